@@ -1,0 +1,130 @@
+"""One self-describing file: weights, and everything that is needed to use them.
+
+A checkpoint is a safetensors file (no code, no pickle) whose metadata holds one JSON record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from trc_core.systems import System, get_system
+
+FORMAT = 1
+RECORD = 'trc'
+NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
+NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    tensors: Mapping[str, NDArray[Any]]
+    """The model's state_dict, and `lqr.K`, the gains of the fallback plan."""
+    system: System
+    model: Mapping[str, Any]
+    """Fields of `TRCConfig`."""
+    representation: str
+    """Name of the plan representation."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How the weights came about: command, seed, seconds, config."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
+    """Writes `checkpoint` to `path`, at once or not at all.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    path = Path(path)
+    record = {
+        'format': FORMAT,
+        'system': checkpoint.system.contract(),
+        'model': dict(checkpoint.model),
+        'representation': checkpoint.representation,
+        'training': dict(checkpoint.training),
+        'metrics': dict(checkpoint.metrics),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    tensors = {name: np.array(value, order='C') for name, value in checkpoint.tensors.items()}
+    try:
+        save_file(tensors, temporary, metadata={RECORD: json.dumps(record)})
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Reads a shipped checkpoint by name, or a file by path.
+
+    Raises:
+        FileNotFoundError: if there is no such checkpoint; the message lists the shipped ones.
+        ValueError: if the file is damaged, or belongs to a system that differs from ours.
+    """
+    path = find_checkpoint(name_or_path)
+    try:
+        with safe_open(path, framework='numpy') as file:
+            record = json.loads((file.metadata() or {})[RECORD])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        system = system_from_contract(record['system'])
+        if record['format'] != FORMAT:
+            raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
+        return Checkpoint(
+            tensors,
+            system,
+            record['model'],
+            record['representation'],
+            record['training'],
+            record['metrics'],
+        )
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' is not a usable trc checkpoint: {error}") from error
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The file of a shipped checkpoint's name or of a path.
+
+    Raises:
+        FileNotFoundError: if there is none; the message lists the shipped names.
+    """
+    shipped = Path(str(files('trc_core') / 'pretrained'))
+    for path in (Path(name_or_path), shipped / f'{name_or_path}.safetensors'):
+        if path.is_file():
+            return path
+    names = sorted(path.stem for path in shipped.glob('*.safetensors'))
+    raise FileNotFoundError(
+        f"no checkpoint '{name_or_path}': give the path of a .safetensors file or one of {names}"
+    )
+
+
+def system_from_contract(contract: Mapping[str, Any]) -> System:
+    """The system that a contract describes: our dynamics of that name, the contract's numbers.
+
+    Raises:
+        ValueError: if the system is unknown, or its coordinates are not the contract's.
+    """
+    system = get_system(contract['name'])
+    for key in NAMES:
+        ours, theirs = list(getattr(system, key)), list(contract[key])
+        if ours != theirs:
+            raise ValueError(
+                f"{key} of '{system.name}' are {ours} here but {theirs} in the checkpoint"
+            )
+    numbers: dict[str, Any] = {key: np.array(contract[key]) for key in NUMBERS}
+    timing = {'dt': float(contract['dt']), 'horizon': int(contract['horizon'])}
+    return replace(system.with_parameters(**contract['parameters']), **numbers, **timing)

@@ -1,0 +1,1 @@
+"""Generated source of the shipped systems (see `../codegen.py`)."""

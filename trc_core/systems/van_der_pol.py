@@ -1,0 +1,29 @@
+"""The Van der Pol oscillator with a force: self-excited inside its limit cycle."""
+
+from trc_core.systems.base import Joint, System
+
+
+def dynamics(x, u, mu):
+    """P'' = mu (1 - p^2) p' - p + u."""
+    p, v = x
+    return [v, mu * (1 - p**2) * v - p + u[0]]
+
+
+van_der_pol = System(
+    name='van_der_pol',
+    dynamics=dynamics,
+    state_names=('position', 'velocity'),
+    state_units=('1', '1/s'),
+    control_names=('force',),
+    control_units=('1/s^2',),
+    joints=(Joint('oscillator', position=0, velocity=1, effort=0),),
+    dt=0.05,
+    horizon=100,
+    u_min=[-2.0],
+    u_max=[2.0],
+    Q=[10.0, 5.0],
+    R=[0.1],
+    x0_box=[2.0, 2.0],
+    goal_box=[0.0, 0.0],
+    parameters={'mu': 1.0},
+)
