@@ -1,0 +1,1 @@
+"""The experts: each module offers `solve(system, x0, goal) -> Plan`."""
