@@ -1,0 +1,54 @@
+"""Models to checkpoints and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trc_core.models.plan_representation import STORED, PlanRepresentation
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl, TRCConfig
+from trc_core.solvers.lqr import finite_horizon_gains
+from trc_core.systems import System
+
+
+def save_model(
+    path: str | Path,
+    model: TinyRecursiveControl,
+    system: System,
+    representation: str,
+    training: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a model with the contract of its system."""
+    tensors = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+    tensors['lqr.K'] = finite_horizon_gains(system)[0]
+    checkpoint = Checkpoint(
+        tensors, system, model.config.to_dict(), representation, training or {}, metrics or {}
+    )
+    return save_checkpoint(path, checkpoint)
+
+
+def load_model(name_or_path: str | Path) -> tuple[TinyRecursiveControl, Checkpoint]:
+    """Reads a model (in evaluation mode) and the record that came with it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`, or if the weights do not fit.
+    """
+    checkpoint = load_checkpoint(name_or_path)
+    numbers = {name: checkpoint.tensors[f'representation.{name}'] for name in STORED}
+    representation = PlanRepresentation(**numbers)  # type: ignore[arg-type]
+    model = TinyRecursiveControl(TRCConfig(**checkpoint.model), representation)
+    weights = {
+        name: torch.from_numpy(value.copy())
+        for name, value in checkpoint.tensors.items()
+        if not name.startswith('lqr.')
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"the weights of '{name_or_path}' do not fit: {error}") from error
+    return model.eval(), checkpoint

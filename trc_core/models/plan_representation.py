@@ -1,0 +1,176 @@
+"""How a network sees and changes a plan: feedback coordinates and a dimensionless metric.
+
+A plan is v in u_t = clip(u_trim + v_t - K_t (x_t - goal)). With K = 0 it is the open-loop control
+sequence; with the gains of the finite-horizon LQR, v = 0 is the clipped LQR plan and the network
+only learns what LQR misses. Everything the network reads or writes is dimensionless: s is the
+square root of the LQ cost-to-go of the initial error, H_t = R + B' P_{t+1} B = L_t L_t'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trc_core.solvers.lqr import finite_horizon_gains
+from trc_core.systems.base import Array, System
+
+if TYPE_CHECKING:
+    from trc_core.models.tiny_recursive_control import TRCConfig
+
+STORED = ('K', 'L', 'W', 'C', 'floor', 'scale', 'u_min', 'u_max', 'u_trim')
+SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
+
+
+class PlanRepresentation(nn.Module):
+    """The numbers of one representation, kept in float64 and saved with the weights.
+
+    Args:
+        K: feedback gains (T, n_u, n_x).
+        L: lower-triangular metric of v (T, n_u, n_u).
+        W: state error metric (n_x, n_x), for what the network reads.
+        C: initial error metric (n_x, n_x); s^2 = |C e0|^2 + floor.
+        floor: smallest s^2.
+        u_min: lower bounds (n_u,).
+        u_max: upper bounds (n_u,).
+        u_trim: control at rest (n_u,).
+    """
+
+    K: Tensor
+    L: Tensor
+    L_inverse: Tensor
+    W: Tensor
+    C: Tensor
+    floor: Tensor
+    scale: Tensor
+    u_min: Tensor
+    u_max: Tensor
+    u_trim: Tensor
+
+    def __init__(
+        self,
+        K: Array,
+        L: Array,
+        W: Array,
+        C: Array,
+        floor: float,
+        scale: float,
+        u_min: Array,
+        u_max: Array,
+        u_trim: Array,
+    ) -> None:
+        super().__init__()
+        numbers = {'K': K, 'L': L, 'W': W, 'C': C, 'floor': floor, 'scale': scale}
+        limits = {'u_min': u_min, 'u_max': u_max, 'u_trim': u_trim}
+        for name, value in {**numbers, **limits}.items():
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+        self.register_buffer('L_inverse', torch.linalg.inv(self.L), persistent=False)
+
+    def scale_of(self, error: Tensor) -> Tensor:
+        """S (B,) of the initial error (B, n_x)."""
+        return ((error.double() @ self.C.T) ** 2).sum(-1).add(self.floor).sqrt()
+
+    def problem_features(self, error: Tensor, time_remaining: Tensor) -> Tensor:
+        """What the state encoder reads: direction and size of C e0, time (B, 2 n_x + 1)."""
+        metric_error = error.double() @ self.C.T
+        direction = metric_error / self.scale_of(error)[:, None]
+        size = torch.asinh(metric_error / self.scale)
+        return torch.cat([direction, size, time_remaining.double()], dim=-1)
+
+    def plan_features(self, v: Tensor, controls: Tensor, s: Tensor) -> Tensor:
+        """What the control embedding reads: L'v / s and the place between bounds (B, 2 T n_u)."""
+        metric = torch.einsum('tji,btj->bti', self.L, v.double()) / s[:, None, None]
+        middle, half = (self.u_max + self.u_min) / 2, (self.u_max - self.u_min) / 2
+        place = (controls.double() - middle) / half
+        return torch.cat([torch.asinh(metric).flatten(1), place.flatten(1)], dim=-1)
+
+    def state_features(self, error: Tensor, s: Tensor) -> Tensor:
+        """Asinh of W e / s for errors (B, N, n_x), flattened to (B, N n_x)."""
+        return torch.asinh((error.double() @ self.W.T) / s[:, None, None]).flatten(1)
+
+    def metric_gradient(self, gradient: Tensor, s: Tensor) -> Tensor:
+        """L^-1 dJ/dv / s (B, T, n_u): the Newton step about the goal is minus half of it."""
+        slope = torch.einsum('tij,btj->bti', self.L_inverse, gradient.double())
+        return slope / s[:, None, None]
+
+    def step(self, output: Tensor, s: Tensor) -> Tensor:
+        """The change of v (B, T, n_u) that a dimensionless output o stands for: s L^-T o."""
+        o = output.double() * s[:, None, None]
+        return torch.einsum('tji,btj->bti', self.L_inverse, o)
+
+    def open_loop_controls(self, v: Tensor) -> Tensor:
+        """clip(u_trim + v), for K = 0 and no dynamics at hand (B, T, n_u)."""
+        return torch.clamp(self.u_trim + v, self.u_min, self.u_max)
+
+    @property
+    def has_feedback(self) -> bool:
+        """Whether the controls of a plan depend on the states it meets."""
+        return bool(self.K.any())
+
+
+def from_config(config: TRCConfig) -> PlanRepresentation:
+    """Open-loop plans in units of half the control range, states in physical units."""
+    T, n_x, n_u = config.control_horizon, config.state_dim, config.control_dim
+    u_min, u_max = control_limits(config.control_bounds, n_u)
+    return PlanRepresentation(
+        K=np.zeros((T, n_u, n_x)),
+        L=np.tile(np.diag(2 / (u_max - u_min)), (T, 1, 1)),
+        W=np.eye(n_x),
+        C=np.eye(n_x),
+        floor=1.0,
+        scale=1.0,
+        u_min=u_min,
+        u_max=u_max,
+        u_trim=np.clip(np.zeros(n_u), u_min, u_max),
+    )
+
+
+def open_loop(system: System) -> PlanRepresentation:
+    """Open-loop plans; states in units of the boxes, controls in half of their range."""
+    width = system.x0_box + system.goal_box
+    W = np.diag(1 / np.where(width > 0, width, 1.0))
+    half = (system.u_max - system.u_min) / 2
+    return PlanRepresentation(
+        K=np.zeros((system.horizon, system.n_u, system.n_x)),
+        L=np.tile(np.diag(1 / half), (system.horizon, 1, 1)),
+        W=W,
+        C=W,
+        floor=1.0,
+        scale=1.0,
+        u_min=system.u_min,
+        u_max=system.u_max,
+        u_trim=system.u_trim,
+    )
+
+
+def stabilised(system: System) -> PlanRepresentation:
+    """Plans around the finite-horizon LQR, in its own metric."""
+    K, P, H = finite_horizon_gains(system)
+    values, vectors = np.linalg.eigh(system.Q)
+    spread = np.diag((system.x0_box**2 + system.goal_box**2) / 3)  # of x0 - goal, both uniform
+    mean = float(np.trace(P[0] @ spread))
+    return PlanRepresentation(
+        K=K,
+        L=np.asarray(np.linalg.cholesky(H), dtype=np.float64),
+        W=vectors @ np.diag(np.sqrt(np.clip(values, 0, None))) @ vectors.T,
+        C=np.linalg.cholesky(P[0]).T,
+        floor=SCALE_FLOOR * mean,
+        scale=np.sqrt(mean),
+        u_min=system.u_min,
+        u_max=system.u_max,
+        u_trim=system.u_trim,
+    )
+
+
+REPRESENTATIONS = {'open_loop': open_loop, 'stabilised': stabilised}
+
+
+def control_limits(bounds: float | Sequence[float], n_u: int) -> tuple[Array, Array]:
+    """(u_min, u_max), each (n_u,), from a symmetric scalar or one half-width per channel."""
+    half = np.broadcast_to(np.asarray(bounds, dtype=np.float64), (n_u,))
+    if not np.all(half > 0):
+        raise ValueError(f'control_bounds must be positive, got {bounds}')
+    return -half, half.copy()
