@@ -1,0 +1,1 @@
+"""The training stages, in PyTorch Lightning."""

@@ -1,0 +1,265 @@
+"""What every training stage shares: optimiser, logs, checkpoints, resume, command line."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    OnExceptionCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from trc_core.models.persistence import save_model
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.systems import System
+
+RESUME_FILE = 'last.ckpt'
+CONFIG_FILE = 'config.yaml'
+BEST_MODEL = 'best_model.safetensors'
+LAST_MODEL = 'last_model.safetensors'
+NOT_PART_OF_THE_RUN = ('resume', 'output_dir')
+Config = TypeVar('Config', bound='FitConfig')
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """What every stage can be told."""
+
+    output_dir: str = 'outputs'
+    """Where checkpoints and logs go."""
+    seed: int = 0
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    """Steps of linear warm-up; the rate then follows a cosine down to zero."""
+    weight_decay: float = 1e-4
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.995
+    """Decay of the averaged weights, which are the ones delivered."""
+    num_threads: int = 1
+    """Threads of PyTorch; networks this small only get slower with more."""
+    resume: bool = False
+    """Go on with an interrupted run in output_dir."""
+
+    def __post_init__(self) -> None:
+        for name in ('learning_rate', 'gradient_clip'):
+            if getattr(self, name) <= 0:
+                raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f'ema_decay must lie in [0, 1), got {self.ema_decay}')
+
+
+class Fitting(pl.LightningModule):
+    """A model in training: optimiser, schedule, and the score by which the best is kept."""
+
+    def __init__(
+        self,
+        config: FitConfig,
+        model: TinyRecursiveControl,
+        system: System,
+        representation: str,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.model = model
+        self.system = system
+        self.representation = representation
+        self.score = math.inf
+        self.best_score = math.inf
+        self.metrics: dict[str, float] = {}
+
+    def report(self, score: Tensor, metrics: Mapping[str, Tensor]) -> None:
+        """Logs validation figures; the model with the lowest score is the best."""
+        self.score = float(score)
+        self.metrics = {name: float(value) for name, value in metrics.items()}
+        self.log('val/score', self.score, prog_bar=True, batch_size=1)
+        for name, value in self.metrics.items():
+            self.log(f'val/{name}', value, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up and cosine."""
+        config = self.config
+        optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=config.weight_decay,
+        )
+        total, warmup = int(self.trainer.estimated_stepping_batches), config.warmup_steps
+
+        def rate(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            progress = (step - warmup) / max(total - warmup, 1)
+            return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {
+            'optimizer': optimiser,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint['best_score'] = self.best_score
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.best_score = checkpoint['best_score']
+
+
+class Delivery(pl.Callback):
+    """Writes the best and the last model.
+
+    It must stand before the weight averaging in the list of callbacks: it exports the averaged
+    weights that validation has just judged.
+    """
+
+    def __init__(self, output_dir: Path, config: FitConfig, command: str) -> None:
+        self.output_dir = output_dir
+        self.record = {'command': command, 'seed': config.seed, 'config': asdict(config)}
+        self.started = time.process_time()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Fitting)
+        if trainer.sanity_checking:
+            return
+        self._save(LAST_MODEL, trainer, module)
+        if module.score < module.best_score:
+            module.best_score = module.score
+            self._save(BEST_MODEL, trainer, module)
+
+    def _save(self, name: str, trainer: pl.Trainer, module: Fitting) -> None:
+        cpu_seconds = round(time.process_time() - self.started, 1)
+        record = {**self.record, 'steps': trainer.global_step, 'cpu_seconds': cpu_seconds}
+        path = self.output_dir / name
+        save_model(
+            path, module.model, module.system, module.representation, record, module.metrics
+        )
+
+
+def fit(
+    module: Fitting,
+    config: FitConfig,
+    data: Iterable[Any],
+    *,
+    epochs: int,
+    command: str,
+    validation: Iterable[Any] = (0,),
+) -> None:
+    """Runs the training loop, resumable after an interruption.
+
+    Raises:
+        ValueError: if output_dir holds another run, or a resumed run has another config.
+    """
+    output_dir = Path(config.output_dir)
+    prepare_folder(output_dir, config)
+    interval = getattr(config, 'validate_every', 1.0)
+    resumable = ModelCheckpoint(output_dir, save_last=True, save_top_k=0, every_n_train_steps=500)
+    resumable.CHECKPOINT_NAME_LAST = 'last'
+    _quiet()
+    torch.set_num_threads(config.num_threads)
+    trainer = pl.Trainer(
+        accelerator='auto' if torch.cuda.is_available() else 'cpu',
+        max_epochs=epochs,
+        gradient_clip_val=config.gradient_clip,
+        val_check_interval=interval,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=20,
+        logger=[
+            CSVLogger(output_dir, 'csv', ''),
+            TensorBoardLogger(output_dir, 'tensorboard', ''),
+        ],
+        callbacks=[
+            Delivery(output_dir, config, command),
+            EMAWeightAveraging(decay=config.ema_decay, use_buffers=False),
+            resumable,
+            OnExceptionCheckpoint(output_dir, filename='last'),
+            TQDMProgressBar(refresh_rate=20),
+        ],
+    )
+    resume_from = output_dir / RESUME_FILE
+    trainer.fit(
+        module,
+        _loader(data),
+        _loader(validation),
+        ckpt_path=str(resume_from) if resume_from.exists() else None,
+        weights_only=True,
+    )
+    if not trainer.interrupted:
+        print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
+
+
+def _loader(data: Iterable[Any]) -> Iterable[Any]:
+    return data if isinstance(data, DataLoader) else DataLoader(list(data), batch_size=None)  # type: ignore[arg-type]
+
+
+def prepare_folder(output_dir: Path, config: FitConfig) -> None:
+    """Makes the folder and records the config; refuses to mix two runs."""
+    recorded = output_dir / CONFIG_FILE
+    ours = {k: v for k, v in _plain(config).items() if k not in NOT_PART_OF_THE_RUN}
+    if recorded.exists():
+        if not config.resume:
+            raise ValueError(
+                f"'{output_dir}' holds a run already: pass --resume true to go on with it, "
+                f'or another --output_dir'
+            )
+        theirs = yaml.safe_load(recorded.read_text())
+        differing = sorted(k for k in ours if ours[k] != theirs.get(k))
+        if differing:
+            raise ValueError(
+                f"cannot resume '{output_dir}': {differing[0]} is {ours[differing[0]]!r} now "
+                f'but was {theirs.get(differing[0])!r}'
+            )
+        return
+    if config.resume:
+        raise ValueError(f"nothing to resume in '{output_dir}'")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    recorded.write_text(yaml.safe_dump(ours, sort_keys=False))
+
+
+def _plain(config: FitConfig) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+
+
+def _quiet() -> None:
+    """Lightning's advice on data-loader workers and checkpoint folders is not for our users."""
+    import logging
+
+    logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
+    warnings.filterwarnings('ignore', module='lightning')
+
+
+def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Config:
+    """A config from flags and `--config FILE.yaml`; unknown keys and wrong types are errors."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    parser = ArgumentParser(prog=program, description=config.__doc__)
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file of these settings')
+    parser.add_class_arguments(config)
+    values = parser.parse_args(list(argv) if argv is not None else None)
+    values.pop('config', None)
+    try:
+        return config(**values.as_dict())
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+
+
+def run_as_command(program: str, argv: Sequence[str] | None) -> str:
+    """The command line, as it can be typed again."""
+    return shlex.join([*program.split(), *(sys.argv[1:] if argv is None else argv)])
