@@ -1,0 +1,1 @@
+"""What runs on the robot: NumPy, Numba and safetensors."""

@@ -1,0 +1,295 @@
+"""The plan call: encode, start, refine under the guard. Plain Python that Numba compiles.
+
+The network runs in float32, the physics in float64. The algorithm is that of
+`models/tiny_recursive_control.py`; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba.extending import register_jitable
+
+from trc_core.rollout import gradient, reproject, rollout
+
+NEWTON_CLAMP = 4.0  # as in models/tiny_recursive_control.py
+NORM_EPSILON = 1e-5  # of torch.nn.LayerNorm
+START_SOURCES = ('lqr', 'network', 'previous')  # order of the candidates' costs
+
+
+@register_jitable
+def affine(layer, x, y):
+    """Y = w x + b."""
+    w, b = layer
+    for i in range(w.shape[0]):
+        total = np.float32(0.0)
+        for j in range(w.shape[1]):
+            total += w[i, j] * x[j]
+        y[i] = total + b[i]
+
+
+@register_jitable
+def silu(x):
+    """X <- x sigmoid(x), in place."""
+    for i in range(x.shape[0]):
+        x[i] = x[i] / (np.float32(1.0) + np.float32(math.exp(-x[i])))
+
+
+@register_jitable
+def add_and_norm(z, change, gain, bias):
+    """Z <- LayerNorm(z + change), in place."""
+    n = z.shape[0]
+    mean = np.float32(0.0)
+    for i in range(n):
+        z[i] += change[i]
+        mean += z[i]
+    mean /= np.float32(n)
+    variance = np.float32(0.0)
+    for i in range(n):
+        variance += (z[i] - mean) ** 2
+    scale = np.float32(1.0 / math.sqrt(variance / np.float32(n) + NORM_EPSILON))
+    for i in range(n):
+        z[i] = (z[i] - mean) * scale * gain[i] + bias[i]
+
+
+@register_jitable
+def two_layers(hidden, output, x, y):
+    """Y = output(SiLU(hidden(x)))."""
+    h = np.empty(hidden.w.shape[0], np.float32)
+    affine(hidden, x, h)
+    silu(h)
+    affine(output, h, y)
+
+
+@register_jitable
+def reason(net, z, injected):
+    """`L_level`: z <- blocks(z + injected), in place."""
+    latent, hidden = z.shape[0], net.mlp_output.w.shape[2]
+    change = np.empty(latent, np.float32)
+    mixed = np.empty(2 * hidden, np.float32)
+    gated = np.empty(hidden, np.float32)
+    for i in range(latent):
+        z[i] += injected[i]
+    for k in range(net.mlp_input.w.shape[0]):
+        if net.attention.w.shape[0] > 0:
+            affine((net.attention.w[k], net.attention.b[k]), z, change)
+            add_and_norm(z, change, net.attention_norm.w[k], net.attention_norm.b[k])
+        affine((net.mlp_input.w[k], net.mlp_input.b[k]), z, mixed)
+        for i in range(hidden):
+            gated[i] = mixed[i]
+        silu(gated)
+        for i in range(hidden):
+            gated[i] *= mixed[hidden + i]
+        affine((net.mlp_output.w[k], net.mlp_output.b[k]), gated, change)
+        add_and_norm(z, change, net.mlp_norm.w[k], net.mlp_norm.b[k])
+
+
+@register_jitable
+def update_latents(net, z_H, z_L, z_initial, context):
+    """One cycle of reasoning, in place; the single-latent mode only has z_H."""
+    latent = z_H.shape[0]
+    injected = np.empty(latent, np.float32)
+    if not net.two_level:
+        for i in range(latent):
+            injected[i] = z_initial[i] + context[i]
+        for _ in range(net.inner_cycles):
+            reason(net, z_H, injected)
+        return
+    for i in range(latent):
+        injected[i] = z_H[i] + z_initial[i] + context[i]
+    for _ in range(net.inner_cycles):
+        reason(net, z_L, injected)
+    reason(net, z_H, z_L)
+
+
+@register_jitable
+def encode_problem(rep, net, x0, goal, z_initial):
+    """Fills z_initial; returns s, the size of the initial error."""
+    n_x = x0.shape[0]
+    metric = np.zeros(n_x)
+    square = rep.floor
+    for i in range(n_x):
+        for j in range(n_x):
+            metric[i] += rep.C[i, j] * (x0[j] - goal[j])
+        square += metric[i] ** 2
+    s = math.sqrt(square)
+    features = np.empty(2 * n_x + 1, np.float32)
+    for i in range(n_x):
+        features[i] = metric[i] / s
+        features[n_x + i] = math.asinh(metric[i] / rep.scale)
+    features[2 * n_x] = 1.0  # the whole horizon remains
+    two_layers(net.state_hidden, net.state_output, features, z_initial)
+    return s
+
+
+@register_jitable
+def read_plan(system, rep, v, u, s, features):
+    """Fills what the control embedding reads: asinh(L'v / s) and the place between bounds."""
+    T, n_u = v.shape
+    for t in range(T):
+        for i in range(n_u):
+            total = 0.0
+            for j in range(n_u):
+                total += rep.L[t, j, i] * v[t, j]
+            features[t * n_u + i] = math.asinh(total / s)
+            middle = 0.5 * (system.u_max[i] + system.u_min[i])
+            half = 0.5 * (system.u_max[i] - system.u_min[i])
+            features[T * n_u + t * n_u + i] = (u[t, i] - middle) / half
+
+
+@register_jitable
+def write_state(rep, x_t, goal, s, features, place):
+    """features[place:] = asinh(W (x_t - goal) / s); returns the place behind."""
+    n_x = goal.shape[0]
+    for i in range(n_x):
+        total = 0.0
+        for j in range(n_x):
+            total += rep.W[i, j] * (x_t[j] - goal[j])
+        features[place + i] = math.asinh(total / s)
+    return place + n_x
+
+
+@register_jitable
+def read_consequences(rep, net, x, goal, slope, s, features):
+    """Fills what the error encoder reads: terminal error, trajectory, gradient, as trained."""
+    T, n_u = slope.shape
+    place = 0
+    if net.terminal:
+        place = write_state(rep, x[T], goal, s, features, place)
+    if net.trajectory:
+        for t in range(1, T + 1):
+            place = write_state(rep, x[t], goal, s, features, place)
+    if net.gradient:
+        for t in range(T):
+            for i in range(n_u):
+                features[place + t * n_u + i] = math.asinh(slope[t, i])
+
+
+@register_jitable
+def metric_gradient(rep, dJ_dv, s, slope):
+    """Slope = L^-1 dJ/dv / s."""
+    T, n_u = dJ_dv.shape
+    for t in range(T):
+        for i in range(n_u):
+            total = 0.0
+            for j in range(n_u):
+                total += rep.L_inverse[t, i, j] * dJ_dv[t, j]
+            slope[t, i] = total / s
+
+
+@register_jitable
+def write_step(rep, output, s, change):
+    """Change (T, n_u) = s L^-T o for the network's output o (T n_u,)."""
+    T, n_u = change.shape
+    for t in range(T):
+        for i in range(n_u):
+            total = 0.0
+            for j in range(n_u):
+                total += rep.L_inverse[t, j, i] * output[t * n_u + j]
+            change[t, i] = s * total
+
+
+@register_jitable
+def propose(system, rep, net, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, s, change):
+    """Updates the latents in place and fills the change of v that the network wants."""
+    T, n_u = v.shape
+    latent = z_H.shape[0]
+    plan_features = np.empty(2 * T * n_u, np.float32)
+    read_plan(system, rep, v, u, s, plan_features)
+    context = np.empty(latent, np.float32)
+    affine(net.control, plan_features, context)
+    slope = np.zeros((T, n_u))
+    if net.gradient:
+        metric_gradient(rep, dJ_dv, s, slope)
+    inputs = net.error_hidden.w.shape[1]
+    if inputs > 0:
+        features, embedded = np.empty(inputs, np.float32), np.empty(latent, np.float32)
+        read_consequences(rep, net, x, goal, slope, s, features)
+        two_layers(net.error_hidden, net.error_output, features, embedded)
+        for i in range(latent):
+            context[i] += embedded[i]
+    update_latents(net, z_H, z_L, z_initial, context)
+    decoder_input = np.empty(net.decoder_hidden.w.shape[1], np.float32)
+    decoder_input[:latent] = z_H
+    if net.residual:
+        decoder_input[latent:] = plan_features[: T * n_u]
+    output = np.empty(T * n_u, np.float32)
+    two_layers(net.decoder_hidden, net.decoder_output, decoder_input, output)
+    for t in range(T):
+        for i in range(n_u):
+            newton = min(max(slope[t, i], -NEWTON_CLAMP), NEWTON_CLAMP)
+            output[t * n_u + i] -= net.newton_weight[t] * newton / 2
+    write_step(rep, output, s, change)
+    if not net.residual:
+        for t in range(T):
+            for i in range(n_u):
+                change[t, i] -= v[t, i]
+
+
+@register_jitable
+def plan(
+    step, step_jacobian, system, rep, net, x0, goal, previous, has_previous, cycles, x, u, starts
+):
+    """Plans from x0 to goal; fills x (T + 1, n_x), u (T, n_u) and the candidates' costs `starts`.
+
+    The start is the cheapest of {v = 0, the network's first plan, `previous` (T, n_u) if there
+    is one}. A cycle's step is taken if it lowers J, else a quarter of it if that does.
+
+    Returns:
+        J of the plan, the index of the start chosen, and the number of cycles that lowered J.
+    """
+    T, n_u = u.shape
+    latent = net.H_init.shape[0]
+    z_initial, z_H, z_L = (
+        np.empty(latent, np.float32),
+        net.H_init.copy(),
+        net.L_init.copy(),
+    )
+    s = encode_problem(rep, net, x0, goal, z_initial)
+    if not net.two_level:
+        z_H[:] = z_initial
+    v, trial, change = np.zeros((T, n_u)), np.empty((T, n_u)), np.empty((T, n_u))
+    x_trial, u_trial = np.empty_like(x), np.empty_like(u)
+    output = np.empty(T * n_u, np.float32)
+    two_layers(net.initial_hidden, net.initial_output, z_initial, output)
+    write_step(rep, output, s, trial)
+    J = rollout(step, step_jacobian, system, rep.K, v, x0, goal, x, u)
+    starts[0], start = J, 0
+    for candidate in range(1, 3 if has_previous else 2):
+        if candidate == 2:
+            trial[:] = previous
+        J_trial = rollout(step, step_jacobian, system, rep.K, trial, x0, goal, x_trial, u_trial)
+        starts[candidate] = J_trial
+        if J_trial < J:
+            J, start = J_trial, candidate
+            x[:] = x_trial
+            u[:] = u_trial
+    reproject(system, rep.K, x, u, goal, v)
+    dJ_dv = np.zeros((T, n_u))
+    improved = 0
+    for _ in range(cycles):
+        if net.gradient:
+            gradient(step, step_jacobian, system, rep.K, v, x, u, goal, dJ_dv)
+        propose(system, rep, net, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, s, change)
+        for fraction in (1.0, 0.25):
+            for t in range(T):
+                for i in range(n_u):
+                    trial[t, i] = v[t, i] + fraction * change[t, i]
+            J_trial = rollout(
+                step, step_jacobian, system, rep.K, trial, x0, goal, x_trial, u_trial
+            )
+            if J_trial < J:
+                J = J_trial
+                x[:] = x_trial
+                u[:] = u_trial
+                reproject(system, rep.K, x, u, goal, v)
+                improved += 1
+                break
+    return J, start, improved
+
+
+@register_jitable
+def lqr_plan(step, step_jacobian, system, K, x0, goal, x, u):
+    """The clipped LQR roll-out: fills x and u; returns J."""
+    return rollout(step, step_jacobian, system, K, np.zeros(u.shape), x0, goal, x, u)

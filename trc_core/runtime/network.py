@@ -1,0 +1,162 @@
+"""A checkpoint's numbers in the form that the kernels take: no PyTorch here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.checkpoint import Checkpoint
+from trc_core.systems.base import Array
+
+Weights = NDArray[np.float32]
+
+
+class Representation(NamedTuple):
+    """Coordinates and metric of plans (see `models/plan_representation.py`)."""
+
+    K: Array  # (T, n_u, n_x)
+    L: Array  # (T, n_u, n_u)
+    L_inverse: Array  # (T, n_u, n_u)
+    W: Array  # (n_x, n_x)
+    C: Array  # (n_x, n_x)
+    floor: float
+    scale: float
+
+
+class Layer(NamedTuple):
+    """y = w x + b, w (outputs, inputs)."""
+
+    w: Weights
+    b: Weights
+
+
+class Stack(NamedTuple):
+    """The same layer of several blocks: w (blocks, outputs, inputs), b (blocks, outputs)."""
+
+    w: Weights
+    b: Weights
+
+
+class Network(NamedTuple):
+    """The weights of a `TinyRecursiveControl`; attention is folded into one matrix a block."""
+
+    state_hidden: Layer
+    state_output: Layer
+    initial_hidden: Layer
+    initial_output: Layer
+    error_hidden: Layer  # without inputs where the model has no feedback
+    error_output: Layer
+    control: Layer
+    attention: Stack  # no blocks where the model has no attention
+    attention_norm: Stack  # gains and biases, each (blocks, latent_dim); unused likewise
+    mlp_input: Stack
+    mlp_output: Stack
+    mlp_norm: Stack
+    decoder_hidden: Layer
+    decoder_output: Layer
+    newton_weight: Weights  # (T,), zero where the model does not read the gradient
+    H_init: Weights
+    L_init: Weights
+    inner_cycles: int
+    two_level: bool
+    residual: bool
+    terminal: bool
+    trajectory: bool
+    gradient: bool
+
+
+def representation_of(checkpoint: Checkpoint) -> Representation:
+    """The plan representation that a checkpoint was trained with."""
+    number = {
+        name: np.array(checkpoint.tensors[f'representation.{name}'], order='C')
+        for name in ('K', 'L', 'W', 'C', 'floor', 'scale')
+    }
+    return Representation(
+        number['K'],
+        number['L'],
+        np.ascontiguousarray(np.linalg.inv(number['L'])),
+        number['W'],
+        number['C'],
+        float(number['floor']),
+        float(number['scale']),
+    )
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
+    """The weights of a checkpoint, contiguous and in float32.
+
+    Raises:
+        ValueError: if a tensor is missing; the message names it.
+    """
+    reader = _Reader(checkpoint)
+    config = checkpoint.model
+    two_level, feedback = config['use_two_level'], config['feedback']
+    latent, T = config['latent_dim'], config['control_horizon']
+    no_layer = Layer(np.zeros((latent, 0), np.float32), np.zeros(latent, np.float32))
+    blocks = config['L_layers'] if two_level else config['num_reasoning_blocks']
+    zeros = np.zeros(latent, np.float32)
+    return Network(
+        state_hidden=reader.layer('state_encoder.hidden'),
+        state_output=reader.layer('state_encoder.output'),
+        initial_hidden=reader.layer('initial_generator.hidden'),
+        initial_output=reader.layer('initial_generator.output'),
+        error_hidden=reader.layer('error_encoder.hidden') if feedback else no_layer,
+        error_output=reader.layer('error_encoder.output') if feedback else no_layer,
+        control=reader.layer('control_embedding.linear'),
+        attention=reader.folded_attention(blocks if config['num_heads'] else 0, latent),
+        attention_norm=reader.stack(
+            'attention_norm' if config['num_heads'] else 'mlp_norm', blocks
+        ),
+        mlp_input=reader.stack('mlp.input', blocks),
+        mlp_output=reader.stack('mlp.output', blocks),
+        mlp_norm=reader.stack('mlp_norm', blocks),
+        decoder_hidden=reader.layer('control_decoder.hidden'),
+        decoder_output=reader.layer('control_decoder.output'),
+        newton_weight=(
+            reader.tensor('newton_weight') if 'gradient' in feedback else np.zeros(T, np.float32)
+        ),
+        H_init=reader.tensor('recursive_reasoning.H_init') if two_level else zeros,
+        L_init=reader.tensor('recursive_reasoning.L_init') if two_level else zeros,
+        inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
+        two_level=two_level,
+        residual=config['use_residual_decoder'],
+        terminal='terminal' in feedback,
+        trajectory='trajectory' in feedback,
+        gradient='gradient' in feedback,
+    )
+
+
+class _Reader:
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.tensors = checkpoint.tensors
+
+    def tensor(self, name: str) -> Weights:
+        if name not in self.tensors:
+            raise ValueError(f"the checkpoint has no tensor '{name}'")
+        return np.ascontiguousarray(self.tensors[name], dtype=np.float32)
+
+    def layer(self, name: str) -> Layer:
+        return Layer(self.tensor(f'{name}.weight'), self.tensor(f'{name}.bias'))
+
+    def stack(self, name: str, blocks: int) -> Stack:
+        layers = [self.layer(f'{_block(i)}.{name}') for i in range(blocks)]
+        weights, biases = zip(*layers, strict=True)
+        return Stack(np.stack(weights), np.stack(biases))
+
+    def folded_attention(self, blocks: int, latent: int) -> Stack:
+        w = np.zeros((blocks, latent, latent), np.float32)
+        b = np.zeros((blocks, latent), np.float32)
+        for i in range(blocks):
+            name = f'{_block(i)}.attention.attention'
+            value_w = self.tensor(f'{name}.in_proj_weight')[2 * latent :].astype(np.float64)
+            value_b = self.tensor(f'{name}.in_proj_bias')[2 * latent :].astype(np.float64)
+            output = self.layer(f'{name}.out_proj')
+            w[i] = output.w @ value_w
+            b[i] = output.w @ value_b + output.b
+        return Stack(w, b)
+
+
+def _block(i: int) -> str:
+    return f'recursive_reasoning.L_level.blocks.{i}'
