@@ -126,5 +126,5 @@ def system_from_contract(contract: Mapping[str, Any]) -> System:
                 f"{key} of '{system.name}' are {ours} here but {theirs} in the checkpoint"
             )
     numbers: dict[str, Any] = {key: np.array(contract[key]) for key in NUMBERS}
-    timing = {'dt': float(contract['dt']), 'horizon': int(contract['horizon'])}
-    return replace(system.with_parameters(**contract['parameters']), **numbers, **timing)
+    numbers.update(dt=float(contract['dt']), horizon=int(contract['horizon']))
+    return replace(system.with_parameters(**contract['parameters']), **numbers)

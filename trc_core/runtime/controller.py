@@ -53,6 +53,7 @@ class Controller:
         config = checkpoint.model
         default = config['H_cycles'] if config['use_two_level'] else config['num_outer_cycles']
         self.checkpoint = checkpoint
+        self.backend = backend
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
         if self.cycles < 0:

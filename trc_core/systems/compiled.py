@@ -105,8 +105,9 @@ def _module_from_source(stem: str, digest: str, source: str) -> ModuleType:
 
 @cache
 def _kernel_sources() -> str:
-    files = [*PACKAGE.glob('*.py'), *PACKAGE.glob('systems/*.py'), *PACKAGE.glob('runtime/*.py')]
-    return ''.join(path.read_text() for path in sorted(files))
+    """Every source that compiled code can depend on: kernels, and the tuples they take."""
+    texts = [path.read_text() for path in sorted(PACKAGE.rglob('*.py'))]
+    return ''.join(text for text in texts if 'register_jitable' in text or 'NamedTuple' in text)
 
 
 def _digest(*sources: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trc_core.command_line import report_errors
 from trc_core.models.plan_representation import REPRESENTATIONS
 from trc_core.models.simulation import Iterate, SystemDynamics, choose, replace_rows
 from trc_core.models.tiny_recursive_control import Latents, TinyRecursiveControl
@@ -195,7 +196,8 @@ def train(config: CostTrainingConfig, command: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """`trc train`: trains a controller on the cost of its system."""
-    train(parse(CostTrainingConfig, 'trc train', argv), run_as_command('trc train', argv))
+    with report_errors('trc train'):
+        train(parse(CostTrainingConfig, 'trc train', argv), run_as_command('trc train', argv))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,60 @@
+"""`trc VERB`: one table of verbs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """A command: where its `main(argv)` lives, what it does, what it needs."""
+
+    module: str
+    summary: str
+    extra: str | None = None
+
+
+VERBS = {
+    'demo': Verb('trc_ros.demo', 'fly the shipped systems over ROS 2', 'ros,demo'),
+    'generate': Verb('trc_core.data.lqr_generator', 'make a dataset of optima', 'train'),
+    'train': Verb('trc_core.training.cost_trainer', 'train a controller on its cost', 'train'),
+    'evaluate': Verb('trc_core.evaluation.command', 'score a controller against IPOPT', 'train'),
+    'info': Verb('trc_core.info', 'show what a checkpoint holds'),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a verb; without one, or with --help, lists them."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ('-h', '--help'):
+        print(usage())
+        return
+    name, rest = arguments[0], arguments[1:]
+    if name not in VERBS:
+        print(f"trc: unknown command '{name}'; choose from {sorted(VERBS)}", file=sys.stderr)
+        raise SystemExit(2)
+    verb = VERBS[name]
+    try:
+        module = importlib.import_module(verb.module)
+    except ModuleNotFoundError as error:
+        if verb.extra is None or (error.name or '').startswith('trc_core'):
+            raise
+        print(
+            f"trc {name}: needs '{error.name}'; install it with pip install 'trc[{verb.extra}]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+    module.main(rest)
+
+
+def usage() -> str:
+    """What `trc --help` prints."""
+    rows = [f'  {name:10}{verb.summary}' for name, verb in VERBS.items()]
+    lines = ['usage: trc VERB [options]', '', 'verbs:', *rows, '', 'trc VERB --help tells more.']
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    main()

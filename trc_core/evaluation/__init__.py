@@ -1,0 +1,5 @@
+"""Figures: how near to the optimum, how often successful."""
+
+from trc_core.evaluation.evaluator import Scores, evaluate_model
+
+__all__ = ['Scores', 'evaluate_model']

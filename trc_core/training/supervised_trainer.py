@@ -1,0 +1,152 @@
+"""Imitation: behaviour cloning of optimal trajectories, with every cycle supervised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from trc_core.command_line import report_errors
+from trc_core.data.trajectory_dataset import TrajectoryDataset
+from trc_core.models.plan_representation import REPRESENTATIONS, PlanRepresentation
+from trc_core.models.simulation import SystemDynamics
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.systems import System
+from trc_core.training.fitting import FitConfig, Fitting, fit, parse, run_as_command
+from trc_core.training.losses import imitation_loss
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(FitConfig):
+    """How a model is taught by optimal trajectories."""
+
+    data_dir: str = 'data/double_integrator_lqr'
+    """Folder (or file) of the dataset; the system is the one recorded in it."""
+    output_dir: str = 'outputs/supervised'
+    """Where checkpoints and logs go."""
+    epochs: int = 100
+    batch_size: int = 64
+    validation_share: float = 0.1
+    """Share of the samples kept for validation."""
+    representation: str = 'open_loop'
+    """Coordinates of the plan: open_loop (the controls themselves) or stabilised (around LQR)."""
+    feedback: Sequence[str] = ('trajectory',)
+    """What a cycle sees: terminal, trajectory, gradient."""
+    latent_dim: int = 128
+    hidden_dim: int = 128
+    num_heads: int = 4
+    use_two_level: bool = True
+    H_cycles: int = 3
+    L_cycles: int = 2
+    L_layers: int = 1
+    num_outer_cycles: int = 3
+    num_inner_cycles: int = 3
+    num_reasoning_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.representation not in REPRESENTATIONS:
+            raise ValueError(
+                f"unknown representation '{self.representation}'; "
+                f'choose from {sorted(REPRESENTATIONS)}'
+            )
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError('epochs and batch_size must be at least 1')
+
+    def build_model(self, system: System) -> TinyRecursiveControl:
+        """A fresh model for the system of the dataset."""
+        names = ('latent_dim', 'hidden_dim', 'num_heads', 'use_two_level', 'H_cycles', 'L_cycles')
+        single = ('L_layers', 'num_outer_cycles', 'num_inner_cycles', 'num_reasoning_blocks')
+        return TinyRecursiveControl.for_system(
+            system,
+            REPRESENTATIONS[self.representation](system),
+            feedback=tuple(self.feedback),
+            **{name: getattr(self, name) for name in (*names, *single)},
+        )
+
+
+class Imitation(Fitting):
+    """Lightning module of the supervised stage."""
+
+    def __init__(self, config: SupervisedConfig, system: System) -> None:
+        super().__init__(config, config.build_model(system), system, config.representation)
+
+    def on_fit_start(self) -> None:
+        self.dynamics = SystemDynamics(self.model.representation, self.system)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Distance of every cycle's plan to the expert's."""
+        plans, s = self._unguarded_plans(batch)
+        target = expert_plan(self.model.representation, batch)
+        loss = imitation_loss(self.model.representation, plans, target, s)
+        self.log('train/loss', loss, prog_bar=True)
+        return loss
+
+    def _unguarded_plans(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Every cycle's plan (B, K + 1, T, n_u), and s (B,).
+
+        The guard is left out: a cycle whose step it would reject must be taught as well.
+        """
+        model, dynamics = self.model, self.dynamics
+        states = batch['current_state'], batch['target_state']
+        problem = model.problem(*states)
+        first = model.representation.step(model.initial_generator(problem.z_initial), problem.s)
+        iterate = dynamics.simulate(first, *states)
+        latents = model.recursive_reasoning.initial_latents(problem.z_initial)
+        plans = [iterate.v]
+        for _ in range(model.config.cycles):
+            step, latents = model.propose(problem, iterate, latents)
+            iterate = dynamics.simulate(iterate.v + step, *states)
+            plans.append(iterate.v)
+        return torch.stack(plans, dim=1), problem.s
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Mean J/J* of the refined plans on the held-out samples, J* being the dataset's."""
+        states = batch['current_state'], batch['target_state']
+        *_, (iterate, _) = self.model.refine(*states, self.dynamics)
+        expert = self.dynamics.simulate(expert_plan(self.model.representation, batch), *states)
+        assert iterate.cost is not None and expert.cost is not None
+        ratio = iterate.cost / expert.cost
+        self.report(ratio.mean(), {'cost_ratio_mean': ratio.mean(), 'cost_ratio_max': ratio.max()})
+
+
+def expert_plan(representation: PlanRepresentation, batch: Batch) -> Tensor:
+    """The expert's v (B, T, n_u): v_t = u_t - u_trim + K_t (x_t - goal)."""
+    error = batch['states'][:, :-1].double() - batch['target_state'].double()[:, None]
+    feedback = torch.einsum('tij,btj->bti', representation.K, error)
+    return batch['controls'].double() - representation.u_trim + feedback
+
+
+def train(config: SupervisedConfig, command: str) -> None:
+    """Runs the stage; `best_model.safetensors` in the output folder is its result."""
+    pl.seed_everything(config.seed, verbose=False)
+    training, validation = (
+        TrajectoryDataset(config.data_dir, split, config.validation_share)
+        for split in ('train', 'validation')
+    )
+    generator = torch.Generator().manual_seed(config.seed)
+    fit(
+        Imitation(config, training.system),
+        config,
+        DataLoader(training, config.batch_size, shuffle=True, generator=generator),
+        epochs=config.epochs,
+        command=command,
+        validation=DataLoader(validation, len(validation)),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """`python -m trc_core.training.supervised_trainer`: behaviour cloning on a dataset."""
+    program = 'python -m trc_core.training.supervised_trainer'
+    with report_errors(program):
+        train(parse(SupervisedConfig, program, argv), run_as_command(program, argv))
+
+
+if __name__ == '__main__':
+    main()
