@@ -30,6 +30,7 @@ from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
 
 RESUME_FILE = 'last.ckpt'
+SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
 CONFIG_FILE = 'config.yaml'
 BEST_MODEL = 'best_model.safetensors'
 LAST_MODEL = 'last_model.safetensors'
@@ -169,8 +170,9 @@ def fit(
     output_dir = Path(config.output_dir)
     prepare_folder(output_dir, config)
     interval = getattr(config, 'validate_every', 1.0)
-    resumable = ModelCheckpoint(output_dir, save_last=True, save_top_k=0, every_n_train_steps=500)
-    resumable.CHECKPOINT_NAME_LAST = 'last'
+    resumable = ModelCheckpoint(
+        output_dir, 'last', every_n_train_steps=SAVE_EVERY, enable_version_counter=False
+    )
     _quiet()
     torch.set_num_threads(config.num_threads)
     trainer = pl.Trainer(

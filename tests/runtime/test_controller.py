@@ -1,0 +1,173 @@
+"""The runtime: the PyTorch model's plans without PyTorch, and never worse than LQR."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from tests.random_models import randomised
+from trc_core import SYSTEMS, Controller
+from trc_core.cost import trajectory_cost
+from trc_core.models import TinyRecursiveControl
+from trc_core.models.persistence import load_model, save_model
+from trc_core.models.plan_representation import REPRESENTATIONS
+from trc_core.runtime.kernels import NEWTON_CLAMP
+from trc_core.solvers import nlp
+
+ARCHITECTURES = {
+    'two-level': {'use_two_level': True, 'feedback': ('trajectory', 'gradient'), 'num_heads': 0},
+    'attention': {'use_two_level': True, 'feedback': ('terminal', 'gradient'), 'L_layers': 2},
+    'single-latent': {'feedback': ('trajectory',), 'num_inner_cycles': 2},
+    'no feedback': {'feedback': (), 'use_residual_decoder': False},
+}
+
+
+@pytest.fixture(params=SYSTEMS)
+def system(request):
+    return SYSTEMS[request.param]
+
+
+@pytest.mark.parametrize('representation', REPRESENTATIONS)
+@pytest.mark.parametrize('architecture', ARCHITECTURES)
+def test_plans_are_those_of_the_pytorch_model(system, representation, architecture, tmp_path):
+    choices = {'latent_dim': 16, 'hidden_dim': 12, 'num_heads': 4, **ARCHITECTURES[architecture]}
+    plans = REPRESENTATIONS[representation](system)
+    model = randomised(TinyRecursiveControl.for_system(system, plans, **choices))
+    path = save_model(tmp_path / 'm.safetensors', model, system, representation)
+    controller = Controller.load(path)
+    x0, goal = system.sample(np.random.default_rng(2), 10)
+    expected = model(torch.from_numpy(x0), torch.from_numpy(goal), dynamics_fn=system)['controls']
+    for i in range(10):
+        found = controller.plan(x0[i], goal[i]).controls
+        np.testing.assert_allclose(found, expected[i].detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize('cycles', [0, 3])
+def test_shipped_checkpoints_plan_as_their_pytorch_models(system, cycles):
+    model, _ = load_model(system.name)
+    controller = Controller.load(system.name, cycles=cycles)
+    x0, goal = system.sample(np.random.default_rng(3), 40)
+    x, g = torch.from_numpy(x0), torch.from_numpy(goal)
+    expected = model(x, g, dynamics_fn=system, cycles=cycles)['controls'].detach().numpy()
+    found = np.stack([controller.plan(a, b).controls for a, b in zip(x0, goal, strict=True)])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_plain_python_and_compiled_code_agree(system):
+    x0, goal = system.sample(np.random.default_rng(4), 1)
+    plans = [
+        Controller.load(system.name, backend, cycles=1).plan(x0[0], goal[0])
+        for backend in ('numpy', 'numba')
+    ]
+    np.testing.assert_allclose(plans[0].controls, plans[1].controls, atol=1e-5)
+
+
+def test_both_implementations_share_the_newton_clamp():
+    from trc_core.models import tiny_recursive_control
+
+    assert tiny_recursive_control.NEWTON_CLAMP == NEWTON_CLAMP
+
+
+def test_shipped_controllers_are_near_the_optimum(system):
+    controller = Controller.load(system.name)
+    x0, goal = system.sample(np.random.default_rng(8_000_001), 25)
+    ratios = [
+        controller.plan(a, b).cost / nlp.solve(system, a, b).cost
+        for a, b in zip(x0, goal, strict=True)
+    ]
+    assert np.mean(ratios) <= 1.0002
+    assert np.min(ratios) >= 1 - 1e-6
+
+
+def test_a_plan_is_what_it_says(system):
+    controller = Controller.load(system.name)
+    x0, goal = system.sample(np.random.default_rng(6), 30)
+    for a, b in zip(x0, goal, strict=True):
+        plan = controller.plan(a, b)
+        assert (plan.controls >= system.u_min).all()
+        assert (plan.controls <= system.u_max).all()
+        assert plan.cost <= min(plan.candidates.values())
+        assert plan.cost <= controller.lqr_plan(a, b).cost
+        assert plan.cost == pytest.approx(
+            trajectory_cost(system, plan.states, plan.controls, b), rel=1e-9
+        )
+        replay = a
+        for u, x in zip(plan.controls, plan.states[1:], strict=True):
+            replay = system.step(replay, u)
+            np.testing.assert_allclose(replay, x, atol=1e-9)
+
+
+def test_more_cycles_never_hurt(system):
+    controllers = [Controller.load(system.name, cycles=K) for K in (0, 1, 3, 10, 20)]
+    x0, goal = system.sample(np.random.default_rng(7), 20)
+    for a, b in zip(x0, goal, strict=True):
+        costs = [controller.plan(a, b).cost for controller in controllers]
+        assert costs == sorted(costs, reverse=True)
+
+
+def test_a_warm_start_is_shifted_in_time_and_can_win(system):
+    optimal = Controller.load(system.name, cycles=10)
+    lazy = Controller.load(system.name, cycles=0)
+    x0, goal = system.sample(np.random.default_rng(9), 20)
+    for a, b in zip(x0, goal, strict=True):
+        first = optimal.plan(a, b)
+        following = lazy.plan(first.states[1], b, warm_start=first)
+        stage = (first.states[0] - b) @ system.Q @ (first.states[0] - b) + (
+            first.controls[0] @ system.R @ first.controls[0]
+        )
+        assert following.candidates['previous'] <= first.cost - stage + 0.05 * first.cost
+        assert following.cost <= lazy.plan(first.states[1], b).cost
+        again = lazy.plan(a, b, warm_start=first, elapsed=0.0)
+        assert again.cost == pytest.approx(first.cost, rel=1e-9)
+
+
+def test_no_time_left_still_gives_a_feasible_plan(system):
+    controller = Controller.load(system.name, cycles=10)
+    controller.warm_up()
+    rushed = controller.plan(system.x0_box, 0 * system.x0_box, deadline=0.0)
+    relaxed = controller.plan(system.x0_box, 0 * system.x0_box, deadline=1.0)
+    assert (rushed.cycles, relaxed.cycles) == (0, 10)
+    assert relaxed.cost <= rushed.cost < np.inf
+
+
+def test_bad_states_are_named(system):
+    controller = Controller.load(system.name)
+    with pytest.raises(ValueError, match=r'x has shape \(3,\), expected \(2,\)'):
+        controller.plan([0, 0, 0], [0, 0])
+    with pytest.raises(ValueError, match='goal is not finite'):
+        controller.plan([0, 0], [np.nan, 0])
+    far = controller.plan([40.0, 0.0], [0.0, 0.0])
+    assert far.warnings[0].startswith('position is 40')
+
+
+def test_bad_choices_are_named():
+    with pytest.raises(ValueError, match="unknown backend 'cuda'; choose from"):
+        Controller.load('van_der_pol', backend='cuda')
+    with pytest.raises(ValueError, match="device 'tpu' is not available"):
+        Controller.load('van_der_pol', device='tpu')
+    with pytest.raises(ValueError, match='cycles must not be negative'):
+        Controller.load('van_der_pol', cycles=-1)
+
+
+PROBE = """
+import sys, time
+from trc_core import Controller
+controller = Controller.load('van_der_pol')
+started = time.perf_counter()
+controller.plan([1.0, 0.5], [0.0, 0.0])
+heavy = {'torch', 'rclpy', 'sympy', 'casadi', 'control', 'lightning'} & set(sys.modules)
+print(time.perf_counter() - started, sorted(heavy))
+"""
+
+
+def test_a_robot_loads_neither_pytorch_nor_a_solver():
+    command = [sys.executable, '-c', PROBE]
+    subprocess.run(command, check=True, capture_output=True)  # compiles where nobody has before
+    started = time.perf_counter()
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert run.stdout.split(maxsplit=1)[1].strip() == '[]'
+    assert float(run.stdout.split()[0]) < 3.0
+    assert time.perf_counter() - started < 10.0

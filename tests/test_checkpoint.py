@@ -1,0 +1,105 @@
+"""Checkpoints: what is saved comes back; what is damaged is refused in one line."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from trc_core import SYSTEMS, Controller
+from trc_core.checkpoint import RECORD, load_checkpoint, save_checkpoint
+
+
+@pytest.fixture(params=SYSTEMS)
+def shipped(request):
+    return load_checkpoint(request.param)
+
+
+def test_saving_and_loading_changes_nothing(shipped, tmp_path):
+    again = load_checkpoint(save_checkpoint(tmp_path / 'a' / 'c.safetensors', shipped))
+    assert again.tensors.keys() == shipped.tensors.keys()
+    for name, tensor in shipped.tensors.items():
+        assert again.tensors[name].dtype == tensor.dtype
+        np.testing.assert_array_equal(again.tensors[name], tensor)
+    assert again.system.contract() == shipped.system.contract()
+    assert (again.model, again.training, again.metrics) == (
+        shipped.model,
+        shipped.training,
+        shipped.metrics,
+    )
+    assert [path.name for path in (tmp_path / 'a').iterdir()] == ['c.safetensors']
+
+
+def test_shipped_checkpoints_say_how_they_were_made(shipped):
+    assert shipped.training['command'].startswith('trc train')
+    assert shipped.training['seed'] == shipped.training['config']['seed']
+    assert shipped.training['cpu_seconds'] > 0
+    assert shipped.metrics['cost_ratio_mean'] <= 1.0005
+
+
+def test_other_parameters_travel_with_the_checkpoint(tmp_path):
+    shipped = load_checkpoint('van_der_pol')
+    other = replace(shipped, system=shipped.system.with_parameters(mu=0.7))
+    path = save_checkpoint(tmp_path / 'c.safetensors', other)
+    assert Controller.load(path).system.parameters['mu'] == 0.7
+
+
+def test_a_missing_checkpoint_lists_the_shipped_ones():
+    with pytest.raises(FileNotFoundError, match=r"'nope'.*double_integrator.*van_der_pol"):
+        load_checkpoint('nope')
+
+
+@pytest.mark.parametrize('content', [b'', b'not a checkpoint', b'\x00' * 4096])
+def test_a_corrupt_file_is_refused(content, tmp_path):
+    path = tmp_path / 'bad.safetensors'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad.safetensors' is not a usable trc checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_truncated_file_is_refused(shipped, tmp_path):
+    path = save_checkpoint(tmp_path / 'c.safetensors', shipped)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match='is not a usable trc checkpoint'):
+        load_checkpoint(path)
+
+
+def test_somebody_elses_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / 'c.safetensors'
+    save_file({'w': np.zeros(3)}, path)
+    with pytest.raises(ValueError, match='is not a usable trc checkpoint'):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('name', 'rocket', "unknown system 'rocket'"),
+        ('state_names', ['velocity', 'position'], 'state_names'),
+        ('parameters', {'mu': 1.0, 'nu': 2.0}, 'nu'),
+    ],
+)
+def test_another_contract_is_refused_naming_both_sides(key, value, message, tmp_path):
+    shipped = load_checkpoint('van_der_pol')
+    contract = {**shipped.system.contract(), key: value}
+    record = {
+        'format': 1,
+        'system': contract,
+        'model': dict(shipped.model),
+        'representation': 'stabilised',
+        'training': {},
+        'metrics': {},
+    }
+    path = tmp_path / 'c.safetensors'
+    save_file(dict(shipped.tensors), path, metadata={RECORD: json.dumps(record)})
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(path)
+
+
+def test_an_unwritable_folder_leaves_nothing_behind(shipped, tmp_path):
+    blocked = tmp_path / 'file'
+    blocked.write_text('in the way')
+    with pytest.raises(OSError, match='file'):
+        save_checkpoint(blocked / 'c.safetensors', shipped)
+    assert blocked.read_text() == 'in the way'

@@ -1,0 +1,132 @@
+"""The trainers: they learn, resume, reproduce, and say what is wrong."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from trc_core import Controller
+from trc_core.checkpoint import load_checkpoint
+from trc_core.data import lqr_generator
+from trc_core.training import cost_trainer, supervised_trainer
+
+TINY = ['--latent_dim', '16', '--hidden_dim', '16']
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    lqr_generator.main(['--num_samples', '120', '--output_dir', str(folder), '--expert', 'ilqr'])
+    return folder
+
+
+def supervised(dataset, output, *flags):
+    base = ['--data_dir', str(dataset), '--output_dir', str(output), '--num_heads', '2', *TINY]
+    supervised_trainer.main([*base, '--warmup_steps', '10', '--batch_size', '16', *flags])
+
+
+def logged(output, key):
+    with open(output / 'csv' / 'metrics.csv') as file:
+        return [float(row[key]) for row in csv.DictReader(file) if row.get(key)]
+
+
+def test_imitation_halves_its_loss_and_leaves_a_flyable_checkpoint(dataset, tmp_path):
+    supervised(dataset, tmp_path / 'run', '--epochs', '25')
+    losses = logged(tmp_path / 'run', 'train/loss')
+    assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
+    best = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
+    assert best.metrics['cost_ratio_mean'] >= 1 - 1e-6
+    assert best.training['command'].startswith('python -m trc_core.training.supervised_trainer')
+    plan = Controller.load(tmp_path / 'run' / 'last_model.safetensors').plan([1, 0], [0, 0])
+    assert np.isfinite(plan.controls).all()
+
+
+def test_cost_training_lowers_the_cost_ratio_and_reproduces(tmp_path):
+    flags = ['--system', 'van_der_pol', *TINY, '--batch_size', '32', '--validation_states', '16']
+    short = [*flags, '--steps', '60', '--validate_every', '30', '--warmup_steps', '10']
+    for name in ('one', 'two'):
+        cost_trainer.main([*short, '--output_dir', str(tmp_path / name)])
+    ratios = [logged(tmp_path / name, 'val/cost_ratio_mean') for name in ('one', 'two')]
+    assert ratios[0] == ratios[1]
+    clipped_lqr = 1.0026  # mean J/J* of v = 0 on this system
+    assert ratios[0][-1] < 1 + 0.5 * (clipped_lqr - 1)
+
+
+def test_a_finished_or_interrupted_run_is_never_overwritten(dataset, tmp_path, capsys):
+    output = tmp_path / 'run'
+    supervised(dataset, output, '--epochs', '1')
+    before = (output / 'best_model.safetensors').read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        supervised(dataset, output, '--epochs', '1')
+    assert stop.value.code == 1
+    assert 'pass --resume true' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        supervised(dataset, output, '--epochs', '1', '--seed', '5', '--resume', 'true')
+    assert 'seed is 5 now but was 0' in capsys.readouterr().err
+    assert (output / 'best_model.safetensors').read_bytes() == before
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypatch):
+    output = tmp_path / 'run'
+    step = supervised_trainer.Imitation.training_step
+
+    def interrupted(self, batch, batch_idx):
+        if self.trainer.global_step == 9:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(supervised_trainer.Imitation, 'training_step', interrupted)
+        with pytest.raises(SystemExit) as stop:
+            supervised(dataset, output, '--epochs', '4')
+    assert stop.value.code != 0
+    seen = []
+    monkeypatch.setattr(
+        supervised_trainer.Imitation,
+        'training_step',
+        lambda self, b, i: seen.append(self.trainer.global_step) or step(self, b, i),
+    )
+    supervised(dataset, output, '--epochs', '4', '--resume', 'true')
+    assert seen[0] == 9
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--system', 'vdp'], "unknown system 'vdp'; choose from"),
+        (['--learning_rate', 'fast'], 'learning_rate'),
+        (['--lerning_rate', '1'], 'lerning_rate'),
+        (['--representation', 'spline'], "unknown representation 'spline'"),
+        (['--resume', 'true', '--output_dir', 'nowhere'], 'nothing to resume'),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cost_trainer.main(flags)
+    assert stop.value.code != 0
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_typo_in_the_yaml_is_an_error(tmp_path, capsys):
+    config = tmp_path / 'c.yaml'
+    config.write_text(yaml.safe_dump({'lerning_rate': 0.1}))
+    with pytest.raises(SystemExit) as stop:
+        cost_trainer.main(['--config', str(config)])
+    assert stop.value.code != 0
+    assert 'lerning_rate' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('config', ['supervised_training', 'cost_training'])
+def test_the_shipped_configs_are_accepted(config, tmp_path):
+    module = 'supervised_trainer' if config.startswith('super') else 'cost_trainer'
+    command = [sys.executable, '-m', f'trc_core.training.{module}', '--print_config']
+    path = f'params/training/{config}.yaml'
+    run = subprocess.run([*command, '--config', path], capture_output=True, text=True, check=True)
+    shipped, effective = yaml.safe_load(Path(path).read_text()), yaml.safe_load(run.stdout)
+    assert {key: effective[key] for key in shipped} == shipped
