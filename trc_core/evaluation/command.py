@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from trc_core.command_line import report_errors
-from trc_core.evaluation.evaluator import TEST_SEED, Scores, planners, score, fresh_problems
+from trc_core.evaluation.evaluator import TEST_SEED, Scores, fresh_problems, planners, score
 from trc_core.runtime.controller import Controller
 from trc_core.solvers import nlp
 

@@ -18,7 +18,6 @@ import yaml
 from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
     ModelCheckpoint,
-    OnExceptionCheckpoint,
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -171,7 +170,11 @@ def fit(
     prepare_folder(output_dir, config)
     interval = getattr(config, 'validate_every', 1.0)
     resumable = ModelCheckpoint(
-        output_dir, 'last', every_n_train_steps=SAVE_EVERY, enable_version_counter=False
+        output_dir,
+        'last',
+        every_n_train_steps=SAVE_EVERY,
+        save_on_exception=True,
+        enable_version_counter=False,
     )
     _quiet()
     torch.set_num_threads(config.num_threads)
@@ -191,7 +194,6 @@ def fit(
             Delivery(output_dir, config, command),
             EMAWeightAveraging(decay=config.ema_decay, use_buffers=False),
             resumable,
-            OnExceptionCheckpoint(output_dir, filename='last'),
             TQDMProgressBar(refresh_rate=20),
         ],
     )
