@@ -15,6 +15,14 @@ BOUND_TOLERANCE = 1e-9  # a control this close to its bound counts as being on i
 
 
 @register_jitable
+def clip(raw, lower, upper):
+    """The value within its bounds; a bound, never NaN, where it is NaN."""
+    if not raw > lower:
+        return lower
+    return raw if raw < upper else upper
+
+
+@register_jitable
 def feedback_control(system, K_t, v_t, x_t, goal, i):
     """Component i of the unclipped u_trim + v_t - K_t (x_t - goal)."""
     u = system.u_trim[i] + v_t[i]
@@ -28,12 +36,13 @@ def rollout(step, step_jacobian, system, K, v, x0, goal, x, u):
     """Fills x (T + 1, n_x) and u (T, n_u) with the trajectory of v from x0; returns J."""
     T, n_u = v.shape
     error, effort = np.empty(goal.shape[0]), np.empty(n_u)
-    x[0, :] = x0
+    for j in range(goal.shape[0]):
+        x[0, j] = x0[j]
     J = 0.0
     for t in range(T):
         for i in range(n_u):
             raw = feedback_control(system, K[t], v[t], x[t], goal, i)
-            u[t, i] = min(max(raw, system.u_min[i]), system.u_max[i])
+            u[t, i] = clip(raw, system.u_min[i], system.u_max[i])
             effort[i] = u[t, i] - system.u_trim[i]
         for j in range(goal.shape[0]):
             error[j] = x[t, j] - goal[j]
@@ -96,7 +105,8 @@ def gradient(step, step_jacobian, system, K, v, x, u, goal, dJ_dv):
             dJ_dv[t, i] = slope
             for j in range(n_x):
                 previous[j] -= K[t, i, j] * slope
-        costate[:] = previous
+        for i in range(n_x):
+            costate[i] = previous[i]
 
 
 @register_jitable

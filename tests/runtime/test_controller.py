@@ -133,6 +133,13 @@ def test_no_time_left_still_gives_a_feasible_plan(system):
     assert relaxed.cost <= rushed.cost < np.inf
 
 
+def test_a_state_beyond_all_numbers_still_gives_controls_inside_the_bounds(system):
+    plan = Controller.load(system.name).plan([1e200, -1e200], [0.0, 0.0])
+    assert not plan.converged
+    assert (plan.controls >= system.u_min).all()
+    assert (plan.controls <= system.u_max).all()
+
+
 def test_bad_states_are_named(system):
     controller = Controller.load(system.name)
     with pytest.raises(ValueError, match=r'x has shape \(3,\), expected \(2,\)'):

@@ -139,7 +139,8 @@ class Controller:
 
     def _run(self, x: Array, goal: Array, previous: Array | None, cycles: int) -> Plan:
         states, controls = self._buffers()
-        starts = np.full(len(kernels.START_SOURCES), np.nan)
+        names = kernels.START_SOURCES[: 2 if previous is None else 3]
+        starts = np.empty(len(names))
         J, start, improved = self._plan(
             self.system.arrays,
             self._representation,
@@ -147,21 +148,19 @@ class Controller:
             x,
             goal,
             self._no_previous if previous is None else previous,
-            previous is not None,
             cycles,
             states,
             controls,
             starts,
         )
-        names = kernels.START_SOURCES if previous is not None else kernels.START_SOURCES[:2]
         return Plan(
             controls,
             states,
             float(J),
-            'refined' if improved else kernels.START_SOURCES[start],
+            'refined' if improved else names[start],
             converged=math.isfinite(J),
             cycles=cycles,
-            candidates=dict(zip(names, starts.tolist(), strict=False)),
+            candidates=dict(zip(names, starts.tolist(), strict=True)),
             warnings=self._warnings(x, goal),
         )
 

@@ -7,15 +7,24 @@ The network runs in float32, the physics in float64. The algorithm is that of
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.rollout import gradient, reproject, rollout
+from trc_core.systems.base import Array
 
 NEWTON_CLAMP = 4.0  # as in models/tiny_recursive_control.py
 NORM_EPSILON = 1e-5  # of torch.nn.LayerNorm
-START_SOURCES = ('lqr', 'network', 'previous')  # order of the candidates' costs
+START_SOURCES = ('lqr', 'network', 'previous')  # order of the starts' costs
+
+
+class Trajectory(NamedTuple):
+    """States (T + 1, n_x) and controls (T, n_u)."""
+
+    x: Array
+    u: Array
 
 
 @register_jitable
@@ -211,9 +220,8 @@ def propose(system, rep, net, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, s, chan
             context[i] += embedded[i]
     update_latents(net, z_H, z_L, z_initial, context)
     decoder_input = np.empty(net.decoder_hidden.w.shape[1], np.float32)
-    decoder_input[:latent] = z_H
-    if net.residual:
-        decoder_input[latent:] = plan_features[: T * n_u]
+    for i in range(decoder_input.shape[0]):
+        decoder_input[i] = z_H[i] if i < latent else plan_features[i - latent]
     output = np.empty(T * n_u, np.float32)
     two_layers(net.decoder_hidden, net.decoder_output, decoder_input, output)
     for t in range(T):
@@ -228,65 +236,99 @@ def propose(system, rep, net, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, s, chan
 
 
 @register_jitable
-def plan(
-    step, step_jacobian, system, rep, net, x0, goal, previous, has_previous, cycles, x, u, starts
-):
-    """Plans from x0 to goal; fills x (T + 1, n_x), u (T, n_u) and the candidates' costs `starts`.
+def first_plan(rep, net, z_initial, s, v):
+    """Fills v (T, n_u) with the plan that the network proposes before any refinement."""
+    output = np.empty(v.shape[0] * v.shape[1], np.float32)
+    two_layers(net.initial_hidden, net.initial_output, z_initial, output)
+    write_step(rep, output, s, v)
 
-    The start is the cheapest of {v = 0, the network's first plan, `previous` (T, n_u) if there
-    is one}. A cycle's step is taken if it lowers J, else a quarter of it if that does.
+
+@register_jitable
+def first_latents(net, z_initial):
+    """(z_H, z_L) before the first cycle; the single-latent mode starts from the problem."""
+    if net.two_level:
+        return net.H_init.copy(), net.L_init.copy()
+    return z_initial.copy(), net.L_init.copy()
+
+
+@register_jitable
+def copy(a, out):
+    """Copies a (T, n) into out; here and below, loops compile faster than array expressions."""
+    for t in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            out[t, i] = a[t, i]
+
+
+@register_jitable
+def add(a, fraction, b, out):
+    """Fills out with a + fraction b, for arrays (T, n)."""
+    for t in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            out[t, i] = a[t, i] + fraction * b[t, i]
+
+
+@register_jitable
+def fly(step, step_jacobian, system, rep, v, x0, goal, J, best, scratch):
+    """J of the plan v; where it is below J, its trajectory becomes `best`."""
+    J_v = rollout(step, step_jacobian, system, rep.K, v, x0, goal, scratch.x, scratch.u)
+    if J_v < J:
+        copy(scratch.x, best.x)
+        copy(scratch.u, best.u)
+    return J_v
+
+
+@register_jitable
+def start(step, step_jacobian, system, rep, first, x0, goal, previous, starts, best, scratch):
+    """Makes the cheapest start `best` and fills `starts` with the cost of each.
+
+    The starts are v = 0, the network's plan `first`, and `previous` where `starts` has room for
+    it. `best` is always filled: with the LQR plan where no start has a finite cost.
+    """
+    v = np.zeros(best.u.shape)
+    starts[0] = rollout(step, step_jacobian, system, rep.K, v, x0, goal, best.x, best.u)
+    J, chosen = starts[0] if math.isfinite(starts[0]) else math.inf, 0
+    for candidate in range(1, starts.shape[0]):
+        copy(first if candidate == 1 else previous, v)
+        starts[candidate] = fly(step, step_jacobian, system, rep, v, x0, goal, J, best, scratch)
+        if starts[candidate] < J:
+            J, chosen = starts[candidate], candidate
+    return J, chosen
+
+
+@register_jitable
+def plan(step, step_jacobian, system, rep, net, x0, goal, previous, cycles, x, u, starts):
+    """Plans from x0 to goal; fills x (T + 1, n_x), u (T, n_u) and the cost of every start.
+
+    The start is the cheapest of {v = 0, the network's first plan} and, where `starts` has three
+    places, the plan `previous` (T, n_u). A cycle's step is taken if it lowers J, else a quarter
+    of it if that does.
 
     Returns:
         J of the plan, the index of the start chosen, and the number of cycles that lowered J.
     """
-    T, n_u = u.shape
-    latent = net.H_init.shape[0]
-    z_initial, z_H, z_L = (
-        np.empty(latent, np.float32),
-        net.H_init.copy(),
-        net.L_init.copy(),
-    )
+    best = Trajectory(x, u)
+    scratch = Trajectory(np.empty(x.shape), np.empty(u.shape))
+    z_initial = np.empty(net.H_init.shape[0], np.float32)
     s = encode_problem(rep, net, x0, goal, z_initial)
-    if not net.two_level:
-        z_H[:] = z_initial
-    v, trial, change = np.zeros((T, n_u)), np.empty((T, n_u)), np.empty((T, n_u))
-    x_trial, u_trial = np.empty_like(x), np.empty_like(u)
-    output = np.empty(T * n_u, np.float32)
-    two_layers(net.initial_hidden, net.initial_output, z_initial, output)
-    write_step(rep, output, s, trial)
-    J = rollout(step, step_jacobian, system, rep.K, v, x0, goal, x, u)
-    starts[0], start = J, 0
-    for candidate in range(1, 3 if has_previous else 2):
-        if candidate == 2:
-            trial[:] = previous
-        J_trial = rollout(step, step_jacobian, system, rep.K, trial, x0, goal, x_trial, u_trial)
-        starts[candidate] = J_trial
-        if J_trial < J:
-            J, start = J_trial, candidate
-            x[:] = x_trial
-            u[:] = u_trial
-    reproject(system, rep.K, x, u, goal, v)
-    dJ_dv = np.zeros((T, n_u))
-    improved = 0
+    z_H, z_L = first_latents(net, z_initial)
+    v, dJ_dv, change = np.zeros(u.shape), np.zeros(u.shape), np.zeros(u.shape)
+    first_plan(rep, net, z_initial, s, change)
+    J, chosen = start(
+        step, step_jacobian, system, rep, change, x0, goal, previous, starts, best, scratch
+    )
+    trial, improved = np.empty(u.shape), 0
     for _ in range(cycles):
+        reproject(system, rep.K, x, u, goal, v)
         if net.gradient:
             gradient(step, step_jacobian, system, rep.K, v, x, u, goal, dJ_dv)
         propose(system, rep, net, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, s, change)
         for fraction in (1.0, 0.25):
-            for t in range(T):
-                for i in range(n_u):
-                    trial[t, i] = v[t, i] + fraction * change[t, i]
-            J_trial = rollout(
-                step, step_jacobian, system, rep.K, trial, x0, goal, x_trial, u_trial
-            )
+            add(v, fraction, change, trial)
+            J_trial = fly(step, step_jacobian, system, rep, trial, x0, goal, J, best, scratch)
             if J_trial < J:
-                J = J_trial
-                x[:] = x_trial
-                u[:] = u_trial
-                reproject(system, rep.K, x, u, goal, v)
-                improved += 1
+                J, improved = J_trial, improved + 1
                 break
-    return J, start, improved
+    return J, chosen, improved
 
 
 @register_jitable
