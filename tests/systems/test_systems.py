@@ -1,0 +1,230 @@
+"""Physics written once: every form of the generated code says the same, and it is true."""
+
+import copy
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import casadi as ca
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+from scipy.integrate import solve_ivp
+
+import trc_core.systems
+from trc_core.rollout import rollout
+from trc_core.systems import SYSTEMS, Joint, System, get_system
+from trc_core.systems.codegen import casadi_step, numba_source, symbolic_dynamics, torch_step
+from trc_core.systems.compiled import compiled
+from trc_core.systems.double_integrator import multi_axis, with_timing
+
+
+def pendulum_dynamics(x, u, length):
+    return [x[1], 9.81 / length * sp.sin(x[0]) + u[0]]
+
+
+def own_system(**changes):
+    """A system that does not ship, as a user would write it."""
+    values = {
+        'name': 'my_pendulum',
+        'dynamics': pendulum_dynamics,
+        'state_names': ('angle', 'rate'),
+        'state_units': ('rad', 'rad/s'),
+        'control_names': ('torque',),
+        'control_units': ('N m',),
+        'joints': (Joint('hinge', 0, 1, 0),),
+        'dt': 0.05,
+        'horizon': 20,
+        'u_min': [-5.0],
+        'u_max': [5.0],
+        'Q': [10.0, 1.0],
+        'R': [0.1],
+        'x0_box': [1.0, 1.0],
+        'goal_box': [0.0, 0.0],
+        'parameters': {'length': 1.0},
+    }
+    return System(**{**values, **changes})
+
+
+PLANTS = [*SYSTEMS.values(), multi_axis(2), own_system()]
+every_plant = pytest.mark.parametrize('system', PLANTS, ids=lambda s: s.name)
+
+
+def points(system, n=20):
+    rng = np.random.default_rng(1)
+    x, _ = system.sample(rng, n)
+    return x, rng.uniform(system.u_min, system.u_max, (n, system.n_u))
+
+
+def compiled_step(system, x, u):
+    """One step in machine code: a plan of horizon one."""
+    states, applied = np.empty((2, system.n_x)), np.empty((1, system.n_u))
+    K = np.zeros((1, system.n_u, system.n_x))
+    v, goal = (u - system.u_trim)[None], np.zeros(system.n_x)
+    compiled(rollout, system)(system.arrays, K, v, x, goal, states, applied)
+    return states[1]
+
+
+@every_plant
+def test_python_numba_torch_and_casadi_take_the_same_step(system):
+    x, u = points(system)
+    in_torch = torch_step(system)(torch.from_numpy(x), torch.from_numpy(u)).numpy()
+    in_casadi = casadi_step(system)
+    for i in range(len(x)):
+        expected = system.step(x[i], u[i])
+        np.testing.assert_allclose(compiled_step(system, x[i], u[i]), expected, atol=1e-10)
+        np.testing.assert_allclose(in_torch[i], expected, atol=1e-10)
+        np.testing.assert_allclose(np.array(in_casadi(x[i], u[i])).ravel(), expected, atol=1e-10)
+
+
+@every_plant
+def test_jacobians_equal_those_of_torch_and_casadi(system):
+    x, u = points(system)
+    step = torch_step(system)
+    symbol_x, symbol_u = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
+    next_x = casadi_step(system)(symbol_x, symbol_u)
+    jacobian = ca.Function(
+        'jacobian',
+        [symbol_x, symbol_u],
+        [ca.jacobian(next_x, symbol_x), ca.jacobian(next_x, symbol_u)],
+    )
+    for x_i, u_i in zip(x, u, strict=True):
+        ours = system.step_jacobian(x_i, u_i)
+        inputs = torch.from_numpy(x_i), torch.from_numpy(u_i)
+        theirs = torch.autograd.functional.jacobian(step, inputs)
+        for M, in_torch, in_casadi in zip(ours, theirs, jacobian(x_i, u_i), strict=True):
+            np.testing.assert_allclose(M, in_torch.numpy(), atol=1e-10)
+            np.testing.assert_allclose(M, np.array(in_casadi), atol=1e-10)
+
+
+@every_plant
+def test_jacobians_are_the_slopes_of_the_step(system):
+    (x,), (u,) = points(system, 1)
+    A, B = system.step_jacobian(x, u)
+    h = 1e-6
+    for i, e in enumerate(np.eye(system.n_x)):
+        slope = (system.step(x + h * e, u) - system.step(x - h * e, u)) / (2 * h)
+        np.testing.assert_allclose(A[:, i], slope, atol=1e-8)
+    for i, e in enumerate(np.eye(system.n_u)):
+        slope = (system.step(x, u + h * e) - system.step(x, u - h * e)) / (2 * h)
+        np.testing.assert_allclose(B[:, i], slope, atol=1e-8)
+
+
+def test_the_double_integrator_is_integrated_exactly():
+    system = SYSTEMS['double_integrator']
+    (p, v), a, dt = (0.3, -1.2), 2.5, system.dt
+    expected = [p + v * dt + a * dt**2 / 2, v + a * dt]
+    np.testing.assert_allclose(system.step([p, v], [a]), expected, rtol=1e-14)
+
+
+def test_the_van_der_pol_step_follows_the_differential_equation():
+    system = SYSTEMS['van_der_pol']
+    x, u = np.array([1.2, -0.7]), 0.8
+    truth = solve_ivp(
+        lambda _, s: [s[1], (1 - s[0] ** 2) * s[1] - s[0] + u],
+        (0, system.dt),
+        x,
+        rtol=1e-11,
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(system.step(x, [u]), truth.y[:, -1], atol=1e-6)
+
+
+def test_a_step_of_another_length_can_be_taken():
+    system = SYSTEMS['van_der_pol']
+    x, u = np.array([1.0, 0.5]), np.array([0.2])
+    halves = system.step(system.step(x, u, dt=0.025), u, dt=0.025)
+    np.testing.assert_allclose(halves, system.step(x, u), atol=1e-6)
+
+
+def test_two_axes_are_two_independent_axes():
+    one, two = SYSTEMS['double_integrator'], multi_axis(2)
+    x_next = two.step([0.1, 0.2, 0.3, 0.4], [1.0, -2.0])
+    np.testing.assert_allclose(x_next[[0, 2]], one.step([0.1, 0.3], [1.0]), rtol=1e-14)
+    np.testing.assert_allclose(x_next[[1, 3]], one.step([0.2, 0.4], [-2.0]), rtol=1e-14)
+    assert get_system('double_integrator_2_axes').contract() == two.contract()
+
+
+@pytest.mark.parametrize('name', sorted(SYSTEMS))
+def test_the_committed_source_is_what_the_dynamics_generate(name):
+    folder = Path(trc_core.systems.__file__).parent / 'generated'
+    assert (folder / f'{name}.py').read_text() == numba_source(SYSTEMS[name])
+
+
+@pytest.mark.parametrize('name', sorted(SYSTEMS))
+def test_a_system_is_found_under_its_name(name):
+    assert get_system(name).name == name
+
+
+def test_an_unknown_system_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown system 'vdp'.*double_integrator.*van_der_pol"):
+        get_system('vdp')
+
+
+def test_parameters_can_be_overridden():
+    free = SYSTEMS['van_der_pol'].with_parameters(mu=0.0)
+    assert free.contract()['parameters'] == {'mu': 0.0}
+    # Without its nonlinear term the plant is the harmonic oscillator.
+    t = free.dt
+    np.testing.assert_allclose(free.step([1.0, 0.0], [0.0]), [np.cos(t), -np.sin(t)], atol=1e-7)
+
+
+def test_an_unknown_parameter_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"no parameter \['nu'\]; choose from \['mu'\]"):
+        SYSTEMS['van_der_pol'].with_parameters(nu=1.0)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'u_min': [-1.0, -1.0]}, r'u_min has shape \(2,\), expected \(1,\)'),
+        ({'x0_box': [1.0]}, r'x0_box has shape \(1,\), expected \(2,\)'),
+        ({'Q': [1.0, 1.0, 1.0]}, r'Q has shape \(3,\), expected \(2,\) or \(2, 2\)'),
+        ({'u_min': [6.0]}, 'u_min must lie below u_max'),
+        ({'u_trim': [7.0]}, 'u_trim must lie between'),
+        ({'R': [0.0]}, 'R must be positive definite'),
+        ({'Q': [-1.0, 1.0]}, 'positive semi-definite'),
+        ({'dt': 0.0}, 'dt and horizon must be positive'),
+        ({'horizon': 0}, 'dt and horizon must be positive'),
+        ({'state_units': ('rad',)}, 'one unit per state'),
+    ],
+)
+def test_an_impossible_system_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        own_system(**changes)
+
+
+def test_dynamics_of_the_wrong_size_are_refused():
+    with pytest.raises(ValueError, match='returns 1 expressions, expected 2'):
+        symbolic_dynamics(own_system(dynamics=lambda x, u, length: [x[1]]))
+
+
+def test_an_undeclared_symbol_is_named():
+    stray = sp.Symbol('gravity')
+    with pytest.raises(ValueError, match=r"unknown symbols \['gravity'\]"):
+        symbolic_dynamics(own_system(dynamics=lambda x, u, length: [x[1], stray]))
+
+
+def test_other_timing_keeps_the_plant():
+    system = with_timing(SYSTEMS['double_integrator'], time_horizon=2.0, num_steps=10)
+    assert (system.dt, system.horizon) == (0.2, 10)
+    with pytest.raises(ValueError, match='must be positive'):
+        with_timing(system, 0.0, 10)
+
+
+@every_plant
+def test_samples_fill_the_boxes_and_stay_inside(system):
+    x0, goal = system.sample(np.random.default_rng(0), 2000)
+    assert np.all(np.abs(x0) <= system.x0_box)
+    assert np.all(np.abs(goal) <= system.goal_box)
+    assert np.all(np.abs(x0).max(0) > 0.99 * system.x0_box)
+
+
+@every_plant
+def test_a_copied_or_pickled_system_is_the_same_plant(system):
+    (x,), (u,) = points(system, 1)
+    expected = system.step(x, u)  # also fills the cached, unpicklable generated module
+    for twin in (copy.deepcopy(system), pickle.loads(pickle.dumps(system)), replace(system)):
+        assert twin.contract() == system.contract()
+        np.testing.assert_array_equal(twin.step(x, u), expected)

@@ -1,0 +1,132 @@
+"""The reference optimum: multiple shooting in CasADi, solved by IPOPT to a tight tolerance."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trc_core.cost import is_success, trajectory_cost
+from trc_core.plan import Plan
+from trc_core.rollout import rollout
+from trc_core.solvers.initial_guess import initial_guess
+from trc_core.systems.base import Array, System
+from trc_core.systems.compiled import compiled
+
+OPTIONS: dict[str, Any] = {
+    'print_time': False,
+    'ipopt.print_level': 0,
+    'ipopt.sb': 'yes',
+    'ipopt.tol': 1e-10,
+    'ipopt.max_iter': 500,
+    # An 'acceptable' stop is a failure to reach the tolerance: do not take it for an optimum.
+    'ipopt.acceptable_iter': 0,
+    # The objective is scaled by the start's cost, which suits IPOPT better than its own guess.
+    'ipopt.nlp_scaling_method': 'none',
+    'ipopt.bound_relax_factor': 0.0,
+    'ipopt.mu_strategy': 'adaptive',
+}
+REPLAY_TOLERANCE = 1e-7  # relative gap allowed between IPOPT's J and J of the replayed controls
+
+
+def solve(system: System, x0: ArrayLike, goal: ArrayLike, warm_start: Plan | None = None) -> Plan:
+    """The optimum of J inside the bounds (a local one where the problem is not convex).
+
+    Args:
+        system: the plant.
+        x0: initial state (n_x,).
+        goal: goal state (n_x,).
+        warm_start: a plan to start from; by default the clipped LQR, or where that misses the
+            goal, a straight line to it.
+
+    Returns:
+        The optimal controls, clipped into the bounds, and their trajectory on the true dynamics.
+        `converged` is True when IPOPT met its tolerance and the replayed J agrees with it.
+    """
+    goal = np.ascontiguousarray(goal, dtype=np.float64)
+    x, u = _start(system, x0, goal, warm_start)
+    scale = max(float(trajectory_cost(system, x, u, goal)), 1e-9)
+    solver = _program(_ByContents(system))
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    free = np.full(T * n_x, np.inf)
+    answer = solver(
+        x0=np.concatenate([u.ravel(), x[1:].ravel()]),
+        lbx=np.concatenate([np.tile(system.u_min, T), -free]),
+        ubx=np.concatenate([np.tile(system.u_max, T), free]),
+        lbg=0.0,
+        ubg=0.0,
+        p=np.concatenate([x[0], goal, [1.0 / scale]]),
+    )
+    u = np.asarray(answer['x'])[: T * n_u].reshape(T, n_u).clip(system.u_min, system.u_max)
+    J = _replay(system, goal, x, u)
+    claimed = float(answer['f']) * scale
+    statistics = solver.stats()
+    converged = statistics['return_status'] == 'Solve_Succeeded' and (
+        abs(J - claimed) <= REPLAY_TOLERANCE * scale
+    )
+    return Plan(u, x, J, 'nlp', bool(converged), int(statistics['iter_count']))
+
+
+def _start(
+    system: System, x0: ArrayLike, goal: Array, warm_start: Plan | None
+) -> tuple[Array, Array]:
+    """The guessed states (T + 1, n_x) and controls (T, n_u); shooting need not start feasible."""
+    x, u, _ = initial_guess(system, x0, goal, warm_start)
+    if warm_start is not None or is_success(x, goal):
+        return x, u
+    # The LQR misses the goal, and following it (a fallen pole) leads to poor local optima.
+    share = np.linspace(0.0, 1.0, system.horizon + 1)[:, None]
+    return (1.0 - share) * x[0] + share * goal, np.tile(system.u_trim, (system.horizon, 1))
+
+
+def _replay(system: System, goal: Array, x: Array, u: Array) -> float:
+    """Fills x with the trajectory of u from x[0] and returns its J."""
+    K = np.zeros((system.horizon, system.n_u, system.n_x))
+    v = u - system.u_trim
+    return float(compiled(rollout, system)(system.arrays, K, v, x[0].copy(), goal, x, u))
+
+
+class _ByContents:
+    """A system as a cache key: equal when the dynamics and the contract are."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.contents = system.dynamics, json.dumps(system.contract(), sort_keys=True)
+
+    def __hash__(self) -> int:
+        return hash(self.contents)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByContents) and self.contents == other.contents
+
+
+@lru_cache(maxsize=16)
+def _program(key: _ByContents) -> Any:
+    """The NLP over (u_0..u_{T-1}, x_1..x_T) with parameters (x_0, goal, 1 / scale)."""
+    import casadi as ca
+
+    from trc_core.systems.codegen import casadi_step
+
+    system = key.system
+    step = casadi_step(system)
+    U = ca.SX.sym('u', system.n_u, system.horizon)
+    X = ca.SX.sym('x', system.n_x, system.horizon)
+    x0, goal = ca.SX.sym('x0', system.n_x), ca.SX.sym('goal', system.n_x)
+    inverse_scale = ca.SX.sym('inverse_scale')
+    Q, R, Q_f, u_trim = map(ca.DM, (system.Q, system.R, system.Q_f, system.u_trim))
+    J, defects, x = ca.SX(0), [], x0
+    for t in range(system.horizon):
+        J += ca.bilin(Q, x - goal, x - goal) + ca.bilin(R, U[:, t] - u_trim, U[:, t] - u_trim)
+        defects.append(X[:, t] - step(x, U[:, t]))
+        x = X[:, t]
+    J += ca.bilin(Q_f, x - goal, x - goal)
+    problem = {
+        'x': ca.veccat(U, X),
+        'f': inverse_scale * J,
+        'g': ca.vertcat(*defects),
+        'p': ca.vertcat(x0, goal, inverse_scale),
+    }
+    return ca.nlpsol('solver', 'ipopt', problem, OPTIONS)
