@@ -1,0 +1,365 @@
+"""Datasets: what is written is read back, nothing is lost, and no wrong sample gets through."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from trc_core.cost import trajectory_cost
+from trc_core.data import LQRDataset, TrajectoryDataset, lqr_generator
+from trc_core.data.lqr_generator import Recipe, choose_system, generate, main
+from trc_core.data.trajectories import ARRAYS, load_arrays, save_arrays
+from trc_core.data.trajectory_dataset import in_validation
+from trc_core.solvers import ilqr
+from trc_core.systems import SYSTEMS
+
+DOUBLE_INTEGRATOR = SYSTEMS['double_integrator']
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(lqr_generator, 'SHARD', 5)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """23 optima of the double integrator, by IPOPT."""
+    return generate(Recipe(DOUBLE_INTEGRATOR, 'nlp', 23), tmp_path_factory.mktemp('data'), 1)
+
+
+def assert_same(one, other):
+    assert one.metadata == other.metadata
+    for key in ARRAYS:
+        np.testing.assert_array_equal(getattr(one, key), getattr(other, key))
+
+
+def with_expert(monkeypatch, solve):
+    monkeypatch.setitem(lqr_generator.EXPERTS, 'ilqr', solve)
+
+
+@pytest.mark.parametrize('name', sorted(SYSTEMS))
+@pytest.mark.parametrize('expert', list(lqr_generator.EXPERTS))
+def test_what_was_generated_is_loaded(tmp_path, name, expert):
+    system = SYSTEMS[name]
+    made = generate(Recipe(system, expert, 7, seed=3), tmp_path, 1)
+    loaded = load_arrays(tmp_path)
+    assert_same(loaded, made)
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    assert made.controls.shape == (7, T, n_u) and made.states.shape == (7, T + 1, n_x)
+    assert loaded.metadata['expert'] == expert and loaded.metadata['seed'] == 3
+    assert loaded.system.contract() == json.loads(json.dumps(system.contract()))
+    J = trajectory_cost(system, loaded.states, loaded.controls, loaded.target_state)
+    np.testing.assert_allclose(loaded.cost, J, rtol=1e-12)
+
+
+def test_the_folder_holds_the_dataset_and_a_picture_only(tmp_path):
+    generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 6), tmp_path, 1)
+    assert sorted(os.listdir(tmp_path)) == ['dataset.npz', 'overview.png']
+    assert (tmp_path / 'overview.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_default_labels_are_optimal():
+    assert Recipe(DOUBLE_INTEGRATOR).expert == 'nlp'
+
+
+def test_workers_and_interruptions_do_not_change_a_byte(tmp_path, monkeypatch):
+    recipe = Recipe(DOUBLE_INTEGRATOR, 'ilqr', 23)
+    generate(recipe, tmp_path / 'alone', workers=1)
+    generate(recipe, tmp_path / 'together', workers=2)
+    solved = []
+
+    def interrupted(system, x0, goal):
+        if len(solved) == 13:
+            raise KeyboardInterrupt
+        solved.append(x0)
+        return ilqr.solve(system, x0, goal)
+
+    with_expert(monkeypatch, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        generate(recipe, tmp_path / 'resumed', workers=1)
+    assert not (tmp_path / 'resumed' / 'dataset.npz').exists()
+
+    def counted(system, x0, goal):
+        solved.append(x0)
+        return ilqr.solve(system, x0, goal)
+
+    solved.clear()
+    with_expert(monkeypatch, counted)
+    generate(recipe, tmp_path / 'resumed', workers=1)
+    assert len(solved) == 1 + 23 - 10  # compiling, and all but the two finished shards
+    contents = [(tmp_path / d / 'dataset.npz').read_bytes() for d in os.listdir(tmp_path)]
+    assert len(contents) == 3 and len(set(contents)) == 1
+
+
+def test_a_finished_dataset_is_not_made_again(tmp_path, monkeypatch):
+    recipe = Recipe(DOUBLE_INTEGRATOR, 'ilqr', 6)
+    made = generate(recipe, tmp_path, 1)
+    with_expert(monkeypatch, None)
+    assert_same(generate(recipe, tmp_path, 1), made)
+
+
+def test_another_dataset_is_never_overwritten(tmp_path):
+    generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 6), tmp_path, 1)
+    before = (tmp_path / 'dataset.npz').read_bytes()
+    with pytest.raises(ValueError, match=r"another dataset \(it differs in \['seed'\]\)"):
+        generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 6, seed=1), tmp_path, 1)
+    assert (tmp_path / 'dataset.npz').read_bytes() == before
+
+
+def test_another_seed_gives_other_samples(tmp_path, data):
+    other = generate(Recipe(DOUBLE_INTEGRATOR, 'nlp', 5, seed=1), tmp_path, 1)
+    assert not np.isin(other.current_state, data.current_state).any()
+
+
+def test_no_sample_is_drawn_twice(data):
+    assert len(np.unique(data.current_state, axis=0)) == len(data)
+
+
+def test_unsolved_states_are_redrawn_and_listed(tmp_path, monkeypatch):
+    def picky(system, x0, goal):
+        return replace(ilqr.solve(system, x0, goal), converged=bool(x0[0] < 0))
+
+    with_expert(monkeypatch, picky)
+    made = generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 23), tmp_path, 1)
+    rejected = made.metadata['rejected']
+    assert len(made) == 23 and np.all(made.current_state[:, 0] < 0)
+    assert rejected and all(sample['current_state'][0] >= 0 for sample in rejected)
+    assert made.metadata['drawn'] == 23 + len(rejected)
+
+
+def test_an_expert_that_fails_everywhere_is_an_error(tmp_path, monkeypatch):
+    def hopeless(system, x0, goal):
+        return replace(ilqr.solve(system, x0, goal), converged=False)
+
+    with_expert(monkeypatch, hopeless)
+    with pytest.raises(ValueError, match="'ilqr' solved only 0 of 51 states"):
+        generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 5), tmp_path, 1)
+
+
+@pytest.mark.parametrize('form', ['folder', 'folder.npz', 'folder/dataset.npz'])
+def test_a_dataset_is_found_by_file_and_by_folder(tmp_path, data, form):
+    (tmp_path / 'folder').mkdir()
+    save_arrays(tmp_path / 'folder' / 'dataset.npz', data)
+    assert_same(load_arrays(tmp_path / form), data)
+
+
+def test_a_missing_dataset_is_an_error_that_says_how_to_make_it(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r'no dataset at .*trc generate --output .*nothing'
+    ):
+        load_arrays(tmp_path / 'nothing.npz')
+
+
+def write(path, data, **changes):
+    """Writes `data` with arrays replaced, or left out where the change is None."""
+    arrays = {key: getattr(data, key) for key in ARRAYS}
+    arrays['metadata'] = np.array(json.dumps(dict(data.metadata)))
+    arrays.update(changes)
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def spoiled(array, index, value):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+WRONG = {
+    'missing key': (lambda d: {'states': None}, r"lacks the keys \['states'\]"),
+    'missing metadata': (lambda d: {'metadata': None}, r"lacks the keys \['metadata'\]"),
+    'shape': (
+        lambda d: {'controls': d.controls[:, :-1]},
+        r"'controls' has shape \(23, 14, 1\), expected \(23, 15, 1\)",
+    ),
+    'number of samples': (
+        lambda d: {'cost': d.cost[:-1]},
+        r"'cost' has shape \(22,\), expected \(23,\)",
+    ),
+    'nan': (
+        lambda d: {'states': spoiled(d.states, (4, 3, 0), np.nan)},
+        "'states' is not finite in sample 4",
+    ),
+    'bounds': (
+        lambda d: {'controls': spoiled(d.controls, (5, 0, 0), 4.1)},
+        "'controls' leave the bounds in sample 5",
+    ),
+    'start': (
+        lambda d: {'current_state': spoiled(d.current_state, (6, 1), 0.0)},
+        "'states' do not start at current_state in sample 6",
+    ),
+    'control': (
+        lambda d: {'controls': spoiled(d.controls, (7, 9), 1.0)},
+        "'states' do not follow the dynamics of 'double_integrator' in sample 7",
+    ),
+    'state': (
+        lambda d: {'states': spoiled(d.states, (8, 15, 1), 0.01)},
+        "'states' do not follow the dynamics of 'double_integrator' in sample 8",
+    ),
+    'cost': (lambda d: {'cost': spoiled(d.cost, 9, 1e3)}, "'cost' is not J in sample 9"),
+    'goal': (
+        lambda d: {'target_state': spoiled(d.target_state, (10, 0), 1.9)},
+        "'cost' is not J in sample 10",
+    ),
+    'unknown system': (
+        lambda d: {
+            'metadata': np.array(
+                json.dumps({**d.metadata, 'system': {**d.metadata['system'], 'name': 'rocket'}})
+            )
+        },
+        "unknown system 'rocket'",
+    ),
+    'other timing': (
+        lambda d: {
+            'metadata': np.array(
+                json.dumps({**d.metadata, 'system': {**d.metadata['system'], 'dt': 0.3}})
+            )
+        },
+        "'states' do not follow the dynamics",
+    ),
+    'pickle': (lambda d: {'cost': np.array([{}], dtype=object)}, 'allow_pickle=False'),
+    'text': (lambda d: {'metadata': np.array('{')}, 'Expecting'),
+}
+
+
+@pytest.mark.parametrize('what', list(WRONG))
+def test_a_wrong_dataset_is_refused_in_one_line_that_names_the_fault(tmp_path, data, what):
+    changes, message = WRONG[what]
+    file = write(tmp_path / 'wrong.npz', data, **changes(data))
+    with pytest.raises(ValueError, match=message) as error:
+        load_arrays(file)
+    assert str(error.value).startswith(f"'{file}' is not a usable dataset: ")
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('cut', [0, 10, 2000, -40])
+def test_a_damaged_file_is_refused(tmp_path, data, cut):
+    file = write(tmp_path / 'damaged.npz', data)
+    file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(ValueError, match='is not a usable dataset'):
+        load_arrays(file)
+
+
+def test_a_flipped_byte_is_noticed(tmp_path, data):
+    file = write(tmp_path / 'damaged.npz', data)
+    contents = bytearray(file.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    file.write_bytes(contents)
+    with pytest.raises(ValueError, match='is not a usable dataset'):
+        load_arrays(file)
+
+
+def test_single_precision_is_precise_enough(tmp_path, data):
+    changes = {key: getattr(data, key).astype(np.float32) for key in ARRAYS}
+    assert len(load_arrays(write(tmp_path / 'single.npz', data, **changes))) == len(data)
+
+
+def test_items_are_float_tensors_under_the_documented_keys(data):
+    dataset = LQRDataset(data)
+    assert isinstance(dataset, TrajectoryDataset) and isinstance(dataset, torch.utils.data.Dataset)
+    assert len(dataset) == 23
+    item = dataset[2]
+    assert {key: tuple(value.shape) for key, value in item.items()} == {
+        'current_state': (2,),
+        'target_state': (2,),
+        'controls': (15, 1),
+        'states': (16, 2),
+    }
+    for key, value in item.items():
+        assert value.dtype == torch.float32
+        np.testing.assert_allclose(value.numpy(), getattr(data, key)[2], rtol=1e-6, atol=1e-6)
+    (batch,) = torch.utils.data.DataLoader(dataset, batch_size=23)
+    assert batch['controls'].shape == (23, 15, 1)
+
+
+def test_train_and_validation_share_nothing_and_leave_nothing_out(data):
+    parts = [LQRDataset(data, split, validation_share=0.3) for split in ('train', 'validation')]
+    assert sorted(np.concatenate([part.indices for part in parts])) == list(range(23))
+    for part in parts:
+        assert len(part) == len(part.indices) == len(list(part))
+        first = part[0]['current_state'].numpy()
+        np.testing.assert_allclose(first, data.current_state[part.indices[0]], rtol=1e-6)
+        last = part[len(part) - 1]['states'].numpy()
+        np.testing.assert_allclose(last, data.states[part.indices[-1]], rtol=1e-5, atol=1e-6)
+
+
+def test_a_sample_keeps_its_side_in_another_order(data):
+    order = np.random.default_rng(0).permutation(23)
+    shuffled = replace(data, **{key: getattr(data, key)[order] for key in ARRAYS})
+    np.testing.assert_array_equal(in_validation(shuffled, 0.3), in_validation(data, 0.3)[order])
+
+
+def test_the_validation_share_is_kept(data):
+    many = np.random.default_rng(0).normal(size=(5000, 2))
+    large = replace(data, current_state=many, target_state=many)
+    assert in_validation(large, 0.1).mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_an_unknown_or_empty_split_is_an_error(data):
+    with pytest.raises(ValueError, match="unknown split 'test'; choose from"):
+        LQRDataset(data, 'test')
+    with pytest.raises(ValueError, match="split 'validation' of 23 samples is empty"):
+        LQRDataset(data, 'validation', validation_share=0.0)
+
+
+def test_dimensions_choose_the_number_of_axes():
+    assert choose_system(None, 2, 1, 5.0, 15).contract() == DOUBLE_INTEGRATOR.contract()
+    assert choose_system(None, 4, 2, None, None).name == 'double_integrator_2_axes'
+    shorter = choose_system('van_der_pol', None, None, None, 50)
+    assert (shorter.dt, shorter.horizon) == (0.1, 50)
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--state_dim', '3'], '--state_dim 3 --control_dim 1 does not fit'),
+        (['--system', 'van_der_pol', '--control_dim', '2'], "does not fit 'van_der_pol'"),
+        (['--system', 'vdp'], "unknown system 'vdp'; choose from"),
+        (['--num_samples', '0'], 'num_samples must be positive'),
+        (['--time_horizon', '-1'], 'must be positive'),
+        (['--control_dim', '0'], 'axes is 0'),
+    ],
+)
+def test_flags_that_do_not_fit_are_one_readable_line(tmp_path, capsys, flags, message):
+    with pytest.raises(SystemExit, match='1'):
+        main([*flags, '--output_dir', str(tmp_path / 'out')])
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_readable_line(tmp_path, capsys):
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match='1'):
+        main(['--output_dir', str(tmp_path / 'file' / 'out')])
+    captured = capsys.readouterr()
+    assert 'cannot write to' in captured.err and captured.err.count('\n') == 1
+
+
+def test_the_command_line_generates_and_sums_up(tmp_path, capsys):
+    command = '--num_samples 6 --state_dim 4 --control_dim 2 --expert ilqr --workers 1 --output'
+    main([*command.split(), str(tmp_path / 'two_axes')])
+    out = capsys.readouterr().out
+    assert "6 trajectories of 'double_integrator_2_axes'" in out and 'success 100.0 %' in out
+    assert load_arrays(tmp_path / 'two_axes').controls.shape == (6, 15, 2)
+
+
+def test_an_interruption_ends_with_its_own_exit_code(tmp_path, capsys, monkeypatch):
+    def interrupted(system, x0, goal):
+        raise KeyboardInterrupt
+
+    with_expert(monkeypatch, interrupted)
+    arguments = ['--expert', 'ilqr', '--workers', '1', '--output_dir', str(tmp_path)]
+    with pytest.raises(SystemExit, match='130'):
+        main(arguments)
+    assert 'the same command resumes' in capsys.readouterr().err
+
+
+def test_generating_and_loading_import_no_torch():
+    code = "import sys, trc_core.data.lqr_generator; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0

@@ -1,0 +1,60 @@
+"""A dataset at a glance: a few lines of numbers and one picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from trc_core.cost import is_success
+from trc_core.data.trajectories import TrajectoryData
+
+ACTIVE = 1e-6  # share of the control range within which a bound counts as active
+SHOWN = 60
+
+
+def summary(data: TrajectoryData) -> str:
+    """Cost, success, constraint activity and rejected states, in one paragraph."""
+    system = data.system
+    margin = ACTIVE * (system.u_max - system.u_min)
+    u = data.controls
+    active = (u <= system.u_min + margin) | (u >= system.u_max - margin)
+    success = is_success(data.states, data.target_state).mean()
+    return (
+        f"{len(data)} trajectories of '{system.name}' by the expert '{data.metadata['expert']}', "
+        f'T = {system.horizon}, dt = {system.dt:.4g} s\n'
+        f'cost mean {data.cost.mean():.6g}, median {np.median(data.cost):.6g}, '
+        f'max {data.cost.max():.6g}\n'
+        f'success {100 * success:.1f} %, a bound is active in {100 * active.mean():.1f} % of the '
+        f'controls and in {100 * active.any((1, 2)).mean():.1f} % of the trajectories\n'
+        f'not converged and drawn again: {len(data.metadata["rejected"])}'
+    )
+
+
+def draw(data: TrajectoryData, path: Path) -> None:
+    """Draws the first trajectories, every state and control over time, to the PNG `path`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    system, shown = data.system, min(SHOWN, len(data))
+    time = system.dt * np.arange(system.horizon + 1)
+    figure = Figure(figsize=(7, 1.9 * (system.n_x + system.n_u)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(system.n_x + system.n_u, 1, sharex=True, squeeze=False)[:, 0]
+    style = {'color': 'tab:blue', 'alpha': 0.35, 'linewidth': 0.8}
+    for i in range(system.n_x):
+        axes[i].plot(time, data.states[:shown, :, i].T, **style)
+        axes[i].set_ylabel(f'{system.state_names[i]} [{system.state_units[i]}]')
+    for i in range(system.n_u):
+        axis = axes[system.n_x + i]
+        held = data.controls[:shown, [*range(system.horizon), -1], i]
+        axis.step(time, held.T, where='post', **style)
+        for bound in (system.u_min[i], system.u_max[i]):
+            axis.axhline(bound, color='tab:red', linestyle='--', linewidth=0.8)
+        axis.set_ylabel(f'{system.control_names[i]} [{system.control_units[i]}]')
+    axes[-1].set_xlabel('time [s]')
+    axes[0].set_title(f'{system.name}: {shown} of {len(data)} trajectories')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    figure.savefig(temporary, format='png', dpi=120)
+    temporary.replace(path)

@@ -1,0 +1,169 @@
+"""Trajectories on disk: one `.npz` without pickle, checked against its system when loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trc_core.checkpoint import system_from_contract
+from trc_core.cost import trajectory_cost
+from trc_core.rollout import batch_rollout
+from trc_core.systems.base import Array, System
+from trc_core.systems.compiled import compiled
+
+FILE = 'dataset.npz'
+ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
+BOUND_TOLERANCE = 1e-9
+STEP_TOLERANCE = 1e-5  # relative; loose enough for arrays that were stored in single precision
+COST_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class TrajectoryData:
+    """N trajectories of one system, float64, in physical units."""
+
+    current_state: Array
+    """(N, n_x) initial states."""
+    target_state: Array
+    """(N, n_x) goals."""
+    controls: Array
+    """(N, T, n_u)."""
+    states: Array
+    """(N, T + 1, n_x)."""
+    cost: Array
+    """(N,) J of each trajectory."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """`system` (its contract), and how the trajectories were made."""
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    @cached_property
+    def system(self) -> System:
+        """The system that the metadata names, with the metadata's numbers.
+
+        Raises:
+            ValueError: if it is not known here.
+        """
+        return system_from_contract(self.metadata['system'])
+
+
+def find_dataset(path: str | Path) -> Path:
+    """The dataset's file, from the file, its folder, or the folder's name with `.npz` behind.
+
+    Raises:
+        FileNotFoundError: if none of these exists.
+    """
+    path = Path(path)
+    folder = path.with_suffix('') if path.suffix == '.npz' else path
+    for candidate in (path, path / FILE, folder / FILE):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(
+        f"no dataset at '{path}'; make one with `trc generate --output {folder}`"
+    )
+
+
+def save_arrays(path: str | Path, data: TrajectoryData) -> Path:
+    """Writes `data` to the file `path`, at once or not at all."""
+    path = Path(path)
+    arrays = {key: getattr(data, key) for key in ARRAYS}
+    write_npz(path, metadata=np.array(json.dumps(dict(data.metadata))), **arrays)
+    return path
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """`np.savez` to a temporary name in the same folder, then renamed."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            np.savez(file, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_arrays(path: str | Path, verify: bool = True) -> TrajectoryData:
+    """Reads a dataset and, with `verify`, checks it against the system that it names.
+
+    Args:
+        path: the file, its folder, or the folder's name with `.npz` behind.
+        verify: also check bounds, initial states, costs and every single step of the dynamics.
+
+    Raises:
+        FileNotFoundError: if there is no such dataset.
+        ValueError: if it is damaged or contradicts its system; the message names the file, and
+            the key with the shape found and expected, or the first sample that is wrong.
+    """
+    file = find_dataset(path)
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            missing = [key for key in (*ARRAYS, 'metadata') if key not in archive]
+            if missing:
+                raise ValueError(f'it lacks the keys {missing}; it has {sorted(archive.files)}')
+            arrays = {key: np.asarray(archive[key], dtype=np.float64) for key in ARRAYS}
+            data = TrajectoryData(**arrays, metadata=json.loads(str(archive['metadata'])))
+        _check_shapes(data)
+        if verify:
+            _check_contents(data)
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
+    return data
+
+
+def _check_shapes(data: TrajectoryData) -> None:
+    system, N = data.system, data.current_state.shape[0]
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    expected = ((N, n_x), (N, n_x), (N, T, n_u), (N, T + 1, n_x), (N,))
+    for key, shape in zip(ARRAYS, expected, strict=True):
+        found = getattr(data, key).shape
+        if found != shape:
+            raise ValueError(f"'{key}' has shape {found}, expected {shape} for '{system.name}'")
+    if N == 0:
+        raise ValueError('it holds no samples')
+
+
+def _check_contents(data: TrajectoryData) -> None:
+    system = data.system
+    for key in ARRAYS:
+        values = getattr(data, key).reshape(len(data), -1)
+        _reject(~np.isfinite(values).all(1), f"'{key}' is not finite")
+    beyond = np.maximum(system.u_min - data.controls, data.controls - system.u_max)
+    _reject((beyond > BOUND_TOLERANCE).any((1, 2)), "'controls' leave the bounds")
+    start = data.states[:, 0] - data.current_state
+    scale = 1.0 + np.abs(data.states).max((1, 2))
+    _reject(
+        np.abs(start).max(1) > STEP_TOLERANCE * scale, "'states' do not start at current_state"
+    )
+    _reject(
+        step_defects(data).max(1) > STEP_TOLERANCE * scale,
+        f"'states' do not follow the dynamics of '{system.name}'",
+    )
+    J = trajectory_cost(system, data.states, data.controls, data.target_state)
+    _reject(np.abs(J - data.cost) > COST_TOLERANCE * (1.0 + J), "'cost' is not J")
+
+
+def _reject(wrong: Any, what: str) -> None:
+    if wrong.any():
+        raise ValueError(f'{what} in sample {int(wrong.argmax())} ({int(wrong.sum())} in all)')
+
+
+def step_defects(data: TrajectoryData) -> Array:
+    """(N, T) largest component of |x_{t+1} - step(x_t, u_t)|."""
+    system, (N, T, n_u) = data.system, data.controls.shape
+    # Every step is a plan of horizon one, so that the compiled roll-out can be used as it is.
+    x0 = np.ascontiguousarray(data.states[:, :-1]).reshape(N * T, -1)
+    v = (data.controls - system.u_trim).reshape(N * T, 1, n_u)
+    x, u, J = np.empty((N * T, 2, system.n_x)), np.empty_like(v), np.empty(N * T)
+    K = np.zeros((1, n_u, system.n_x))
+    compiled(batch_rollout, system)(system.arrays, K, v, x0, np.zeros_like(x0), x, u, J)
+    stepped = x[:, 1].reshape(N, T, -1)
+    return np.abs(data.states[:, 1:] - stepped).max(-1)

@@ -1,0 +1,74 @@
+"""PyTorch datasets of optimal trajectories."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from trc_core.data.trajectories import TrajectoryData, load_arrays
+
+ITEMS = ('current_state', 'target_state', 'controls', 'states')
+SPLITS = ('all', 'train', 'validation')
+
+
+class TrajectoryDataset(Dataset):
+    """Trajectories as float32 tensors, one dictionary a sample.
+
+    Keys: `current_state` (n_x,), `target_state` (n_x,), `controls` (T, n_u) and
+    `states` (T + 1, n_x).
+
+    Args:
+        source: the dataset's file or folder (see `load_arrays`), or data already loaded.
+        split: 'all', 'train' or 'validation'.
+        validation_share: share of the samples that belongs to 'validation'.
+
+    Raises:
+        FileNotFoundError: if there is no such dataset.
+        ValueError: if the file is not usable, the split unknown or empty.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | TrajectoryData,
+        split: str = 'all',
+        validation_share: float = 0.1,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"unknown split '{split}'; choose from {list(SPLITS)}")
+        self.data = source if isinstance(source, TrajectoryData) else load_arrays(source)
+        self.system = self.data.system
+        chosen = np.ones(len(self.data), dtype=np.bool_)
+        if split != 'all':
+            chosen = in_validation(self.data, validation_share) == (split == 'validation')
+        if not chosen.any():
+            raise ValueError(f"the split '{split}' of {len(self.data)} samples is empty")
+        self.indices = np.flatnonzero(chosen)
+        self._tensors = {
+            key: torch.from_numpy(getattr(self.data, key)[self.indices]).float() for key in ITEMS
+        }
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {key: tensor[index] for key, tensor in self._tensors.items()}
+
+
+class LQRDataset(TrajectoryDataset):
+    """`TrajectoryDataset` under the name of the linear-quadratic generator."""
+
+
+def in_validation(data: TrajectoryData, share: float) -> NDArray[np.bool_]:
+    """(N,) whether each sample is held out, decided by a hash of its initial state and goal.
+
+    A sample keeps its side when the dataset grows, shrinks or is put in another order.
+    """
+    samples = np.hstack([data.current_state, data.target_state])
+    digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in samples)
+    positions = np.array([int.from_bytes(digest, 'little') for digest in digests]) / 2.0**64
+    return positions < share
