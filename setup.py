@@ -1,0 +1,93 @@
+"""Packaging of `trc`: one ROS 2 package (ament_python) that is a plain pip package too."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
+NAME = MANIFEST.findtext('name')
+
+RUNTIME = ['numba>=0.60', 'numpy>=1.26', 'pyyaml>=6.0', 'safetensors>=0.4']
+
+# ROS 2 Jazzy as wheels, for a machine that has no ROS installation.
+ROS = [
+    f'ros-jazzy-{package}'
+    for package in (
+        'diagnostic-msgs',
+        'geometry-msgs',
+        'lifecycle-msgs',
+        'nav-msgs',
+        'rcl-interfaces',
+        'rclpy',
+        'rmw-fastrtps-cpp',
+        'rosgraph-msgs',
+        'sensor-msgs',
+        'std-msgs',
+        'std-srvs',
+        'trajectory-msgs',
+        'visualization-msgs',
+    )
+]
+
+DEMO = ['casadi>=3.6', 'matplotlib>=3.8', 'rosbags>=0.10', 'sympy>=1.12', 'tqdm>=4.66']
+
+TRAIN = [
+    'casadi>=3.6',
+    'control>=0.10',
+    'joblib>=1.3',
+    'jsonargparse[signatures]>=4.28',
+    'lightning>=2.3',
+    'matplotlib>=3.8',
+    'scipy>=1.11',
+    'sympy>=1.12',
+    'tensorboard>=2.16',
+    'torch>=2.2',
+    'tqdm>=4.66',
+]
+
+# launch_testing, part of a ROS 2 installation, stops pytest 9 from starting.
+TEST = ['catkin-pkg>=1.0', 'hypothesis>=6.100', 'pytest>=8.0,<9', 'setuptools>=70.1']
+
+LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
+
+
+def share(folder: str, pattern: str) -> tuple[str, list[str]]:
+    """Pair a folder's files with their place below the package's share folder."""
+    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob(pattern))
+    return f'share/{NAME}/{folder}'.rstrip('/.'), files
+
+
+setup(
+    name=NAME,
+    version=MANIFEST.findtext('version'),
+    description=' '.join(MANIFEST.findtext('description', '').split()),
+    author='The trc maintainers',
+    maintainer='The trc maintainers',
+    maintainer_email=MANIFEST.find('maintainer').get('email'),
+    license='MIT',
+    python_requires='>=3.10',
+    packages=[*find_packages(include=['trc_core', 'trc_core.*']), 'trc_ros'],
+    package_dir={'trc_ros': 'ros2_ws/src/trc_ros'},
+    package_data={'trc_core': ['py.typed', 'pretrained/*.safetensors']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        share('launch', '*.launch.py'),
+        share('params', '*.yaml'),
+        share('params/training', '*.yaml'),
+        # launch and ros2cli look for executables in lib/<package>, where wheels put no scripts.
+        (f'lib/{NAME}', ['libexec/controller', 'libexec/plant']),
+    ],
+    install_requires=RUNTIME,
+    extras_require={'ros': ROS, 'demo': DEMO, 'train': TRAIN, 'test': TEST, 'lint': LINT},
+    entry_points={
+        'console_scripts': [
+            'trc = trc_core.cli:main',
+            'trc_controller = trc_ros.controller_node:main',
+            'trc_plant = trc_ros.plant_node:main',
+        ],
+    },
+    zip_safe=False,
+)
