@@ -1,0 +1,96 @@
+"""A node of the demo as a child process: its command line, its last words, its end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trc_ros.demo import DemoError
+
+STOP_TIME = 5.0  # [s] between asking a process to end and ending it
+
+
+def node_command(node: str, system: str, overrides: Mapping[str, Any]) -> list[str]:
+    """The command line of a node, in a namespace named after the system."""
+    # Not the console script: where that lies differs between pip and colcon.
+    start = f'from trc_ros.{node}_node import main; raise SystemExit(main())'
+    assignments = [f'{name}:={value}' for name, value in overrides.items()]
+    return [
+        *(sys.executable, '-c', start),
+        *('--ros-args', '-r', f'__ns:=/{system}'),
+        *('--params-file', str(find_params(system))),
+        *(word for assignment in assignments for word in ('-p', assignment)),
+    ]
+
+
+def find_params(system: str) -> Path:
+    """The parameter file of a system, in a checkout or an installation.
+
+    Raises:
+        DemoError: if there is none.
+    """
+    for parent in Path(__file__).resolve().parents:
+        for share in (parent, parent / 'share' / 'trc'):
+            if (share / 'package.xml').is_file():
+                path = share / 'params' / f'{system}.yaml'
+                if path.is_file():
+                    return path
+    raise DemoError(f"there is no params/{system}.yaml for system '{system}'")
+
+
+class Child:
+    """A process that lives as long as the `with` block.
+
+    Args:
+        command: the words of the command line.
+        name: what messages call it.
+    """
+
+    def __init__(self, command: Sequence[str], name: str) -> None:
+        self._command = command
+        self._name = name
+
+    def __enter__(self) -> Child:
+        self._log = tempfile.TemporaryFile('w+', errors='replace')
+        # In a session of its own: Ctrl-C reaches only the demo, which ends the nodes in order.
+        self._process = subprocess.Popen(
+            self._command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGINT)
+                self._process.wait(STOP_TIME)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        finally:
+            self._log.close()
+
+    def check(self) -> None:
+        """Makes sure that the process is alive.
+
+        Raises:
+            DemoError: if it ended; with the last line that it printed.
+        """
+        code = self._process.poll()
+        if code is not None:
+            raise DemoError(f'{self._name} ended with code {code}: {self._last_line()}')
+
+    def _last_line(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().strip().splitlines()
+        return lines[-1] if lines else '(it printed nothing)'

@@ -1,0 +1,86 @@
+"""What `/diagnostics` says about a controller; the demo and the tests read these keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trc_core import Controller
+from trc_core.plan import Plan
+from trc_core.runtime.safety import Decision, SafetyMonitor, SafetyState
+from trc_ros.control_loop import LoopStatistics, Spread
+from trc_ros.conversions import Status
+from trc_ros.inputs import Input
+
+OK, WARNING, ERROR = 0, 1, 2
+LEVELS = {
+    SafetyState.WAITING: OK,
+    SafetyState.ACTIVE: OK,
+    SafetyState.DEGRADED: WARNING,
+    SafetyState.FALLBACK: ERROR,
+}
+
+
+def loop_status(statistics: LoopStatistics) -> Status:
+    """Rate, jitter, plan time and deadlines since the loop was started."""
+    values = {
+        'target_rate_hz': 1.0 / statistics.period,
+        'achieved_rate_hz': statistics.rate(),
+        **_microseconds('period_jitter', statistics.jitter.spread()),
+        **_microseconds('plan_time', statistics.plan_time.spread()),
+        'deadline_misses': statistics.deadline_misses,
+        'skipped_cycles': statistics.skipped,
+        'cycles': statistics.cycles,
+    }
+    message = f'{statistics.deadline_misses} deadline misses in {statistics.cycles} cycles'
+    return Status('control_loop', OK, message, values)
+
+
+def input_status(inputs: Mapping[str, Input[Any]], state_age: float) -> Status:
+    """Messages received and rejected, by topic and reason; `state_age` in seconds."""
+    values: dict[str, object] = {'state_age_ms': 1e3 * state_age}
+    for topic, source in inputs.items():
+        values[f'{topic}_received'] = source.received
+        values[f'{topic}_rejected'] = source.rejected.total()
+        for reason, count in sorted(source.rejected.items()):
+            values[f'{topic}_rejected_{reason}'] = count
+    rejected = sum(source.rejected.total() for source in inputs.values())
+    return Status('inputs', WARNING if rejected else OK, f'{rejected} messages rejected', values)
+
+
+def model_status(controller: Controller, model: str, plan: Plan | None) -> Status:
+    """Which model flies, and its newest plan."""
+    system = controller.system
+    values: dict[str, object] = {
+        'system': system.name,
+        'model': model,
+        'refinement_cycles': controller.cycles,
+        'dt_s': system.dt,
+        'horizon_steps': system.horizon,
+    }
+    if plan is not None:
+        values |= {'plan_cost': plan.cost, 'plan_cycles': plan.cycles, 'plan_source': plan.source}
+    return Status('model', OK, model, values)
+
+
+def safety_status(
+    monitor: SafetyMonitor, decision: Decision, entries: Mapping[SafetyState, int], commands: int
+) -> Status:
+    """Who flies and why; `entries` counts how often each state was entered."""
+    state, reason = decision.state, decision.reason
+    values = {
+        'state': state.value,
+        'reason': reason,
+        'fallback_mode': monitor.fallback_mode,
+        'commands_published': commands,
+        **{f'entered_{s.value}': entries.get(s, 0) for s in SafetyState},
+    }
+    return Status('safety', LEVELS[state], f'{state.value}: {reason}', values)
+
+
+def _microseconds(name: str, spread: Spread) -> dict[str, float]:
+    return {
+        f'{name}_p50_us': 1e6 * spread.p50,
+        f'{name}_p99_us': 1e6 * spread.p99,
+        f'{name}_max_us': 1e6 * spread.max,
+    }

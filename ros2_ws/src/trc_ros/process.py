@@ -1,0 +1,129 @@
+"""One node as a process: signals in, one readable line on a fault, exit code out."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, NoReturn, Protocol
+
+import rclpy
+from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import LoggingSeverity, set_logger_level
+from rclpy.signals import SignalHandlerOptions
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+SOURCE_LINE = re.compile(r', at /\S+:\d+')  # of rcl's own sources: no help to the reader
+HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
+
+
+class Startup(RuntimeError):  # noqa: N818  (an outcome)
+    """The node cannot work; it has logged why."""
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived."""
+
+
+class ProcessNode(Protocol):
+    """A node that `run` can drive; also a `rclpy.node.Node`."""
+
+    def start(self, fail: Callable[[str], None]) -> None:
+        """Begins to work; calls `fail` (from any thread) to end the process later."""
+
+    def close(self) -> None:
+        """Leaves the plant in a safe state; called once, while messages can still be sent."""
+
+
+def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
+    """Runs one node until a signal or a fault; returns the exit code.
+
+    rclpy's own signal handlers shut the context down first, so that no last command could be
+    sent; here the main thread sleeps, and the executor spins in another one.
+    """
+    for number in SIGNALS:
+        signal.signal(number, _stop)
+    try:
+        return _run(make_node, args)
+    except Stopped:
+        return 0
+    except (ValueError, OSError, RuntimeError) as error:
+        if not isinstance(error, Startup):
+            print(one_line(error), file=sys.stderr)
+        return 1
+    finally:
+        rclpy.try_shutdown()
+
+
+def _run(make_node: Callable[[], Any], args: Sequence[str] | None) -> int:
+    _init(sys.argv if args is None else list(args))
+    node, failures, done = make_node(), [], threading.Event()
+
+    def fail(reason: str) -> None:
+        failures.append(reason)
+        done.set()
+
+    executor = SingleThreadedExecutor()
+    spinner = threading.Thread(target=_spin, args=(executor, fail), name='executor', daemon=True)
+    try:
+        node.start(fail)
+        executor.add_node(node)
+        spinner.start()
+        done.wait()
+    except Stopped:
+        node.get_logger().info('stopping')
+    finally:
+        _ignore_signals()
+        node.close()
+        executor.shutdown(timeout_sec=1.0)
+        if spinner.is_alive():
+            spinner.join(timeout=1.0)
+        node.destroy_node()
+    for reason in failures:
+        print(reason, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _init(args: list[str]) -> None:
+    """`rclpy.init` with one readable line for arguments and files that ROS cannot parse."""
+    # rcl logs a line of its own before it raises.
+    set_logger_level('rcl', LoggingSeverity.FATAL)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except (RCLError, UnknownROSArgsError) as error:
+        text = SOURCE_LINE.sub('', one_line(error))
+        hints = [hint for symptom, hint in HINTS.items() if symptom in text]
+        raise ValueError('; '.join([text, *hints])) from error
+    finally:
+        set_logger_level('rcl', LoggingSeverity.UNSET)
+
+
+def _spin(executor: SingleThreadedExecutor, fail: Callable[[str], None]) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+    except Exception as error:  # a callback broke: nobody would notice a dead thread
+        fail(one_line(error))
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    _ignore_signals()  # `ros2 launch` sends several; one is enough
+    raise Stopped
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of a foreseen error; the type too when it is a surprise."""
+    text = ' '.join(str(error).split())
+    return text if isinstance(error, (ValueError, OSError)) else f'{type(error).__name__}: {text}'

@@ -1,0 +1,183 @@
+"""A mistake in the parameters costs one readable line, not a flight."""
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+import yaml
+from probe import ROOT
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from rclpy.parameter import Parameter
+
+from trc_core import SYSTEMS
+from trc_ros.parameters import SPECS, ParameterError, coerce, specs_of
+
+
+def spec(name):
+    return next(spec for spec in SPECS if spec.name == name)
+
+
+BROKEN = {
+    'typo': (
+        'controler_frequency: 50.0',
+        "unknown parameter 'controler_frequency'; did you mean 'controller_frequency'?",
+    ),
+    'far from everything': ('zzz: 1', "unknown parameter 'zzz'; choose from ['autostart'"),
+    'text for a double': (
+        'controller_frequency: fast',
+        "parameter 'controller_frequency' is 'fast' (str); write a number such as 50.0",
+    ),
+    'boolean for a double': (
+        'state_timeout: true',
+        "parameter 'state_timeout' is True (bool); write a number such as 0.2",
+    ),
+    'not a number': (
+        'state_timeout: .nan',
+        "parameter 'state_timeout' is nan; choose from 0.001 to 60.0",
+    ),
+    'double for an integer': (
+        'refinement_cycles: 2.5',
+        "parameter 'refinement_cycles' is 2.5 (float); write a whole number such as -1",
+    ),
+    'out of range': (
+        'controller_frequency: -5.0',
+        "parameter 'controller_frequency' is -5.0; choose from 0.1 to 1000.0",
+    ),
+    'unknown choice': (
+        'fallback_mode: panic',
+        "parameter 'fallback_mode' is 'panic'; "
+        "choose from ['tail', 'lqr', 'hold', 'zero', 'none']",
+    ),
+    'type of a later version': (
+        'state_type: Odometry',
+        "parameter 'state_type' is 'Odometry'; choose from ['JointState', 'Float64MultiArray']",
+    ),
+    'list of the wrong length': (
+        'initial_goal: [1.0, 2.0, 3.0]',
+        "parameter 'initial_goal' has 3 values; write one for each of ['position', 'velocity'], "
+        'or leave it out',
+    ),
+    'text in a list': (
+        'initial_goal: [left, right]',
+        "parameter 'initial_goal' is ['left', 'right'] (list); "
+        'write a list of numbers such as [1.0, 0.0]',
+    ),
+    'unknown system': (
+        'system: vdp',
+        "unknown system 'vdp'; choose from ['double_integrator', 'van_der_pol']",
+    ),
+    'no such checkpoint': ('model_path: /no/such.safetensors', '/no/such.safetensors'),
+    'mixed list': ('initial_goal: [1.0, 0]', 'write the numbers of a list alike: [1.0, 0.0]'),
+    'broken YAML': ('initial_goal: [1.0', 'near line 4'),
+}
+
+
+@pytest.mark.parametrize('mistake', BROKEN)
+def test_a_mistake_ends_the_controller_with_one_line_that_names_it(start, tmp_path, mistake):
+    line, message = BROKEN[mistake]
+    file = tmp_path / 'broken.yaml'
+    system = '' if line.startswith('system') else '    system: double_integrator\n'
+    file.write_text(f'/**:\n  ros__parameters:\n{system}    {line}\n')
+    node = start('controller', '--params-file', str(file))
+    assert node.exit_code() == 1
+    assert message in node.log()
+    assert len(node.log().splitlines()) == 1
+
+
+def test_a_checkpoint_of_another_system_is_refused_naming_both(start, tmp_path):
+    node = start('controller', '-p', 'system:=double_integrator', '-p', 'model_path:=van_der_pol')
+    assert node.exit_code() == 1
+    assert "'double_integrator'" in node.log()
+    assert "'van_der_pol'" in node.log()
+    assert len(node.log().splitlines()) == 1
+
+
+def test_the_plant_refuses_mistakes_too(start):
+    node = start('plant', '-p', 'system:=double_integrator', '-p', 'state_rat:=10.0')
+    assert node.exit_code() == 1
+    assert node.log() == "unknown parameter 'state_rat'; did you mean 'state_rate'?\n"
+
+
+def get(probe, node, name):
+    client = probe.node.create_client(GetParameters, f'{node}/get_parameters')
+    return probe.call(client, GetParameters.Request(names=[name])).values[0]
+
+
+def set_one(probe, node, name, value):
+    client = probe.node.create_client(SetParameters, f'{node}/set_parameters')
+    parameter = Parameter(name, value=value).to_parameter_msg()
+    return probe.call(client, SetParameters.Request(parameters=[parameter])).results[0]
+
+
+def test_whole_numbers_are_accepted_for_doubles(start, probe, namespace):
+    start(
+        'controller',
+        *('-r', f'__ns:={namespace}', '-p', 'autostart:=false'),
+        *('-p', 'system:=double_integrator', '-p', 'controller_frequency:=30'),
+        *('-p', 'initial_goal:=[1, 0]'),
+    )
+    node = f'{namespace}/controller'
+    assert get(probe, node, 'controller_frequency').double_value == 30.0
+    assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]
+    assert set_one(probe, node, 'state_timeout', 1).successful
+    assert get(probe, node, 'state_timeout').double_value == 1.0
+    for value in ('soon', -1.0):
+        result = set_one(probe, node, 'state_timeout', value)
+        assert not result.successful
+        assert result.reason
+    assert get(probe, node, 'state_timeout').double_value == 1.0
+
+
+def test_a_configured_controller_says_which_transition_a_change_needs(
+    controller, probe, namespace
+):
+    controller()
+    result = set_one(probe, f'{namespace}/controller', 'state_timeout', 1.0)
+    assert not result.successful
+    assert result.reason == (
+        "parameter 'state_timeout' is read at configure: "
+        'deactivate and clean up, set it, configure'
+    )
+
+
+def test_every_parameter_describes_itself(start, probe, namespace):
+    start('controller', '-r', f'__ns:={namespace}', '-p', 'autostart:=false')
+    client = probe.node.create_client(
+        DescribeParameters, f'{namespace}/controller/describe_parameters'
+    )
+    names = list(specs_of('controller'))
+    descriptors = probe.call(client, DescribeParameters.Request(names=names)).descriptors
+    assert all(d.description for d in descriptors)
+    limits = {d.name: d.floating_point_range for d in descriptors}
+    assert limits['controller_frequency'][0].to_value == 1000.0
+
+
+@pytest.mark.parametrize('name', SYSTEMS)
+def test_the_shipped_file_of_a_system_names_every_parameter_with_its_type(name):
+    text = (ROOT / 'params' / f'{name}.yaml').read_text()
+    values = flat(yaml.safe_load(text)['/**']['ros__parameters'])
+    assert values['system'] == name
+    known = {spec.name: spec for spec in SPECS}
+    assert set(known) - set(values) == {'initial_state'}  # left out there: drawn at random
+    assert 'initial_state' in text
+    for key, value in values.items():
+        assert coerce(known[key], value) == value
+        assert type(value) is type(known[key].default) or isinstance(value, list)
+
+
+def flat(tree, prefix=''):
+    leaves = {}
+    for key, value in tree.items():
+        inner = isinstance(value, dict)
+        leaves |= flat(value, f'{prefix}{key}.') if inner else {f'{prefix}{key}': value}
+    return leaves
+
+
+def test_coercion_leaves_nothing_but_the_declared_type():
+    assert coerce(spec('state_timeout'), 1) == 1.0
+    assert type(coerce(spec('state_timeout'), 1)) is float
+    assert coerce(spec('initial_goal'), 3) == [3.0]
+    with pytest.raises(ParameterError):
+        coerce(spec('autostart'), 1)
+    with pytest.raises(ParameterError):
+        coerce(spec('system'), 5)

@@ -1,0 +1,156 @@
+"""The node `plant` moves as its system does, and keeps others from being moved by two plants."""
+
+import math
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from probe import arguments
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
+
+
+def newest(probe):
+    message = probe.log.state[-1].message
+    return np.array([message.position[0], message.velocity[0]])
+
+
+def wait_for_news(probe):
+    seen = len(probe.log.state)
+    probe.require(lambda: len(probe.log.state) > seen, 'a new state')
+
+
+def stamp_seconds(message):
+    return message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+
+
+def reset(probe, namespace):
+    client = probe.node.create_client(Trigger, f'{namespace}/plant/reset')
+    response = probe.call(client, Trigger.Request())
+    wait_for_news(probe)
+    wait_for_news(probe)
+    return response
+
+
+def set_parameter(probe, namespace, name, value):
+    client = probe.node.create_client(SetParameters, f'{namespace}/plant/set_parameters')
+    parameter = Parameter(name, value=value).to_parameter_msg()
+    return probe.call(client, SetParameters.Request(parameters=[parameter])).results[0]
+
+
+def test_it_stands_still_until_the_first_command(plant, probe):
+    plant('-p', 'initial_state:=[1.0, 0.5]')
+    probe.spin(0.5)
+    states = np.array([[*r.message.position, *r.message.velocity] for r in probe.log.state])
+    assert len(states) > 20
+    assert (states == (1.0, 0.5)).all()
+    assert list(probe.log.state[0].message.name) == ['slider']
+
+
+def test_it_moves_under_the_trim_control_when_told_not_to_wait(plant, probe):
+    plant('-p', 'initial_state:=[0.0, 0.5]', '-p', 'wait_for_command:=false')
+    probe.spin(0.5)
+    assert newest(probe)[0] > 0.2
+    assert newest(probe)[1] == 0.5
+
+
+def test_it_follows_a_command_as_a_double_integrator_does(plant, probe):
+    plant('-p', 'initial_state:=[0.0, 0.0]')
+    probe.send_command([2.0])
+    probe.spin(1.0)
+    messages = [r.message for r in probe.log.state if r.message.velocity[0] > 0]
+    assert len(messages) > 50
+    p, v = np.array([[m.position[0], m.velocity[0]] for m in messages]).T
+    np.testing.assert_allclose(p, v**2 / (2 * 2.0), atol=1e-6)  # x = v^2 / 2a from rest
+    t = np.array([stamp_seconds(m) for m in messages])
+    assert np.polyfit(t - t[0], v, 1)[0] == pytest.approx(2.0, rel=0.02)
+
+
+def test_the_actuator_saturates_and_holds_between_commands(plant, probe):
+    plant('-p', 'initial_state:=[0.0, 0.0]')
+    probe.send_command([1e9])
+    probe.spin(0.5)
+    p, v = newest(probe)
+    assert p == pytest.approx(v**2 / (2 * 4.0))
+
+
+def test_bad_commands_are_dropped(plant, probe):
+    node = plant('-p', 'initial_state:=[1.0, 0.0]')
+    for command in ([math.nan], [1.0, 2.0], []):
+        probe.send_command(command)
+        probe.spin(0.1)
+    assert (newest(probe) == (1.0, 0.0)).all()
+    assert 'command refused: not_finite' in node.log()
+
+
+def test_reset_takes_the_exact_initial_state_set_before(plant, probe, namespace):
+    plant('-p', 'initial_state:=[1.0, 0.0]')
+    # Whole numbers, as a person would type them.
+    assert set_parameter(probe, namespace, 'initial_state', [-2, 1]).successful
+    assert reset(probe, namespace).success
+    assert (newest(probe) == (-2.0, 1.0)).all()
+
+
+def test_reset_draws_states_that_the_seed_determines(start, make_probe):
+    drawn = {}
+    for name, seed in (('one', 7), ('two', 7), ('three', 8)):
+        namespace = f'/seed_{name}'
+        probe = make_probe(namespace)
+        probe.listen_to_state()
+        plant = start('plant', *arguments('double_integrator', namespace), '-p', f'seed:={seed}')
+        probe.meet(plant, 'command')
+        wait_for_news(probe)
+        drawn[name] = [tuple(newest(probe))]
+        for _ in range(2):
+            assert reset(probe, namespace).success
+            drawn[name].append(tuple(newest(probe)))
+    assert drawn['one'] == drawn['two'] != drawn['three']
+    assert len(set(drawn['one'])) == 3
+    assert np.abs(list(drawn.values())).max() <= 2.0  # the initial box
+
+
+def test_noise_has_the_deviation_asked_for(plant, probe):
+    plant('-p', 'initial_state:=[1.0, 0.0]', '-p', 'measurement_noise:=0.1')
+    probe.spin(2.0)
+    states = np.array([[*r.message.position, *r.message.velocity] for r in probe.log.state])
+    assert states.std(axis=0) == pytest.approx([0.1, 0.1], rel=0.3)
+    assert states.mean(axis=0) == pytest.approx([1.0, 0.0], abs=0.05)
+
+
+def test_an_initial_state_of_the_wrong_size_is_refused_with_a_reason(plant, probe, namespace):
+    plant('-p', 'initial_state:=[1.0, 0.0]')
+    result = set_parameter(probe, namespace, 'initial_state', [1.0, 2.0, 3.0])
+    response = reset(probe, namespace)
+    assert not (result.successful and response.success)
+    assert 'initial_state' in result.reason + response.message
+    assert (newest(probe) == (1.0, 0.0)).all()
+
+
+def test_a_parameter_that_is_read_at_start_cannot_change_later(plant, probe, namespace):
+    plant()
+    result = set_parameter(probe, namespace, 'state_rate', 10.0)
+    assert not result.successful
+    assert result.reason == "parameter 'state_rate' is read at start: restart the node with it"
+
+
+def test_a_second_plant_on_the_same_topic_is_refused_with_one_line(plant, start, namespace, probe):
+    first = plant()
+    probe.spin(5.0)  # the first one is settled: it no longer gives way
+    second = start('plant', *arguments('double_integrator', namespace))
+    assert second.exit_code() == 1
+    lines = second.log().splitlines()
+    assert len(lines) == 1
+    assert f"'{namespace}/state' is already published by node 'plant'" in lines[0]
+    assert '__ns:=' in lines[0]
+    assert first.process.poll() is None
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_process_with_code_0(plant, number):
+    node = plant()
+    assert node.interrupt(number) == 0
+    assert 'Traceback' not in node.log()
