@@ -1,0 +1,117 @@
+"""Launches the node `controller` and, unless told otherwise, a simulated `plant`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+PARAMS = Path(__file__).resolve().parents[1] / 'params'
+SHIPPED = sorted(path.stem for path in PARAMS.glob('*.yaml'))
+DEFAULT_SYSTEM = 'double_integrator'
+
+ARGUMENTS = {
+    'system': (
+        '',
+        f'System to control: {", ".join(SHIPPED)}, or one of your own with a params_file. '
+        f'Unset: what params_file says, or {DEFAULT_SYSTEM}.',
+    ),
+    'params_file': ('', "Parameters of both nodes (YAML). Unset: the file shipped for 'system'."),
+    'model_path': ('', 'Checkpoint to fly. Unset: what params_file says.'),
+    'with_plant': ('true', 'Also start the simulated plant: true or false.'),
+    'namespace': ('', 'Namespace of both nodes; several run side by side.'),
+    'use_sim_time': ('', 'Follow /clock: true or false. Unset: what params_file says.'),
+    'autostart': (
+        '',
+        'true: the controller configures and activates itself; false: transitions come from '
+        'outside. Unset: what params_file says.',
+    ),
+    'log_level': ('', 'debug, info, warn, error or fatal. Unset: info.'),
+    'device': ('', 'Where the network runs: cpu, cuda. Unset: what params_file says.'),
+}
+OVERRIDES = {
+    'system': str,
+    'model_path': str,
+    'use_sim_time': bool,
+    'autostart': bool,
+    'device': str,
+}
+"""Launch arguments that are parameters of the nodes, too, and their types there."""
+NODES_OF = {'system': ('controller', 'plant'), 'use_sim_time': ('controller', 'plant')}
+"""Who gets an override; all others go to the controller only."""
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch trc controller.launch.py` runs."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])
+
+
+def start_nodes(context: LaunchContext) -> list[Node]:
+    """The nodes that the launch arguments ask for.
+
+    Raises:
+        ValueError: if there are no parameters for the system, or `with_plant` is not a boolean.
+    """
+    values = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    params_file = find_params_file(values)
+    names = (
+        ['controller', 'plant'] if boolean('with_plant', values['with_plant']) else ['controller']
+    )
+    return [node(name, values, params_file) for name in names]
+
+
+def find_params_file(values: dict[str, str]) -> str:
+    """The parameter file given, or the one that ships for the system."""
+    if values['params_file']:
+        path = Path(values['params_file']).expanduser()
+        if not path.is_file():
+            raise ValueError(f"params_file '{path}' does not exist")
+        return str(path)
+    system = values['system'] or DEFAULT_SYSTEM
+    if system not in SHIPPED:
+        raise ValueError(
+            f"no parameters for system '{system}'; choose from {SHIPPED}, or give params_file:="
+        )
+    return str(PARAMS / f'{system}.yaml')
+
+
+def boolean(name: str, text: str) -> bool:
+    """`text` as a boolean, as YAML and other launch files spell it."""
+    spellings = {'true': True, '1': True, 'false': False, '0': False}
+    if text.lower() not in spellings:
+        raise ValueError(f"{name} is '{text}'; choose from true, false")
+    return spellings[text.lower()]
+
+
+def node(name: str, values: dict[str, str], params_file: str) -> Node:
+    """One of the two nodes; when it ends, everything ends: half a loop is of no use."""
+    level = values['log_level']
+    return Node(
+        package='trc',
+        executable=name,
+        name=name,
+        namespace=values['namespace'],
+        parameters=[params_file, overrides_of(name, values)],
+        ros_arguments=['--log-level', level] if level else [],
+        output='screen',
+        on_exit=Shutdown(reason=f'{name} ended'),
+    )
+
+
+def overrides_of(name: str, values: dict[str, str]) -> dict[str, Any]:
+    """The launch arguments that were given, as parameters of a node."""
+    return {
+        key: ParameterValue(
+            boolean(key, values[key]) if kind is bool else values[key], value_type=kind
+        )
+        for key, kind in OVERRIDES.items()
+        if values[key] and name in NODES_OF.get(key, ('controller',))
+    }

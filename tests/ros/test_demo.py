@@ -1,0 +1,166 @@
+"""`trc demo`: its numbers against flights whose truth is known, and short runs over real DDS."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Reader
+
+from trc_core import SYSTEMS
+from trc_core.solvers import nlp
+from trc_ros.demo import DemoError, main
+from trc_ros.demo_flight import Flight, Task
+from trc_ros.demo_process import Child, find_params
+from trc_ros.demo_recording import Samples
+from trc_ros.demo_report import Score, cost_ratio, format_table, mean_controls, settling_time
+
+DEMO = (sys.executable, '-c', 'from trc_ros.demo import main; main()')
+
+
+def fly_open_loop(system, plan, goal, scale=1.0):
+    """What a recording of `plan`, scaled, would look like at 100 Hz on a perfect plant."""
+    start, substeps = 100.0, round(system.dt / 0.01)
+    x, states = plan.states[0], [plan.states[0]]
+    for u in scale * plan.controls:
+        for _ in range(substeps):
+            x = system.step(x, u, system.dt / substeps)
+            states.append(x)
+    times = start + system.dt / substeps * np.arange(len(states))
+    commands = Samples(start + system.dt * np.arange(system.horizon), scale * plan.controls)
+    task = Task('goal 1', goal, start, times[-1] + 0.1)
+    return Flight(system, (task,), Samples(times, np.array(states)), commands, [], {})
+
+
+@pytest.mark.parametrize('name', ['double_integrator', 'van_der_pol'])
+def test_flying_the_optimum_costs_the_optimum(name):
+    system = SYSTEMS[name]
+    (x0,), (goal,) = system.sample(np.random.default_rng(0), 1)
+    plan = nlp.solve(system, x0, goal)
+    flight = fly_open_loop(system, plan, goal)
+    assert cost_ratio(flight, flight.tasks[0]) == pytest.approx(1.0, abs=1e-4)
+    worse = fly_open_loop(system, plan, goal, scale=0.8)
+    assert cost_ratio(worse, worse.tasks[0]) > 1.001
+
+
+def test_a_task_shorter_than_the_horizon_has_no_cost_ratio():
+    system = SYSTEMS['double_integrator']
+    (x0,), (goal,) = system.sample(np.random.default_rng(0), 1)
+    flight = fly_open_loop(system, nlp.solve(system, x0, goal), goal)
+    short = replace(flight.tasks[0], end=flight.tasks[0].start + 1.0)
+    assert np.isnan(cost_ratio(flight, short))
+
+
+def test_the_control_of_a_step_is_the_mean_of_what_was_held():
+    commands = Samples(np.array([0.0, 1.0, 1.5]), np.array([[1.0], [3.0], [-1.0]]))
+    u = mean_controls(SYSTEMS['van_der_pol'], commands, np.array([0.5, 1.5, 2.5]))
+    assert u == pytest.approx(np.array([[2.0], [-1.0]]))
+
+
+def test_settling_is_the_last_entry_into_the_tolerance():
+    errors = np.array([1.0, 0.05, 0.5, 0.09, 0.01])
+    states = Samples(10.0 + np.arange(5.0), np.stack([errors, np.zeros(5)], -1))
+    task = Task('goal 1', np.zeros(2), start=9.5, end=20.0)
+    assert settling_time(states, task) == 3.5
+    assert settling_time(states, replace(task, end=13.0)) == float('inf')
+
+
+def test_a_goal_that_was_not_reached_is_named():
+    score = Score('van_der_pol', {}, (1.0, 1.2, float('nan')), (1.0, np.inf, np.inf))
+    assert score.missed == 'goal 2 was not reached'
+    assert '1.00 / never / never' in format_table([score])
+
+
+@pytest.mark.parametrize('name', sorted(SYSTEMS))
+def test_every_system_has_parameters(name):
+    assert find_params(name).name == f'{name}.yaml'
+
+
+def test_a_child_that_ends_is_reported_with_its_last_line():
+    command = [sys.executable, '-c', 'print("before"); raise SystemExit("no such plant")']
+    message = 'plant ended with code 1: no such plant'
+    with Child(command, 'plant') as child, pytest.raises(DemoError, match=message):
+        check_for_a_while(child)
+
+
+def check_for_a_while(child):
+    for _ in range(100):
+        child.check()
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--systems', 'vdp'), "unknown system 'vdp'; choose from"),
+        (('--output', '/dev/null/demo'), "cannot write to '/dev/null/demo'"),
+    ],
+)
+def test_a_wrong_option_is_one_readable_line(arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert message in stop.value.code
+    assert '\n' not in stop.value.code
+
+
+def test_a_short_flight_leaves_a_figure_a_bag_and_a_table(tmp_path):
+    answer = subprocess.run(
+        [*DEMO, '--systems', 'van_der_pol', '--seconds', '3', '--output', tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert 'deadline misses' in answer.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {'bag', 'van_der_pol.png'}
+    with Reader(tmp_path / 'bag') as bag:
+        counts = {connection.topic: connection.msgcount for connection in bag.connections}
+    assert counts['/van_der_pol/state'] > 200
+    assert counts['/van_der_pol/command'] > 30
+    assert counts['/van_der_pol/controller/horizon'] > 30
+    assert counts['/van_der_pol/goal'] == 3
+    assert counts['/diagnostics'] >= 2
+
+
+def test_ctrl_c_ends_everything_and_keeps_the_bag(tmp_path):
+    mark = f'demo-test-{os.getpid()}'
+    process = subprocess.Popen(
+        [*DEMO, '--systems', 'double_integrator', '--output', tmp_path],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'TRC_TEST_MARK': mark},
+    )
+    wait_for(lambda: any(tmp_path.glob('.unfinished-*/bag/*.mcap')), 60)
+    wait_for(lambda: len(processes_with(mark)) == 3, 60)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert 'Traceback' not in errors
+    assert 'interrupted' in errors
+    assert processes_with(mark) == []
+    with Reader(tmp_path / 'bag') as bag:
+        assert bag.message_count >= 0
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'it took too long'
+        time.sleep(0.1)
+
+
+def processes_with(mark):
+    """Process ids whose environment holds the mark."""
+    found = []
+    for environment in Path('/proc').glob('[0-9]*/environ'):
+        try:
+            if mark.encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+        except OSError:  # ended meanwhile, or not ours
+            continue
+    return found

@@ -1,0 +1,154 @@
+"""`controller.launch.py`, where launch is installed (it comes with ROS 2, not with pip)."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('launch_ros')
+
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def launch_file():
+    """The launch file as a module."""
+    path = ROOT / 'launch' / 'controller.launch.py'
+    spec = importlib.util.spec_from_file_location('controller_launch', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def start(launch_file, monkeypatch):
+    """Calls the launch file with arguments; returns what it asks of launch_ros, by node."""
+    monkeypatch.setattr(launch_file, 'Node', lambda **wishes: wishes)
+
+    def start(**arguments):
+        context = LaunchContext()
+        for action in launch_file.generate_launch_description().entities:
+            if isinstance(action, DeclareLaunchArgument):
+                action.visit(context)
+        context.launch_configurations.update(arguments)
+        wishes = {node['executable']: node for node in launch_file.start_nodes(context)}
+        for node in wishes.values():
+            params_file, overrides = node['parameters']
+            node['params_file'] = Path(params_file)
+            node['overrides'] = {key: value.evaluate(context) for key, value in overrides.items()}
+        return wishes
+
+    return start
+
+
+def test_every_argument_says_what_it_does(launch_file):
+    actions = launch_file.generate_launch_description().entities
+    described = {a.name: a.description for a in actions if isinstance(a, DeclareLaunchArgument)}
+    assert set(described) == {
+        'system',
+        'params_file',
+        'model_path',
+        'with_plant',
+        'namespace',
+        'use_sim_time',
+        'autostart',
+        'log_level',
+        'device',
+    }
+    assert all(described.values())
+
+
+def test_without_arguments_both_nodes_fly_the_double_integrator(start):
+    nodes = start()
+    assert set(nodes) == {'controller', 'plant'}
+    for node in nodes.values():
+        assert node['params_file'] == ROOT / 'params' / 'double_integrator.yaml'
+        assert node['overrides'] == {}
+
+
+def test_arguments_become_parameters_of_their_type_where_they_were_given(start):
+    nodes = start(autostart='false', model_path='1.5', use_sim_time='True')
+    assert nodes['controller']['overrides'] == {
+        'autostart': False,
+        'model_path': '1.5',
+        'use_sim_time': True,
+    }
+    assert nodes['plant']['overrides'] == {'use_sim_time': True}
+
+
+def test_a_file_of_ones_own_replaces_the_shipped_one(start, tmp_path):
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('/**: {ros__parameters: {system: my_robot}}')
+    for node in start(params_file=str(mine)).values():
+        assert node['params_file'] == mine
+        assert 'system' not in node['overrides']
+
+
+def test_the_plant_can_stay_away(start):
+    assert set(start(with_plant='false')) == {'controller'}
+
+
+def test_namespace_and_log_level_reach_both_nodes(start):
+    for node in start(namespace='left', log_level='debug').values():
+        assert node['namespace'] == 'left'
+        assert node['ros_arguments'] == ['--log-level', 'debug']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'system': 'vdp'}, "no parameters for system 'vdp'; choose from"),
+        ({'params_file': '/nowhere.yaml'}, "params_file '/nowhere.yaml' does not exist"),
+        ({'with_plant': 'maybe'}, "with_plant is 'maybe'; choose from true, false"),
+    ],
+)
+def test_a_wrong_argument_is_one_readable_line(start, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        start(**arguments)
+
+
+def test_the_loop_closes_and_ctrl_c_ends_it_cleanly(tmp_path):
+    ros2 = shutil.which('ros2', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    if ros2 is None or not is_installed():
+        pytest.skip('needs `ros2 launch` and an installed package: colcon build, or pip install .')
+    log = tmp_path / 'launch.log'
+    with log.open('w') as output:
+        process = subprocess.Popen(
+            [ros2, 'launch', 'trc', 'controller.launch.py', 'namespace:=launched'],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            assert wait_for(log, 'active: plan accepted', 120)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+    assert log.read_text().count('process has finished cleanly') == 2
+
+
+def is_installed():
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+    try:
+        return Path(get_package_prefix('trc'), 'lib', 'trc', 'controller').is_file()
+    except PackageNotFoundError:
+        return False
+
+
+def wait_for(log, text, seconds):
+    """Whether the text shows up in the log in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if text in log.read_text():
+            return True
+        time.sleep(0.2)
+    return False
