@@ -1,0 +1,38 @@
+"""A pole on a cart (Barto, Sutton, Anderson 1983, as in Gymnasium), balanced by a force."""
+
+from trc_core.systems.base import Joint, System
+
+
+def dynamics(x, u, gravity, cart_mass, pole_mass, half_length):
+    """The angle is 0 upright; the pole is a uniform rod of twice the half-length."""
+    from sympy import Rational, cos, sin
+
+    _, velocity, angle, rate = x
+    mass = cart_mass + pole_mass
+    push = (u[0] + pole_mass * half_length * rate**2 * sin(angle)) / mass
+    inertia = half_length * (Rational(4, 3) - pole_mass * cos(angle) ** 2 / mass)
+    turn = (gravity * sin(angle) - cos(angle) * push) / inertia
+    return [velocity, push - pole_mass * half_length * turn * cos(angle) / mass, rate, turn]
+
+
+cartpole = System(
+    name='cartpole',
+    dynamics=dynamics,
+    state_names=('cart_position', 'cart_velocity', 'pole_angle', 'pole_rate'),
+    state_units=('m', 'm/s', 'rad', 'rad/s'),
+    control_names=('force',),
+    control_units=('N',),
+    joints=(
+        Joint('cart', position=0, velocity=1, effort=0),
+        Joint('pole', position=2, velocity=3),
+    ),
+    dt=0.04,
+    horizon=75,
+    u_min=[-10.0],
+    u_max=[10.0],
+    Q=[10.0, 1.0, 20.0, 1.0],
+    R=[0.01],
+    x0_box=[1.0, 0.5, 0.3, 0.5],
+    goal_box=[1.0, 0.0, 0.0, 0.0],
+    parameters={'gravity': 9.8, 'cart_mass': 1.0, 'pole_mass': 0.1, 'half_length': 0.5},
+)

@@ -1,0 +1,38 @@
+"""A quadrotor in a vertical plane, lifted and tilted by two rotors."""
+
+from trc_core.systems.base import Joint, System
+
+
+def dynamics(x, u, mass, arm, inertia, gravity):
+    """The tilt is 0 when level; thrust acts along the body's up axis."""
+    from sympy import cos, sin
+
+    _, _, tilt, *velocities = x
+    lift = (u[0] + u[1]) / mass
+    return [
+        *velocities,
+        -lift * sin(tilt),
+        lift * cos(tilt) - gravity,
+        arm * (u[1] - u[0]) / inertia,
+    ]
+
+
+quadrotor_2d = System(
+    name='quadrotor_2d',
+    dynamics=dynamics,
+    state_names=('y', 'z', 'tilt', 'y_velocity', 'z_velocity', 'tilt_rate'),
+    state_units=('m', 'm', 'rad', 'm/s', 'm/s', 'rad/s'),
+    control_names=('left_thrust', 'right_thrust'),
+    control_units=('N', 'N'),
+    joints=(Joint('y', 0, 3), Joint('z', 1, 4), Joint('tilt', 2, 5)),
+    dt=0.04,
+    horizon=50,
+    u_min=[0.0, 0.0],
+    u_max=[9.81, 9.81],
+    u_trim=[4.905, 4.905],
+    Q=[10.0, 10.0, 5.0, 1.0, 1.0, 0.5],
+    R=[0.1, 0.1],
+    x0_box=[1.0, 1.0, 0.5, 1.0, 1.0, 1.0],
+    goal_box=[1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+    parameters={'mass': 1.0, 'arm': 0.2, 'inertia': 0.02, 'gravity': 9.81},
+)
