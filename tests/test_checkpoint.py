@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from trc_core import SYSTEMS, Controller
-from trc_core.checkpoint import RECORD, load_checkpoint, save_checkpoint
+from trc_core import Controller
+from trc_core.checkpoint import RECORD, load_checkpoint, save_checkpoint, shipped_checkpoints
 
 
-@pytest.fixture(params=SYSTEMS)
+@pytest.fixture(params=shipped_checkpoints())
 def shipped(request):
     return load_checkpoint(request.param)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from importlib.resources import files
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from trc_core.systems import System, get_system
+from trc_core.systems import System
+from trc_core.systems.contract import system_from_contract
 
 FORMAT = 1
+PRETRAINED = Path(__file__).parent / 'pretrained'
 RECORD = 'trc'
-NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
-NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,12 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
-def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> Checkpoint:
     """Reads a shipped checkpoint by name, or a file by path.
+
+    Args:
+        name_or_path: which.
+        system: the plant that it was trained for; needed if that has no name here (a `.py` file).
 
     Raises:
         FileNotFoundError: if there is no such checkpoint; the message lists the shipped ones.
@@ -81,7 +84,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
         with safe_open(path, framework='numpy') as file:
             record = json.loads((file.metadata() or {})[RECORD])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        system = system_from_contract(record['system'])
+        system = system_from_contract(record['system'], system)
         if record['format'] != FORMAT:
             raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
         return Checkpoint(
@@ -102,29 +105,15 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     Raises:
         FileNotFoundError: if there is none; the message lists the shipped names.
     """
-    shipped = Path(str(files('trc_core') / 'pretrained'))
-    for path in (Path(name_or_path), shipped / f'{name_or_path}.safetensors'):
+    for path in (Path(name_or_path), PRETRAINED / f'{name_or_path}.safetensors'):
         if path.is_file():
             return path
-    names = sorted(path.stem for path in shipped.glob('*.safetensors'))
     raise FileNotFoundError(
-        f"no checkpoint '{name_or_path}': give the path of a .safetensors file or one of {names}"
+        f"no checkpoint '{name_or_path}': give the path of a .safetensors file "
+        f'or one of {shipped_checkpoints()}'
     )
 
 
-def system_from_contract(contract: Mapping[str, Any]) -> System:
-    """The system that a contract describes: our dynamics of that name, the contract's numbers.
-
-    Raises:
-        ValueError: if the system is unknown, or its coordinates are not the contract's.
-    """
-    system = get_system(contract['name'])
-    for key in NAMES:
-        ours, theirs = list(getattr(system, key)), list(contract[key])
-        if ours != theirs:
-            raise ValueError(
-                f"{key} of '{system.name}' are {ours} here but {theirs} in the checkpoint"
-            )
-    numbers: dict[str, Any] = {key: np.array(contract[key]) for key in NUMBERS}
-    numbers.update(dt=float(contract['dt']), horizon=int(contract['horizon']))
-    return replace(system.with_parameters(**contract['parameters']), **numbers)
+def shipped_checkpoints() -> list[str]:
+    """The names of the checkpoints that ship with `trc`."""
+    return sorted(path.stem for path in PRETRAINED.glob('*.safetensors'))

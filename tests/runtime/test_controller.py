@@ -10,6 +10,7 @@ import torch
 
 from tests.random_models import randomised
 from trc_core import SYSTEMS, Controller
+from trc_core.checkpoint import shipped_checkpoints
 from trc_core.cost import trajectory_cost
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import load_model, save_model
@@ -25,7 +26,7 @@ ARCHITECTURES = {
 }
 
 
-@pytest.fixture(params=SYSTEMS)
+@pytest.fixture(params=shipped_checkpoints())
 def system(request):
     return SYSTEMS[request.param]
 

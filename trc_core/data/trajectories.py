@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from trc_core.checkpoint import system_from_contract
 from trc_core.cost import trajectory_cost
 from trc_core.rollout import batch_rollout
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
+from trc_core.systems.contract import system_from_contract
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')

@@ -32,13 +32,15 @@ def save_model(
     return save_checkpoint(path, checkpoint)
 
 
-def load_model(name_or_path: str | Path) -> tuple[TinyRecursiveControl, Checkpoint]:
+def load_model(
+    name_or_path: str | Path, system: System | None = None
+) -> tuple[TinyRecursiveControl, Checkpoint]:
     """Reads a model (in evaluation mode) and the record that came with it.
 
     Raises:
         FileNotFoundError, ValueError: as `load_checkpoint`, or if the weights do not fit.
     """
-    checkpoint = load_checkpoint(name_or_path)
+    checkpoint = load_checkpoint(name_or_path, system)
     numbers = {name: checkpoint.tensors[f'representation.{name}'] for name in STORED}
     representation = PlanRepresentation(**numbers)  # type: ignore[arg-type]
     model = TinyRecursiveControl(TRCConfig(**checkpoint.model), representation)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from trc_core.batch_rollout import BatchRollout
 from trc_core.models.plan_representation import PlanRepresentation
-from trc_core.rollout import batch_gradient, batch_reproject, batch_rollout
 from trc_core.systems.base import System
-from trc_core.systems.compiled import compiled
 
 DynamicsFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -103,21 +101,16 @@ class SystemDynamics:
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
         self.representation = representation
         self.system = system
-        self.K = representation.K.cpu().numpy()
-        self._rollout = compiled(batch_rollout, system)
-        self._reproject = compiled(batch_reproject, system)
-        self._gradient = compiled(batch_gradient, system)
+        self.batch = BatchRollout(system, representation.K.cpu().numpy())
 
     def simulate(self, v: Tensor, current_state: Tensor, target_state: Tensor) -> Iterate:
-        system, K = self.system, self.K
-        plan = v.detach().double().cpu().numpy().copy()
-        x0, goal = (a.detach().double().cpu().numpy() for a in (current_state, target_state))
-        B, T, n_u = plan.shape
-        x, u, J = np.empty((B, T + 1, system.n_x)), np.empty((B, T, n_u)), np.empty(B)
-        gradient = np.empty_like(plan)
-        self._rollout(system.arrays, K, plan, x0, goal, x, u, J)
-        self._reproject(system.arrays, K, x, u, goal, plan)
-        self._gradient(system.arrays, K, plan, x, u, goal, gradient)
+        plan, x0, goal = (
+            a.detach().double().cpu().contiguous().numpy()
+            for a in (v, current_state, target_state)
+        )
+        x, u, J = self.batch.rollout(plan, x0, goal)
+        plan = self.batch.reproject(x, u, goal)
+        gradient = self.batch.gradient(plan, x, u, goal)
         projected, controls, states, cost, slope = (
             torch.from_numpy(a).to(v.device) for a in (plan, u, x, J, gradient)
         )

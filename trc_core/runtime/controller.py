@@ -73,6 +73,7 @@ class Controller:
         backend: str = 'auto',
         device: str = 'cpu',
         cycles: int | None = None,
+        system: System | None = None,
     ) -> Controller:
         """A controller from a shipped checkpoint's name or a file.
 
@@ -81,13 +82,14 @@ class Controller:
             backend: 'numba' (compiled, the default of 'auto') or 'numpy' (plain Python).
             device: 'cpu'.
             cycles: refinement cycles of a plan; the checkpoint's own number by default.
+            system: the plant, if it is neither shipped nor installed (`get_system('mine.py')`).
 
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
         """
         if device != 'cpu':
             raise ValueError(f"device '{device}' is not available; choose 'cpu'")
-        return cls(load_checkpoint(name_or_path), backend, cycles)
+        return cls(load_checkpoint(name_or_path, system), backend, cycles)
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""

@@ -176,16 +176,22 @@ def rk4(f: Callable[[Any, Any], Any], x: Any, u: Any, dt: float) -> Any:
     return x + dt / 6.0 * (k1 + 2.0 * (k2 + k3) + k4)
 
 
+def _numeric_dynamics(system: System, library: Any) -> Callable[..., Any]:
+    """dx/dt of scalars (x..., u...) in the functions of a library, parameters put in."""
+    x, u, p = symbols(system)
+    values = dict(zip(p, system.parameters.values(), strict=True))
+    expressions = [e.subs(values) for e in symbolic_dynamics(system)]
+    return sp.lambdify([*x, *u], expressions, modules=library, cse=True)
+
+
 def torch_step(system: System) -> Callable[[Any, Any], Any]:
     """Differentiable batched `step(x (..., n_x), u (..., n_u)) -> (..., n_x)` in PyTorch."""
     import torch
 
-    x, u, p = symbols(system)
-    f = sp.lambdify([*x, *u, *p], symbolic_dynamics(system), modules=torch, cse=True)
-    values = list(system.parameters.values())
+    f = _numeric_dynamics(system, torch)
 
     def derivative(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        terms = f(*x.unbind(-1), *u.unbind(-1), *values)
+        terms = f(*x.unbind(-1), *u.unbind(-1))
         zero = torch.zeros_like(x[..., 0] + u[..., 0])
         return torch.stack([zero + term for term in terms], dim=-1)
 
@@ -196,13 +202,11 @@ def casadi_step(system: System) -> Any:
     """`casadi.Function` step(x, u) -> x_next."""
     import casadi as ca
 
-    x, u, p = symbols(system)
-    f = sp.lambdify([*x, *u, *p], symbolic_dynamics(system), modules=ca, cse=True)
-    values = list(system.parameters.values())
+    f = _numeric_dynamics(system, ca)
     state, control = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
 
     def derivative(x: Any, u: Any) -> Any:
-        return ca.vertcat(*f(*ca.vertsplit(x), *ca.vertsplit(u), *values))
+        return ca.vertcat(*f(*ca.vertsplit(x), *ca.vertsplit(u)))
 
     step = rk4(derivative, state, control, system.dt)
     return ca.Function('step', [state, control], [step], ['x', 'u'], ['x_next'])

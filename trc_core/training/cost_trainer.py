@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import lightning.pytorch as pl
 import numpy as np
@@ -27,7 +27,9 @@ class CostTrainingConfig(FitConfig):
     """How a controller is trained on the cost of its system."""
 
     system: str = 'van_der_pol'
-    """Name of the plant."""
+    """Name of the plant, or the path of a .py file that defines it."""
+    parameters: dict[str, float] = field(default_factory=dict)
+    """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
     output_dir: str = 'outputs/cost'
     """Where checkpoints and logs go."""
     steps: int = 8000
@@ -66,11 +68,15 @@ class CostTrainingConfig(FitConfig):
             )
         if self.carried_cycles % self.window:
             raise ValueError('carried_cycles must be a multiple of window')
-        get_system(self.system)
+        self.build_system()
+
+    def build_system(self) -> System:
+        """The plant, with the parameters asked for."""
+        return get_system(self.system).with_parameters(**self.parameters)
 
     def build_model(self) -> TinyRecursiveControl:
         """A fresh two-level model for the system."""
-        system = get_system(self.system)
+        system = self.build_system()
         return TinyRecursiveControl.for_system(
             system,
             REPRESENTATIONS[self.representation](system),
@@ -120,7 +126,7 @@ class CostTraining(Fitting):
     """Lightning module of the cost stage."""
 
     def __init__(self, config: CostTrainingConfig) -> None:
-        system = get_system(config.system)
+        system = config.build_system()
         super().__init__(config, config.build_model(), system, config.representation)
         self.config: CostTrainingConfig = config
 

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from trc_core.models.persistence import save_model
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
+from trc_core.systems.registry import parse_settings
 
 RESUME_FILE = 'last.ckpt'
 SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
@@ -256,12 +257,26 @@ def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Con
     parser = ArgumentParser(prog=program, description=config.__doc__)
     parser.add_argument('--config', action=ActionConfigFile, help='YAML file of these settings')
     parser.add_class_arguments(config)
-    values = parser.parse_args(list(argv) if argv is not None else None)
-    values.pop('config', None)
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
+        values = parser.parse_args(_settings_spelled_out(arguments))
+        values.pop('config', None)
         return config(**values.as_dict())
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
+
+
+def _settings_spelled_out(arguments: list[str]) -> list[str]:
+    """`--set mu=0.7` as `--parameters.mu 0.7`."""
+    spelled: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument != '--set':
+            spelled.append(argument)
+            continue
+        for name, value in parse_settings([next(rest, '')]).items():
+            spelled += [f'--parameters.{name}', str(value)]
+    return spelled
 
 
 def run_as_command(program: str, argv: Sequence[str] | None) -> str:

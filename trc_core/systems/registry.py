@@ -1,0 +1,109 @@
+"""Finding systems: those that ship, those of installed packages, and a user's own file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from trc_core.systems.base import System
+from trc_core.systems.cartpole import cartpole
+from trc_core.systems.cartpole_swingup import cartpole_swingup
+from trc_core.systems.double_integrator import double_integrator, multi_axis
+from trc_core.systems.pendulum import pendulum
+from trc_core.systems.quadrotor_2d import quadrotor_2d
+from trc_core.systems.van_der_pol import van_der_pol
+
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        double_integrator,
+        van_der_pol,
+        cartpole,
+        quadrotor_2d,
+        pendulum,
+        cartpole_swingup,
+    )
+}
+ENTRY_POINTS = 'trc.systems'
+
+
+def get_system(name: str) -> System:
+    """The system of a name or of a file.
+
+    Args:
+        name: a shipped system, `double_integrator_<n>_axes`, a name that an installed package
+            offers in the entry-point group `trc.systems`, or the path of a Python file that
+            defines one `System` (the file is executed).
+
+    Raises:
+        ValueError: if there is none, or not exactly one in the file; the message says what exists.
+        FileNotFoundError: if the file does not exist.
+    """
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    several_axes = re.fullmatch(r'double_integrator_(\d+)_axes', name)
+    if several_axes:
+        return multi_axis(int(several_axes[1]))
+    if name.endswith('.py'):
+        return system_from_file(Path(name))
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name in offered:
+        system = offered[name].load()
+        if not isinstance(system, System):
+            raise ValueError(f"entry point '{name}' of {ENTRY_POINTS} is not a System")
+        return system
+    raise ValueError(
+        f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *offered])} "
+        f'or give the path of a .py file'
+    )
+
+
+def system_from_file(path: Path) -> System:
+    """The one `System` that a Python file defines.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it does not run, or does not define exactly one system.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no system file '{path}'")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    module_name = f'trc_system_{re.sub(r"[^0-9a-zA-Z_]", "_", path.stem)}_{digest}'
+    if module_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            # whatever a user's file raises is his message; ours says which file
+            raise ValueError(f"'{path}' does not run: {type(error).__name__}: {error}") from error
+        sys.modules[module_name] = module
+    values = vars(sys.modules[module_name]).values()
+    shipped = {id(system) for system in SYSTEMS.values()}  # imported into the file, not defined
+    systems = {id(v): v for v in values if isinstance(v, System) and id(v) not in shipped}
+    if len(systems) != 1:
+        names = [system.name for system in systems.values()]
+        raise ValueError(f"'{path}' must define one System, found {names}")
+    return next(iter(systems.values()))
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, float]:
+    """Plant parameters from texts like 'mu=0.7'.
+
+    Raises:
+        ValueError: if a text is not `name=number`.
+    """
+    parameters = {}
+    for text in settings:
+        name, _, value = text.partition('=')
+        try:
+            parameters[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"'{text}' is not of the form name=number, like mu=0.7") from None
+    return parameters
