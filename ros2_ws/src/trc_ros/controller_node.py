@@ -109,18 +109,13 @@ def load(values: dict[str, Any]) -> Controller:
     """
     system = get_system(values['system'])
     cycles = values['refinement_cycles']
-    controller = Controller.load(
+    return Controller.load(
         values['model_path'] or system.name,
         backend=values['backend'],
         device=values['device'],
         cycles=None if cycles < 0 else cycles,
+        system=system,
     )
-    if controller.system.name != system.name:
-        raise ValueError(
-            f"parameter 'system' is '{system.name}', but the checkpoint "
-            f"'{values['model_path']}' was trained for '{controller.system.name}'"
-        )
-    return controller
 
 
 def initial_goal(values: dict[str, Any], system: System) -> Array:
