@@ -35,7 +35,7 @@ def logged(output, key):
 
 
 def test_imitation_halves_its_loss_and_leaves_a_flyable_checkpoint(dataset, tmp_path):
-    supervised(dataset, tmp_path / 'run', '--epochs', '25')
+    supervised(dataset, tmp_path / 'run', '--epochs', '60')
     losses = logged(tmp_path / 'run', 'train/loss')
     assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
     best = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')

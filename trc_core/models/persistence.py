@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trc_core.models.config import TRCConfig
 from trc_core.models.plan_representation import STORED, PlanRepresentation
-from trc_core.models.tiny_recursive_control import TinyRecursiveControl, TRCConfig
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.solvers.lqr import finite_horizon_gains
 from trc_core.systems import System
 

@@ -9,17 +9,14 @@ square root of the LQ cost-to-go of the initial error, H_t = R + B' P_{t+1} B = 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trc_core.models.config import TRCConfig
 from trc_core.solvers.lqr import finite_horizon_gains
 from trc_core.systems.base import Array, System
-
-if TYPE_CHECKING:
-    from trc_core.models.tiny_recursive_control import TRCConfig
 
 STORED = ('K', 'L', 'W', 'C', 'floor', 'scale', 'u_min', 'u_max', 'u_trim')
 SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box

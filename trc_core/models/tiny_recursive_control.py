@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from trc_core.models.config import TRCConfig
 from trc_core.models.decoders import ControlSequenceDecoder, ResidualControlDecoder
 from trc_core.models.encoders import ControlEmbedding, ControlStateEncoder, ErrorEncoder
 from trc_core.models.plan_representation import PlanRepresentation, from_config
@@ -21,77 +21,8 @@ from trc_core.models.recursive_reasoning import (
 from trc_core.models.simulation import Dynamics, Iterate, as_dynamics, choose
 from trc_core.systems.base import System
 
-FEEDBACK_KINDS = ('terminal', 'trajectory', 'gradient')
 NEWTON_CLAMP = 4.0  # largest Newton step, in units of the initial error's LQ size
 Latents = tuple[Tensor, ...]
-
-
-@dataclass
-class TRCConfig:
-    """Sizes and choices of a `TinyRecursiveControl`.
-
-    Raises:
-        ValueError: (when a model is built) if a size is not positive or a choice is unknown.
-    """
-
-    state_dim: int = 2
-    control_dim: int = 1
-    control_horizon: int = 15
-    latent_dim: int = 128
-    hidden_dim: int = 256
-    num_heads: int = 4
-    """Attention heads of each block; 0 leaves attention out (over one token it is linear)."""
-    num_reasoning_blocks: int = 3
-    """Blocks of the single-latent mode."""
-    num_outer_cycles: int = 3
-    """Refinement cycles of the single-latent mode."""
-    num_inner_cycles: int = 3
-    """Reasoning steps within a cycle of the single-latent mode."""
-    control_bounds: float | Sequence[float] = 4.0
-    """Half-width of the control range, one number or one per channel."""
-    use_residual_decoder: bool = True
-    """Each cycle corrects the plan; otherwise each cycle writes the plan anew."""
-    use_two_level: bool = False
-    H_cycles: int = 3
-    """Refinement cycles of the two-level mode."""
-    L_cycles: int = 4
-    L_layers: int = 2
-    use_gradient_truncation: bool = False
-    """Two-level training passes gradients through the last cycle only, as TRM does."""
-    learnable_inits: bool = True
-    feedback: Sequence[str] = ('terminal',)
-    """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
-
-    def check(self) -> None:
-        sizes = ('state_dim', 'control_dim', 'control_horizon', 'latent_dim', 'hidden_dim')
-        counts = ('num_reasoning_blocks', 'num_outer_cycles', 'num_inner_cycles')
-        for name in (*sizes, *counts, 'H_cycles', 'L_cycles', 'L_layers'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
-        if self.num_heads and self.latent_dim % self.num_heads:
-            raise ValueError(
-                f'latent_dim {self.latent_dim} must be a multiple of num_heads {self.num_heads}'
-            )
-        unknown = sorted(set(self.feedback) - set(FEEDBACK_KINDS))
-        if unknown:
-            raise ValueError(f'unknown feedback {unknown}; choose from {list(FEEDBACK_KINDS)}')
-
-    @property
-    def cycles(self) -> int:
-        """Refinement cycles of `forward` unless told otherwise."""
-        return self.H_cycles if self.use_two_level else self.num_outer_cycles
-
-    def feedback_dim(self) -> int:
-        """Length of what the error encoder reads."""
-        T, n_x, n_u = self.control_horizon, self.state_dim, self.control_dim
-        sizes = {'terminal': n_x, 'trajectory': T * n_x, 'gradient': T * n_u}
-        return sum(sizes[kind] for kind in FEEDBACK_KINDS if kind in self.feedback)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        bounds = self.control_bounds
-        listed = bounds if isinstance(bounds, (int, float)) else list(bounds)
-        return {**asdict(self), 'feedback': list(self.feedback), 'control_bounds': listed}
 
 
 class Problem(NamedTuple):

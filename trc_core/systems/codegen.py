@@ -14,12 +14,15 @@ import sympy as sp
 from sympy.printing.pycode import pycode
 
 from trc_core.systems.base import System
+from trc_core.systems.compiled import GENERATED, signature
 
 HALF = sp.Rational(1, 2)
 RK4_STAGES = ((None, 0), (1, HALF), (2, HALF), (3, 1))  # (previous stage, fraction of dt)
-HEADER = '''"""Generated from the dynamics of `{name}` by `trc_core/systems/codegen.py`."""
+HEADER = '''"""Generated from the dynamics of `{stem}` by `trc_core/systems/codegen.py`."""
 
 {imports}from numba.extending import register_jitable
+
+SIGNATURE = {signature}
 
 '''
 
@@ -76,7 +79,8 @@ def numba_source(system: System) -> str:
     ]
     body = '\n\n'.join(block for block in blocks if block)
     imports = 'import math\n\n' if 'math.' in body else ''
-    return HEADER.format(name=system.name, imports=imports) + '\n' + body
+    stem = system.dynamics.__module__.rpartition('.')[2]
+    return HEADER.format(stem=stem, imports=imports, signature=signature(system)) + '\n' + body
 
 
 def _function(name: str, arguments: str, expressions: list[sp.Expr]) -> str:
@@ -212,13 +216,20 @@ def casadi_step(system: System) -> Any:
     return ca.Function('step', [state, control], [step], ['x', 'u'], ['x_next'])
 
 
+def shipped_sources(systems: Iterable[System]) -> dict[Path, str]:
+    """The committed files and what should be in them; systems may share their dynamics."""
+    return {
+        GENERATED / f'{system.dynamics.__module__.rpartition(".")[2]}.py': numba_source(system)
+        for system in systems
+    }
+
+
 def main() -> None:
     """Writes the committed source of every shipped system again."""
     from trc_core.systems import SYSTEMS
 
-    for system in SYSTEMS.values():
-        path = Path(__file__).parent / 'generated' / f'{system.name}.py'
-        path.write_text(numba_source(system))
+    for path, source in shipped_sources(SYSTEMS.values()).items():
+        path.write_text(source)
         print(path)
 
 

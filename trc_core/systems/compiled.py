@@ -24,6 +24,7 @@ from typing import Any
 from trc_core.systems.base import System
 
 PACKAGE = Path(__file__).parents[1]
+GENERATED = PACKAGE / 'systems' / 'generated'
 BINDING = """from numba import njit
 
 from {kernel_module} import {kernel} as kernel
@@ -59,13 +60,20 @@ def _bind(kernel: Callable[..., Any], functions: ModuleType) -> Callable[..., An
 
 def generated_module(system: System) -> ModuleType:
     """The generated code of a system: the committed file if it ships, else made and cached."""
-    shipped = PACKAGE / 'systems' / 'generated' / f'{system.name}.py'
-    if shipped.exists() and system.dynamics.__module__.startswith('trc_core.systems.'):
-        return importlib.import_module(f'trc_core.systems.generated.{system.name}')
+    package, _, stem = system.dynamics.__module__.rpartition('.')
+    if package == 'trc_core.systems' and (GENERATED / f'{stem}.py').exists():
+        shipped = importlib.import_module(f'{package}.generated.{stem}')
+        if signature(system) == shipped.SIGNATURE:
+            return shipped
     from trc_core.systems.codegen import numba_source
 
     source = numba_source(system)
     return _module_from_source(system.name, _digest(source), source)
+
+
+def signature(system: System) -> tuple[int, int, tuple[str, ...]]:
+    """What generated code takes: numbers of states and controls, names of the parameters."""
+    return system.n_x, system.n_u, tuple(system.parameters)
 
 
 def cache_folder() -> Path:

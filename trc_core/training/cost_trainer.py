@@ -11,19 +11,18 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import report_errors
-from trc_core.models.plan_representation import REPRESENTATIONS
 from trc_core.models.simulation import Iterate, SystemDynamics, choose, replace_rows
-from trc_core.models.tiny_recursive_control import Latents, TinyRecursiveControl
+from trc_core.models.tiny_recursive_control import Latents
 from trc_core.solvers import nlp
 from trc_core.systems import System, get_system
-from trc_core.training.fitting import FitConfig, Fitting, fit, parse, run_as_command
+from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
 from trc_core.training.losses import cost_loss
 
 VALIDATION_SEED = 7_000_000  # states of the progress figure; evaluation draws others
 
 
 @dataclass(frozen=True)
-class CostTrainingConfig(FitConfig):
+class CostTrainingConfig(NetworkConfig):
     """How a controller is trained on the cost of its system."""
 
     system: str = 'van_der_pol'
@@ -44,28 +43,12 @@ class CostTrainingConfig(FitConfig):
     """Rows with a steeper (dimensionless) gradient than this count less."""
     cost_power: float = 1.0
     """How much less: (threshold / gradient)^power."""
-    representation: str = 'stabilised'
-    """Coordinates of the plan: stabilised (around LQR) or open_loop."""
-    feedback: Sequence[str] = ('trajectory', 'gradient')
-    """What a cycle sees: terminal, trajectory, gradient."""
-    latent_dim: int = 128
-    hidden_dim: int = 128
-    num_heads: int = 0
-    L_layers: int = 1
-    L_cycles: int = 2
-    H_cycles: int = 3
-    """Refinement cycles of the delivered controller."""
     validate_every: int = 500
     """Optimiser steps between two validations."""
     validation_states: int = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.representation not in REPRESENTATIONS:
-            raise ValueError(
-                f"unknown representation '{self.representation}'; "
-                f'choose from {sorted(REPRESENTATIONS)}'
-            )
         if self.carried_cycles % self.window:
             raise ValueError('carried_cycles must be a multiple of window')
         self.build_system()
@@ -73,22 +56,6 @@ class CostTrainingConfig(FitConfig):
     def build_system(self) -> System:
         """The plant, with the parameters asked for."""
         return get_system(self.system).with_parameters(**self.parameters)
-
-    def build_model(self) -> TinyRecursiveControl:
-        """A fresh two-level model for the system."""
-        system = self.build_system()
-        return TinyRecursiveControl.for_system(
-            system,
-            REPRESENTATIONS[self.representation](system),
-            use_two_level=True,
-            feedback=tuple(self.feedback),
-            latent_dim=self.latent_dim,
-            hidden_dim=self.hidden_dim,
-            num_heads=self.num_heads,
-            L_layers=self.L_layers,
-            L_cycles=self.L_cycles,
-            H_cycles=self.H_cycles,
-        )
 
 
 class Pool:
@@ -127,7 +94,7 @@ class CostTraining(Fitting):
 
     def __init__(self, config: CostTrainingConfig) -> None:
         system = config.build_system()
-        super().__init__(config, config.build_model(), system, config.representation)
+        super().__init__(config, config.build_network(system), system, config.representation)
         self.config: CostTrainingConfig = config
 
     def on_fit_start(self) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,9 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from trc_core.models.config import TRCConfig
 from trc_core.models.persistence import save_model
+from trc_core.models.plan_representation import REPRESENTATIONS
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
 from trc_core.systems.registry import parse_settings
@@ -64,6 +66,48 @@ class FitConfig:
                 raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f'ema_decay must lie in [0, 1), got {self.ema_decay}')
+
+
+@dataclass(frozen=True)
+class NetworkConfig(FitConfig):
+    """What every stage can be told of the network it trains."""
+
+    representation: str = 'stabilised'
+    """Coordinates of the plan: stabilised (around LQR) or open_loop (the controls themselves)."""
+    feedback: Sequence[str] = ('trajectory', 'gradient')
+    """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
+    latent_dim: int = 128
+    hidden_dim: int = 128
+    num_heads: int = 0
+    """Attention heads; 0 leaves attention out (over one token it is a linear map)."""
+    use_two_level: bool = True
+    H_cycles: int = 3
+    """Refinement cycles of the delivered controller."""
+    L_cycles: int = 2
+    """Reasoning steps within a cycle."""
+    L_layers: int = 1
+    num_outer_cycles: int = 3
+    """As H_cycles, for the single-latent mode."""
+    num_inner_cycles: int = 3
+    num_reasoning_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.representation not in REPRESENTATIONS:
+            raise ValueError(
+                f"unknown representation '{self.representation}'; "
+                f'choose from {sorted(REPRESENTATIONS)}'
+            )
+
+    def build_network(self, system: System) -> TinyRecursiveControl:
+        """A fresh model for a plant."""
+        choices = {f.name: getattr(self, f.name) for f in fields(NetworkConfig)}
+        kept = {f.name for f in fields(TRCConfig)} & set(choices)
+        return TinyRecursiveControl.for_system(
+            system,
+            REPRESENTATIONS[self.representation](system),
+            **{name: choices[name] for name in kept},
+        )
 
 
 class Fitting(pl.LightningModule):

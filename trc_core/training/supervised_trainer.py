@@ -12,18 +12,17 @@ from torch.utils.data import DataLoader
 
 from trc_core.command_line import report_errors
 from trc_core.data.trajectory_dataset import TrajectoryDataset
-from trc_core.models.plan_representation import REPRESENTATIONS, PlanRepresentation
+from trc_core.models.plan_representation import PlanRepresentation
 from trc_core.models.simulation import SystemDynamics
-from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
-from trc_core.training.fitting import FitConfig, Fitting, fit, parse, run_as_command
+from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
 from trc_core.training.losses import imitation_loss
 
 Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class SupervisedConfig(FitConfig):
+class SupervisedConfig(NetworkConfig):
     """How a model is taught by optimal trajectories."""
 
     data_dir: str = 'data/double_integrator_lqr'
@@ -35,47 +34,20 @@ class SupervisedConfig(FitConfig):
     validation_share: float = 0.1
     """Share of the samples kept for validation."""
     representation: str = 'open_loop'
-    """Coordinates of the plan: open_loop (the controls themselves) or stabilised (around LQR)."""
     feedback: Sequence[str] = ('trajectory',)
-    """What a cycle sees: terminal, trajectory, gradient."""
-    latent_dim: int = 128
-    hidden_dim: int = 128
     num_heads: int = 4
-    use_two_level: bool = True
-    H_cycles: int = 3
-    L_cycles: int = 2
-    L_layers: int = 1
-    num_outer_cycles: int = 3
-    num_inner_cycles: int = 3
-    num_reasoning_blocks: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.representation not in REPRESENTATIONS:
-            raise ValueError(
-                f"unknown representation '{self.representation}'; "
-                f'choose from {sorted(REPRESENTATIONS)}'
-            )
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError('epochs and batch_size must be at least 1')
-
-    def build_model(self, system: System) -> TinyRecursiveControl:
-        """A fresh model for the system of the dataset."""
-        names = ('latent_dim', 'hidden_dim', 'num_heads', 'use_two_level', 'H_cycles', 'L_cycles')
-        single = ('L_layers', 'num_outer_cycles', 'num_inner_cycles', 'num_reasoning_blocks')
-        return TinyRecursiveControl.for_system(
-            system,
-            REPRESENTATIONS[self.representation](system),
-            feedback=tuple(self.feedback),
-            **{name: getattr(self, name) for name in (*names, *single)},
-        )
 
 
 class Imitation(Fitting):
     """Lightning module of the supervised stage."""
 
     def __init__(self, config: SupervisedConfig, system: System) -> None:
-        super().__init__(config, config.build_model(system), system, config.representation)
+        super().__init__(config, config.build_network(system), system, config.representation)
 
     def on_fit_start(self) -> None:
         self.dynamics = SystemDynamics(self.model.representation, self.system)

@@ -4,6 +4,8 @@ import math
 
 from numba.extending import register_jitable
 
+SIGNATURE = (4, 1, ('gravity', 'cart_mass', 'pole_mass', 'half_length'))
+
 
 @register_jitable
 def dynamics(x0, x1, x2, x3, u0, gravity, cart_mass, pole_mass, half_length):

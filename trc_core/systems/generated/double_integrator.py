@@ -2,6 +2,8 @@
 
 from numba.extending import register_jitable
 
+SIGNATURE = (2, 1, ())
+
 
 @register_jitable
 def dynamics(x0, x1, u0):

@@ -4,6 +4,8 @@ import math
 
 from numba.extending import register_jitable
 
+SIGNATURE = (2, 1, ('gravity', 'damping'))
+
 
 @register_jitable
 def dynamics(x0, x1, u0, gravity, damping):

@@ -4,6 +4,8 @@ import math
 
 from numba.extending import register_jitable
 
+SIGNATURE = (6, 2, ('mass', 'arm', 'inertia', 'gravity'))
+
 
 @register_jitable
 def dynamics(x0, x1, x2, x3, x4, x5, u0, u1, mass, arm, inertia, gravity):
