@@ -13,6 +13,8 @@ from trc_core.systems import SYSTEMS
 from trc_core.systems.codegen import casadi_step, torch_step
 from trc_core.systems.compiled import compiled
 
+# Far from the goal the LQR throws these about, and rounding grows beyond any comparison.
+CHAOTIC = ('pendulum', 'cartpole_swingup')
 every_system = pytest.mark.parametrize('system', SYSTEMS.values(), ids=lambda s: s.name)
 
 
@@ -23,6 +25,8 @@ class Problem:
         rng = np.random.default_rng(seed)
         self.system = system
         (self.x0,), (self.goal,) = system.sample(rng, 1)
+        if system.name in CHAOTIC:
+            self.x0 = self.goal + 0.1 * (self.x0 - self.goal)
         K = finite_horizon_gains(system, self.goal)[0]
         self.K = K if feedback else np.zeros_like(K)
         self.v = 0.7 * system.u_max * rng.normal(size=(system.horizon, system.n_u))

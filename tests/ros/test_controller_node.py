@@ -177,13 +177,14 @@ def test_silence_leads_to_the_tail_of_the_last_plan_and_a_state_back_to_active(c
 def test_every_fallback_mode_does_what_it_says(controller, probe, mode, expected):
     controller('-p', f'fallback_mode:={mode}')
     probe.fly((2.0, 0.0), 0.3)
-    last = probe.commands()[-1]
-    probe.spin(TIMEOUT + 3 * PERIOD)
+    probe.spin(TIMEOUT)
+    probe.require(lambda: probe.diagnosis('safety')['state'] == 'fallback', 'the fallback')
+    probe.spin(3 * PERIOD)  # what was sent before has arrived by now
     before = len(probe.log.command)
     probe.spin(0.2)
     after = sorted(set(probe.commands()[before:]))
     if mode == 'hold':
-        expected = [last]
+        expected = [probe.commands()[before - 1]]
     if mode == 'lqr':
         assert after
         assert -4.0 <= after[0] < 0.0
