@@ -4,44 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import sympy as sp
 
 from trc_core.cost import is_success, trajectory_cost
 from trc_core.rollout import gradient
-from trc_core.solvers import lqr, nlp
-from trc_core.systems import SYSTEMS, System
+from trc_core.solvers import ilqr, lqr, nlp
+from trc_core.solvers.starting_points import agreement
+from trc_core.systems import SYSTEMS
 from trc_core.systems.compiled import compiled
 from trc_core.systems.double_integrator import multi_axis
 
-
-def cartpole_dynamics(x, u):
-    """Barto, Sutton and Anderson (1983), as in Gymnasium, without friction."""
-    tilt, rate = x[2], x[3]
-    push = (u[0] + 0.05 * rate**2 * sp.sin(tilt)) / 1.1
-    leverage = 0.5 * (sp.Rational(4, 3) - 0.1 * sp.cos(tilt) ** 2 / 1.1)
-    acceleration = (9.8 * sp.sin(tilt) - sp.cos(tilt) * push) / leverage
-    return [x[1], push - 0.05 * acceleration * sp.cos(tilt) / 1.1, rate, acceleration]
-
-
-CARTPOLE = System(
-    name='test_cartpole',
-    dynamics=cartpole_dynamics,
-    state_names=('position', 'velocity', 'angle', 'rate'),
-    state_units=('m', 'm/s', 'rad', 'rad/s'),
-    control_names=('force',),
-    control_units=('N',),
-    joints=(),
-    dt=0.04,
-    horizon=75,
-    u_min=[-10.0],
-    u_max=[10.0],
-    Q=[10.0, 1.0, 20.0, 1.0],
-    R=[0.01],
-    x0_box=[1.0, 0.5, 0.3, 0.5],
-    goal_box=[1.0, 0.0, 0.0, 0.0],
-)
 PLANTS = [*SYSTEMS.values(), multi_axis(2)]
+EASY = [s for s in PLANTS if s.name not in ('pendulum', 'cartpole_swingup')]
+STABLE = [s for s in PLANTS if 'cartpole' not in s.name]
+CARTPOLE = SYSTEMS['cartpole']
 every_plant = pytest.mark.parametrize('system', PLANTS, ids=lambda s: s.name)
+every_easy_plant = pytest.mark.parametrize('system', EASY, ids=lambda s: s.name)
 
 
 def samples(system, n=5):
@@ -71,11 +48,12 @@ def test_the_plan_is_feasible_and_its_cost_is_j(system):
             np.testing.assert_allclose(plan.states[t + 1], x_next, atol=1e-12)
         J = trajectory_cost(system, plan.states, plan.controls, goal)
         assert plan.cost == pytest.approx(J, rel=1e-12)
-        assert is_success(plan.states, goal)
+        if system in EASY:
+            assert is_success(plan.states, goal)
         assert plan.cost <= lqr.solve(system, x0, goal).cost * (1 + 1e-9)
 
 
-@every_plant
+@pytest.mark.parametrize('system', STABLE, ids=lambda s: s.name)
 def test_the_optimum_meets_the_first_order_conditions(system):
     for x0, goal in samples(system):
         plan = nlp.solve(system, x0, goal)
@@ -89,16 +67,33 @@ def test_the_optimum_meets_the_first_order_conditions(system):
         assert np.abs(moved * dJ_du).sum() < 1e-6 * plan.cost
 
 
-@every_plant
+@every_easy_plant
+def test_sweeps_of_ilqr_find_nothing_better(system):
+    # Holds on unstable plants too, where an open-loop gradient magnifies every rounding error.
+    for x0, goal in samples(system):
+        plan = nlp.solve(system, x0, goal)
+        swept = ilqr.solve(system, x0, goal, warm_start=plan, sweeps=5)
+        assert swept.cost == pytest.approx(plan.cost, rel=1e-6)
+
+
+# Means over many states by iLQR; standard errors 0.7, 3.6 and, on 400 states, about 2 %.
+MEAN_OPTIMA = {
+    'double_integrator': 111.6,
+    'van_der_pol': 376.5,
+    'double_integrator_2_axes': 223.1,
+    'cartpole': 215.0,
+    'quadrotor_2d': 234.0,
+}
+
+
+@every_easy_plant
 def test_the_mean_optimum_is_the_known_one(system):
-    # Means over 40000 and 6000 states by iLQR, standard errors 0.7 and 3.6.
-    known = {'double_integrator': 111.6, 'van_der_pol': 376.5, 'double_integrator_2_axes': 223.1}
     costs = [nlp.solve(system, x0, goal).cost for x0, goal in samples(system, 60)]
     error = np.std(costs) / np.sqrt(len(costs))
-    assert abs(np.mean(costs) - known[system.name]) < 4 * error
+    assert abs(np.mean(costs) - MEAN_OPTIMA[system.name]) < 4 * error
 
 
-@every_plant
+@every_easy_plant
 def test_a_warm_start_leads_to_the_same_optimum(system):
     ((x0, goal),) = samples(system, 1)
     cold = nlp.solve(system, x0, goal)
@@ -117,6 +112,30 @@ def test_tiny_problems_are_solved_to_the_same_relative_precision(system):
     _, P, _ = lqr.finite_horizon_gains(system, goal)
     assert plan.cost == pytest.approx(1e-8 * x0 @ P[0] @ x0, rel=1e-4)
     assert nlp.solve(system, goal, goal).cost == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize('name', ['pendulum', 'cartpole_swingup'])
+def test_several_starts_never_hurt_and_say_how_many_agreed(name):
+    system = SYSTEMS[name]
+    x0, goal = system.sample(np.random.default_rng(1), 4)
+    for a, b in zip(x0, goal, strict=True):
+        plan = nlp.solve(system, a, b, starts=4)
+        assert plan.converged and plan.cost == min(plan.candidates.values())
+        assert set(plan.candidates) <= {'lqr', 'line', 'random 1', 'random 2'}
+        assert plan.cost <= nlp.solve(system, a, b).cost * (1 + 1e-9)
+        assert 1 <= agreement(plan) <= len(plan.candidates)
+    repeated = nlp.solve(system, a, b, starts=4)
+    assert repeated.candidates == plan.candidates
+    assert nlp.solve(system, a, b, starts=4, seed=1).candidates != plan.candidates
+
+
+def test_where_the_problem_is_convex_all_starts_agree():
+    system = SYSTEMS['double_integrator']
+    ((x0, goal),) = samples(system, 1)
+    plan = nlp.solve(system, x0, goal, starts=5, warm_start=lqr.solve(system, x0, goal))
+    assert agreement(plan) == len(plan.candidates) == 6 and 'warm start' in plan.candidates
+    with pytest.raises(ValueError, match='starts is 0, expected at least 1'):
+        nlp.solve(system, x0, goal, starts=0)
 
 
 def test_where_the_lqr_drops_the_pole_the_optimum_still_holds_it():

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from trc_core.plan import Plan
 from trc_core.rollout import reproject, rollout
 from trc_core.solvers.lqr import finite_horizon_gains, linearise
+from trc_core.solvers.replay import state_vector
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
 
@@ -54,7 +55,7 @@ def initial_guess(
     Raises:
         ValueError: if x0, goal or the warm start has the wrong shape.
     """
-    x0, goal = _vector(system, 'x0', x0), _vector(system, 'goal', goal)
+    x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
     K = gains_of(system)(goal)
     v = np.zeros((T, n_u))
@@ -69,12 +70,3 @@ def initial_guess(
     states, controls = np.empty((T + 1, n_x)), np.empty((T, n_u))
     J = compiled(rollout, system)(system.arrays, K, v, x0, goal, states, controls)
     return states, controls, float(J)
-
-
-def _vector(system: System, name: str, value: ArrayLike) -> Array:
-    vector = np.ascontiguousarray(value, dtype=np.float64)
-    if vector.shape != (system.n_x,):
-        raise ValueError(
-            f"{name} has shape {vector.shape}, expected ({system.n_x},) for '{system.name}'"
-        )
-    return vector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from trc_core.cost import is_success, trajectory_cost
 from trc_core.plan import Plan
-from trc_core.rollout import rollout
 from trc_core.solvers.initial_guess import initial_guess
+from trc_core.solvers.replay import replay
+from trc_core.solvers.starting_points import starting_points, straight_line
 from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 OPTIONS: dict[str, Any] = {
     'print_time': False,
@@ -32,7 +33,14 @@ OPTIONS: dict[str, Any] = {
 REPLAY_TOLERANCE = 1e-7  # relative gap allowed between IPOPT's J and J of the replayed controls
 
 
-def solve(system: System, x0: ArrayLike, goal: ArrayLike, warm_start: Plan | None = None) -> Plan:
+def solve(
+    system: System,
+    x0: ArrayLike,
+    goal: ArrayLike,
+    warm_start: Plan | None = None,
+    starts: int = 1,
+    seed: int = 0,
+) -> Plan:
     """The optimum of J inside the bounds (a local one where the problem is not convex).
 
     Args:
@@ -41,13 +49,36 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike, warm_start: Plan | Non
         goal: goal state (n_x,).
         warm_start: a plan to start from; by default the clipped LQR, or where that misses the
             goal, a straight line to it.
+        starts: when above 1, the best from this many `starting_points` (and the warm start).
+        seed: of the random ones among them.
 
     Returns:
         The optimal controls, clipped into the bounds, and their trajectory on the true dynamics.
-        `converged` is True when IPOPT met its tolerance and the replayed J agrees with it.
+        `converged` is True when IPOPT met its tolerance and the replayed J agrees with it;
+        `candidates` holds J of every start that converged, `cycles` the iterations of them all.
+
+    Raises:
+        ValueError: if a shape is wrong or `starts` is less than 1.
     """
+    if starts < 1:
+        raise ValueError(f'starts is {starts}, expected at least 1')
     goal = np.ascontiguousarray(goal, dtype=np.float64)
-    x, u = _start(system, x0, goal, warm_start)
+    if starts == 1:
+        return _optimise(system, goal, *_start(system, x0, goal, warm_start))
+    points = list(starting_points(system, x0, goal, starts, seed))
+    if warm_start is not None:
+        points.insert(0, ('warm start', *initial_guess(system, x0, goal, warm_start)[:2]))
+    plans = {name: _optimise(system, goal, x, u) for name, x, u in points}
+    best = min(plans.values(), key=lambda plan: (not plan.converged, plan.cost))
+    return replace(
+        best,
+        cycles=sum(plan.cycles for plan in plans.values()),
+        candidates={name: plan.cost for name, plan in plans.items() if plan.converged},
+    )
+
+
+def _optimise(system: System, goal: Array, x: Array, u: Array) -> Plan:
+    """IPOPT from the guess x (T + 1, n_x), u (T, n_u)."""
     scale = max(float(trajectory_cost(system, x, u, goal)), 1e-9)
     solver = _program(_ByContents(system))
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
@@ -61,7 +92,7 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike, warm_start: Plan | Non
         p=np.concatenate([x[0], goal, [1.0 / scale]]),
     )
     u = np.asarray(answer['x'])[: T * n_u].reshape(T, n_u).clip(system.u_min, system.u_max)
-    J = _replay(system, goal, x, u)
+    x, J = replay(system, x[0].copy(), goal, u)
     claimed = float(answer['f']) * scale
     statistics = solver.stats()
     converged = statistics['return_status'] == 'Solve_Succeeded' and (
@@ -78,15 +109,7 @@ def _start(
     if warm_start is not None or is_success(x, goal):
         return x, u
     # The LQR misses the goal, and following it (a fallen pole) leads to poor local optima.
-    share = np.linspace(0.0, 1.0, system.horizon + 1)[:, None]
-    return (1.0 - share) * x[0] + share * goal, np.tile(system.u_trim, (system.horizon, 1))
-
-
-def _replay(system: System, goal: Array, x: Array, u: Array) -> float:
-    """Fills x with the trajectory of u from x[0] and returns its J."""
-    K = np.zeros((system.horizon, system.n_u, system.n_x))
-    v = u - system.u_trim
-    return float(compiled(rollout, system)(system.arrays, K, v, x[0].copy(), goal, x, u))
+    return straight_line(system, x[0], goal)
 
 
 class _ByContents:

@@ -1,0 +1,197 @@
+"""Labels where local optima abound: box-iLQR from many starts and from the neighbours' plans.
+
+Every state starts from the clipped LQR and from random plans. Then optima spread: in every round
+a state also starts from the best plans of its nearest neighbours, followed with the gains of
+iLQR around them, until no state finds anything better.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trc_core.cost import is_success
+from trc_core.ilqr import batch_improve
+from trc_core.plan import Plan
+from trc_core.solvers.initial_guess import initial_guess
+from trc_core.solvers.kernels import batch_follow
+from trc_core.solvers.replay import state_vector
+from trc_core.solvers.starting_points import AGREEMENT, starting_points
+from trc_core.systems.base import Array, System
+from trc_core.systems.compiled import compiled
+
+STARTS, SWEEPS = 12, 300
+ROUNDS, NEIGHBOURS = 4, 4
+LQR_SAMPLE, MISSES_ALLOWED = 200, 0.25
+PROBES, ODD_TOLERANCE = 8, 1e-12
+
+
+def solve(
+    system: System, x0: ArrayLike, goal: ArrayLike, starts: int = STARTS, seed: int = 0
+) -> Plan:
+    """The best plan that box-iLQR finds from several `starting_points`.
+
+    Args:
+        system: the plant.
+        x0: initial state (n_x,).
+        goal: goal state (n_x,).
+        starts: how many, at least 1: the clipped LQR, a straight line, then random plans.
+        seed: of the random plans.
+
+    Returns:
+        The best plan; `converged` says whether its own sweeps did, `cycles` counts those of all
+        starts, `candidates` holds J of every start.
+
+    Raises:
+        ValueError: if a shape is wrong or `starts` is less than 1.
+    """
+    x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
+    return solve_batch(system, x0[None], goal[None], starts, seed, rounds=0)[0]
+
+
+def solve_batch(
+    system: System,
+    x0: ArrayLike,
+    goal: ArrayLike,
+    starts: int = STARTS,
+    seed: int = 0,
+    rounds: int = ROUNDS,
+) -> list[Plan]:
+    """`solve` for every row of x0 (B, n_x) and goal (B, n_x), then `rounds` of sharing.
+
+    Returns:
+        One plan a row. The neighbours' plans stand among the `candidates`, by round.
+    """
+    if starts < 1:
+        raise ValueError(f'starts is {starts}, expected at least 1')
+    pool = _Pool(system, np.array(x0, dtype=np.float64), np.array(goal, dtype=np.float64))
+    points = [
+        starting_points(system, a, b, starts, seed)
+        for a, b in zip(pool.x0, pool.goal, strict=True)
+    ]
+    for batch in zip(*points, strict=True):
+        names, _, controls = zip(*batch, strict=True)
+        pool.improve(names[0], np.array(controls))
+    for number in range(1, rounds + 1):
+        enough = pool.cost * (1.0 - AGREEMENT)
+        for rank, nearest in enumerate(pool.neighbours(NEIGHBOURS).T, start=1):
+            pool.follow(f'neighbour {rank} in round {number}', nearest)
+        if np.all(pool.cost >= enough):
+            break
+    return pool.plans()
+
+
+def is_needed(system: System) -> bool:
+    """Whether one start cannot be trusted: the clipped LQR often misses the goal."""
+    return lqr_misses(system) > MISSES_ALLOWED
+
+
+@lru_cache(maxsize=16)
+def lqr_misses(system: System) -> float:
+    """Share of states (of a fixed sample) from which the clipped LQR misses the goal."""
+    x0, goal = system.sample(np.random.default_rng(0), LQR_SAMPLE)
+    return float(
+        np.mean(
+            [
+                not is_success(initial_guess(system, a, b)[0], b)
+                for a, b in zip(x0, goal, strict=True)
+            ]
+        )
+    )
+
+
+class _Pool:
+    """The best plans so far for a batch of problems."""
+
+    def __init__(self, system: System, x0: Array, goal: Array) -> None:
+        B, T = len(x0), system.horizon
+        self.system, self.x0, self.goal = system, x0, goal  # x0, goal: (B, n_x)
+        self.states = np.zeros((B, T + 1, system.n_x))
+        self.controls = np.zeros((B, T, system.n_u))
+        self.cost = np.full(B, np.inf)
+        self.converged = np.zeros(B, dtype=np.bool_)
+        self.cycles = np.zeros(B, dtype=np.int64)
+        self.candidates: list[dict[str, float]] = [{} for _ in range(B)]
+
+    def improve(self, name: str, controls: Array) -> None:
+        """Improves controls (B, T, n_u) and keeps what is better."""
+        self._consider(name, None, controls)
+
+    def follow(self, name: str, nearest: NDArray[np.int64]) -> None:
+        """Starts every row from the plan of another one; rows B to 2 B are mirrored plans."""
+        mirror = np.where(nearest < len(self.cost), 1.0, -1.0)[:, None, None]
+        row = nearest % len(self.cost)
+        self._consider(name, mirror * self.states[row], mirror * self.controls[row])
+
+    def _consider(self, name: str, reference: Array | None, controls: Array) -> None:
+        system, J = self.system, np.empty_like(self.cost)
+        spent, converged = np.empty_like(self.cycles), np.empty_like(self.converged)
+        states = np.empty_like(self.states)
+        states[:, 0] = self.x0
+        result = J, spent, converged
+        if reference is None:
+            kernel = compiled(batch_improve, system)
+            kernel(system.arrays, self.goal, SWEEPS, states, controls, *result)
+        else:
+            kernel, followed = compiled(batch_follow, system), controls
+            controls = np.empty_like(followed)
+            kernel(
+                system.arrays, self.goal, SWEEPS, reference, followed, states, controls, *result
+            )
+        better = np.less(J, self.cost)  # never where J is NaN
+        for ours, theirs in (
+            (self.states, states),
+            (self.controls, controls),
+            (self.cost, J),
+            (self.converged, converged),
+        ):
+            ours[better] = theirs[better]
+        self.cycles += spent
+        for row in np.flatnonzero(np.isfinite(J)):
+            self.candidates[row][name] = float(J[row])
+
+    def neighbours(self, count: int) -> NDArray[np.int64]:
+        """(B, at most count) rows of the nearest problems; see `follow` for mirrored ones."""
+        system, B = self.system, len(self.cost)
+        width = np.concatenate([system.x0_box, system.goal_box])
+        here = np.hstack([self.x0, self.goal]) / np.where(width > 0.0, width, 1.0)
+        there = np.vstack([here, -here]) if is_odd(system) else here
+        others = max(0, min(count, len(there) - 1))
+        nearest = np.empty((B, others), dtype=np.int64)
+        for b in range(B):  # one row at a time: the memory of all distances grows with B^2
+            distance = np.square(there - here[b]).sum(-1)
+            distance[b] = np.inf
+            nearest[b] = np.argsort(distance, kind='stable')[:others]
+        return nearest
+
+    def plans(self) -> list[Plan]:
+        """The best of each row."""
+        return [
+            Plan(
+                self.controls[b],
+                self.states[b],
+                float(self.cost[b]),
+                'multistart',
+                bool(self.converged[b]),
+                int(self.cycles[b]),
+                self.candidates[b],
+            )
+            for b in range(len(self.cost))
+        ]
+
+
+@lru_cache(maxsize=16)
+def is_odd(system: System) -> bool:
+    """Whether -x, -u is a trajectory of the plant, inside the bounds, whenever x, u is one."""
+    if np.any(system.u_trim != 0.0) or np.any(system.u_min != -system.u_max):
+        return False
+    rng = np.random.default_rng(0)
+    for _ in range(PROBES):
+        x = rng.normal(size=system.n_x) * np.maximum(system.x0_box, 1.0)
+        u = rng.uniform(system.u_min, system.u_max)
+        forth, back = system.step(x, u), system.step(-x, -u)
+        if np.abs(forth + back).max() > ODD_TOLERANCE * np.abs(forth).max():
+            return False
+    return True

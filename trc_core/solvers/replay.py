@@ -1,0 +1,33 @@
+"""Where every expert ends: its controls on the true dynamics."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trc_core.rollout import rollout
+from trc_core.systems.base import Array, System
+from trc_core.systems.compiled import compiled
+
+
+def state_vector(system: System, name: str, value: ArrayLike) -> Array:
+    """`value` as a float64 array (n_x,).
+
+    Raises:
+        ValueError: if it has another shape; the message calls it `name`.
+    """
+    vector = np.ascontiguousarray(value, dtype=np.float64)
+    if vector.shape != (system.n_x,):
+        raise ValueError(
+            f"{name} has shape {vector.shape}, expected ({system.n_x},) for '{system.name}'"
+        )
+    return vector
+
+
+def replay(system: System, x0: Array, goal: Array, controls: Array) -> tuple[Array, float]:
+    """The trajectory (T + 1, n_x) of controls (T, n_u) inside the bounds, and its J."""
+    T, n_u = controls.shape
+    states, applied = np.empty((T + 1, system.n_x)), np.empty((T, n_u))
+    K, v = np.zeros((T, n_u, system.n_x)), controls - system.u_trim
+    J = compiled(rollout, system)(system.arrays, K, v, x0, goal, states, applied)
+    return states, float(J)
