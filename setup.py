@@ -35,7 +35,9 @@ DEMO = ['casadi>=3.6', 'matplotlib>=3.8', 'rosbags>=0.10', 'sympy>=1.12', 'tqdm>
 
 TRAIN = [
     'casadi>=3.6',
+    'cloudpickle>=3.0',
     'control>=0.10',
+    'daqp>=0.11',
     'joblib>=1.3',
     'jsonargparse[signatures]>=4.28',
     'lightning>=2.6',

@@ -2,28 +2,37 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from trc_core.cost import trajectory_cost
-from trc_core.data import LQRDataset, TrajectoryDataset, lqr_generator
-from trc_core.data.lqr_generator import Recipe, choose_system, generate, main
-from trc_core.data.trajectories import ARRAYS, load_arrays, save_arrays
-from trc_core.data.trajectory_dataset import in_validation
-from trc_core.solvers import ilqr
-from trc_core.systems import SYSTEMS
+from trc_core.data import LQRDataset, TrajectoryDataset, backends
+from trc_core.data import recipe as recipes
+from trc_core.data.backends import BACKENDS
+from trc_core.data.lqr_generator import choose_system, generate, main
+from trc_core.data.recipe import Recipe, suitable_expert
+from trc_core.data.shards import solve_shards
+from trc_core.data.trajectories import ARRAYS, REFERENCE_KEYS, load_arrays, save_arrays
+from trc_core.data.trajectory_dataset import assign
+from trc_core.solvers import ilqr, lqr
+from trc_core.systems import SYSTEMS, get_system
 
 DOUBLE_INTEGRATOR = SYSTEMS['double_integrator']
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(lqr_generator, 'SHARD', 5)
+    monkeypatch.setattr(recipes, 'SHARD', 5)
 
 
 @pytest.fixture(scope='module')
@@ -39,11 +48,20 @@ def assert_same(one, other):
 
 
 def with_expert(monkeypatch, solve):
-    monkeypatch.setitem(lqr_generator.EXPERTS, 'ilqr', solve)
+    monkeypatch.setitem(recipes.EXPERTS, 'ilqr', solve)
 
 
-@pytest.mark.parametrize('name', sorted(SYSTEMS))
-@pytest.mark.parametrize('expert', list(lqr_generator.EXPERTS))
+def fitting_pairs():
+    """Every expert with every system that it can handle (in the tests' time)."""
+    linear = {'qp', 'minimum_energy'}
+    slow = {('cartpole_swingup', 'nlp')}
+    for expert in recipes.EXPERTS:
+        for name in ['double_integrator'] if expert in linear else sorted(SYSTEMS):
+            if (name, expert) not in slow:
+                yield name, expert
+
+
+@pytest.mark.parametrize(('name', 'expert'), fitting_pairs())
 def test_what_was_generated_is_loaded(tmp_path, name, expert):
     system = SYSTEMS[name]
     made = generate(Recipe(system, expert, 7, seed=3), tmp_path, 1)
@@ -91,7 +109,7 @@ def test_workers_and_interruptions_do_not_change_a_byte(tmp_path, monkeypatch):
     solved.clear()
     with_expert(monkeypatch, counted)
     generate(recipe, tmp_path / 'resumed', workers=1)
-    assert len(solved) == 1 + 23 - 10  # compiling, and all but the two finished shards
+    assert len(solved) == 23 - 10  # all but the two finished shards
     contents = [(tmp_path / d / 'dataset.npz').read_bytes() for d in os.listdir(tmp_path)]
     assert len(contents) == 3 and len(set(contents)) == 1
 
@@ -277,8 +295,9 @@ def test_items_are_float_tensors_under_the_documented_keys(data):
     assert batch['controls'].shape == (23, 15, 1)
 
 
-def test_train_and_validation_share_nothing_and_leave_nothing_out(data):
-    parts = [LQRDataset(data, split, validation_share=0.3) for split in ('train', 'validation')]
+def test_the_splits_share_nothing_and_leave_nothing_out(data):
+    splits = ('train', 'validation', 'test')
+    parts = [LQRDataset(data, split, validation_share=0.3, test_share=0.2) for split in splits]
     assert sorted(np.concatenate([part.indices for part in parts])) == list(range(23))
     for part in parts:
         assert len(part) == len(part.indices) == len(list(part))
@@ -291,18 +310,30 @@ def test_train_and_validation_share_nothing_and_leave_nothing_out(data):
 def test_a_sample_keeps_its_side_in_another_order(data):
     order = np.random.default_rng(0).permutation(23)
     shuffled = replace(data, **{key: getattr(data, key)[order] for key in ARRAYS})
-    np.testing.assert_array_equal(in_validation(shuffled, 0.3), in_validation(data, 0.3)[order])
+    splits = assign(data, 0.3, 0.3)
+    assert set(splits) == {'train', 'validation', 'test'}
+    np.testing.assert_array_equal(assign(shuffled, 0.3, 0.3), splits[order])
 
 
-def test_the_validation_share_is_kept(data):
+def test_a_larger_test_share_moves_nothing_between_the_others(data):
+    small, large = assign(data, 0.3, 0.1), assign(data, 0.3, 0.5)
+    np.testing.assert_array_equal(small == 'validation', large == 'validation')
+    assert np.all(large[small == 'test'] == 'test')
+
+
+def test_the_shares_are_kept(data):
     many = np.random.default_rng(0).normal(size=(5000, 2))
     large = replace(data, current_state=many, target_state=many)
-    assert in_validation(large, 0.1).mean() == pytest.approx(0.1, abs=0.02)
+    splits = assign(large, 0.1, 0.2)
+    assert np.mean(splits == 'validation') == pytest.approx(0.1, abs=0.02)
+    assert np.mean(splits == 'test') == pytest.approx(0.2, abs=0.02)
+    with pytest.raises(ValueError, match=r'shares of 0.6 and 0.5 .* do not fit'):
+        assign(large, 0.6, 0.5)
 
 
 def test_an_unknown_or_empty_split_is_an_error(data):
-    with pytest.raises(ValueError, match="unknown split 'test'; choose from"):
-        LQRDataset(data, 'test')
+    with pytest.raises(ValueError, match="unknown split 'exam'; choose from"):
+        LQRDataset(data, 'exam')
     with pytest.raises(ValueError, match="split 'validation' of 23 samples is empty"):
         LQRDataset(data, 'validation', validation_share=0.0)
 
@@ -323,6 +354,11 @@ def test_dimensions_choose_the_number_of_axes():
         (['--num_samples', '0'], 'num_samples must be positive'),
         (['--time_horizon', '-1'], 'must be positive'),
         (['--control_dim', '0'], 'axes is 0'),
+        (['--system', 'van_der_pol', '--set', 'nu=1'], r"has no parameter ['nu']"),
+        (['--system', 'van_der_pol', '--set', 'mu'], "'mu' is not of the form name=number"),
+        (['--expert', 'qp', '--starts', '3'], "the expert 'qp' has one start"),
+        (['--expert', 'nlp', '--starts', '0'], 'starts is 0'),
+        (['--system', 'pendulum', '--expert', 'qp'], "'pendulum' is not linear"),
     ],
 )
 def test_flags_that_do_not_fit_are_one_readable_line(tmp_path, capsys, flags, message):
@@ -363,3 +399,183 @@ def test_an_interruption_ends_with_its_own_exit_code(tmp_path, capsys, monkeypat
 def test_generating_and_loading_import_no_torch():
     code = "import sys, trc_core.data.lqr_generator; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+def test_a_shard_left_damaged_by_a_power_cut_is_solved_again(tmp_path, monkeypatch):
+    recipe = Recipe(DOUBLE_INTEGRATOR, 'ilqr', 23)
+    whole = generate(recipe, tmp_path / 'whole', 1)
+    kept = tmp_path / 'cut' / f'.shards-{recipe.digest()}'
+    kept.mkdir(parents=True)
+    solve_shards(recipe, kept, 1, 'loky')
+    files = sorted(kept.iterdir())
+    files[0].write_bytes(b'')
+    files[1].write_bytes(files[1].read_bytes()[:-300])
+    spoiled_bytes = bytearray(files[2].read_bytes())
+    spoiled_bytes[len(spoiled_bytes) // 2] ^= 1
+    files[2].write_bytes(spoiled_bytes)
+    files[3].write_bytes(files[4].read_bytes())  # of another size
+    solved = []
+
+    def counted(system, x0, goal):
+        solved.append(x0)
+        return ilqr.solve(system, x0, goal)
+
+    with_expert(monkeypatch, counted)
+    assert_same(generate(recipe, tmp_path / 'cut', 1), whole)
+    assert len(solved) == 4 * 5  # the four damaged shards
+    assert (tmp_path / 'cut/dataset.npz').read_bytes() == (
+        tmp_path / 'whole/dataset.npz'
+    ).read_bytes()
+
+
+def test_labels_of_several_starts_say_how_often_they_disagreed(tmp_path, capsys):
+    command = '--system pendulum --expert multistart --starts 4 --num_samples 12 --workers 1'
+    main([*command.split(), '--output', str(tmp_path)])
+    out = capsys.readouterr().out
+    assert '4 starts a state: they disagreed in ' in out
+    metadata = load_arrays(tmp_path).metadata
+    assert metadata['starts'] == 4
+    assert 0 <= metadata['agreement']['unanimous'] < metadata['agreement']['share'] <= 1
+
+
+@pytest.mark.parametrize(('name', 'expert'), [('pendulum', 'multistart'), ('cartpole', 'nlp')])
+def test_auto_chooses_several_starts_where_the_lqr_fails_and_says_so(name, expert):
+    chosen, reason = suitable_expert(SYSTEMS[name])
+    assert chosen == expert and f"'{expert}', because the clipped LQR misses" in reason
+
+
+def test_parameters_are_set_recorded_and_loaded(tmp_path):
+    command = '--system van_der_pol --set mu=0.7 --expert ilqr --num_samples 3 --workers 1'
+    main([*command.split(), '--output', str(tmp_path)])
+    loaded = load_arrays(tmp_path)  # checks the dynamics, of this mu
+    assert loaded.system.parameters['mu'] == 0.7
+    assert loaded.metadata['system']['parameters'] == {'mu': 0.7}
+
+
+ROBOT = """
+import sympy
+from trc_core.systems import System
+
+GAIN = 2.0
+
+def dynamics(x, u):
+    return [x[1], -sympy.sin(x[0]) + GAIN * u[0]]
+
+robot = System(
+    name='robot', dynamics=dynamics, state_names=('angle', 'rate'), state_units=('rad', 'rad/s'),
+    control_names=('torque',), control_units=('N m',), joints=(), dt=0.1, horizon=10,
+    u_min=[-3.0], u_max=[3.0], Q=[10.0, 1.0], R=[0.1], x0_box=[1.0, 1.0], goal_box=[0.0, 0.0],
+)
+"""
+
+
+def test_workers_can_solve_for_a_system_that_only_a_file_defines(tmp_path):
+    (tmp_path / 'robot.py').write_text(ROBOT)
+    system = get_system(str(tmp_path / 'robot.py'))
+    alone = generate(Recipe(system, 'ilqr', 11), tmp_path / 'alone', workers=1)
+    together = generate(Recipe(system, 'ilqr', 11), tmp_path / 'together', workers=2)
+    assert_same(alone, together)
+    assert_same(load_arrays(tmp_path / 'alone', system=system), alone)
+    with pytest.raises(ValueError, match="unknown system 'robot'"):
+        load_arrays(tmp_path / 'alone')
+    with pytest.raises(ValueError, match="made for the system 'robot', not for 'van_der_pol'"):
+        load_arrays(tmp_path / 'alone', system=SYSTEMS['van_der_pol'])
+
+
+@pytest.mark.parametrize(
+    ('backend', 'package'), [('ray', 'ray'), ('dask', r'dask\[distributed\]')]
+)
+def test_a_missing_backend_is_one_line_that_names_the_package(
+    tmp_path, capsys, monkeypatch, backend, package
+):
+    monkeypatch.setitem(sys.modules, BACKENDS[backend].module, None)
+    with pytest.raises(SystemExit, match='1'):
+        main(['--num_samples', '1', '--backend', backend, '--output', str(tmp_path / 'out')])
+    error = capsys.readouterr().err
+    assert re.search(rf"needs its library; install it with pip install '{package}'", error)
+    assert error.count('\n') == 1 and not (tmp_path / 'out').exists()
+
+
+def test_rounds_of_a_backend_that_does_not_stream_lose_nothing(monkeypatch):
+    in_rounds = BACKENDS['loky']._replace(streams=False)
+    monkeypatch.setitem(BACKENDS, 'loky', in_rounds)
+    tasks = [(i, 1) for i in range(11)]
+    assert sorted(backends.run(max, tasks, 'loky', 1)) == [1, 1, *range(2, 11)]
+
+
+def as_reference(data, **changes):
+    arrays = {theirs: getattr(data, ours) for ours, theirs in REFERENCE_KEYS.items()}
+    arrays.update(costs=data.cost * 3.0, **changes)
+    return {key: value for key, value in arrays.items() if value is not None}
+
+
+def test_files_of_the_reference_implementation_are_read(tmp_path, data):
+    file = tmp_path / 'reference.npz'
+    np.savez(file, **as_reference(data))
+    loaded = load_arrays(file, system=DOUBLE_INTEGRATOR)
+    for key in ARRAYS:
+        np.testing.assert_allclose(getattr(loaded, key), getattr(data, key), rtol=1e-12)
+    assert len(LQRDataset(loaded)) == len(data)
+    assert len(load_arrays(save_arrays(tmp_path / 'ours.npz', loaded))) == len(data)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'system', 'message'),
+    [
+        ({}, None, r'it names no system; load it with load_arrays\(path, system=...\)'),
+        (
+            {'control_sequences': None},
+            DOUBLE_INTEGRATOR,
+            r"lacks the keys \['control_sequences'\]",
+        ),
+        (
+            {},
+            SYSTEMS['van_der_pol'],
+            r"'controls' has shape \(23, 15, 1\), expected \(23, 100, 1\)",
+        ),
+        ({}, replace(DOUBLE_INTEGRATOR, dt=0.3), "'states' do not follow the dynamics"),
+        ({}, replace(DOUBLE_INTEGRATOR, u_max=[0.5]), "'controls' leave the bounds"),
+    ],
+)
+def test_reference_files_that_do_not_fit_are_refused(tmp_path, data, changes, system, message):
+    file = tmp_path / 'reference.npz'
+    np.savez(file, **as_reference(data, **changes))
+    with pytest.raises(ValueError, match=message) as error:
+        load_arrays(file, system=system)
+    assert '\n' not in str(error.value)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.sampled_from(sorted(SYSTEMS)),
+    seed=st.integers(0, 2**31),
+    samples=st.integers(6, 14),
+    stop=st.integers(2, 12),
+)
+def test_interrupted_and_resumed_is_uninterrupted_and_saved_is_loaded(
+    tmp_path, name, seed, samples, stop
+):
+    recipe = Recipe(SYSTEMS[name], 'lqr', samples, seed)
+    with TemporaryDirectory(dir=tmp_path) as one, TemporaryDirectory(dir=tmp_path) as two:
+        whole = generate(recipe, one, 1)
+        calls = []
+
+        def interrupted(system, x0, goal):
+            calls.append(x0)
+            if len(calls) == stop:
+                raise KeyboardInterrupt
+            return lqr.solve(system, x0, goal)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(recipes.EXPERTS, 'lqr', interrupted)
+            if stop <= samples:
+                with pytest.raises(KeyboardInterrupt):
+                    generate(recipe, two, 1)
+        assert_same(generate(recipe, two, 1), whole)
+        assert_same(load_arrays(two), whole)
+        files = [Path(folder, 'dataset.npz').read_bytes() for folder in (one, two)]
+        assert files[0] == files[1]
+        system = recipe.system
+        assert np.all(whole.controls >= system.u_min) and np.all(whole.controls <= system.u_max)

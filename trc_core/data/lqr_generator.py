@@ -9,97 +9,59 @@ depend on the number of workers, nor on how often the command was interrupted.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from trc_core.command_line import report_errors
+from trc_core.data.backends import BACKENDS, require
 from trc_core.data.overview import draw, summary
+from trc_core.data.recipe import AUTO, EXPERTS, Recipe, suitable_expert
+from trc_core.data.shards import joined, prepare, solve_shards
 from trc_core.data.trajectories import (
-    ARRAYS,
     FILE,
     TrajectoryData,
     load_arrays,
+    read_metadata,
     save_arrays,
-    write_npz,
 )
-from trc_core.plan import Plan
-from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.double_integrator import multi_axis, with_timing
-
-EXPERTS: dict[str, Callable[..., Plan]] = {
-    'nlp': nlp.solve,
-    'ilqr': ilqr.solve,
-    'lqr': lqr.solve,
-}
-SHARD = 50
-REJECTIONS = 10  # give up when a shard rejects this many times its own size
+from trc_core.systems.registry import parse_settings
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the arrays of a dataset."""
-
-    system: System
-    expert: str = 'nlp'
-    num_samples: int = 10000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.expert not in EXPERTS:
-            raise ValueError(f"unknown expert '{self.expert}'; choose from {list(EXPERTS)}")
-        if self.num_samples < 1 or self.seed < 0:
-            raise ValueError('num_samples must be positive and seed not negative')
-
-    def record(self) -> dict[str, Any]:
-        """The recipe as JSON values."""
-        return {
-            'system': self.system.contract(),
-            'expert': self.expert,
-            'num_samples': self.num_samples,
-            'seed': self.seed,
-        }
-
-    def shards(self) -> Iterator[tuple[int, int]]:
-        """(index, number of samples) of every shard."""
-        for index, first in enumerate(range(0, self.num_samples, SHARD)):
-            yield index, min(SHARD, self.num_samples - first)
-
-
-def generate(recipe: Recipe, folder: str | Path, workers: int = -1) -> TrajectoryData:
+def generate(
+    recipe: Recipe, folder: str | Path, workers: int = -1, backend: str = 'loky'
+) -> TrajectoryData:
     """Solves `recipe` and writes `folder/dataset.npz`; resumes what an earlier call left.
 
     Args:
         recipe: what to generate.
         folder: where; made if it does not exist.
         workers: processes; -1 uses all cores.
+        backend: one of `BACKENDS`: 'loky' for this machine, 'ray' or 'dask' for a cluster.
 
     Returns:
         The dataset, freshly solved, or as it was when the folder already holds this recipe.
 
     Raises:
-        ValueError: if the folder holds another dataset, or too many states could not be solved.
+        ValueError: if the folder holds another dataset, too many states could not be solved, or
+            the backend is not installed.
         OSError: if the folder cannot be written.
     """
+    require(backend)
     folder = Path(folder)
-    kept = folder / f'.shards-{_digest(recipe)}'
+    kept = folder / f'.shards-{recipe.digest()}'
     data = _finished(recipe, folder)
     if data is None:
+        prepare(recipe)
         try:
             kept.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"cannot write to '{folder}': {error.strerror}") from error
-        _solve_shards(recipe, kept, workers)
-        data = _joined(recipe, kept)
+        solve_shards(recipe, kept, workers, backend)
+        data = joined(recipe, kept)
         draw(data, folder / 'overview.png')
         save_arrays(folder / FILE, data)
     shutil.rmtree(kept, ignore_errors=True)
@@ -110,88 +72,14 @@ def _finished(recipe: Recipe, folder: Path) -> TrajectoryData | None:
     """The dataset in `folder` if it was made by `recipe`; None if there is none."""
     if not (folder / FILE).exists():
         return None
-    data = load_arrays(folder)
-    record = json.loads(json.dumps(recipe.record()))
-    different = [key for key in record if data.metadata.get(key) != record[key]]
+    record, metadata = recipe.record(), read_metadata(folder / FILE)
+    different = [key for key in record if metadata.get(key) != record[key]]
     if different:
         raise ValueError(
             f"'{folder / FILE}' holds another dataset (it differs in {different}); "
             f'choose another folder or delete it'
         )
-    return data
-
-
-def _digest(recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps([recipe.record(), SHARD]).encode()).hexdigest()[:12]
-
-
-def _shard_file(kept: Path, index: int) -> Path:
-    return kept / f'{index:06d}.npz'
-
-
-def _solve_shards(recipe: Recipe, kept: Path, workers: int) -> None:
-    from joblib import Parallel, delayed, effective_n_jobs
-    from tqdm import tqdm
-
-    missing = [(i, n) for i, n in recipe.shards() if not _shard_file(kept, i).exists()]
-    to_do = sum(n for _, n in missing)
-    if missing:  # compile here, once; the workers find the code in the cache
-        (x0,), (goal,) = recipe.system.sample(np.random.default_rng(recipe.seed), 1)
-        EXPERTS[recipe.expert](recipe.system, x0, goal)
-    parallel = effective_n_jobs(workers) > 1
-    solved = Parallel(n_jobs=workers, return_as='generator_unordered')(
-        delayed(_solve_shard)(recipe, i, n, _shard_file(kept, i), parallel) for i, n in missing
-    )
-    with tqdm(
-        total=recipe.num_samples,
-        initial=recipe.num_samples - to_do,
-        unit='sample',
-        desc=f'{recipe.system.name} by {recipe.expert}',
-    ) as bar:
-        for n in solved:
-            bar.update(n)
-
-
-def _solve_shard(recipe: Recipe, index: int, n: int, path: Path, parallel: bool) -> int:
-    """Solves shard `index` and writes it to `path`; returns its number of samples."""
-    if parallel:
-        # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    system, solve = recipe.system, EXPERTS[recipe.expert]
-    rng = np.random.default_rng([recipe.seed, index])
-    samples: list[tuple[Any, ...]] = []
-    rejected: list[Any] = []
-    while len(samples) < n:
-        (x0,), (goal,) = system.sample(rng, 1)
-        plan = solve(system, x0, goal)
-        if plan.converged:
-            samples.append((x0, goal, plan.controls, plan.states, plan.cost))
-            continue
-        rejected.append((x0, goal))
-        if len(rejected) > REJECTIONS * n:
-            raise ValueError(
-                f"the expert '{recipe.expert}' solved only {len(samples)} of "
-                f"{len(samples) + len(rejected)} states of '{system.name}'"
-            )
-    columns = zip(*samples, strict=True)
-    arrays = {key: np.array(column) for key, column in zip(ARRAYS, columns, strict=True)}
-    write_npz(path, rejected=np.array(rejected).reshape(-1, 2, system.n_x), **arrays)
-    return n
-
-
-def _joined(recipe: Recipe, kept: Path) -> TrajectoryData:
-    shards: list[dict[str, Any]] = []
-    for index, _ in recipe.shards():
-        with np.load(_shard_file(kept, index), allow_pickle=False) as shard:
-            shards.append(dict(shard))
-    arrays = {key: np.concatenate([shard[key] for shard in shards]) for key in ARRAYS}
-    rejected = np.concatenate([shard['rejected'] for shard in shards]).tolist()
-    metadata = {
-        **recipe.record(),
-        'drawn': recipe.num_samples + len(rejected),
-        'rejected': [{'current_state': x0, 'target_state': goal} for x0, goal in rejected],
-    }
-    return TrajectoryData(**arrays, metadata=metadata)
+    return load_arrays(folder, system=recipe.system)
 
 
 def choose_system(
@@ -233,16 +121,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add(
-        '--system', help=f'one of {sorted(SYSTEMS)}; without it, a double integrator', default=None
+        '--system',
+        help=f'one of {sorted(SYSTEMS)}, a .py file or a name that a package offers; '
+        'without it, a double integrator',
+    )
+    add(
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a plant parameter other than the usual, like mu=0.7 (may be repeated)',
     )
     add(
         '--expert',
-        default='nlp',
-        choices=list(EXPERTS),
-        help='nlp: the optimum inside the bounds by IPOPT; ilqr: the same, faster, by iLQR run to '
-        'convergence; lqr: clipped LQR, which is NOT optimal where a bound is active or the '
-        'plant is nonlinear',
+        default=AUTO,
+        choices=[AUTO, *EXPERTS],
+        help='nlp: the optimum inside the bounds by IPOPT; multistart: the best of many iLQR '
+        'starts and of the neighbours, for swing-ups; ilqr: like nlp, faster, one start; qp: the '
+        'optimum of a linear system; lqr: clipped LQR, NOT optimal where a bound is active or the '
+        'plant is nonlinear; minimum_energy: the least effort that reaches the goal of a linear '
+        'system, NOT the optimum of J; auto: multistart where the LQR often fails, else nlp',
     )
+    add('--starts', type=int, help='starts per state of nlp (default: 1) and multistart (12)')
     add('--num_samples', type=int, default=10000, help='number of trajectories')
     add('--output_dir', '--output', required=True, help=f'folder for {FILE} and overview.png')
     add('--state_dim', type=int, help='number of states (default: those of the system)')
@@ -251,6 +151,13 @@ def build_parser() -> argparse.ArgumentParser:
     add('--num_steps', type=int, help="control steps in the horizon (default: the system's)")
     add('--seed', type=int, default=0, help='same seed, same arrays, for any number of workers')
     add('--workers', type=int, default=-1, help='processes; -1 uses all cores')
+    add(
+        '--backend',
+        default='loky',
+        choices=list(BACKENDS),
+        help='where the workers are: here, or on the machines of a Ray or Dask cluster '
+        '(RAY_ADDRESS, DASK_SCHEDULER_ADDRESS)',
+    )
     return parser
 
 
@@ -265,9 +172,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             flags.time_horizon,
             flags.num_steps,
         )
-        recipe = Recipe(system, flags.expert, flags.num_samples, flags.seed)
+        system = system.with_parameters(**parse_settings(flags.set))
+        require(flags.backend)
+        expert = flags.expert
+        if expert == AUTO:
+            expert, reason = suitable_expert(system)
+            print(reason)
+        recipe = Recipe(system, expert, flags.num_samples, flags.seed, flags.starts)
         try:
-            data = generate(recipe, flags.output_dir, flags.workers)
+            data = generate(recipe, flags.output_dir, flags.workers, flags.backend)
         except KeyboardInterrupt:
             print('\nfinished samples are kept; the same command resumes', file=sys.stderr)
             raise

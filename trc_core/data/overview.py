@@ -29,6 +29,18 @@ def summary(data: TrajectoryData) -> str:
         f'success {100 * success:.1f} %, a bound is active in {100 * active.mean():.1f} % of the '
         f'controls and in {100 * active.any((1, 2)).mean():.1f} % of the trajectories\n'
         f'not converged and drawn again: {len(data.metadata["rejected"])}'
+        f'{_agreement(data)}'
+    )
+
+
+def _agreement(data: TrajectoryData) -> str:
+    """How trustworthy the labels of several starts are; empty for one start."""
+    starts, found = data.metadata.get('starts', 1), data.metadata.get('agreement')
+    if starts == 1 or not found:
+        return ''
+    return (
+        f'\n{starts} starts a state: they disagreed in {1 - found["unanimous"]:.1%} of the '
+        f'states; on average {found["share"]:.1%} of them found the label'
     )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ from trc_core.systems.contract import system_from_contract
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
+REFERENCE_KEYS = {
+    # the keys of the published reference implementation's files
+    'current_state': 'initial_states',
+    'target_state': 'target_states',
+    'controls': 'control_sequences',
+    'states': 'state_trajectories',
+}
 BOUND_TOLERANCE = 1e-9
 STEP_TOLERANCE = 1e-5  # relative; loose enough for arrays that were stored in single precision
 COST_TOLERANCE = 1e-4
@@ -42,6 +49,8 @@ class TrajectoryData:
     """(N,) J of each trajectory."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """`system` (its contract), and how the trajectories were made."""
+    plant: System | None = None
+    """Whose dynamics to use; by default, those of the system that the metadata names."""
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -53,7 +62,7 @@ class TrajectoryData:
         Raises:
             ValueError: if it is not known here.
         """
-        return system_from_contract(self.metadata['system'])
+        return system_from_contract(self.metadata['system'], self.plant)
 
 
 def find_dataset(path: str | Path) -> Path:
@@ -86,17 +95,25 @@ def write_npz(path: Path, **arrays: Any) -> None:
     try:
         with temporary.open('wb') as file:
             np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())  # a renamed file without contents is no use after a power cut
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def load_arrays(path: str | Path, verify: bool = True) -> TrajectoryData:
+def load_arrays(
+    path: str | Path, verify: bool = True, system: System | None = None
+) -> TrajectoryData:
     """Reads a dataset and, with `verify`, checks it against the system that it names.
+
+    Files of the reference implementation (`REFERENCE_KEYS`) are read too. They name no system,
+    so `system` is needed; their `costs` are of another objective, so J is computed.
 
     Args:
         path: the file, its folder, or the folder's name with `.npz` behind.
         verify: also check bounds, initial states, costs and every single step of the dynamics.
+        system: the plant, where the file names none, or one that is known by its file only.
 
     Raises:
         FileNotFoundError: if there is no such dataset.
@@ -106,17 +123,58 @@ def load_arrays(path: str | Path, verify: bool = True) -> TrajectoryData:
     file = find_dataset(path)
     try:
         with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in (*ARRAYS, 'metadata') if key not in archive]
-            if missing:
-                raise ValueError(f'it lacks the keys {missing}; it has {sorted(archive.files)}')
-            arrays = {key: np.asarray(archive[key], dtype=np.float64) for key in ARRAYS}
-            data = TrajectoryData(**arrays, metadata=json.loads(str(archive['metadata'])))
-        _check_shapes(data)
+            contents = {key: archive[key] for key in archive.files}
+        is_reference = 'metadata' not in contents and REFERENCE_KEYS['current_state'] in contents
+        data = (_from_reference if is_reference else _from_ours)(contents, system)
         if verify:
             _check_contents(data)
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
     return data
+
+
+def read_metadata(file: Path) -> Mapping[str, Any]:
+    """The metadata of a dataset's file, without looking at its arrays.
+
+    Raises:
+        ValueError: if the file is damaged or no dataset.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            metadata: dict[str, Any] = json.loads(str(archive['metadata']))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
+    return metadata
+
+
+def _from_ours(contents: Mapping[str, Any], system: System | None) -> TrajectoryData:
+    _require(contents, (*ARRAYS, 'metadata'))
+    arrays = {key: np.asarray(contents[key], dtype=np.float64) for key in ARRAYS}
+    data = TrajectoryData(**arrays, metadata=json.loads(str(contents['metadata'])), plant=system)
+    _check_shapes(data)
+    return data
+
+
+def _from_reference(contents: Mapping[str, Any], system: System | None) -> TrajectoryData:
+    if system is None:
+        raise ValueError('it names no system; load it with load_arrays(path, system=...)')
+    _require(contents, tuple(REFERENCE_KEYS.values()))
+    arrays = {
+        ours: np.asarray(contents[theirs], dtype=np.float64)
+        for ours, theirs in REFERENCE_KEYS.items()
+    }
+    metadata = {'system': system.contract(), 'expert': 'reference', 'rejected': []}
+    unknown = np.zeros(len(arrays['current_state']))
+    data = TrajectoryData(**arrays, cost=unknown, metadata=metadata, plant=system)
+    _check_shapes(data)
+    J = trajectory_cost(system, data.states, data.controls, data.target_state)
+    return replace(data, cost=J)
+
+
+def _require(contents: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    missing = [key for key in keys if key not in contents]
+    if missing:
+        raise ValueError(f'it lacks the keys {missing}; it has {sorted(contents)}')
 
 
 def _check_shapes(data: TrajectoryData) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from trc_core.data.trajectories import TrajectoryData, load_arrays
 
 ITEMS = ('current_state', 'target_state', 'controls', 'states')
-SPLITS = ('all', 'train', 'validation')
+SPLITS = ('all', 'train', 'validation', 'test')
 
 
 class TrajectoryDataset(Dataset):
@@ -24,12 +24,13 @@ class TrajectoryDataset(Dataset):
 
     Args:
         source: the dataset's file or folder (see `load_arrays`), or data already loaded.
-        split: 'all', 'train' or 'validation'.
+        split: 'all', 'train', 'validation' or 'test'.
         validation_share: share of the samples that belongs to 'validation'.
+        test_share: share that belongs to 'test'; 'train' is what remains.
 
     Raises:
         FileNotFoundError: if there is no such dataset.
-        ValueError: if the file is not usable, the split unknown or empty.
+        ValueError: if the file is not usable, the split unknown or empty, or a share negative.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TrajectoryDataset(Dataset):
         source: str | Path | TrajectoryData,
         split: str = 'all',
         validation_share: float = 0.1,
+        test_share: float = 0.1,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"unknown split '{split}'; choose from {list(SPLITS)}")
@@ -44,7 +46,7 @@ class TrajectoryDataset(Dataset):
         self.system = self.data.system
         chosen = np.ones(len(self.data), dtype=np.bool_)
         if split != 'all':
-            chosen = in_validation(self.data, validation_share) == (split == 'validation')
+            chosen = assign(self.data, validation_share, test_share) == split
         if not chosen.any():
             raise ValueError(f"the split '{split}' of {len(self.data)} samples is empty")
         self.indices = np.flatnonzero(chosen)
@@ -63,12 +65,21 @@ class LQRDataset(TrajectoryDataset):
     """`TrajectoryDataset` under the name of the linear-quadratic generator."""
 
 
-def in_validation(data: TrajectoryData, share: float) -> NDArray[np.bool_]:
-    """(N,) whether each sample is held out, decided by a hash of its initial state and goal.
+def assign(data: TrajectoryData, validation_share: float, test_share: float) -> NDArray[np.str_]:
+    """(N,) the split of each sample, decided by a hash of its initial state and goal.
 
-    A sample keeps its side when the dataset grows, shrinks or is put in another order.
+    A sample keeps its split when the dataset grows, shrinks or is put in another order.
+
+    Raises:
+        ValueError: if a share is negative or they exceed 1 together.
     """
+    if min(validation_share, test_share) < 0 or validation_share + test_share > 1:
+        raise ValueError(
+            f'shares of {validation_share} and {test_share} for validation and test do not fit '
+            f'between 0 and 1'
+        )
     samples = np.hstack([data.current_state, data.target_state])
     digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in samples)
     positions = np.array([int.from_bytes(digest, 'little') for digest in digests]) / 2.0**64
-    return positions < share
+    is_validation, is_test = positions < validation_share, positions >= 1.0 - test_share
+    return np.select([is_validation, is_test], ['validation', 'test'], 'train')

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from trc_core.command_line import report_errors
+from trc_core.data.trajectories import load_arrays
 from trc_core.data.trajectory_dataset import TrajectoryDataset
 from trc_core.models.plan_representation import PlanRepresentation
 from trc_core.models.simulation import SystemDynamics
-from trc_core.systems import System
+from trc_core.systems import System, get_system
 from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
 from trc_core.training.losses import imitation_loss
 
@@ -27,6 +28,8 @@ class SupervisedConfig(NetworkConfig):
 
     data_dir: str = 'data/double_integrator_lqr'
     """Folder (or file) of the dataset; the system is the one recorded in it."""
+    system: str = ''
+    """The system's .py file, needed where only a file defines it."""
     output_dir: str = 'outputs/supervised'
     """Where checkpoints and logs go."""
     epochs: int = 100
@@ -98,8 +101,9 @@ def expert_plan(representation: PlanRepresentation, batch: Batch) -> Tensor:
 def train(config: SupervisedConfig, command: str) -> None:
     """Runs the stage; `best_model.safetensors` in the output folder is its result."""
     pl.seed_everything(config.seed, verbose=False)
+    data = load_arrays(config.data_dir, get_system(config.system) if config.system else None)
     training, validation = (
-        TrajectoryDataset(config.data_dir, split, config.validation_share)
+        TrajectoryDataset(data, split, config.validation_share)
         for split in ('train', 'validation')
     )
     generator = torch.Generator().manual_seed(config.seed)

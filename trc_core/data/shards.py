@@ -1,0 +1,167 @@
+"""A dataset in pieces: each shard is solved from a random stream of its own, and kept."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trc_core.data.backends import run
+from trc_core.data.recipe import Recipe
+from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
+from trc_core.plan import Plan
+from trc_core.solvers.starting_points import agreement
+
+REJECTIONS = 10  # give up when a shard rejects this many times its own size
+KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
+
+
+def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> None:
+    """Solves the shards that `folder` lacks, or holds damaged, and writes each when it is done."""
+    from joblib import effective_n_jobs
+    from tqdm import tqdm
+
+    missing = [(i, n) for i, n in recipe.shards() if read_shard(recipe, folder, i, n) is None]
+    if not missing:
+        return
+    away = backend != 'loky' or effective_n_jobs(workers) > 1
+    job = _packed(recipe) if away else recipe
+    tasks = [(job, i, n, away and backend == 'loky') for i, n in missing]
+    label = f'{recipe.system.name} by {recipe.expert}'
+    done = recipe.num_samples - sum(n for _, n in missing)
+    with tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar:
+        for index, arrays in run(solve_shard, tasks, backend, workers):
+            write_npz(_file(folder, index), **arrays)
+            bar.update(len(arrays['cost']))
+
+
+def prepare(recipe: Recipe) -> None:
+    """Compiles what the recipe needs, and tells whether its expert fits its system.
+
+    In a child process: code that Numba has just compiled and the same code from its cache differ
+    in the last bits. Afterwards everybody, with any number of workers, takes it from the cache.
+
+    Raises:
+        ValueError: if the expert refuses the system.
+    """
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=2)([delayed(_solve_first)(_packed(recipe))])
+
+
+def _solve_first(job: bytes) -> None:
+    recipe = _unpacked(job)
+    rows = 2 if recipe.expert == 'multistart' else 1  # neighbours need a neighbour
+    for _ in recipe.solve(*recipe.system.sample(np.random.default_rng(recipe.seed), rows)):
+        pass
+
+
+def solve_shard(
+    job: Recipe | bytes, index: int, n: int, ignore_interrupts: bool
+) -> tuple[int, dict[str, Any]]:
+    """The index again, and the arrays of shard `index` with n samples.
+
+    Raises:
+        ValueError: if the expert fails on too many states.
+    """
+    if ignore_interrupts:
+        # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    recipe = _unpacked(job)
+    rng = np.random.default_rng([recipe.seed, index])
+    samples: list[tuple[Any, ...]] = []
+    rejected: list[Any] = []
+    while len(samples) < n:
+        x0, goal = recipe.system.sample(rng, n - len(samples))
+        for a, b, plan in zip(x0, goal, recipe.solve(x0, goal), strict=True):
+            if plan.converged:
+                samples.append(_sample(a, b, plan))
+                continue
+            rejected.append((a, b))
+            if len(rejected) > REJECTIONS * n:
+                raise ValueError(
+                    f"the expert '{recipe.expert}' solved only {len(samples)} of "
+                    f"{len(samples) + len(rejected)} states of '{recipe.system.name}'"
+                )
+    columns = zip(*samples, strict=True)
+    keys = (*ARRAYS, 'candidates', 'agreed')
+    arrays = {key: np.array(column) for key, column in zip(keys, columns, strict=True)}
+    arrays['rejected'] = np.array(rejected).reshape(-1, 2, recipe.system.n_x)
+    return index, arrays
+
+
+def read_shard(recipe: Recipe, folder: Path, index: int, n: int) -> dict[str, Any] | None:
+    """The arrays of a shard; None if it is absent, cut short or damaged (a power cut)."""
+    system = recipe.system
+    try:
+        with np.load(_file(folder, index), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in KEYS}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    shapes = [arrays[key].shape for key in ('controls', 'states', 'cost')]
+    expected = [
+        (n, system.horizon, system.n_u),
+        (n, system.horizon + 1, system.n_x),
+        (n,),
+    ]
+    return arrays if shapes == expected else None
+
+
+def joined(recipe: Recipe, folder: Path) -> TrajectoryData:
+    """The dataset whose shards `folder` holds.
+
+    Raises:
+        OSError: if a shard cannot be read back.
+    """
+    shards: list[dict[str, Any]] = []
+    for index, n in recipe.shards():
+        shard = read_shard(recipe, folder, index, n)
+        if shard is None:
+            raise OSError(
+                f"cannot read '{_file(folder, index)}'; the same command solves it again"
+            )
+        shards.append(shard)
+    arrays = {key: np.concatenate([shard[key] for shard in shards]) for key in KEYS}
+    rejected = arrays.pop('rejected').tolist()
+    candidates, agreed = arrays.pop('candidates'), arrays.pop('agreed')
+    metadata = {
+        **recipe.record(),
+        'drawn': recipe.num_samples + len(rejected),
+        'rejected': [{'current_state': x0, 'target_state': goal} for x0, goal in rejected],
+        'agreement': {
+            'unanimous': float(np.mean(agreed == candidates)),
+            'share': float(np.mean(agreed / candidates)),
+        },
+    }
+    return TrajectoryData(**arrays, metadata=metadata, plant=recipe.system)
+
+
+def _sample(x0: Any, goal: Any, plan: Plan) -> tuple[Any, ...]:
+    counts = max(1, len(plan.candidates)), agreement(plan)
+    return (x0, goal, plan.controls, plan.states, plan.cost, *counts)
+
+
+def _packed(recipe: Recipe) -> bytes:
+    """The recipe for another process, where a user's system file was never imported."""
+    import cloudpickle
+
+    module = recipe.system.dynamics.__module__
+    if not module.startswith('trc_core.') and module in sys.modules:
+        cloudpickle.register_pickle_by_value(sys.modules[module])
+    return bytes(cloudpickle.dumps(recipe))
+
+
+def _unpacked(job: Recipe | bytes) -> Recipe:
+    import cloudpickle
+
+    recipe = cloudpickle.loads(job) if isinstance(job, bytes) else job
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f'{index:06d}.npz'
