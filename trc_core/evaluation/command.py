@@ -1,72 +1,150 @@
-"""`trc evaluate`: one table of a controller beside the baselines, on fresh states."""
+"""`trc evaluate`: one table of a controller, or of experts, against the best known optimum."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from trc_core.command_line import report_errors
-from trc_core.evaluation.evaluator import TEST_SEED, Scores, fresh_problems, planners, score
+from trc_core.evaluation.baselines import best_known, expert_planners, starts_needed
+from trc_core.evaluation.evaluator import (
+    TEST_SEED,
+    Planner,
+    Scores,
+    fresh_problems,
+    planners,
+    score,
+)
 from trc_core.runtime.controller import Controller
-from trc_core.solvers import nlp
+from trc_core.systems import SYSTEMS, System, get_system
+from trc_core.systems.registry import parse_settings
 
 CYCLES = (1, 3, 5, 10)
+HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success')
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of several planners on the same states."""
+
+    title: str
+    scores: Mapping[str, Scores]
+    states: int
+    seed: int
+    starts: int
+    """Starts per state of the optimum that the planners are compared with."""
+    unsolved: int
+    """States left out because no solver converged."""
+
+    def __str__(self) -> str:
+        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
+        lines = [
+            f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
+            ' ' * 22 + ''.join(f'{heading:>10}' for heading in HEADINGS),
+        ]
+        for label, s in self.scores.items():
+            ratios = ''.join(f'{value:10.5f}' for value in (s.mean, s.median, s.p95, s.worst))
+            lines.append(f'{label:22}{ratios}{s.wrong:10.1%}{s.success:10.1%}')
+        if self.unsolved:
+            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
+        return '\n'.join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
+    add = parser.add_argument
+    add('--checkpoint', help='shipped name or path (default: van_der_pol)')
+    add(
+        '--expert',
+        help='instead of a checkpoint, experts: a list like lqr,ilqr1,ilqr3,ilqr,multistart',
+    )
+    add(
+        '--system',
+        help='a name or a .py file: the plant of a checkpoint that only a file defines, or with '
+        '--expert (default: every shipped system)',
+    )
+    add(
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='with --expert: a plant parameter, like mu=0.7 (may be repeated)',
+    )
+    add('--states', type=int, default=200, help='number of test problems (default %(default)s)')
+    add('--seed', type=int, default=TEST_SEED, help='of the problems (default %(default)s)')
+    add('--output', type=Path, help='also write the figures to this JSON file')
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Evaluates a checkpoint against the optimum of IPOPT."""
-    parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
-    parser.add_argument(
-        '--checkpoint', default='van_der_pol', help='shipped name or path (default %(default)s)'
-    )
-    parser.add_argument(
-        '--states', type=int, default=200, help='number of test problems (default %(default)s)'
-    )
-    parser.add_argument(
-        '--seed', type=int, default=TEST_SEED, help='of the test problems (default %(default)s)'
-    )
-    parser.add_argument('--output', type=Path, help='also write the figures to this JSON file')
+    """Scores a checkpoint, or experts, against the best known optimum."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
-        scores, unsolved = evaluate(arguments.checkpoint, arguments.states, arguments.seed)
-        print(format_table(arguments.checkpoint, scores, arguments.states, arguments.seed))
-        if unsolved:
-            print(f'left out: {unsolved} states that IPOPT did not solve')
+        results = []
+        for title, system, table in _requested(arguments):
+            results.append(evaluate(title, system, table, arguments.states, arguments.seed))
+            print(results[-1], flush=True)
         if arguments.output:
-            figures = {label: asdict(s) for label, s in scores.items()}
-            arguments.output.write_text(json.dumps(figures, indent=2) + '\n')
+            arguments.output.write_text(json.dumps(_figures(results), indent=2) + '\n')
 
 
-def evaluate(checkpoint: str, states: int, seed: int) -> tuple[dict[str, Scores], int]:
-    """Scores by planner, and the number of states that had to be left out."""
-    if states < 1:
-        raise ValueError(f'--states must be at least 1, got {states}')
-    controller = Controller.load(checkpoint)
-    x0, goal = fresh_problems(controller.system, states, seed)
-    bar = tqdm(range(states), desc='IPOPT optimum', leave=False)
-    optima = [nlp.solve(controller.system, x0[i], goal[i]) for i in bar]
-    solved = np.array([plan.converged for plan in optima])
-    optimum = np.array([plan.cost for plan in optima])[solved]
+def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[str, Planner]]]:
+    """(title, system, planners) of every table that the flags ask for."""
+    if arguments.states < 1:
+        raise ValueError(f'--states must be at least 1, got {arguments.states}')
+    if arguments.expert is None:
+        if arguments.set:
+            raise ValueError('--set goes with --expert; a checkpoint has its own parameters')
+        checkpoint = arguments.checkpoint or 'van_der_pol'
+        own = get_system(arguments.system) if arguments.system else None
+        controller = Controller.load(checkpoint, system=own)
+        return [(checkpoint, controller.system, planners(controller, CYCLES))]
+    if arguments.checkpoint:
+        raise ValueError('give either --checkpoint or --expert')
+    if arguments.set and not arguments.system:
+        raise ValueError('--set needs --system')
+    systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
+    systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
+    names = [name.strip() for name in arguments.expert.split(',')]
+    return [(system.name, system, expert_planners(system, names)) for system in systems]
+
+
+def evaluate(
+    title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
+) -> Evaluation:
+    """Scores every planner of `table` on `states` fresh problems.
+
+    Raises:
+        ValueError: if the optimum is known for none of them.
+    """
+    x0, goal = fresh_problems(system, states, seed)
+    starts = starts_needed(system)
+    bar = tqdm(range(states), desc=f'{system.name}: optimum', leave=False)
+    optima = [best_known(system, x0[i], goal[i], starts) for i in bar]
+    solved = np.array([found for _, found in optima])
+    if not solved.any():
+        raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
+    optimum = np.array([J for J, _ in optima])[solved]
     scores = {}
-    for label, planner in planners(controller, CYCLES).items():
-        bar = tqdm(range(int(solved.sum())), desc=label, leave=False)
+    for label, planner in table.items():
+        bar = tqdm(range(len(optimum)), desc=label, leave=False)
         scores[label] = score(planner, x0[solved], goal[solved], optimum, bar)
-    return scores, int(states - solved.sum())
+    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
 
 
-def format_table(checkpoint: str, scores: dict[str, Scores], states: int, seed: int) -> str:
-    """The scores as text."""
-    lines = [
-        f'{checkpoint}: J/J* against IPOPT on {states} states (seed {seed})',
-        f'{"":22}{"mean":>10}{"median":>10}{"p95":>10}{"max":>10}{"success":>10}',
-    ]
-    for label, s in scores.items():
-        figures = ''.join(f'{value:10.5f}' for value in (s.mean, s.median, s.p95, s.worst))
-        lines.append(f'{label:22}{figures}{s.success:10.1%}')
-    return '\n'.join(lines)
+def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:
+    """Scores by planner; by system first where several were scored."""
+    by_system: dict[str, Any] = {
+        result.title: {label: asdict(s) for label, s in result.scores.items()}
+        for result in results
+    }
+    return by_system if len(results) > 1 else by_system[results[0].title]

@@ -15,6 +15,7 @@ from trc_core.runtime.controller import Controller
 from trc_core.systems.base import Array, System
 
 Planner = Callable[[Array, Array], Plan]
+WRONG = 1.02  # J/J* above which a plan is no rendering of the optimum
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
 
 
@@ -29,6 +30,8 @@ class Scores:
     """J/J*: mean, median, 95th percentile and maximum."""
     success: float
     """Share of plans that end within sum |x_T - goal| <= 0.1."""
+    wrong: float
+    """Share with J more than 2 % above the best known: in the wrong basin, or not converged."""
 
     @classmethod
     def of(cls, ratio: Array, success: NDArray[np.bool_]) -> Scores:
@@ -39,6 +42,7 @@ class Scores:
             p95=float(np.quantile(ratio, 0.95)),
             worst=float(np.max(ratio)),
             success=float(np.mean(success)),
+            wrong=float(np.mean(~(ratio <= WRONG))),  # NaN is wrong too
         )
 
 
