@@ -101,7 +101,8 @@ def expert_plan(representation: PlanRepresentation, batch: Batch) -> Tensor:
 def train(config: SupervisedConfig, command: str) -> None:
     """Runs the stage; `best_model.safetensors` in the output folder is its result."""
     pl.seed_everything(config.seed, verbose=False)
-    data = load_arrays(config.data_dir, get_system(config.system) if config.system else None)
+    plant = get_system(config.system) if config.system else None
+    data = load_arrays(config.data_dir, system=plant)
     training, validation = (
         TrajectoryDataset(data, split, config.validation_share)
         for split in ('train', 'validation')
