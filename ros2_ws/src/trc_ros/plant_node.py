@@ -119,20 +119,24 @@ class PlantNode(Node):
             self._loop.stop()
 
     def _refuse_rivals(self) -> None:
-        deadline = time.monotonic() + DISCOVERY_TIME
-        while time.monotonic() < deadline:
-            names = self._publishers_of_state()
-            if names and UNKNOWN_NODE not in names:
+        started = time.monotonic()
+        names = self._publishers_of_state()
+        # A publisher is discovered before the name of its node: wait longer for that.
+        while not names or UNKNOWN_NODE in names:
+            if time.monotonic() > started + (WATCH_TIME if names else DISCOVERY_TIME):
                 break
             time.sleep(0.05)
+            names = self._publishers_of_state()
         if names:
             raise ValueError(RIVAL.format(self.resolve_topic_name('state'), names[0]))
 
     def _watch_for_rivals(self, fail: Callable[[str], None]) -> None:
         """Gives way while young to whoever discovery found too late."""
-        if time.monotonic() > self._adult_from:
+        adult = time.monotonic() > self._adult_from
+        if adult:
             self._watch.cancel()
-        elif len(names := self._publishers_of_state()) > 1:
+        names = self._publishers_of_state()
+        if len(names) > 1 and (adult or UNKNOWN_NODE not in names):
             fail(RIVAL.format(self.resolve_topic_name('state'), names[0]))
 
     def _publishers_of_state(self) -> list[str]:
