@@ -82,15 +82,14 @@ def cache_folder() -> Path:
     folder = Path(os.environ.get('TRC_CACHE_DIR') or Path(base) / 'trc')
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass  # a read-only home is normal on robots: compile afresh in a private folder below
-    return _private_folder()
+    except OSError:  # a read-only home is normal on robots
+        return _private_folder()
+    return folder if os.access(folder, os.W_OK) else _private_folder()
 
 
 @cache
 def _private_folder() -> Path:
+    """Compiled code lives here for this process only."""
     return Path(tempfile.mkdtemp(prefix='trc-'))
 
 
