@@ -13,6 +13,7 @@ from trc_core import Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.data import lqr_generator
 from trc_core.training import cost_trainer, supervised_trainer
+from trc_core.training.fitting import moving_average
 
 TINY = ['--latent_dim', '16', '--hidden_dim', '16']
 
@@ -130,3 +131,13 @@ def test_the_shipped_configs_are_accepted(config, tmp_path):
     run = subprocess.run([*command, '--config', path], capture_output=True, text=True, check=True)
     shipped, effective = yaml.safe_load(Path(path).read_text()), yaml.safe_load(run.stdout)
     assert {key: effective[key] for key in shipped} == shipped
+
+
+def test_the_average_of_a_short_run_forgets_where_it_began():
+    average = moving_average(0.995)
+    short = long = 1.0
+    for n in range(5000):
+        long = average(long, 0.0 if n < 4000 else 1.0, n)
+        short = long if n < 20 else short
+    assert short < 0.01
+    assert long == pytest.approx(1 - 0.995**1000, rel=1e-6)

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +16,9 @@ import lightning.pytorch as pl
 import torch
 import yaml
 from lightning.pytorch.callbacks import (
-    EMAWeightAveraging,
     ModelCheckpoint,
     TQDMProgressBar,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
@@ -237,7 +237,7 @@ def fit(
         ],
         callbacks=[
             Delivery(output_dir, config, command),
-            EMAWeightAveraging(decay=config.ema_decay, use_buffers=False),
+            WeightAveraging(use_buffers=False, avg_fn=moving_average(config.ema_decay)),
             resumable,
             TQDMProgressBar(refresh_rate=20),
         ],
@@ -252,6 +252,16 @@ def fit(
     )
     if not trainer.interrupted:
         print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
+
+
+def moving_average(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
+    """Exponential moving average that starts short, so that a short run forgets its beginning."""
+
+    def average(averaged: Tensor, current: Tensor, updates: Any) -> Tensor:
+        kept = min(decay, (1 + float(updates)) / (10 + float(updates)))
+        return averaged + (1 - kept) * (current - averaged)
+
+    return average
 
 
 def _loader(data: Iterable[Any]) -> Iterable[Any]:
