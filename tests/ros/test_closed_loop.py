@@ -43,7 +43,8 @@ def test_every_goal_is_reached(name, start, make_probe):
     assert np.isfinite(commands).all()
     assert (np.abs(commands) <= system.u_max[0]).all()
     loop = probe.diagnosis('control_loop')
-    assert float(loop['achieved_rate_hz']) == pytest.approx(RATES[name], rel=0.05)
+    # Never faster than asked; how much slower is up to what else the machine does.
+    assert 0.8 * RATES[name] < float(loop['achieved_rate_hz']) < 1.02 * RATES[name]
     assert probe.diagnosis('safety')['entered_fallback'] == '0'
     print(loop)
     assert controller.interrupt() == 0

