@@ -470,12 +470,16 @@ robot = System(
 
 
 def test_workers_can_solve_for_a_system_that_only_a_file_defines(tmp_path):
-    (tmp_path / 'robot.py').write_text(ROBOT)
-    system = get_system(str(tmp_path / 'robot.py'))
-    alone = generate(Recipe(system, 'ilqr', 11), tmp_path / 'alone', workers=1)
-    together = generate(Recipe(system, 'ilqr', 11), tmp_path / 'together', workers=2)
+    robot = tmp_path / 'robot.py'
+    robot.write_text(ROBOT)
+    system = get_system(str(robot))
+    # The first run compiles; what is compiled at that moment may differ in the last bits.
+    for folder, workers in (('first', 1), ('alone', 1), ('together', 2)):
+        command = [sys.executable, '-m', 'trc_core', 'generate', '--system', str(robot)]
+        flags = ['--expert', 'ilqr', '--num_samples', '11', '--workers', str(workers)]
+        subprocess.run([*command, *flags, '--output', str(tmp_path / folder)], check=True)
+    alone, together = (load_arrays(tmp_path / n, system=system) for n in ('alone', 'together'))
     assert_same(alone, together)
-    assert_same(load_arrays(tmp_path / 'alone', system=system), alone)
     with pytest.raises(ValueError, match="unknown system 'robot'"):
         load_arrays(tmp_path / 'alone')
     with pytest.raises(ValueError, match="made for the system 'robot', not for 'van_der_pol'"):

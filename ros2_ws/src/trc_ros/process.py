@@ -17,7 +17,8 @@ from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.signals import SignalHandlerOptions
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
+STOP = threading.Event()  # set by a signal
+LOOK_FOR_STOP = 0.2  # [s]
 
 SOURCE_LINE = re.compile(r', at /\S+:\d+')  # of rcl's own sources: no help to the reader
 HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
@@ -47,6 +48,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     rclpy's own signal handlers shut the context down first, so that no last command could be
     sent; here the main thread sleeps, and the executor spins in another one.
     """
+    STOP.clear()
     for number in SIGNALS:
         signal.signal(number, _stop)
     try:
@@ -73,9 +75,11 @@ def _run(make_node: Callable[[], Any], args: Sequence[str] | None) -> int:
     spinner = threading.Thread(target=_spin, args=(executor, fail), name='executor', daemon=True)
     try:
         node.start(fail)
+        _stop_if_asked()
         executor.add_node(node)
         spinner.start()
-        done.wait()
+        while not done.wait(LOOK_FOR_STOP):
+            _stop_if_asked()
     except Stopped:
         node.get_logger().info('stopping')
     finally:
@@ -115,7 +119,14 @@ def _spin(executor: SingleThreadedExecutor, fail: Callable[[str], None]) -> None
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     _ignore_signals()  # `ros2 launch` sends several; one is enough
+    STOP.set()
     raise Stopped
+
+
+def _stop_if_asked() -> None:
+    """What a signal raises is lost inside a callback of the compiler: its event is not."""
+    if STOP.is_set():
+        raise Stopped
 
 
 def _ignore_signals() -> None:
