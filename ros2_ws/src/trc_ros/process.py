@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
@@ -17,6 +18,7 @@ from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.signals import SignalHandlerOptions
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
 
@@ -26,10 +28,6 @@ HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: 
 
 class Startup(RuntimeError):  # noqa: N818  (an outcome)
     """The node cannot work; it has logged why."""
-
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived."""
 
 
 class ProcessNode(Protocol):
@@ -48,13 +46,12 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     rclpy's own signal handlers shut the context down first, so that no last command could be
     sent; here the main thread sleeps, and the executor spins in another one.
     """
+    STARTED.clear()
     STOP.clear()
     for number in SIGNALS:
         signal.signal(number, _stop)
     try:
         return _run(make_node, args)
-    except Stopped:
-        return 0
     except (ValueError, OSError, RuntimeError) as error:
         if not isinstance(error, Startup):
             print(one_line(error), file=sys.stderr)
@@ -75,13 +72,13 @@ def _run(make_node: Callable[[], Any], args: Sequence[str] | None) -> int:
     spinner = threading.Thread(target=_spin, args=(executor, fail), name='executor', daemon=True)
     try:
         node.start(fail)
-        _stop_if_asked()
+        STARTED.set()
         executor.add_node(node)
         spinner.start()
         while not done.wait(LOOK_FOR_STOP):
-            _stop_if_asked()
-    except Stopped:
-        node.get_logger().info('stopping')
+            if STOP.is_set():
+                node.get_logger().info('stopping')
+                break
     finally:
         _ignore_signals()
         node.close()
@@ -117,16 +114,14 @@ def _spin(executor: SingleThreadedExecutor, fail: Callable[[str], None]) -> None
         fail(one_line(error))
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    _ignore_signals()  # `ros2 launch` sends several; one is enough
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Asks the main thread to stop; before the node works there is nothing to close.
+
+    Nothing is raised here: an exception in the middle of the compiler crashes it or is lost.
+    """
     STOP.set()
-    raise Stopped
-
-
-def _stop_if_asked() -> None:
-    """What a signal raises is lost inside a callback of the compiler: its event is not."""
-    if STOP.is_set():
-        raise Stopped
+    if not STARTED.is_set():
+        os._exit(0)
 
 
 def _ignore_signals() -> None:
