@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from trc_core.batch_rollout import BatchRollout
-from trc_core.models.rollout_cost import RolloutCost, eager_rollout_cost
-from trc_core.solvers.lqr import finite_horizon_gains
+from trc_core.models.plan_representation import stabilised
+from trc_core.models.simulation import SystemDynamics, TorchDynamics
 from trc_core.systems import get_system
 
 
@@ -27,36 +25,26 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=20)
     options = parser.parse_args()
     system, rng = get_system(options.system), np.random.default_rng(0)
-    K = finite_horizon_gains(system)[0]
-    batch = BatchRollout(system, K)
     x0, goal = map(torch.from_numpy, system.sample(rng, options.batch))
     v = 0.1 * torch.randn(options.batch, system.horizon, system.n_u, dtype=torch.float64)
-    v.requires_grad_()
-    contenders: dict[str, Callable[[], torch.Tensor]] = {
-        'eager': lambda: eager_rollout_cost(system, torch.from_numpy(K), v, x0, goal),
-        'compiled': lambda: RolloutCost.apply(v, x0, goal, batch),
+    representation = stabilised(system)
+    contenders = {
+        'eager': TorchDynamics(representation, system),
+        'compiled': SystemDynamics(representation, system),
     }
-    gradients = {name: gradient(cost, v) for name, cost in contenders.items()}
+    found = {name: dynamics.simulate(v, x0, goal) for name, dynamics in contenders.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
-        for name, cost in contenders.items():
+        for name, dynamics in contenders.items():
             started = time.perf_counter()
-            gradient(cost, v)
+            dynamics.simulate(v, x0, goal)
             seconds[name].append(time.perf_counter() - started)
     median = {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
-    worst = (gradients['eager'] - gradients['compiled']).abs().max()
-    print(f'{system.name}, batch {options.batch}, T {system.horizon}: J and dJ/dv')
+    worst = (found['eager'].gradient - found['compiled'].gradient).abs().max()
+    print(f'{system.name}, batch {options.batch}, T {system.horizon}: trajectory, J and dJ/dv')
     print(f'load {os.getloadavg()[0]:.1f}, {torch.get_num_threads()} PyTorch threads')
     print(f'eager {median["eager"]:.2f} ms, compiled {median["compiled"]:.2f} ms')
     print(f'ratio {median["eager"] / median["compiled"]:.1f}, largest difference {worst:.1e}')
-
-
-def gradient(cost: Callable[[], torch.Tensor], v: torch.Tensor) -> torch.Tensor:
-    """d sum(J) / dv (B, T, n_u)."""
-    v.grad = None
-    cost().sum().backward()
-    assert v.grad is not None
-    return v.grad
 
 
 if __name__ == '__main__':

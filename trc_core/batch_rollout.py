@@ -33,36 +33,41 @@ class BatchRollout:
         self._reproject = compiled(batch_reproject, system)
         self._gradient = compiled(batch_gradient, system)
 
-    def rollout(self, v: Array, x0: Array, goal: Array) -> tuple[Array, Array, Array]:
-        """States (B, T + 1, n_x), controls (B, T, n_u) and J (B,) from x0, goal (B, n_x)."""
+    def rollout(
+        self, v: Array, x0: Array, goal: Array, K: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """States (B, T + 1, n_x), controls (B, T, n_u) and J (B,) from x0, goal (B, n_x).
+
+        The plans are followed with the gains K (T, n_u, n_x), by default the ones given first.
+        """
         system = self.system
         B, T, n_u = v.shape
         x, u, J = np.empty((B, T + 1, system.n_x)), np.empty((B, T, n_u)), np.empty(B)
-        self._on_every_core(self._rollout, v, x0, goal, x, u, J)
+        self._on_every_core(self._rollout, self.K if K is None else K, v, x0, goal, x, u, J)
         return x, u, J
 
     def reproject(self, x: Array, u: Array, goal: Array) -> Array:
         """The plans v (B, T, n_u) that reproduce the controls u along x."""
         v = np.empty_like(u)
-        self._on_every_core(self._reproject, x, u, goal, v)
+        self._on_every_core(self._reproject, self.K, x, u, goal, v)
         return v
 
     def gradient(self, v: Array, x: Array, u: Array, goal: Array) -> Array:
         """Projected dJ/dv (B, T, n_u) along the trajectories (x, u) of v."""
         dJ_dv = np.empty_like(v)
-        self._on_every_core(self._gradient, v, x, u, goal, dJ_dv)
+        self._on_every_core(self._gradient, self.K, v, x, u, goal, dJ_dv)
         return dJ_dv
 
-    def _on_every_core(self, kernel: Callable[..., Any], *arrays: Array) -> None:
+    def _on_every_core(self, kernel: Callable[..., Any], K: Array, *arrays: Array) -> None:
         """Runs a kernel on blocks of rows; compiled code lets the threads run at once."""
         B = len(arrays[0])
         blocks = min(_cores(), max(1, B // ROWS_PER_THREAD))
         if blocks == 1:
-            kernel(self.system.arrays, self.K, *arrays)
+            kernel(self.system.arrays, K, *arrays)
             return
         edges = [B * i // blocks for i in range(blocks + 1)]
         jobs = [
-            _threads().submit(kernel, self.system.arrays, self.K, *(a[lo:hi] for a in arrays))
+            _threads().submit(kernel, self.system.arrays, K, *(a[lo:hi] for a in arrays))
             for lo, hi in pairwise(edges)
         ]
         for job in jobs:

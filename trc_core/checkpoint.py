@@ -30,7 +30,7 @@ class Checkpoint:
     """What a checkpoint file holds."""
 
     tensors: Mapping[str, NDArray[Any]]
-    """The model's state_dict, and `lqr.K`, the gains of the fallback plan."""
+    """The model's state_dict."""
     system: System
     model: Mapping[str, Any]
     """Fields of `TRCConfig`."""

@@ -23,6 +23,8 @@ ARCHITECTURES = {
     'attention': {'use_two_level': True, 'feedback': ('terminal', 'gradient'), 'L_layers': 2},
     'single-latent': {'feedback': ('trajectory',), 'num_inner_cycles': 2},
     'no feedback': {'feedback': (), 'use_residual_decoder': False},
+    'RMSNorm before': {'use_two_level': True, 'norm': 'rms', 'norm_position': 'pre'},
+    'plain perceptron': {'use_two_level': True, 'activation': 'silu', 'norm_position': 'pre'},
 }
 
 

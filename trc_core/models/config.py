@@ -7,11 +7,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FEEDBACK_KINDS = ('terminal', 'trajectory', 'gradient')
+CHOICES = {
+    'norm': ('layer', 'rms'),
+    'norm_position': ('post', 'pre'),
+    'activation': ('swiglu', 'silu'),
+    'tokens': ('vector', 'horizon'),
+}
 
 
 @dataclass
 class TRCConfig:
     """Sizes and choices of a `TinyRecursiveControl`.
+
+    The names up to `learnable_inits` are those of the published guide. A config may be changed
+    until a model is built from it, which checks it.
 
     Raises:
         ValueError: (when a model is built) if a size is not positive or a choice is unknown.
@@ -40,10 +49,20 @@ class TRCConfig:
     L_cycles: int = 4
     L_layers: int = 2
     use_gradient_truncation: bool = False
-    """Two-level training passes gradients through the last cycle only, as TRM does."""
+    """Training passes gradients through the last cycle only, as TRM does."""
     learnable_inits: bool = True
+    """Whether H_init and L_init are trained; otherwise they keep their random values."""
     feedback: Sequence[str] = ('terminal',)
     """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
+    norm: str = 'layer'
+    """`layer` (LayerNorm) or `rms` (RMSNorm, as TRM)."""
+    norm_position: str = 'post'
+    """`post`: norm(z + f(z)), as TRM; `pre`: z + f(norm(z)), and a norm behind the blocks."""
+    activation: str = 'swiglu'
+    """Perceptron of each block: `swiglu` (as TRM), or `silu` with two plain layers."""
+    tokens: str = 'vector'
+    """`vector`: one latent for the whole plan; `horizon`: one per control step, as TRM has one
+    per cell of its answer: the weights are shared by the steps and fit any horizon."""
 
     def check(self) -> None:
         sizes = ('state_dim', 'control_dim', 'control_horizon', 'latent_dim', 'hidden_dim')
@@ -58,16 +77,31 @@ class TRCConfig:
         unknown = sorted(set(self.feedback) - set(FEEDBACK_KINDS))
         if unknown:
             raise ValueError(f'unknown feedback {unknown}; choose from {list(FEEDBACK_KINDS)}')
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"unknown {name} '{getattr(self, name)}'; choose from {list(known)}"
+                )
+        if self.tokens == 'horizon' and not self.num_heads:
+            raise ValueError(
+                "tokens='horizon' needs num_heads of at least 1: attention alone "
+                'carries knowledge from one step of the plan to another'
+            )
 
     @property
     def cycles(self) -> int:
         """Refinement cycles of `forward` unless told otherwise."""
         return self.H_cycles if self.use_two_level else self.num_outer_cycles
 
+    @property
+    def steps_per_latent(self) -> int:
+        """Control steps that one latent stands for."""
+        return self.control_horizon if self.tokens == 'vector' else 1
+
     def feedback_dim(self) -> int:
-        """Length of what the error encoder reads."""
-        T, n_x, n_u = self.control_horizon, self.state_dim, self.control_dim
-        sizes = {'terminal': n_x, 'trajectory': T * n_x, 'gradient': T * n_u}
+        """Length of what the error encoder reads for one latent."""
+        N, n_x, n_u = self.steps_per_latent, self.state_dim, self.control_dim
+        sizes = {'terminal': n_x, 'trajectory': N * n_x, 'gradient': N * n_u}
         return sum(sizes[kind] for kind in FEEDBACK_KINDS if kind in self.feedback)
 
     def to_dict(self) -> dict[str, Any]:

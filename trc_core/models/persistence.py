@@ -12,7 +12,6 @@ from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trc_core.models.config import TRCConfig
 from trc_core.models.plan_representation import STORED, PlanRepresentation
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
-from trc_core.solvers.lqr import finite_horizon_gains
 from trc_core.systems import System
 
 
@@ -26,7 +25,6 @@ def save_model(
 ) -> Path:
     """Writes a model with the contract of its system."""
     tensors = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
-    tensors['lqr.K'] = finite_horizon_gains(system)[0]
     checkpoint = Checkpoint(
         tensors, system, model.config.to_dict(), representation, training or {}, metrics or {}
     )
@@ -45,11 +43,7 @@ def load_model(
     numbers = {name: checkpoint.tensors[f'representation.{name}'] for name in STORED}
     representation = PlanRepresentation(**numbers)  # type: ignore[arg-type]
     model = TinyRecursiveControl(TRCConfig(**checkpoint.model), representation)
-    weights = {
-        name: torch.from_numpy(value.copy())
-        for name, value in checkpoint.tensors.items()
-        if not name.startswith('lqr.')
-    }
+    weights = {name: torch.from_numpy(value.copy()) for name, value in checkpoint.tensors.items()}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

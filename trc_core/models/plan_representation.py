@@ -8,7 +8,7 @@ square root of the LQ cost-to-go of the initial error, H_t = R + B' P_{t+1} B = 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from trc_core.models.config import TRCConfig
 from trc_core.solvers.lqr import finite_horizon_gains
 from trc_core.systems.base import Array, System
 
-STORED = ('K', 'L', 'W', 'C', 'floor', 'scale', 'u_min', 'u_max', 'u_trim')
+STORED = ('K', 'K_start', 'L', 'W', 'C', 'floor', 'scale', 'u_min', 'u_max', 'u_trim')
 SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
 
 
@@ -26,17 +26,21 @@ class PlanRepresentation(nn.Module):
     """The numbers of one representation, kept in float64 and saved with the weights.
 
     Args:
-        K: feedback gains (T, n_u, n_x).
+        K: feedback gains of the plan (T, n_u, n_x).
+        K_start: gains (S, T, n_u, n_x) of the clipped LQR plans that refinement may start from;
+            the first are the system's own.
         L: lower-triangular metric of v (T, n_u, n_u).
         W: state error metric (n_x, n_x), for what the network reads.
         C: initial error metric (n_x, n_x); s^2 = |C e0|^2 + floor.
         floor: smallest s^2.
+        scale: typical s, in which the network reads the size of the initial error.
         u_min: lower bounds (n_u,).
         u_max: upper bounds (n_u,).
         u_trim: control at rest (n_u,).
     """
 
     K: Tensor
+    K_start: Tensor
     L: Tensor
     L_inverse: Tensor
     W: Tensor
@@ -46,10 +50,15 @@ class PlanRepresentation(nn.Module):
     u_min: Tensor
     u_max: Tensor
     u_trim: Tensor
+    has_feedback: bool
+    """Whether the controls of a plan depend on the states it meets."""
+    gains: tuple[Array, Array]
+    """K and K_start for compiled roll-outs, which know no tensors."""
 
     def __init__(
         self,
         K: Array,
+        K_start: Array,
         L: Array,
         W: Array,
         C: Array,
@@ -60,33 +69,41 @@ class PlanRepresentation(nn.Module):
         u_trim: Array,
     ) -> None:
         super().__init__()
-        numbers = {'K': K, 'L': L, 'W': W, 'C': C, 'floor': floor, 'scale': scale}
-        limits = {'u_min': u_min, 'u_max': u_max, 'u_trim': u_trim}
-        for name, value in {**numbers, **limits}.items():
+        numbers = (K, K_start, L, W, C, floor, scale, u_min, u_max, u_trim)
+        for name, value in zip(STORED, numbers, strict=True):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
-        self.register_buffer('L_inverse', torch.linalg.inv(self.L), persistent=False)
+        self.register_buffer('L_inverse', self.L, persistent=False)
+        self.register_load_state_dict_post_hook(_derive)
+        _derive(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PlanRepresentation:
+        """Follows the model to another device, but keeps float64 when it changes its type."""
+        return super()._apply(lambda number: number.to(fn(number).device), recurse)
 
     def scale_of(self, error: Tensor) -> Tensor:
         """S (B,) of the initial error (B, n_x)."""
-        return ((error.double() @ self.C.T) ** 2).sum(-1).add(self.floor).sqrt()
+        return (error.double() @ self.C.mT).square().sum(-1).add(self.floor).sqrt()
 
     def problem_features(self, error: Tensor, time_remaining: Tensor) -> Tensor:
         """What the state encoder reads: direction and size of C e0, time (B, 2 n_x + 1)."""
-        metric_error = error.double() @ self.C.T
+        metric_error = error.double() @ self.C.mT
         direction = metric_error / self.scale_of(error)[:, None]
         size = torch.asinh(metric_error / self.scale)
         return torch.cat([direction, size, time_remaining.double()], dim=-1)
 
-    def plan_features(self, v: Tensor, controls: Tensor, s: Tensor) -> Tensor:
-        """What the control embedding reads: L'v / s and the place between bounds (B, 2 T n_u)."""
-        metric = torch.einsum('tji,btj->bti', self.L, v.double()) / s[:, None, None]
+    def plan_features(self, v: Tensor, s: Tensor) -> Tensor:
+        """Asinh of L'v / s (B, T, n_u)."""
+        metric = torch.einsum('tji,btj->bti', self.L, v.double())
+        return torch.asinh(metric / s[:, None, None])
+
+    def control_features(self, controls: Tensor) -> Tensor:
+        """The place of controls (B, T, n_u) between their bounds, from -1 to 1."""
         middle, half = (self.u_max + self.u_min) / 2, (self.u_max - self.u_min) / 2
-        place = (controls.double() - middle) / half
-        return torch.cat([torch.asinh(metric).flatten(1), place.flatten(1)], dim=-1)
+        return (controls.double() - middle) / half
 
     def state_features(self, error: Tensor, s: Tensor) -> Tensor:
-        """Asinh of W e / s for errors (B, N, n_x), flattened to (B, N n_x)."""
-        return torch.asinh((error.double() @ self.W.T) / s[:, None, None]).flatten(1)
+        """Asinh of W e / s for errors (B, N, n_x)."""
+        return torch.asinh(error.double() @ self.W.mT / s[:, None, None])
 
     def metric_gradient(self, gradient: Tensor, s: Tensor) -> Tensor:
         """L^-1 dJ/dv / s (B, T, n_u): the Newton step about the goal is minus half of it."""
@@ -102,10 +119,15 @@ class PlanRepresentation(nn.Module):
         """clip(u_trim + v), for K = 0 and no dynamics at hand (B, T, n_u)."""
         return torch.clamp(self.u_trim + v, self.u_min, self.u_max)
 
-    @property
-    def has_feedback(self) -> bool:
-        """Whether the controls of a plan depend on the states it meets."""
-        return bool(self.K.any())
+
+def _derive(representation: PlanRepresentation, _: object = None) -> None:
+    """Computes what follows from the numbers, which may just have been loaded."""
+    representation.L_inverse = torch.linalg.inv(representation.L)
+    representation.has_feedback = bool(representation.K.any())
+    representation.gains = (
+        representation.K.cpu().numpy().copy(),
+        representation.K_start.cpu().numpy().copy(),
+    )
 
 
 def from_config(config: TRCConfig) -> PlanRepresentation:
@@ -114,6 +136,7 @@ def from_config(config: TRCConfig) -> PlanRepresentation:
     u_min, u_max = control_limits(config.control_bounds, n_u)
     return PlanRepresentation(
         K=np.zeros((T, n_u, n_x)),
+        K_start=np.zeros((1, T, n_u, n_x)),
         L=np.tile(np.diag(2 / (u_max - u_min)), (T, 1, 1)),
         W=np.eye(n_x),
         C=np.eye(n_x),
@@ -132,6 +155,7 @@ def open_loop(system: System) -> PlanRepresentation:
     half = (system.u_max - system.u_min) / 2
     return PlanRepresentation(
         K=np.zeros((system.horizon, system.n_u, system.n_x)),
+        K_start=finite_horizon_gains(system)[0][None],
         L=np.tile(np.diag(1 / half), (system.horizon, 1, 1)),
         W=W,
         C=W,
@@ -151,6 +175,7 @@ def stabilised(system: System) -> PlanRepresentation:
     mean = float(np.trace(P[0] @ spread))
     return PlanRepresentation(
         K=K,
+        K_start=K[None],
         L=np.asarray(np.linalg.cholesky(H), dtype=np.float64),
         W=vectors @ np.diag(np.sqrt(np.clip(values, 0, None))) @ vectors.T,
         C=np.linalg.cholesky(P[0]).T,
@@ -167,7 +192,10 @@ REPRESENTATIONS = {'open_loop': open_loop, 'stabilised': stabilised}
 
 def control_limits(bounds: float | Sequence[float], n_u: int) -> tuple[Array, Array]:
     """(u_min, u_max), each (n_u,), from a symmetric scalar or one half-width per channel."""
-    half = np.broadcast_to(np.asarray(bounds, dtype=np.float64), (n_u,))
+    half = np.asarray(bounds, dtype=np.float64)
+    if half.shape not in ((), (n_u,)):
+        raise ValueError(f'control_bounds has shape {half.shape}, expected one number or {n_u}')
+    half = np.broadcast_to(half, (n_u,))
     if not np.all(half > 0):
         raise ValueError(f'control_bounds must be positive, got {bounds}')
     return -half, half.copy()

@@ -1,4 +1,4 @@
-"""The model: a tiny network that proposes a plan and refines it, cycle by cycle."""
+"""The model: a first plan, then refinement by what the plan would do, cycle by cycle."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from trc_core.models.config import TRCConfig
-from trc_core.models.decoders import ControlSequenceDecoder, ResidualControlDecoder
+from trc_core.models.decoders import (
+    ControlSequenceDecoder,
+    FreshControlDecoder,
+    ResidualControlDecoder,
+)
 from trc_core.models.encoders import ControlEmbedding, ControlStateEncoder, ErrorEncoder
+from trc_core.models.inputs import check_states, check_tensor, checked_time
 from trc_core.models.plan_representation import PlanRepresentation, from_config
 from trc_core.models.recursive_reasoning import (
+    NORMS,
     ControlReasoningModule,
     RecursiveReasoningBlock,
     RecursiveRefinementModule,
     TwoLevelReasoning,
 )
 from trc_core.models.simulation import Dynamics, Iterate, as_dynamics, choose
+from trc_core.models.tokens import TOKENS
 from trc_core.systems.base import System
 
 NEWTON_CLAMP = 4.0  # largest Newton step, in units of the initial error's LQ size
@@ -33,16 +40,21 @@ class Problem(NamedTuple):
     s: Tensor
     """(B,) size of the initial error in the metric of the representation."""
     z_initial: Tensor
-    """(B, latent_dim)."""
+    """(B, latent_dim); (B, T, latent_dim) with a latent per control step."""
 
 
 class TinyRecursiveControl(nn.Module):
     """Recursive refinement of control plans (single-latent, or TRM's two levels).
 
+    Nothing is remembered between calls: plans and latents go in and come out.
+
     Args:
         config: sizes and choices.
         representation: coordinates and metric of plans; open-loop plans within
             `config.control_bounds` by default.
+
+    Raises:
+        ValueError: if the config is inconsistent; the message names the field.
     """
 
     def __init__(
@@ -52,22 +64,23 @@ class TinyRecursiveControl(nn.Module):
         config.check()
         self.config = config
         self.representation = representation or from_config(config)
-        T, n_u = config.control_horizon, config.control_dim
-        decoder_sizes = (config.latent_dim, config.hidden_dim, T, n_u)
+        self.tokens = TOKENS[config.tokens]
+        latent_dim, n_u, steps = config.latent_dim, config.control_dim, config.steps_per_latent
+        decoder_sizes = (latent_dim, config.hidden_dim, steps, n_u)
         self.state_encoder = ControlStateEncoder(
-            2 * config.state_dim + 1, config.hidden_dim, config.latent_dim
+            2 * config.state_dim + 1, config.hidden_dim, latent_dim
         )
-        self.control_embedding = ControlEmbedding(2 * T * n_u, config.latent_dim)
+        self.control_embedding = ControlEmbedding(2 * steps * n_u, latent_dim)
         self.error_encoder = (
-            ErrorEncoder(config.feedback_dim(), config.latent_dim) if config.feedback else None
+            ErrorEncoder(config.feedback_dim(), latent_dim) if config.feedback else None
         )
         self.recursive_reasoning = _reasoning(config)
         self.control_decoder = (
-            ResidualControlDecoder if config.use_residual_decoder else _FreshDecoder
+            ResidualControlDecoder if config.use_residual_decoder else FreshControlDecoder
         )(*decoder_sizes)
         self.initial_generator = ControlSequenceDecoder(*decoder_sizes)
         self.newton_weight = (
-            nn.Parameter(torch.full((T,), 0.3)) if 'gradient' in config.feedback else None
+            nn.Parameter(torch.full((steps,), 0.3)) if 'gradient' in config.feedback else None
         )
 
     def forward(
@@ -78,7 +91,9 @@ class TinyRecursiveControl(nn.Module):
         dynamics_fn: Any = None,
         return_all_iterations: bool = False,
         cycles: int | None = None,
-    ) -> dict[str, Tensor]:
+        plan: Tensor | None = None,
+        latents: Latents | None = None,
+    ) -> dict[str, Any]:
         """Plans from the current state to the target state.
 
         Args:
@@ -89,32 +104,39 @@ class TinyRecursiveControl(nn.Module):
                 returns final states (B, n_x) or trajectories (B, T + 1, n_x); or None: no
                 feedback. With a `System`, a cycle is accepted only if it lowers J.
             return_all_iterations: also return what every cycle did.
-            cycles: refinement cycles, default as configured.
+            cycles: refinement cycles, default as configured; 0 gives the first plan.
+            plan: (B, T, n_u) to start from, as `plan` of an earlier output; the network's own
+                first plan by default.
+            latents: to start from, as `latents` of an earlier output.
 
         Returns:
-            `controls` (B, T, n_u), inside the bounds; `final_latent` (B, latent_dim). With
-            `return_all_iterations` also `all_controls` (B, K + 1, T, n_u), `all_latents`
-            (B, K + 1, latent_dim), `errors` (B, K, n_x), the final-state error of each refined
-            plan (NaN without dynamics), and `all_plans` (B, K + 1, T, n_u), the plans in the
-            coordinates of the representation.
+            `controls` (B, T, n_u), inside the bounds, in physical units; `final_latent`
+            (B, latent_dim), z_H; `plan` (B, T, n_u), v of u = clip(u_trim + v - K (x - goal)),
+            and `latents`, both to go on from. With `return_all_iterations` also `all_controls`
+            (B, K + 1, T, n_u), `all_plans` alike, `all_latents` (B, K + 1, latent_dim),
+            `all_z_L` alike (two levels only), and `errors` (B, K, n_x), x_T - target_state of
+            each refined plan (NaN without dynamics). With `tokens='horizon'` latents have an
+            axis T before latent_dim.
 
         Raises:
-            ValueError: if a tensor has the wrong shape or is not finite.
+            TypeError, ValueError: if a tensor is of the wrong shape, type or device, or is not
+                finite; the message names it and what was expected.
         """
         dynamics = as_dynamics(self.representation, dynamics_fn)
-        history = list(self.refine(current_state, target_state, dynamics, time_remaining, cycles))
-        last, latents = history[-1]
+        history = list(
+            self.refine(
+                current_state, target_state, dynamics, time_remaining, cycles, plan, latents
+            )
+        )
+        last, final = history[-1]
         dtype = current_state.dtype
-        output = {'controls': last.controls.to(dtype), 'final_latent': latents[0]}
-        if return_all_iterations:
-            iterates = [iterate for iterate, _ in history]
-            output['all_controls'] = torch.stack([i.controls for i in iterates], 1).to(dtype)
-            output['all_plans'] = torch.stack([i.v for i in iterates], 1)
-            output['all_latents'] = torch.stack([z[0] for _, z in history], 1)
-            output['errors'] = torch.stack(
-                [_final_error(i, target_state) for i in iterates[1:]], 1
-            ).to(dtype)
-        return output
+        output: dict[str, Any] = {
+            'controls': last.controls.to(dtype),
+            'final_latent': final[0],
+            'plan': last.v.to(dtype),
+            'latents': final,
+        }
+        return {**output, **_analyses(history, target_state)} if return_all_iterations else output
 
     def refine(
         self,
@@ -123,56 +145,68 @@ class TinyRecursiveControl(nn.Module):
         dynamics: Dynamics,
         time_remaining: Tensor | None = None,
         cycles: int | None = None,
+        plan: Tensor | None = None,
+        latents: Latents | None = None,
     ) -> Iterator[tuple[Iterate, Latents]]:
-        """Yields (plan, latents) at the start and after every cycle."""
+        """Yields (plan, latents) at the start and after every cycle; arguments as `forward`.
+
+        With gradient truncation (in training) only the last cycle is differentiated, as in TRM:
+        no activation of an earlier one is kept. Source: the paper, figure 3.
+        """
         K = self.config.cycles if cycles is None else cycles
-        first_with_gradient = K - 1 if self._truncates() else 0
-        with torch.set_grad_enabled(torch.is_grad_enabled() and first_with_gradient == 0):
-            problem = self.problem(current_state, target_state, time_remaining)
-            iterate = self.start(problem, dynamics)
+        if K < 0:
+            raise ValueError(f'cycles must not be negative, got {K}')
+        truncated = self.training and self.config.use_gradient_truncation
+        problem = self.problem(current_state, target_state, time_remaining)
+        if latents is None:
             latents = self.recursive_reasoning.initial_latents(problem.z_initial)
+        self._check_start(current_state, plan, latents)
+        iterate = (
+            self.start(problem, dynamics)
+            if plan is None
+            else dynamics.simulate(plan.double(), current_state, target_state)
+        )
         yield iterate, latents
         for k in range(K):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and k >= first_with_gradient):
-                if k == first_with_gradient > 0:
-                    problem = self.problem(current_state, target_state, time_remaining)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not (truncated and k < K - 1)):
                 iterate, latents = self.cycle(problem, iterate, latents, dynamics)
             yield iterate, latents
-
-    def _truncates(self) -> bool:
-        config = self.config
-        return self.training and config.use_two_level and config.use_gradient_truncation
 
     def problem(
         self, current_state: Tensor, target_state: Tensor, time_remaining: Tensor | None = None
     ) -> Problem:
-        """Checks and encodes what stays fixed during refinement."""
-        n_x = self.config.state_dim
-        for name, value in (('current_state', current_state), ('target_state', target_state)):
-            if value.shape != (current_state.shape[0], n_x):
-                raise ValueError(
-                    f'{name} has shape {tuple(value.shape)}, '
-                    f'expected ({current_state.shape[0]}, {n_x})'
-                )
-            if not torch.isfinite(value).all():
-                raise ValueError(f'{name} is not finite')
+        """Checks and encodes what stays fixed during refinement; arguments as `forward`."""
+        weight = self.state_encoder.output.weight
+        check_states(current_state, target_state, self.config.state_dim, weight)
+        time_remaining = checked_time(time_remaining, current_state)
         error = current_state - target_state
-        if time_remaining is None:
-            time_remaining = torch.ones_like(error[:, :1])
-        features = self.representation.problem_features(error, time_remaining.view(-1, 1))
-        z_initial = self.state_encoder(features.to(self._dtype))
+        features = self.representation.problem_features(error, time_remaining)
+        z = self.state_encoder(features.to(weight.dtype))
+        z_initial = self.tokens.spread(z, self.config.control_horizon)
         return Problem(current_state, target_state, self.representation.scale_of(error), z_initial)
 
+    def _check_start(self, current_state: Tensor, plan: Tensor | None, latents: Latents) -> None:
+        config, B = self.config, current_state.shape[0]
+        steps = () if config.tokens == 'vector' else (config.control_horizon,)
+        if plan is not None:
+            shape = (B, config.control_horizon, config.control_dim)
+            check_tensor('plan', plan, shape, ('current_state', current_state))
+        names = ('z_H', 'z_L') if config.use_two_level else ('z',)
+        if len(latents) != len(names):
+            raise ValueError(f'latents holds {len(latents)} tensors, expected {names}')
+        weight = 'the weights', self.state_encoder.output.weight
+        for name, z in zip(names, latents, strict=True):
+            check_tensor(f'latents: {name}', z, (B, *steps, config.latent_dim), weight)
+
+    def first_plan(self, z_initial: Tensor, s: Tensor) -> Tensor:
+        """The network's plan v (B, T, n_u) before it has seen what any plan does."""
+        return self.representation.step(self.initial_generator(z_initial), s)
+
     def start(self, problem: Problem, dynamics: Dynamics) -> Iterate:
-        """The network's first plan, or v = 0 where the dynamics show that to be cheaper."""
-        proposal = self.representation.step(self.initial_generator(problem.z_initial), problem.s)
+        """The network's first plan, or an LQR plan where the dynamics show that to be cheaper."""
         states = problem.current_state, problem.target_state
-        first = dynamics.simulate(proposal, *states)
-        if first.cost is None:
-            return first
-        zero = dynamics.simulate(torch.zeros_like(proposal), *states)
-        assert zero.cost is not None
-        return choose(zero.cost <= first.cost, zero, first)
+        first = dynamics.simulate(self.first_plan(problem.z_initial, problem.s), *states)
+        return cheapest(first, dynamics.starts(*states))
 
     def cycle(
         self, problem: Problem, iterate: Iterate, latents: Latents, dynamics: Dynamics
@@ -190,43 +224,42 @@ class TinyRecursiveControl(nn.Module):
         self, problem: Problem, iterate: Iterate, latents: Latents
     ) -> tuple[Tensor, Latents]:
         """The change of v (B, T, n_u) that the network wants, and the new latents."""
+        numbers, s = self.representation, problem.s
+        dtype = self.state_encoder.output.weight.dtype
         plan = iterate.v.detach()
-        plan_features = self.representation.plan_features(plan, iterate.controls, problem.s)
-        plan_features = plan_features.detach().to(self._dtype)
-        context = self.control_embedding(plan_features)
+        T = plan.shape[1]
+        metric_plan = numbers.plan_features(plan, s).to(dtype)
+        place = numbers.control_features(iterate.controls.detach()).to(dtype)
+        context = self.control_embedding(self.tokens.join([metric_plan, place], T))
         if self.error_encoder is not None and iterate.states is not None:
-            feedback = self._feedback(problem, iterate).detach().to(self._dtype)
-            context = context + self.error_encoder(feedback)
+            parts = [part.detach().to(dtype) for part in self._feedback(problem, iterate)]
+            context = context + self.error_encoder(self.tokens.join(parts, T))
         latents = self.recursive_reasoning(latents, problem.z_initial, context)
-        size = self.config.control_horizon * self.config.control_dim
-        output = self.control_decoder(latents[0], plan_features[:, :size])
+        output = self.control_decoder(latents[0], self.tokens.join([metric_plan], T))
         if self.newton_weight is not None and iterate.gradient is not None:
-            slope = self.representation.metric_gradient(iterate.gradient, problem.s)
-            slope = slope.clamp(-NEWTON_CLAMP, NEWTON_CLAMP).to(self._dtype)
+            slope = numbers.metric_gradient(iterate.gradient, s)
+            slope = slope.clamp(-NEWTON_CLAMP, NEWTON_CLAMP).to(dtype)
             output = output - self.newton_weight[:, None] * slope / 2
-        step = self.representation.step(output, problem.s)
+        step = numbers.step(output, s)
         return step if self.config.use_residual_decoder else step - plan, latents
 
-    def _feedback(self, problem: Problem, iterate: Iterate) -> Tensor:
+    def _feedback(self, problem: Problem, iterate: Iterate) -> list[Tensor]:
+        """What the error encoder reads, as features (B, T or 1, k) of the control steps."""
         assert iterate.states is not None
+        numbers, kinds, T = self.representation, self.config.feedback, iterate.v.shape[1]
         error = iterate.states - problem.target_state[:, None]
-        T, parts = self.config.control_horizon, []
-        if 'terminal' in self.config.feedback:
-            parts.append(self.representation.state_features(error[:, -1:], problem.s))
-        if 'trajectory' in self.config.feedback:
+        parts = []
+        if 'terminal' in kinds:
+            parts.append(numbers.state_features(error[:, -1:], problem.s))
+        if 'trajectory' in kinds:
             if error.shape[1] < T:
                 raise ValueError("feedback 'trajectory' needs dynamics that return trajectories")
-            parts.append(self.representation.state_features(error[:, -T:], problem.s))
-        if 'gradient' in self.config.feedback:
+            parts.append(numbers.state_features(error[:, -T:], problem.s))
+        if 'gradient' in kinds:
             if iterate.gradient is None:
                 raise ValueError("feedback 'gradient' needs dynamics_fn to be a System")
-            slope = self.representation.metric_gradient(iterate.gradient, problem.s)
-            parts.append(torch.asinh(slope).flatten(1))
-        return torch.cat(parts, dim=-1)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return self.state_encoder.output.weight.dtype
+            parts.append(torch.asinh(numbers.metric_gradient(iterate.gradient, problem.s)))
+        return parts
 
     def get_parameter_count(self) -> dict[str, int]:
         """Number of weights by part; the embedding of the plan counts as reasoning."""
@@ -262,41 +295,80 @@ class TinyRecursiveControl(nn.Module):
 
     @classmethod
     def create_small(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Single-latent, latent 64, hidden 128."""
+        """Single-latent, latent 64, hidden 128: 121 thousand weights.
+
+        The guide gives about 1 million, more than its own sizes can hold; the sizes are kept.
+        `overrides` are `TRCConfig` fields, here and below.
+        """
         return cls(_preset(64, 128, 2, overrides, num_reasoning_blocks=2))
 
     @classmethod
     def create_medium(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Single-latent, latent 128, hidden 256."""
+        """Single-latent, latent 128, hidden 256: 629 thousand weights.
+
+        The guide gives about 530 thousand in one place and 3 million in others; its sizes allow
+        the first.
+        """
         return cls(_preset(128, 256, 4, overrides, num_reasoning_blocks=3))
 
     @classmethod
     def create_large(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Single-latent, latent 256, hidden 512."""
+        """Single-latent, latent 256, hidden 512: 3.1 million weights (the guide: about 5)."""
         return cls(_preset(256, 512, 8, overrides, num_reasoning_blocks=4))
 
     @classmethod
     def create_two_level_small(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Two-level, latent 64, hidden 128."""
+        """Two-level, latent 64, hidden 128: 121 thousand weights (the guide: about 150)."""
         return cls(_preset(64, 128, 2, overrides, use_two_level=True))
 
     @classmethod
     def create_two_level_medium(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Two-level, latent 128, hidden 256."""
+        """Two-level, latent 128, hidden 256: 464 thousand weights.
+
+        The guide gives about 600 thousand, and 560 as the sum of its parts.
+        """
         return cls(_preset(128, 256, 4, overrides, use_two_level=True))
 
     @classmethod
     def create_two_level_large(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Two-level, latent 256, hidden 512."""
+        """Two-level, latent 256, hidden 512: 2.5 million weights.
+
+        The guide gives about 1.5 million, but its three blocks of these sizes alone hold 2.0
+        million; the sizes are kept.
+        """
         large = {'L_layers': 3, 'L_cycles': 6}
         return cls(_preset(256, 512, 8, overrides, use_two_level=True, **large))
 
 
-class _FreshDecoder(ControlSequenceDecoder):
-    """Writes the plan anew from the latent alone."""
+def cheapest(first: Iterate, others: list[Iterate]) -> Iterate:
+    """Row by row the plan of lowest cost; the later one where they are equal."""
+    best = first
+    for other in others:
+        assert other.cost is not None and best.cost is not None
+        best = choose(other.cost <= best.cost, other, best)
+    return best
 
-    def forward(self, z: Tensor, current_controls: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(z)
+
+def _analyses(history: list[tuple[Iterate, Latents]], target_state: Tensor) -> dict[str, Tensor]:
+    """What every cycle did, stacked along axis 1."""
+    iterates = [iterate for iterate, _ in history]
+    dtype = target_state.dtype
+    errors = [_final_error(iterate, target_state) for iterate in iterates]
+    result = {
+        'all_controls': torch.stack([i.controls for i in iterates], 1).to(dtype),
+        'all_plans': torch.stack([i.v for i in iterates], 1).to(dtype),
+        'all_latents': torch.stack([z[0] for _, z in history], 1),
+        'errors': torch.stack(errors, 1)[:, 1:].to(dtype),
+    }
+    if len(history[0][1]) == 2:
+        result['all_z_L'] = torch.stack([z[1] for _, z in history], 1)
+    return result
+
+
+def _final_error(iterate: Iterate, target_state: Tensor) -> Tensor:
+    if iterate.states is None:
+        return torch.full_like(target_state, torch.nan)
+    return iterate.states[:, -1] - target_state
 
 
 def _preset(
@@ -308,18 +380,11 @@ def _preset(
 
 def _reasoning(config: TRCConfig) -> RecursiveRefinementModule | TwoLevelReasoning:
     layers = config.L_layers if config.use_two_level else config.num_reasoning_blocks
-    level = ControlReasoningModule(
-        [
-            RecursiveReasoningBlock(config.latent_dim, config.hidden_dim, config.num_heads)
-            for _ in range(layers)
-        ]
-    )
+    sizes = config.latent_dim, config.hidden_dim, config.num_heads
+    choices = config.norm, config.norm_position, config.activation
+    blocks = [RecursiveReasoningBlock(*sizes, *choices) for _ in range(layers)]
+    final_norm = NORMS[config.norm](config.latent_dim) if config.norm_position == 'pre' else None
+    level = ControlReasoningModule(blocks, final_norm)
     if not config.use_two_level:
         return RecursiveRefinementModule(level, config.num_inner_cycles)
     return TwoLevelReasoning(level, config.latent_dim, config.L_cycles, config.learnable_inits)
-
-
-def _final_error(iterate: Iterate, target_state: Tensor) -> Tensor:
-    if iterate.states is None:
-        return torch.full_like(target_state, torch.nan)
-    return iterate.states[:, -1] - target_state

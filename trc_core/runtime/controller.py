@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.plan import Plan
+from trc_core.rollout import rollout
 from trc_core.runtime import kernels
 from trc_core.runtime.network import network_of, representation_of
 from trc_core.systems import System
@@ -60,10 +61,11 @@ class Controller:
             raise ValueError(f'cycles must not be negative, got {self.cycles}')
         self._representation = representation_of(checkpoint)
         self._network = network_of(checkpoint)
-        self._lqr_gains = np.ascontiguousarray(checkpoint.tensors['lqr.K'])
+        ladder = range(1, len(self._representation.K_start))
+        self._starts = ('lqr', *(f'lqr {i + 1}' for i in ladder), 'network')
         self._plan = BACKENDS[backend](kernels.plan, self.system)
-        self._lqr_plan = BACKENDS[backend](kernels.lqr_plan, self.system)
-        self._no_previous = np.zeros((self.system.horizon, self.system.n_u))
+        self._rollout = BACKENDS[backend](rollout, self.system)
+        self._no_plan = np.zeros((self.system.horizon, self.system.n_u))
         self._start_seconds = self._cycle_seconds = math.inf
 
     @classmethod
@@ -136,12 +138,13 @@ class Controller:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
         x, goal = self._checked('x', x), self._checked('goal', goal)
         states, controls = self._buffers()
-        J = self._lqr_plan(self.system.arrays, self._lqr_gains, x, goal, states, controls)
+        K = self._representation.K_start[0]
+        J = self._rollout(self.system.arrays, K, self._no_plan, x, goal, states, controls)
         return Plan(controls, states, float(J), 'lqr')
 
     def _run(self, x: Array, goal: Array, previous: Array | None, cycles: int) -> Plan:
         states, controls = self._buffers()
-        names = kernels.START_SOURCES[: 2 if previous is None else 3]
+        names = self._starts if previous is None else (*self._starts, 'previous')
         starts = np.empty(len(names))
         J, start, improved = self._plan(
             self.system.arrays,
@@ -149,7 +152,7 @@ class Controller:
             self._network,
             x,
             goal,
-            self._no_previous if previous is None else previous,
+            self._no_plan if previous is None else previous,
             cycles,
             states,
             controls,

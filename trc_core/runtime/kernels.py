@@ -16,8 +16,6 @@ from trc_core.rollout import gradient, reproject, rollout
 from trc_core.systems.base import Array
 
 NEWTON_CLAMP = 4.0  # as in models/tiny_recursive_control.py
-NORM_EPSILON = 1e-5  # of torch.nn.LayerNorm
-START_SOURCES = ('lqr', 'network', 'previous')  # order of the starts' costs
 
 
 class Trajectory(NamedTuple):
@@ -46,20 +44,20 @@ def silu(x):
 
 
 @register_jitable
-def add_and_norm(z, change, gain, bias):
-    """Z <- LayerNorm(z + change), in place."""
+def normalise(net, gain, bias, z, y):
+    """Y = LayerNorm(z) or RMSNorm(z), by what `net` has; y may be z."""
     n = z.shape[0]
     mean = np.float32(0.0)
-    for i in range(n):
-        z[i] += change[i]
-        mean += z[i]
-    mean /= np.float32(n)
+    if net.centred:
+        for i in range(n):
+            mean += z[i]
+        mean /= np.float32(n)
     variance = np.float32(0.0)
     for i in range(n):
         variance += (z[i] - mean) ** 2
-    scale = np.float32(1.0 / math.sqrt(variance / np.float32(n) + NORM_EPSILON))
+    scale = np.float32(1.0 / math.sqrt(variance / np.float32(n) + net.norm_epsilon))
     for i in range(n):
-        z[i] = (z[i] - mean) * scale * gain[i] + bias[i]
+        y[i] = (z[i] - mean) * scale * gain[i] + bias[i]
 
 
 @register_jitable
@@ -74,24 +72,57 @@ def two_layers(hidden, output, x, y):
 @register_jitable
 def reason(net, z, injected):
     """`L_level`: z <- blocks(z + injected), in place."""
-    latent, hidden = z.shape[0], net.mlp_output.w.shape[2]
-    change = np.empty(latent, np.float32)
-    mixed = np.empty(2 * hidden, np.float32)
-    gated = np.empty(hidden, np.float32)
+    latent = z.shape[0]
+    seen, change = np.empty(latent, np.float32), np.empty(latent, np.float32)
+    wide = np.empty(net.mlp_input.w.shape[1], np.float32)
+    hidden = np.empty(net.mlp_output.w.shape[2], np.float32)
     for i in range(latent):
         z[i] += injected[i]
     for k in range(net.mlp_input.w.shape[0]):
         if net.attention.w.shape[0] > 0:
-            affine((net.attention.w[k], net.attention.b[k]), z, change)
-            add_and_norm(z, change, net.attention_norm.w[k], net.attention_norm.b[k])
-        affine((net.mlp_input.w[k], net.mlp_input.b[k]), z, mixed)
-        for i in range(hidden):
-            gated[i] = mixed[i]
-        silu(gated)
-        for i in range(hidden):
-            gated[i] *= mixed[hidden + i]
-        affine((net.mlp_output.w[k], net.mlp_output.b[k]), gated, change)
-        add_and_norm(z, change, net.mlp_norm.w[k], net.mlp_norm.b[k])
+            gain, bias = net.attention_norm.w[k], net.attention_norm.b[k]
+            enter(net, gain, bias, z, seen)
+            affine((net.attention.w[k], net.attention.b[k]), seen, change)
+            leave(net, gain, bias, change, z)
+        gain, bias = net.mlp_norm.w[k], net.mlp_norm.b[k]
+        enter(net, gain, bias, z, seen)
+        affine((net.mlp_input.w[k], net.mlp_input.b[k]), seen, wide)
+        activate(net, wide, hidden)
+        affine((net.mlp_output.w[k], net.mlp_output.b[k]), hidden, change)
+        leave(net, gain, bias, change, z)
+    if net.level_norm.w.shape[0] > 0:
+        normalise(net, net.level_norm.w[0], net.level_norm.b[0], z, z)
+
+
+@register_jitable
+def enter(net, gain, bias, z, seen):
+    """What a part of a block reads: norm(z) where the norm stands before it, else z."""
+    if net.pre_norm:
+        normalise(net, gain, bias, z, seen)
+    else:
+        for i in range(z.shape[0]):
+            seen[i] = z[i]
+
+
+@register_jitable
+def leave(net, gain, bias, change, z):
+    """Adds what a part of a block wrote to z; normalises the sum where the norm stands behind."""
+    for i in range(z.shape[0]):
+        z[i] += change[i]
+    if not net.pre_norm:
+        normalise(net, gain, bias, z, z)
+
+
+@register_jitable
+def activate(net, wide, hidden):
+    """Hidden = SiLU(a) b with (a, b) = wide, or SiLU(wide)."""
+    n = hidden.shape[0]
+    for i in range(n):
+        hidden[i] = wide[i]
+    silu(hidden)
+    if net.swiglu:
+        for i in range(n):
+            hidden[i] *= wide[n + i]
 
 
 @register_jitable
@@ -268,9 +299,9 @@ def add(a, fraction, b, out):
 
 
 @register_jitable
-def fly(step, step_jacobian, system, rep, v, x0, goal, J, best, scratch):
-    """J of the plan v; where it is below J, its trajectory becomes `best`."""
-    J_v = rollout(step, step_jacobian, system, rep.K, v, x0, goal, scratch.x, scratch.u)
+def fly(step, step_jacobian, system, K, v, x0, goal, J, best, scratch):
+    """J of the plan v under gains K; where it is below J, its trajectory becomes `best`."""
+    J_v = rollout(step, step_jacobian, system, K, v, x0, goal, scratch.x, scratch.u)
     if J_v < J:
         copy(scratch.x, best.x)
         copy(scratch.u, best.u)
@@ -281,17 +312,20 @@ def fly(step, step_jacobian, system, rep, v, x0, goal, J, best, scratch):
 def start(step, step_jacobian, system, rep, first, x0, goal, previous, starts, best, scratch):
     """Makes the cheapest start `best` and fills `starts` with the cost of each.
 
-    The starts are v = 0, the network's plan `first`, and `previous` where `starts` has room for
-    it. `best` is always filled: with the LQR plan where no start has a finite cost.
+    The starts are the clipped LQR plans, the network's plan `first`, and `previous` where
+    `starts` has room for it. `best` is always filled: with the LQR plan where no start has a
+    finite cost.
     """
-    v = np.zeros(best.u.shape)
-    starts[0] = rollout(step, step_jacobian, system, rep.K, v, x0, goal, best.x, best.u)
+    v, S = np.zeros(best.u.shape), rep.K_start.shape[0]
+    starts[0] = rollout(step, step_jacobian, system, rep.K_start[0], v, x0, goal, best.x, best.u)
     J, chosen = starts[0] if math.isfinite(starts[0]) else math.inf, 0
-    for candidate in range(1, starts.shape[0]):
-        copy(first if candidate == 1 else previous, v)
-        starts[candidate] = fly(step, step_jacobian, system, rep, v, x0, goal, J, best, scratch)
-        if starts[candidate] < J:
-            J, chosen = starts[candidate], candidate
+    for i in range(1, starts.shape[0]):
+        K = rep.K_start[i] if i < S else rep.K
+        if i >= S:
+            copy(first if i == S else previous, v)
+        starts[i] = fly(step, step_jacobian, system, K, v, x0, goal, J, best, scratch)
+        if starts[i] < J:
+            J, chosen = starts[i], i
     return J, chosen
 
 
@@ -299,9 +333,9 @@ def start(step, step_jacobian, system, rep, first, x0, goal, previous, starts, b
 def plan(step, step_jacobian, system, rep, net, x0, goal, previous, cycles, x, u, starts):
     """Plans from x0 to goal; fills x (T + 1, n_x), u (T, n_u) and the cost of every start.
 
-    The start is the cheapest of {v = 0, the network's first plan} and, where `starts` has three
-    places, the plan `previous` (T, n_u). A cycle's step is taken if it lowers J, else a quarter
-    of it if that does.
+    The start is the cheapest of the S clipped LQR plans, the network's first plan and, where
+    `starts` has S + 2 places, the plan `previous` (T, n_u). A cycle's step is taken if it lowers
+    J, else a quarter of it if that does.
 
     Returns:
         J of the plan, the index of the start chosen, and the number of cycles that lowered J.
@@ -324,14 +358,8 @@ def plan(step, step_jacobian, system, rep, net, x0, goal, previous, cycles, x, u
         propose(system, rep, net, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, s, change)
         for fraction in (1.0, 0.25):
             add(v, fraction, change, trial)
-            J_trial = fly(step, step_jacobian, system, rep, trial, x0, goal, J, best, scratch)
+            J_trial = fly(step, step_jacobian, system, rep.K, trial, x0, goal, J, best, scratch)
             if J_trial < J:
                 J, improved = J_trial, improved + 1
                 break
     return J, chosen, improved
-
-
-@register_jitable
-def lqr_plan(step, step_jacobian, system, K, x0, goal, x, u):
-    """The clipped LQR roll-out: fills x and u; returns J."""
-    return rollout(step, step_jacobian, system, K, np.zeros(u.shape), x0, goal, x, u)

@@ -11,12 +11,14 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.systems.base import Array
 
 Weights = NDArray[np.float32]
+NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py
 
 
 class Representation(NamedTuple):
     """Coordinates and metric of plans (see `models/plan_representation.py`)."""
 
     K: Array  # (T, n_u, n_x)
+    K_start: Array  # (S, T, n_u, n_x)
     L: Array  # (T, n_u, n_u)
     L_inverse: Array  # (T, n_u, n_u)
     W: Array  # (n_x, n_x)
@@ -54,6 +56,7 @@ class Network(NamedTuple):
     mlp_input: Stack
     mlp_output: Stack
     mlp_norm: Stack
+    level_norm: Stack  # one, behind the blocks; none where they normalise their own output
     decoder_hidden: Layer
     decoder_output: Layer
     newton_weight: Weights  # (T,), zero where the model does not read the gradient
@@ -61,6 +64,10 @@ class Network(NamedTuple):
     L_init: Weights
     inner_cycles: int
     two_level: bool
+    swiglu: bool
+    pre_norm: bool
+    centred: bool  # LayerNorm subtracts the mean, RMSNorm does not
+    norm_epsilon: float
     residual: bool
     terminal: bool
     trajectory: bool
@@ -71,10 +78,11 @@ def representation_of(checkpoint: Checkpoint) -> Representation:
     """The plan representation that a checkpoint was trained with."""
     number = {
         name: np.array(checkpoint.tensors[f'representation.{name}'], order='C')
-        for name in ('K', 'L', 'W', 'C', 'floor', 'scale')
+        for name in ('K', 'K_start', 'L', 'W', 'C', 'floor', 'scale')
     }
     return Representation(
         number['K'],
+        number['K_start'],
         number['L'],
         np.ascontiguousarray(np.linalg.inv(number['L'])),
         number['W'],
@@ -88,10 +96,15 @@ def network_of(checkpoint: Checkpoint) -> Network:
     """The weights of a checkpoint, contiguous and in float32.
 
     Raises:
-        ValueError: if a tensor is missing; the message names it.
+        ValueError: if a tensor is missing, or the model is of a kind that only PyTorch runs.
     """
     reader = _Reader(checkpoint)
     config = checkpoint.model
+    if config['tokens'] != 'vector':
+        raise ValueError(
+            f"the runtime flies models with tokens='vector', this one has '{config['tokens']}': "
+            f'plan with trc_core.models.persistence.load_model instead'
+        )
     two_level, feedback = config['use_two_level'], config['feedback']
     latent, T = config['latent_dim'], config['control_horizon']
     no_layer = Layer(np.zeros((latent, 0), np.float32), np.zeros(latent, np.float32))
@@ -106,12 +119,13 @@ def network_of(checkpoint: Checkpoint) -> Network:
         error_output=reader.layer('error_encoder.output') if feedback else no_layer,
         control=reader.layer('control_embedding.linear'),
         attention=reader.folded_attention(blocks if config['num_heads'] else 0, latent),
-        attention_norm=reader.stack(
+        attention_norm=reader.norms(
             'attention_norm' if config['num_heads'] else 'mlp_norm', blocks
         ),
         mlp_input=reader.stack('mlp.input', blocks),
         mlp_output=reader.stack('mlp.output', blocks),
-        mlp_norm=reader.stack('mlp_norm', blocks),
+        mlp_norm=reader.norms('mlp_norm', blocks),
+        level_norm=reader.level_norm(config['norm_position'] == 'pre', latent),
         decoder_hidden=reader.layer('control_decoder.hidden'),
         decoder_output=reader.layer('control_decoder.output'),
         newton_weight=(
@@ -121,6 +135,10 @@ def network_of(checkpoint: Checkpoint) -> Network:
         L_init=reader.tensor('recursive_reasoning.L_init') if two_level else zeros,
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
         two_level=two_level,
+        swiglu=config['activation'] == 'swiglu',
+        pre_norm=config['norm_position'] == 'pre',
+        centred=config['norm'] == 'layer',
+        norm_epsilon=NORM_EPSILON,
         residual=config['use_residual_decoder'],
         terminal='terminal' in feedback,
         trajectory='trajectory' in feedback,
@@ -144,6 +162,24 @@ class _Reader:
         layers = [self.layer(f'{_block(i)}.{name}') for i in range(blocks)]
         weights, biases = zip(*layers, strict=True)
         return Stack(np.stack(weights), np.stack(biases))
+
+    def norm(self, name: str) -> Layer:
+        """Gain and bias (latent_dim,); RMSNorm has no bias."""
+        gain = self.tensor(f'{name}.weight')
+        has_bias = f'{name}.bias' in self.tensors
+        return Layer(gain, self.tensor(f'{name}.bias') if has_bias else np.zeros_like(gain))
+
+    def norms(self, name: str, blocks: int) -> Stack:
+        gains, biases = zip(
+            *[self.norm(f'{_block(i)}.{name}') for i in range(blocks)], strict=True
+        )
+        return Stack(np.stack(gains), np.stack(biases))
+
+    def level_norm(self, present: bool, latent: int) -> Stack:
+        if not present:
+            return Stack(np.zeros((0, latent), np.float32), np.zeros((0, latent), np.float32))
+        norm = self.norm('recursive_reasoning.L_level.norm')
+        return Stack(norm.w[None], norm.b[None])
 
     def folded_attention(self, blocks: int, latent: int) -> Stack:
         w = np.zeros((blocks, latent, latent), np.float32)

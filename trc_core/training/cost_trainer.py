@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import report_errors
-from trc_core.models.simulation import Iterate, SystemDynamics, choose, replace_rows
-from trc_core.models.tiny_recursive_control import Latents
+from trc_core.models.simulation import Iterate, SystemDynamics, replace_rows
+from trc_core.models.tiny_recursive_control import Latents, cheapest
 from trc_core.solvers import nlp
 from trc_core.systems import System, get_system
 from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
@@ -133,11 +133,8 @@ class CostTraining(Fitting):
         """First plans and latents of the new rows, beside the carried ones of the others."""
         pool, model = self.pool, self.model
         states = pool.current_state[rows], pool.target_state[rows]
-        proposal = model.representation.step(model.initial_generator(z_initial[rows]), s[rows])
-        first = self.dynamics.simulate(proposal, *states)
-        zero = self.dynamics.simulate(torch.zeros_like(proposal), *states)
-        assert first.cost is not None and zero.cost is not None
-        fresh = choose(zero.cost <= first.cost, zero, first)
+        first = self.dynamics.simulate(model.first_plan(z_initial[rows], s[rows]), *states)
+        fresh = cheapest(first, self.dynamics.starts(*states))
         latents = model.recursive_reasoning.initial_latents(z_initial[rows])
         loss = self._loss(first, s[rows])
         if pool.iterate is None:

@@ -90,6 +90,14 @@ class NetworkConfig(FitConfig):
     """As H_cycles, for the single-latent mode."""
     num_inner_cycles: int = 3
     num_reasoning_blocks: int = 2
+    norm: str = 'layer'
+    """layer or rms."""
+    norm_position: str = 'post'
+    """post or pre."""
+    activation: str = 'swiglu'
+    """swiglu or silu."""
+    tokens: str = 'vector'
+    """vector: one latent for the plan; horizon: one per control step (needs num_heads)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -71,7 +71,7 @@ class Imitation(Fitting):
         model, dynamics = self.model, self.dynamics
         states = batch['current_state'], batch['target_state']
         problem = model.problem(*states)
-        first = model.representation.step(model.initial_generator(problem.z_initial), problem.s)
+        first = model.first_plan(problem.z_initial, problem.s)
         iterate = dynamics.simulate(first, *states)
         latents = model.recursive_reasoning.initial_latents(problem.z_initial)
         plans = [iterate.v]

@@ -1,0 +1,126 @@
+"""What the model is told of a plan: compiled kernels and plain PyTorch tell the same."""
+
+import numpy as np
+import pytest
+import torch
+
+from trc_core import SYSTEMS
+from trc_core.batch_rollout import BatchRollout
+from trc_core.cost import trajectory_cost
+from trc_core.models.plan_representation import REPRESENTATIONS, open_loop, stabilised
+from trc_core.models.simulation import FunctionDynamics, SystemDynamics, TorchDynamics
+from trc_core.solvers import lqr
+
+CALM = ['double_integrator', 'van_der_pol', 'cartpole', 'quadrotor_2d', 'pendulum']
+PLANTS = ['double_integrator', 'van_der_pol', 'quadrotor_2d']
+
+
+def problems(system, n, reach=0.2):
+    x0, goal = system.sample(np.random.default_rng(3), n)
+    return torch.from_numpy(goal + reach * (x0 - goal)), torch.from_numpy(goal)
+
+
+def plans(system, n, size):
+    generator = torch.Generator().manual_seed(0)
+    shape = (n, system.horizon, system.n_u)
+    return size * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize('representation', REPRESENTATIONS)
+@pytest.mark.parametrize('name', CALM)
+def test_compiled_and_eager_agree(name, representation):
+    system = SYSTEMS[name]
+    numbers = REPRESENTATIONS[representation](system)
+    x0, goal = problems(system, 5)
+    v = plans(system, 5, 0.05 * float((system.u_max - system.u_min).max()))
+    if representation == 'open_loop' and name in ('cartpole', 'quadrotor_2d', 'pendulum'):
+        v, x0 = v / 100, goal + (x0 - goal) / 100  # unstable plants magnify rounding
+    compiled = SystemDynamics(numbers, system).simulate(v, x0, goal)
+    eager = TorchDynamics(numbers, system).simulate(v, x0, goal)
+    for part, ours, theirs in zip(compiled._fields, compiled, eager, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6, msg=part)
+    assert compiled.gradient.abs().max() > 1e-4
+
+
+def test_the_gradient_is_projected_where_controls_are_on_their_bounds():
+    system = SYSTEMS['van_der_pol']
+    numbers = stabilised(system)
+    x0, goal = problems(system, 20, reach=1.0)
+    v = plans(system, 20, 2.0)
+    compiled = SystemDynamics(numbers, system).simulate(v, x0, goal)
+    eager = TorchDynamics(numbers, system).simulate(v, x0, goal)
+    torch.testing.assert_close(compiled.gradient, eager.gradient, rtol=1e-6, atol=1e-6)
+    upper = compiled.controls >= 2.0
+    assert upper.any()
+    assert (compiled.gradient[upper] >= 0).all()
+
+
+@pytest.mark.parametrize('name', PLANTS)
+def test_the_zero_plan_is_the_clipped_lqr_and_reprojection_changes_nothing(name):
+    system = SYSTEMS[name]
+    dynamics = SystemDynamics(stabilised(system), system)
+    x, goal = map(torch.from_numpy, system.sample(np.random.default_rng(1), 8))
+    zero = torch.zeros(8, system.horizon, system.n_u, dtype=torch.float64)
+    iterate = dynamics.simulate(zero, x, goal)
+    for i in range(8):
+        expert = lqr.solve(system, x[i].numpy(), goal[i].numpy())
+        np.testing.assert_allclose(iterate.controls[i], expert.controls, atol=1e-9)
+    again = dynamics.simulate(iterate.v, x, goal)
+    torch.testing.assert_close(again.v, iterate.v, rtol=0, atol=1e-9)
+    torch.testing.assert_close(again.cost, iterate.cost, rtol=1e-12, atol=0)
+    J = trajectory_cost(system, iterate.states.numpy(), iterate.controls.numpy(), goal.numpy())
+    np.testing.assert_allclose(iterate.cost, J, rtol=1e-12)
+
+
+@pytest.mark.parametrize('name', PLANTS)
+def test_open_loop_plans_may_start_from_the_clipped_lqr_as_well(name):
+    system = SYSTEMS[name]
+    x, goal = map(torch.from_numpy, system.sample(np.random.default_rng(1), 4))
+    (start,) = SystemDynamics(open_loop(system), system).starts(x, goal)
+    for i in range(4):
+        expert = lqr.solve(system, x[i].numpy(), goal[i].numpy())
+        np.testing.assert_allclose(start.controls[i], expert.controls, atol=1e-9)
+        np.testing.assert_allclose(start.v[i], expert.controls - system.u_trim, atol=1e-9)
+        assert start.cost[i] == pytest.approx(expert.cost, rel=1e-9)
+
+
+def test_a_batch_is_its_rows_whatever_the_number_of_threads():
+    system = SYSTEMS['van_der_pol']
+    batch, rng = BatchRollout(system), np.random.default_rng(0)
+    x0, goal = system.sample(rng, 101)
+    v = rng.normal(size=(101, system.horizon, 1))
+    x, u, J = batch.rollout(v, x0, goal)
+    slope = batch.gradient(v, x, u, goal)
+    for i in (0, 50, 100):
+        row = slice(i, i + 1)
+        x_i, u_i, J_i = batch.rollout(v[row], x0[row], goal[row])
+        np.testing.assert_array_equal(x[row], x_i)
+        np.testing.assert_array_equal(J[row], J_i)
+        np.testing.assert_array_equal(slope[row], batch.gradient(v[row], x_i, u_i, goal[row]))
+
+
+def test_a_function_that_steps_its_state_in_place_leaves_the_problem_alone():
+    def careless(state, controls):
+        state += controls.sum(1)
+        return state
+
+    system = SYSTEMS['double_integrator']
+    x, goal = torch.ones(3, 2).double(), torch.zeros(3, 2).double()
+    FunctionDynamics(open_loop(system), careless).simulate(plans(system, 3, 1.0), x, goal)
+    assert torch.equal(x, torch.ones(3, 2))
+
+
+@pytest.mark.parametrize(
+    ('function', 'message'),
+    [
+        (lambda x, u: x[:, :1], r'dynamics_fn returned shape \(3, 1\), expected final states'),
+        (lambda x, u: x[:, None].expand(-1, 4, -1), r'trajectories \(3, 16, 2\)'),
+        (lambda x, u: x * torch.nan, 'dynamics_fn returned states that are not finite'),
+    ],
+)
+def test_functions_that_return_nonsense_are_named(function, message):
+    system = SYSTEMS['double_integrator']
+    dynamics = FunctionDynamics(open_loop(system), function)
+    x = torch.ones(3, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        dynamics.simulate(plans(system, 3, 1.0), x, x)

@@ -1,0 +1,95 @@
+"""Every Python block of the documents runs, in order, as a reader would run it."""
+
+import os
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+
+from trc_core import SYSTEMS
+from trc_core.data.lqr_generator import main as generate
+from trc_core.models import TinyRecursiveControl
+from trc_core.models.persistence import save_model
+
+ROOT = Path(__file__).parents[1]
+SEEDS = ROOT.parent / 'shared' / 'seeds'  # the specification, where it stands beside the checkout
+OURS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+BLOCK = re.compile(r'^```python\n(.*?)^```', re.DOTALL | re.MULTILINE)
+OURS_FOR_THEIRS = {  # the seeds' paths and formats, and the two blocks that only sketch
+    'from src.': 'from trc_core.',
+    '.pt")': '.safetensors")',
+    'torch.load(': 'load_file(',
+    'RecursiveReasoningBlock(...)': 'RecursiveReasoningBlock(128, 256, 4)',
+}
+ASSUMED = """
+import numpy as np
+import torch
+import torch.nn as nn
+from safetensors.torch import load_file
+from trc_core.models.recursive_reasoning import ControlReasoningModule, RecursiveReasoningBlock
+
+batch_size, L_cycles = 2, 4
+H_init, L_init = torch.zeros(128), torch.zeros(128)
+z_initial = control_context = torch.zeros(2, 128)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with the files that the documents read."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    matplotlib.use('Agg')
+    flags = ['--num_samples', '64', '--state_dim', '2', '--control_dim', '1']
+    flags += ['--time_horizon', '5.0', '--num_steps', '15', '--expert', 'lqr', '--workers', '1']
+    generate([*flags, '--output_dir', 'generated'])
+    Path('data').mkdir()
+    for name in ('double_integrator_lqr.npz', 'test_lqr.npz'):
+        os.link('generated/dataset.npz', f'data/{name}')
+    model = TinyRecursiveControl.create_two_level_medium()
+    for name in ('trained_model', 'checkpoints/two_level_model'):
+        save_model(f'{name}.safetensors', model, SYSTEMS['double_integrator'], 'open_loop')
+    return tmp_path
+
+
+def run(document, replacements):
+    text = document.read_text()
+    blocks = [(m[1], text[: m.start()].count('\n') + 1) for m in BLOCK.finditer(text)]
+    namespace = {}
+    exec(ASSUMED, namespace)
+    for block, line in blocks:
+        for theirs, ours in replacements.items():
+            block = block.replace(theirs, ours)
+        # a traceback shows the line of the document
+        exec(compile('\n' * line + block, str(document), 'exec', dont_inherit=True), namespace)
+    return blocks, namespace
+
+
+@pytest.mark.parametrize('document', OURS, ids=lambda path: path.name)
+def test_our_documents_run(document, folder):
+    blocks, _ = run(document, {})
+    assert blocks or document.name != 'README.md'
+
+
+@pytest.mark.skipif(not SEEDS.is_dir(), reason='the specification is not beside this checkout')
+def test_the_readme_of_the_specification_runs(folder, capsys):
+    blocks, names = run(SEEDS / 'trc_readme.md', OURS_FOR_THEIRS)
+    assert len(blocks) == 3
+    assert names['output']['errors'].shape == (1, 3, 2)
+    assert torch.isfinite(names['output']['errors']).all()
+    assert torch.equal(names['current_state'], torch.zeros(1, 2))  # their dynamics step in place
+    assert 'torch.Size([1, 15, 1])' in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not SEEDS.is_dir(), reason='the specification is not beside this checkout')
+def test_the_guide_of_the_specification_runs(folder, capsys):
+    blocks, names = run(SEEDS / 'two_level_architecture_guide.md', OURS_FOR_THEIRS)
+    assert len(blocks) == 19
+    losses = [float(loss) for loss in re.findall(r'Loss = ([\d.]+)', capsys.readouterr().out)]
+    assert len(losses) == 100
+    assert losses[-1] < 0.2 * losses[0]
+    assert set(names['metrics']) >= {'mean_error', 'success_rate', 'control_cost'}
+    assert len(names['z_H_history']) == len(names['z_L_history']) == 3
+    assert names['single_output'].keys() == names['two_level_output'].keys()
