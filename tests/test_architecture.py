@@ -15,16 +15,18 @@ ALLOWED = {
     'plan': {'systems'},
     'cost': {'systems'},
     'rollout': {'systems', 'cost'},
-    'batch_rollout': {'systems', 'rollout'},
+    'riccati': {'systems'},
+    'representation': {'systems', 'riccati', 'rollout'},
+    'batch_rollout': {'systems', 'rollout', 'ilqr'},
     'ilqr': {'systems', 'cost', 'rollout'},
     'command_line': set(),
-    'checkpoint': {'systems'},
+    'checkpoint': {'systems', 'representation'},
     'info': {'systems', 'checkpoint', 'command_line'},
     'cli': set(),
     '__main__': {'cli'},
     '__init__': {'systems', 'plan', 'runtime'},
 }
-KERNELS = {'cost', 'rollout', 'batch_rollout', 'ilqr'}
+KERNELS = {'cost', 'rollout', 'batch_rollout', 'ilqr', 'riccati', 'representation'}
 BELOW = KERNELS | {'systems', 'plan', 'command_line', 'checkpoint'}
 ALLOWED['solvers'] = BELOW
 ALLOWED['data'] = ALLOWED['solvers'] | {'solvers'}

@@ -8,7 +8,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from trc_core import Controller
-from trc_core.checkpoint import RECORD, load_checkpoint, save_checkpoint, shipped_checkpoints
+from trc_core.checkpoint import (
+    FORMAT,
+    RECORD,
+    load_checkpoint,
+    save_checkpoint,
+    shipped_checkpoints,
+)
 
 
 @pytest.fixture(params=shipped_checkpoints())
@@ -84,10 +90,10 @@ def test_another_contract_is_refused_naming_both_sides(key, value, message, tmp_
     shipped = load_checkpoint('van_der_pol')
     contract = {**shipped.system.contract(), key: value}
     record = {
-        'format': 1,
+        'format': FORMAT,
         'system': contract,
         'model': dict(shipped.model),
-        'representation': 'stabilised',
+        'coordinates': shipped.coordinates.record(),
         'training': {},
         'metrics': {},
     }

@@ -50,7 +50,7 @@ def folder(tmp_path, monkeypatch):
         os.link('generated/dataset.npz', f'data/{name}')
     model = TinyRecursiveControl.create_two_level_medium()
     for name in ('trained_model', 'checkpoints/two_level_model'):
-        save_model(f'{name}.safetensors', model, SYSTEMS['double_integrator'], 'open_loop')
+        save_model(f'{name}.safetensors', model, SYSTEMS['double_integrator'])
     return tmp_path
 
 

@@ -6,29 +6,41 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trc_core.batch_rollout import BatchRollout
 from trc_core.cost import trajectory_cost
-from trc_core.rollout import batch_gradient, batch_rollout, gradient, reproject, rollout
-from trc_core.solvers.lqr import finite_horizon_gains
+from trc_core.representation import catching_law
+from trc_core.riccati import finite_horizon_gains
+from trc_core.rollout import Law, gradient, plain, reproject, rollout
 from trc_core.systems import SYSTEMS
 from trc_core.systems.codegen import casadi_step, torch_step
 from trc_core.systems.compiled import compiled
 
 # Far from the goal the LQR throws these about, and rounding grows beyond any comparison.
 CHAOTIC = ('pendulum', 'cartpole_swingup')
+LAWS = {
+    'open-loop': lambda system, goal: plain(0 * finite_horizon_gains(system, goal)[0]),
+    'feedback': lambda system, goal: plain(finite_horizon_gains(system, goal)[0]),
+    'gated': lambda system, goal: Law(catching_law(system, goal).K, _half_open(system, goal)),
+}
+every_law = pytest.mark.parametrize('law', LAWS)
 every_system = pytest.mark.parametrize('system', SYSTEMS.values(), ids=lambda s: s.name)
+
+
+def _half_open(system, goal):
+    """A gate that closes within the states that the tests reach."""
+    return np.eye(system.n_x) / max(0.1, np.square(system.x0_box).sum() / 4)
 
 
 class Problem:
     """A random feedback plan of a size that makes some controls clip and others not."""
 
-    def __init__(self, system, feedback=True, seed=3):
+    def __init__(self, system, law='feedback', seed=3):
         rng = np.random.default_rng(seed)
         self.system = system
         (self.x0,), (self.goal,) = system.sample(rng, 1)
         if system.name in CHAOTIC:
             self.x0 = self.goal + 0.1 * (self.x0 - self.goal)
-        K = finite_horizon_gains(system, self.goal)[0]
-        self.K = K if feedback else np.zeros_like(K)
+        self.law = LAWS[law](system, self.goal)
         self.v = 0.7 * system.u_max * rng.normal(size=(system.horizon, system.n_u))
         self.x = np.empty((system.horizon + 1, system.n_x))
         self.u = np.empty_like(self.v)
@@ -36,12 +48,12 @@ class Problem:
     def roll(self, v=None, kernel=None):
         kernel = kernel or compiled(rollout, self.system)
         v = self.v if v is None else v
-        return kernel(self.system.arrays, self.K, v, self.x0, self.goal, self.x, self.u)
+        return kernel(self.system.arrays, self.law, v, self.x0, self.goal, self.x, self.u)
 
     def gradient(self, kernel=None):
         kernel = kernel or compiled(gradient, self.system)
         dJ_dv = np.empty_like(self.v)
-        kernel(self.system.arrays, self.K, self.v, self.x, self.u, self.goal, dJ_dv)
+        kernel(self.system.arrays, self.law, self.v, self.x, self.u, self.goal, dJ_dv)
         return dJ_dv
 
 
@@ -53,19 +65,23 @@ def interpreted(kernel, system):
 
 def roll_in_torch(problem, v):
     system, step = problem.system, torch_step(problem.system)
-    K, x0, goal = map(torch.from_numpy, (problem.K, problem.x0, problem.goal))
+    K, G = map(torch.from_numpy, problem.law)
+    x0, goal = torch.from_numpy(problem.x0), torch.from_numpy(problem.goal)
     bounds = torch.from_numpy(system.u_min), torch.from_numpy(system.u_max)
     states, controls = [x0], []
     for t in range(system.horizon):
-        raw = torch.from_numpy(system.u_trim) + v[t] - K[t] @ (states[-1] - goal)
+        error = states[-1] - goal
+        weight = 1 / (1 + (error @ G @ error) ** 2)
+        raw = torch.from_numpy(system.u_trim) + v[t] - weight * K[t] @ error
         controls.append(raw.clamp(*bounds))
         states.append(step(states[-1], controls[-1]))
     return torch.stack(states), torch.stack(controls), goal
 
 
 @every_system
-def test_compiled_kernels_equal_plain_python(system):
-    problem = Problem(system)
+@every_law
+def test_compiled_kernels_equal_plain_python(system, law):
+    problem = Problem(system, law)
     J = problem.roll()
     x, u, dJ_dv = problem.x.copy(), problem.u.copy(), problem.gradient()
     assert problem.roll(kernel=interpreted(rollout, system)) == pytest.approx(J, rel=1e-10)
@@ -88,9 +104,9 @@ def test_numpy_torch_and_casadi_roll_out_the_same_trajectory(system):
 
 
 @every_system
-@pytest.mark.parametrize('feedback', [False, True], ids=['open-loop', 'feedback'])
-def test_the_adjoint_gradient_equals_autograd(system, feedback):
-    problem = Problem(system, feedback)
+@every_law
+def test_the_adjoint_gradient_equals_autograd(system, law):
+    problem = Problem(system, law)
     problem.roll()
     clipped = (problem.u == system.u_min) | (problem.u == system.u_max)
     assert clipped.any() and not clipped.all()
@@ -117,7 +133,7 @@ def test_the_adjoint_gradient_is_the_slope_of_j(system):
 def test_the_gradient_on_a_bound_only_points_inside(system):
     cases = set()
     for seed in range(6):
-        problem = Problem(system, feedback=False, seed=seed)
+        problem = Problem(system, 'open-loop', seed)
         upper = np.random.default_rng(seed).random(problem.v.shape) < 0.5
         problem.v = np.where(upper, system.u_max, system.u_min) - system.u_trim
         problem.roll()
@@ -135,12 +151,13 @@ def test_the_gradient_on_a_bound_only_points_inside(system):
 
 
 @every_system
-def test_a_reprojected_plan_reproduces_its_controls(system):
-    problem = Problem(system)
+@every_law
+def test_a_reprojected_plan_reproduces_its_controls(system, law):
+    problem = Problem(system, law)
     J = problem.roll()
     x, u = problem.x.copy(), problem.u.copy()
     v = np.empty_like(problem.v)
-    reproject(system.arrays, problem.K, x, u, problem.goal, v)
+    reproject(system.arrays, problem.law, x, u, problem.goal, v)
     assert not np.allclose(v, problem.v)  # clipping made v and the applied controls differ
     assert problem.roll(v) == pytest.approx(J, rel=1e-12)
     np.testing.assert_allclose(problem.u, u, atol=1e-12)
@@ -149,17 +166,17 @@ def test_a_reprojected_plan_reproduces_its_controls(system):
 @every_system
 def test_a_batch_is_a_loop(system):
     problems = [Problem(system, seed=seed) for seed in range(3)]
-    K = problems[0].K
+    plants = [system, system.with_parameters(**{k: 1.1 * p for k, p in system.parameters.items()})]
+    laws, own = [problems[0].law, problems[2].law], [0, 0, 1]
     v, x0, goal = (np.array([getattr(p, n) for p in problems]) for n in ('v', 'x0', 'goal'))
-    x, u, J = np.empty((3, *problems[0].x.shape)), np.empty_like(v), np.empty(3)
-    dJ_dv = np.empty_like(v)
-    compiled(batch_rollout, system)(system.arrays, K, v, x0, goal, x, u, J)
-    compiled(batch_gradient, system)(system.arrays, K, v, x, u, goal, dJ_dv)
+    batch = BatchRollout(plants, laws).simulate(v, x0, goal, np.array(own))
     for b, problem in enumerate(problems):
-        problem.K = K
-        assert J[b] == pytest.approx(problem.roll(), rel=1e-13)
-        np.testing.assert_allclose(x[b], problem.x, atol=1e-13)
-        np.testing.assert_allclose(dJ_dv[b], problem.gradient(), rtol=1e-12, atol=1e-12)
+        problem.system, problem.law = plants[own[b]], laws[own[b]]
+        assert batch.cost[b] == pytest.approx(problem.roll(), rel=1e-13)
+        reproject(system.arrays, problem.law, problem.x, problem.u, problem.goal, problem.v)
+        np.testing.assert_allclose(batch.states[b], problem.x, atol=1e-13)
+        np.testing.assert_allclose(batch.v[b], problem.v, atol=1e-13)
+        np.testing.assert_allclose(batch.gradient[b], problem.gradient(), rtol=1e-12, atol=1e-12)
 
 
 @every_system

@@ -3,71 +3,109 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trc_core.rollout import batch_gradient, batch_reproject, batch_rollout
+from trc_core.ilqr import batch_sweep
+from trc_core.rollout import Law, batch_simulate
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
 
 ROWS_PER_THREAD = 32  # fewer are not worth waking a thread for
 
 
+class Simulated(NamedTuple):
+    """What became of a batch of plans."""
+
+    v: Array
+    """(B, T, n_u), re-projected: reproduces the controls."""
+    controls: Array
+    """(B, T, n_u)."""
+    states: Array
+    """(B, T + 1, n_x)."""
+    cost: Array
+    """J (B,)."""
+    gradient: Array
+    """Projected dJ/dv (B, T, n_u)."""
+
+
 class BatchRollout:
-    """The compiled kernels of one system, for batches of feedback plans v (B, T, n_u).
+    """The compiled kernels of one plant, or of several that differ in their parameters.
 
     Args:
-        system: the plant.
-        K: feedback gains of the plans (T, n_u, n_x); zeros by default (open loop).
+        systems: the plants; one, or N that differ in nothing but their parameters.
+        laws: the feedback of their plans, one each, with the same gate.
     """
 
-    def __init__(self, system: System, K: Array | None = None) -> None:
-        self.system = system
-        self.K = np.zeros((system.horizon, system.n_u, system.n_x)) if K is None else K
-        self._rollout = compiled(batch_rollout, system)
-        self._reproject = compiled(batch_reproject, system)
-        self._gradient = compiled(batch_gradient, system)
+    def __init__(self, systems: Sequence[System], laws: Sequence[Law]) -> None:
+        self.system = systems[0]
+        self.p = np.stack([system.arrays.p for system in systems])  # (N, n_p)
+        self.K = np.stack([law.K for law in laws])  # (N, T, n_u, n_x)
+        self.G = laws[0].G
+        self._simulate = compiled(batch_simulate, self.system)
+        self._sweep = compiled(batch_sweep, self.system)
 
-    def rollout(
-        self, v: Array, x0: Array, goal: Array, K: Array | None = None
-    ) -> tuple[Array, Array, Array]:
-        """States (B, T + 1, n_x), controls (B, T, n_u) and J (B,) from x0, goal (B, n_x).
+    def simulate(
+        self,
+        v: Array,
+        x0: Array,
+        goal: Array,
+        plant: NDArray[np.int64] | None = None,
+        flown: Array | None = None,
+    ) -> Simulated:
+        """Flies plans v (B, T, n_u) from x0 to goal, both (B, n_x).
 
-        The plans are followed with the gains K (T, n_u, n_x), by default the ones given first.
+        Args:
+            v: the plans.
+            x0: initial states.
+            goal: goal states.
+            plant: which plant each row belongs to (B,); the first by default.
+            flown: gains (N, T, n_u, n_x) to fly with, without a gate; the law's by default.
         """
-        system = self.system
-        B, T, n_u = v.shape
-        x, u, J = np.empty((B, T + 1, system.n_x)), np.empty((B, T, n_u)), np.empty(B)
-        self._on_every_core(self._rollout, self.K if K is None else K, v, x0, goal, x, u, J)
-        return x, u, J
+        B, T, _ = v.shape
+        x, J = np.empty((B, T + 1, self.system.n_x)), np.empty(B)
+        v, u, dJ_dv = v.copy(), np.empty_like(v), np.empty_like(v)
+        plant = np.zeros(B, dtype=np.int64) if plant is None else plant
+        flying = (self.K, self.G) if flown is None else (flown, np.zeros_like(self.G))
+        laws = self.p, *flying, self.K, self.G
+        self._on_every_core(self._simulate, laws, plant, v, x0, goal, x, u, J, dJ_dv)
+        return Simulated(v, u, x, J, dJ_dv)
 
-    def reproject(self, x: Array, u: Array, goal: Array) -> Array:
-        """The plans v (B, T, n_u) that reproduce the controls u along x."""
-        v = np.empty_like(u)
-        self._on_every_core(self._reproject, self.K, x, u, goal, v)
-        return v
+    def sweep(
+        self,
+        states: Array,
+        controls: Array,
+        goal: Array,
+        sweeps: int,
+        plant: NDArray[np.int64] | None = None,
+    ) -> Simulated:
+        """Improves controls (B, T, n_u) by box-iLQR sweeps from states[:, 0]; J never rises."""
+        B = len(controls)
+        x, u, J = states.copy(), controls.copy(), np.empty(B)
+        v, dJ_dv = np.empty_like(u), np.empty_like(u)
+        plant = np.zeros(B, dtype=np.int64) if plant is None else plant
+        laws = self.p, self.K, self.G, sweeps
+        self._on_every_core(self._sweep, laws, plant, goal, x, u, v, J, dJ_dv)
+        return Simulated(v, u, x, J, dJ_dv)
 
-    def gradient(self, v: Array, x: Array, u: Array, goal: Array) -> Array:
-        """Projected dJ/dv (B, T, n_u) along the trajectories (x, u) of v."""
-        dJ_dv = np.empty_like(v)
-        self._on_every_core(self._gradient, self.K, v, x, u, goal, dJ_dv)
-        return dJ_dv
-
-    def _on_every_core(self, kernel: Callable[..., Any], K: Array, *arrays: Array) -> None:
+    def _on_every_core(
+        self, kernel: Callable[..., Any], first: tuple[Any, ...], *arrays: NDArray[Any]
+    ) -> None:
         """Runs a kernel on blocks of rows; compiled code lets the threads run at once."""
         B = len(arrays[0])
         blocks = min(_cores(), max(1, B // ROWS_PER_THREAD))
         if blocks == 1:
-            kernel(self.system.arrays, K, *arrays)
+            kernel(self.system.arrays, *first, *arrays)
             return
         edges = [B * i // blocks for i in range(blocks + 1)]
         jobs = [
-            _threads().submit(kernel, self.system.arrays, K, *(a[lo:hi] for a in arrays))
+            _threads().submit(kernel, self.system.arrays, *first, *(a[lo:hi] for a in arrays))
             for lo, hi in pairwise(edges)
         ]
         for job in jobs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from trc_core.representation import Coordinates, Representation
 from trc_core.systems import System
 from trc_core.systems.contract import system_from_contract
 
-FORMAT = 1
+FORMAT = 2
 PRETRAINED = Path(__file__).parent / 'pretrained'
 RECORD = 'trc'
 
@@ -34,11 +35,30 @@ class Checkpoint:
     system: System
     model: Mapping[str, Any]
     """Fields of `TRCConfig`."""
-    representation: str
-    """Name of the plan representation."""
+    coordinates: Coordinates
+    """Of the plans; their numbers are among the tensors."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """How the weights came about: command, seed, seconds, config."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def representation(self) -> Representation:
+        """The numbers of the plan representation."""
+        return Representation.from_tensors(self.tensors)
+
+    def with_parameters(self, parameters: Mapping[str, float]) -> Checkpoint:
+        """The same network for a plant with other physical parameters.
+
+        The numbers of the representation are computed anew, and the network is told those
+        parameters that it was trained to be told.
+
+        Raises:
+            ValueError: if the plant has no such parameter.
+        """
+        system = self.system.with_parameters(**parameters)
+        numbers = self.coordinates.numbers(system)._asdict()
+        tensors = {f'representation.{name}': np.asarray(value) for name, value in numbers.items()}
+        return replace(self, system=system, tensors={**self.tensors, **tensors})
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
@@ -52,7 +72,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
         'format': FORMAT,
         'system': checkpoint.system.contract(),
         'model': dict(checkpoint.model),
-        'representation': checkpoint.representation,
+        'coordinates': checkpoint.coordinates.record(),
         'training': dict(checkpoint.training),
         'metrics': dict(checkpoint.metrics),
     }
@@ -91,7 +111,7 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
             tensors,
             system,
             record['model'],
-            record['representation'],
+            Coordinates.from_record(record['coordinates']),
             record['training'],
             record['metrics'],
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.cost import quadratic
-from trc_core.rollout import rollout
+from trc_core.rollout import Law, gradient, plain, plant_row, reproject, rollout
 
 BOX_QP_STEPS, BOX_QP_TOLERANCE = 50, 1e-12
 LINE_SEARCH_STEPS = 10
@@ -279,7 +279,7 @@ def improve(step, step_jacobian, system, goal, sweeps, x, u):
     n_x = goal.shape[0]
     k, K = np.zeros((T, n_u)), np.zeros((T, n_u, n_x))
     x_new, u_new = np.empty((T + 1, n_x)), u - system.u_trim
-    J = rollout(step, step_jacobian, system, K, u_new, x[0].copy(), goal, x, u)
+    J = rollout(step, step_jacobian, system, plain(K), u_new, x[0].copy(), goal, x, u)
     damping = 0.0
     for sweep in range(sweeps):
         linear, curved = backward(step, step_jacobian, system, goal, x, u, damping, k, K)
@@ -305,3 +305,18 @@ def batch_improve(step, step_jacobian, system, goal, sweeps, x, u, J, spent, con
         J[b], spent[b], converged[b] = improve(
             step, step_jacobian, system, goal[b], sweeps, x[b], u[b]
         )
+
+
+@register_jitable
+def batch_sweep(step, step_jacobian, system, p, K, G, sweeps, plant, goal, x, u, v, J, dJ_dv):
+    """`improve` for every row of u (B, T, n_u), which may be of different plants.
+
+    Row b belongs to plant[b], an index into the parameters p (N, n_p) and the gains K
+    (N, T, n_u, n_x). Fills J (B,), the plans v with the gains K and G, and their dJ_dv.
+    """
+    for b in range(u.shape[0]):
+        n = plant[b]
+        row, law = plant_row(system, p[n]), Law(K[n], G)
+        J[b] = improve(step, step_jacobian, row, goal[b], sweeps, x[b], u[b])[0]
+        reproject(row, law, x[b], u[b], goal[b], v[b])
+        gradient(step, step_jacobian, row, law, v[b], x[b], u[b], goal[b], dJ_dv[b])

@@ -26,11 +26,11 @@ def describe(checkpoint: Checkpoint) -> str:
     weights = sum(
         tensor.size
         for name, tensor in checkpoint.tensors.items()
-        if not name.startswith(('representation.', 'lqr.'))
+        if not name.startswith('representation.')
     )
     record = {
         'system': checkpoint.system.contract(),
-        'representation': checkpoint.representation,
+        'coordinates': checkpoint.coordinates.record(),
         'weights': int(weights),
         'model': dict(checkpoint.model),
         'training': dict(checkpoint.training),

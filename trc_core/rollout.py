@@ -1,15 +1,28 @@
 """Kernels: trajectories of feedback plans, their cost, and the exact gradient of that cost.
 
-A feedback plan is v with u_t = clip(u_trim + v_t - K_t (x_t - goal), u_min, u_max). K = 0 gives
-an open-loop plan. Every function here runs as plain Python and compiles under Numba.
+A feedback plan is v with u_t = clip(u_trim + v_t - w K_t e_t, u_min, u_max), e_t = x_t - goal and
+w = 1 / (1 + (e' G e)^2): the feedback acts where the gate G is open. G = 0 keeps it open
+everywhere, K = 0 gives an open-loop plan. Every function here runs as plain Python and compiles
+under Numba.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.cost import quadratic
+from trc_core.systems.base import Array, SystemArrays
+
+
+class Law(NamedTuple):
+    """The feedback of a plan: gains K (T, n_u, n_x), and the gate G (n_x, n_x)."""
+
+    K: Array
+    G: Array
+
 
 BOUND_TOLERANCE = 1e-9  # a control this close to its bound counts as being on it
 
@@ -23,16 +36,33 @@ def clip(raw, lower, upper):
 
 
 @register_jitable
-def feedback_control(system, K_t, v_t, x_t, goal, i):
-    """Component i of the unclipped u_trim + v_t - K_t (x_t - goal)."""
-    u = system.u_trim[i] + v_t[i]
-    for j in range(goal.shape[0]):
-        u -= K_t[i, j] * (x_t[j] - goal[j])
-    return u
+def plain(K):
+    """The law of gains K (T, n_u, n_x) that act everywhere."""
+    n_x = K.shape[2]
+    return Law(K, np.zeros((n_x, n_x)))
 
 
 @register_jitable
-def rollout(step, step_jacobian, system, K, v, x0, goal, x, u):
+def error_and_gate(law, x_t, goal, error):
+    """Fills error = x_t - goal; returns the weight w of the feedback there."""
+    n_x = goal.shape[0]
+    for j in range(n_x):
+        error[j] = x_t[j] - goal[j]
+    s = quadratic(law.G, error)
+    return 1.0 / (1.0 + s * s)
+
+
+@register_jitable
+def feedback(law, t, i, weight, error):
+    """Component i of w K_t e."""
+    total = 0.0
+    for j in range(error.shape[0]):
+        total += law.K[t, i, j] * error[j]
+    return weight * total
+
+
+@register_jitable
+def rollout(step, step_jacobian, system, law, v, x0, goal, x, u):
     """Fills x (T + 1, n_x) and u (T, n_u) with the trajectory of v from x0; returns J."""
     T, n_u = v.shape
     error, effort = np.empty(goal.shape[0]), np.empty(n_u)
@@ -40,12 +70,11 @@ def rollout(step, step_jacobian, system, K, v, x0, goal, x, u):
         x[0, j] = x0[j]
     J = 0.0
     for t in range(T):
+        weight = error_and_gate(law, x[t], goal, error)
         for i in range(n_u):
-            raw = feedback_control(system, K[t], v[t], x[t], goal, i)
+            raw = system.u_trim[i] + v[t, i] - feedback(law, t, i, weight, error)
             u[t, i] = clip(raw, system.u_min[i], system.u_max[i])
             effort[i] = u[t, i] - system.u_trim[i]
-        for j in range(goal.shape[0]):
-            error[j] = x[t, j] - goal[j]
         J += quadratic(system.Q, error) + quadratic(system.R, effort)
         step(x[t], u[t], system.p, system.dt, x[t + 1])
     for j in range(goal.shape[0]):
@@ -54,18 +83,18 @@ def rollout(step, step_jacobian, system, K, v, x0, goal, x, u):
 
 
 @register_jitable
-def reproject(system, K, x, u, goal, v):
-    """Fills v with the plan that reproduces exactly u along x: v_t = u_t - u_trim + K_t e_t."""
+def reproject(system, law, x, u, goal, v):
+    """Fills v with the plan that reproduces exactly u along x: v_t = u_t - u_trim + w K_t e_t."""
     T, n_u = u.shape
+    error = np.empty(goal.shape[0])
     for t in range(T):
+        weight = error_and_gate(law, x[t], goal, error)
         for i in range(n_u):
-            v[t, i] = u[t, i] - system.u_trim[i]
-            for j in range(goal.shape[0]):
-                v[t, i] += K[t, i, j] * (x[t, j] - goal[j])
+            v[t, i] = u[t, i] - system.u_trim[i] + feedback(law, t, i, weight, error)
 
 
 @register_jitable
-def gradient(step, step_jacobian, system, K, v, x, u, goal, dJ_dv):
+def gradient(step, step_jacobian, system, law, v, x, u, goal, dJ_dv):
     """Fills dJ_dv (T, n_u) along the trajectory (x, u) of v, by the adjoint method.
 
     It is the projected gradient: zero where a control on its bound would only leave it, so that
@@ -77,18 +106,25 @@ def gradient(step, step_jacobian, system, K, v, x, u, goal, dJ_dv):
     n_x = goal.shape[0]
     A, B = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     costate, previous = np.empty(n_x), np.empty(n_x)
+    error, G_e = np.empty(n_x), np.empty(n_x)
     for i in range(n_x):
         costate[i] = 0.0
         for j in range(n_x):
             costate[i] += 2.0 * system.Q_f[i, j] * (x[T, j] - goal[j])
     for t in range(T - 1, -1, -1):
         step_jacobian(x[t], u[t], system.p, system.dt, A, B)
+        weight = error_and_gate(law, x[t], goal, error)
+        s = 0.0
         for i in range(n_x):
-            previous[i] = 0.0
+            previous[i], G_e[i] = 0.0, 0.0
             for j in range(n_x):
-                previous[i] += 2.0 * system.Q[i, j] * (x[t, j] - goal[j]) + A[j, i] * costate[j]
+                previous[i] += 2.0 * system.Q[i, j] * error[j] + A[j, i] * costate[j]
+                G_e[i] += law.G[i, j] * error[j]
+            s += G_e[i] * error[i]
+        closing = 4.0 * weight * s  # of the gate: dw/dx = -4 w^2 s G e
         for i in range(n_u):
-            raw = feedback_control(system, K[t], v[t], x[t], goal, i)
+            applied = feedback(law, t, i, weight, error)
+            raw = system.u_trim[i] + v[t, i] - applied
             slope = 0.0
             if (
                 raw >= system.u_min[i] - BOUND_TOLERANCE
@@ -104,27 +140,33 @@ def gradient(step, step_jacobian, system, K, v, x, u, goal, dJ_dv):
                 slope = min(slope, 0.0)
             dJ_dv[t, i] = slope
             for j in range(n_x):
-                previous[j] -= K[t, i, j] * slope
+                previous[j] -= (weight * law.K[t, i, j] - applied * closing * G_e[j]) * slope
         for i in range(n_x):
             costate[i] = previous[i]
 
 
 @register_jitable
-def batch_rollout(step, step_jacobian, system, K, v, x0, goal, x, u, J):
-    """`rollout` for every row of v (B, T, n_u); fills x, u and J (B,)."""
-    for b in range(v.shape[0]):
-        J[b] = rollout(step, step_jacobian, system, K, v[b], x0[b], goal[b], x[b], u[b])
+def plant_row(system, p):
+    """The numbers of a system with other physical parameters p (n_p,)."""
+    return SystemArrays(
+        system.Q, system.R, system.Q_f, system.u_min, system.u_max, system.u_trim, p, system.dt
+    )
 
 
 @register_jitable
-def batch_gradient(step, step_jacobian, system, K, v, x, u, goal, dJ_dv):
-    """`gradient` for every row of v (B, T, n_u)."""
-    for b in range(v.shape[0]):
-        gradient(step, step_jacobian, system, K, v[b], x[b], u[b], goal[b], dJ_dv[b])
+def batch_simulate(
+    step, step_jacobian, system, p, flown_K, flown_G, K, G, plant, v, x0, goal, x, u, J, dJ_dv
+):
+    """`rollout`, `reproject` and `gradient` for every row of v (B, T, n_u).
 
-
-@register_jitable
-def batch_reproject(step, step_jacobian, system, K, x, u, goal, v):
-    """`reproject` for every row of v (B, T, n_u)."""
+    Row b belongs to plant[b], an index into the parameters p (N, n_p) and the gains
+    (N, T, n_u, n_x). It is flown with flown_K and flown_G; then v is replaced by the plan that
+    reproduces its controls with K and G. Fills x, u, J (B,) and dJ_dv.
+    """
     for b in range(v.shape[0]):
-        reproject(system, K, x[b], u[b], goal[b], v[b])
+        n = plant[b]
+        row, law = plant_row(system, p[n]), Law(K[n], G)
+        flown = Law(flown_K[n], flown_G)
+        J[b] = rollout(step, step_jacobian, row, flown, v[b], x0[b], goal[b], x[b], u[b])
+        reproject(row, law, x[b], u[b], goal[b], v[b])
+        gradient(step, step_jacobian, row, law, v[b], x[b], u[b], goal[b], dJ_dv[b])

@@ -7,8 +7,10 @@ import torch
 from trc_core import SYSTEMS
 from trc_core.batch_rollout import BatchRollout
 from trc_core.cost import trajectory_cost
-from trc_core.models.plan_representation import REPRESENTATIONS, open_loop, stabilised
+from trc_core.models.plan_representation import for_system, open_loop, stabilised
 from trc_core.models.simulation import FunctionDynamics, SystemDynamics, TorchDynamics
+from trc_core.representation import REPRESENTATIONS, Coordinates
+from trc_core.rollout import plain
 from trc_core.solvers import lqr
 
 CALM = ['double_integrator', 'van_der_pol', 'cartpole', 'quadrotor_2d', 'pendulum']
@@ -30,7 +32,7 @@ def plans(system, n, size):
 @pytest.mark.parametrize('name', CALM)
 def test_compiled_and_eager_agree(name, representation):
     system = SYSTEMS[name]
-    numbers = REPRESENTATIONS[representation](system)
+    numbers = for_system(system, Coordinates(representation))
     x0, goal = problems(system, 5)
     v = plans(system, 5, 0.05 * float((system.u_max - system.u_min).max()))
     if representation == 'open_loop' and name in ('cartpole', 'quadrotor_2d', 'pendulum'):
@@ -86,17 +88,16 @@ def test_open_loop_plans_may_start_from_the_clipped_lqr_as_well(name):
 
 def test_a_batch_is_its_rows_whatever_the_number_of_threads():
     system = SYSTEMS['van_der_pol']
-    batch, rng = BatchRollout(system), np.random.default_rng(0)
+    law = plain(np.zeros((system.horizon, 1, 2)))
+    batch, rng = BatchRollout([system], [law]), np.random.default_rng(0)
     x0, goal = system.sample(rng, 101)
     v = rng.normal(size=(101, system.horizon, 1))
-    x, u, J = batch.rollout(v, x0, goal)
-    slope = batch.gradient(v, x, u, goal)
+    together = batch.simulate(v, x0, goal)
     for i in (0, 50, 100):
         row = slice(i, i + 1)
-        x_i, u_i, J_i = batch.rollout(v[row], x0[row], goal[row])
-        np.testing.assert_array_equal(x[row], x_i)
-        np.testing.assert_array_equal(J[row], J_i)
-        np.testing.assert_array_equal(slope[row], batch.gradient(v[row], x_i, u_i, goal[row]))
+        alone = batch.simulate(v[row], x0[row], goal[row])
+        for whole, part in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(whole[row], part)
 
 
 def test_a_function_that_steps_its_state_in_place_leaves_the_problem_alone():

@@ -191,23 +191,23 @@ def test_refinement_never_raises_the_cost_nor_leaves_the_bounds(name, feedback):
 def trm(model, x, goal, cycles):
     """TRM's recursion, written again from the paper: T-1 times without gradient, then once."""
     level = model.recursive_reasoning.L_level
-    s = model.representation.scale_of(x - goal)
+    units = model.representation.numbers.units(x - goal)
     time = torch.ones(len(x), 1)
-    question = model.state_encoder(model.representation.problem_features(x - goal, time))
+    question = model.state_encoder(units.problem(x - goal, time))
     z_H, z_L = (z.expand_as(question) for z in model.recursive_reasoning.initial_latents(question))
     answer = model.initial_generator(question)  # dimensionless
     for k in range(cycles):
         with torch.set_grad_enabled(k == cycles - 1):
-            plan = model.representation.step(answer.detach(), s)
+            plan = units.step(answer.detach())
             controls = model.representation.open_loop_controls(plan)
-            place = model.representation.control_features(controls)
+            place = units.controls(controls)
             seen = torch.cat([torch.asinh(answer.detach()), place], 1).flatten(1)
             context = model.control_embedding(seen)
             for _ in range(model.config.L_cycles):
                 z_L = level(z_L, z_H + question + context)
             z_H = level(z_H, z_L)
             answer = answer + model.control_decoder(z_H, seen[:, : answer.shape[1]])
-    return model.representation.open_loop_controls(model.representation.step(answer, s))
+    return model.representation.open_loop_controls(units.step(answer))
 
 
 @pytest.mark.parametrize('cycles', [1, 2, 4])
@@ -317,7 +317,7 @@ def test_weights_of_a_plain_file_bring_their_representation(tmp_path):
     trained = randomised(
         TinyRecursiveControl.for_system(system, open_loop(system), use_two_level=True)
     )
-    path = save_model(tmp_path / 'm.safetensors', trained, system, 'open_loop')
+    path = save_model(tmp_path / 'm.safetensors', trained, system)
     model = TinyRecursiveControl(TRCConfig(use_two_level=True, control_bounds=1.0))
     model.load_state_dict(load_file(path))
     x, goal = torch.rand(3, 2), torch.rand(3, 2)

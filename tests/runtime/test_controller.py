@@ -14,7 +14,8 @@ from trc_core.checkpoint import shipped_checkpoints
 from trc_core.cost import trajectory_cost
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import load_model, save_model
-from trc_core.models.plan_representation import REPRESENTATIONS
+from trc_core.models.plan_representation import for_system
+from trc_core.representation import REPRESENTATIONS, Coordinates
 from trc_core.runtime.kernels import NEWTON_CLAMP
 from trc_core.solvers import nlp
 
@@ -24,6 +25,15 @@ ARCHITECTURES = {
     'single-latent': {'feedback': ('trajectory',), 'num_inner_cycles': 2},
     'no feedback': {'feedback': (), 'use_residual_decoder': False},
     'RMSNorm before': {'use_two_level': True, 'norm': 'rms', 'norm_position': 'pre'},
+    'many plans': {
+        'use_two_level': True,
+        'plans': 3,
+        'first_cycles': 2,
+        'beam': (3, 2),
+        'sweeps': 1,
+        'feedback': ('trajectory',),
+        'feedback_stride': 4,
+    },
     'plain perceptron': {'use_two_level': True, 'activation': 'silu', 'norm_position': 'pre'},
 }
 
@@ -37,9 +47,9 @@ def system(request):
 @pytest.mark.parametrize('architecture', ARCHITECTURES)
 def test_plans_are_those_of_the_pytorch_model(system, representation, architecture, tmp_path):
     choices = {'latent_dim': 16, 'hidden_dim': 12, 'num_heads': 4, **ARCHITECTURES[architecture]}
-    plans = REPRESENTATIONS[representation](system)
+    plans = for_system(system, Coordinates(representation))
     model = randomised(TinyRecursiveControl.for_system(system, plans, **choices))
-    path = save_model(tmp_path / 'm.safetensors', model, system, representation)
+    path = save_model(tmp_path / 'm.safetensors', model, system)
     controller = Controller.load(path)
     x0, goal = system.sample(np.random.default_rng(2), 10)
     expected = model(torch.from_numpy(x0), torch.from_numpy(goal), dynamics_fn=system)['controls']

@@ -6,6 +6,7 @@ import control
 import numpy as np
 import pytest
 
+from trc_core.riccati import finite_horizon_gains
 from trc_core.solvers import lqr
 from trc_core.systems import SYSTEMS
 from trc_core.systems.double_integrator import multi_axis
@@ -17,7 +18,7 @@ every_plant = pytest.mark.parametrize('system', PLANTS, ids=lambda s: s.name)
 @every_plant
 def test_long_horizon_gains_become_those_of_python_control(system):
     long = replace(system, horizon=2000)
-    K, P, H = lqr.finite_horizon_gains(long)
+    K, P, H = finite_horizon_gains(long)
     A, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
     K_control, P_control, _ = control.dlqr(A, B, system.Q, system.R)
     np.testing.assert_allclose(K[0], K_control, rtol=1e-8, atol=1e-8)
@@ -28,7 +29,7 @@ def test_long_horizon_gains_become_those_of_python_control(system):
 
 @every_plant
 def test_the_last_gain_minimises_the_last_step(system):
-    K, P, _ = lqr.finite_horizon_gains(system)
+    K, P, _ = finite_horizon_gains(system)
     A, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
     np.testing.assert_array_equal(P[-1], system.Q_f)
     # Stationarity in u of u'Ru + (Ax + Bu)'Q_f(Ax + Bu) at u = -Kx, for every x.
@@ -41,7 +42,7 @@ def test_without_clipping_j_is_the_value_function(axes):
     system = multi_axis(axes)
     system = replace(system, u_min=-1e6 * np.ones(axes), u_max=1e6 * np.ones(axes))
     (x0,), (goal,) = system.sample(np.random.default_rng(0), 1)
-    _, P, _ = lqr.finite_horizon_gains(system, goal)
+    _, P, _ = finite_horizon_gains(system, goal)
     plan = lqr.solve(system, x0, goal)
     assert plan.cost == pytest.approx((x0 - goal) @ P[0] @ (x0 - goal), rel=1e-10)
     assert plan.converged and plan.source == 'lqr'

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from trc_core.plan import Plan
+from trc_core.representation import catching_law, is_odd
+from trc_core.rollout import rollout
 from trc_core.solvers import ilqr, lqr, multistart, nlp
 from trc_core.solvers import starting_points as starting_points_module
-from trc_core.solvers.kernels import gated_rollout
 from trc_core.solvers.starting_points import agreement, starting_points
 from trc_core.systems import SYSTEMS
 from trc_core.systems.compiled import compiled
@@ -139,26 +140,26 @@ def test_neighbours_are_the_nearest_others_mirrored_or_not():
 def test_the_gate_is_the_lqr_near_the_goal_and_absent_far_from_it():
     system = SYSTEMS['pendulum']
     goal, shape = np.zeros(2), (system.horizon, 1)
-    K, P, c = gate = starting_points_module._gate(system, goal.tobytes())
+    K, G = law = catching_law(system, goal)
     v = np.full(shape, 0.25)
     for start, feedback in ((1e-3, 1.0), (np.pi, 0.0)):
         x, u = np.empty((system.horizon + 1, 2)), np.empty(shape)
         x0 = np.array([start, 0.0])
-        compiled(gated_rollout, system)(system.arrays, *gate, v, x0, goal, x, u)
-        s = x0 @ P @ x0 / c
+        compiled(rollout, system)(system.arrays, law, v, x0, goal, x, u)
+        s = x0 @ G @ x0
         assert 1 / (1 + s**2) == pytest.approx(feedback, abs=0.02)
         assert u[0] == pytest.approx(0.25 - K[0] @ x0 / (1 + s**2), rel=1e-6)
 
 
 def test_only_odd_plants_are_mirrored():
-    assert all(multistart.is_odd(SYSTEMS[name]) for name in [*SWING_UPS, 'van_der_pol'])
-    assert not multistart.is_odd(SYSTEMS['quadrotor_2d'])
+    assert all(is_odd(SYSTEMS[name]) for name in [*SWING_UPS, 'van_der_pol'])
+    assert not is_odd(SYSTEMS['quadrotor_2d'])
     pendulum = SYSTEMS['pendulum']
-    assert not multistart.is_odd(replace(pendulum, u_max=[6.0]))
+    assert not is_odd(replace(pendulum, u_max=[6.0]))
     pushed = replace(
         pendulum, name='pushed', dynamics=lambda x, u, gravity, damping: [x[1], u[0] + 1]
     )
-    assert not multistart.is_odd(pushed)
+    assert not is_odd(pushed)
 
 
 def test_several_starts_are_asked_for_where_the_lqr_fails():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trc_core.cost import is_success, trajectory_cost
+from trc_core.riccati import finite_horizon_gains
 from trc_core.rollout import gradient
 from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.solvers.starting_points import agreement
@@ -109,7 +110,7 @@ def test_tiny_problems_are_solved_to_the_same_relative_precision(system):
     goal = np.zeros(system.n_x)
     plan = nlp.solve(system, 1e-4 * x0, goal)
     assert plan.converged
-    _, P, _ = lqr.finite_horizon_gains(system, goal)
+    _, P, _ = finite_horizon_gains(system, goal)
     assert plan.cost == pytest.approx(1e-8 * x0 @ P[0] @ x0, rel=1e-4)
     assert nlp.solve(system, goal, goal).cost == pytest.approx(0.0, abs=1e-9)
 

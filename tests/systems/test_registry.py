@@ -55,7 +55,7 @@ def test_a_checkpoint_of_ones_own_system_flies_when_the_system_is_given(robot_fi
     model = TinyRecursiveControl.for_system(
         system, stabilised(system), latent_dim=8, hidden_dim=8, num_heads=0
     )
-    path = save_model(tmp_path / 'm.safetensors', model, system, 'stabilised')
+    path = save_model(tmp_path / 'm.safetensors', model, system)
     plan = Controller.load(path, system=system, backend='numpy').plan([1.0, 0.0], [0.0, 0.0])
     assert plan.cost <= lqr.solve(system, [1.0, 0.0], [0.0, 0.0]).cost + 1e-9
     with pytest.raises(ValueError, match="unknown system 'my_robot'"):

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from trc_core.batch_rollout import BatchRollout
 from trc_core.cost import trajectory_cost
-from trc_core.rollout import batch_rollout
+from trc_core.rollout import plain
 from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 from trc_core.systems.contract import system_from_contract
 
 FILE = 'dataset.npz'
@@ -220,8 +220,7 @@ def step_defects(data: TrajectoryData) -> Array:
     # Every step is a plan of horizon one, so that the compiled roll-out can be used as it is.
     x0 = np.ascontiguousarray(data.states[:, :-1]).reshape(N * T, -1)
     v = (data.controls - system.u_trim).reshape(N * T, 1, n_u)
-    x, u, J = np.empty((N * T, 2, system.n_x)), np.empty_like(v), np.empty(N * T)
-    K = np.zeros((1, n_u, system.n_x))
-    compiled(batch_rollout, system)(system.arrays, K, v, x0, np.zeros_like(x0), x, u, J)
-    stepped = x[:, 1].reshape(N, T, -1)
+    law = plain(np.zeros((1, n_u, system.n_x)))
+    found = BatchRollout([system], [law]).simulate(v, x0, np.zeros_like(x0))
+    stepped = found.states[:, 1].reshape(N, T, -1)
     return np.abs(data.states[:, 1:] - stepped).max(-1)

@@ -60,6 +60,16 @@ class TRCConfig:
     """`post`: norm(z + f(z)), as TRM; `pre`: z + f(norm(z)), and a norm behind the blocks."""
     activation: str = 'swiglu'
     """Perceptron of each block: `swiglu` (as TRM), or `silu` with two plain layers."""
+    plans: int = 1
+    """First plans that the network writes, to be tried side by side (hypotheses)."""
+    first_cycles: int = 0
+    """Reasoning cycles before the first plan."""
+    beam: Sequence[int] = (1,)
+    """How many of the best plans cycle 1, 2, ... refines; the last number holds from there on."""
+    sweeps: int = 0
+    """Box-iLQR sweeps at the end of every cycle."""
+    feedback_stride: int = 1
+    """Feedback `trajectory` shows every state of this stride."""
     tokens: str = 'vector'
     """`vector`: one latent for the whole plan; `horizon`: one per control step, as TRM has one
     per cell of its answer: the weights are shared by the steps and fit any horizon."""
@@ -67,7 +77,8 @@ class TRCConfig:
     def check(self) -> None:
         sizes = ('state_dim', 'control_dim', 'control_horizon', 'latent_dim', 'hidden_dim')
         counts = ('num_reasoning_blocks', 'num_outer_cycles', 'num_inner_cycles')
-        for name in (*sizes, *counts, 'H_cycles', 'L_cycles', 'L_layers'):
+        others = ('H_cycles', 'L_cycles', 'L_layers', 'plans', 'feedback_stride')
+        for name in (*sizes, *counts, *others):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
         if self.num_heads and self.latent_dim % self.num_heads:
@@ -82,16 +93,33 @@ class TRCConfig:
                 raise ValueError(
                     f"unknown {name} '{getattr(self, name)}'; choose from {list(known)}"
                 )
-        if self.tokens == 'horizon' and not self.num_heads:
+        for name in ('first_cycles', 'sweeps'):
+            if getattr(self, name) < 0:
+                raise ValueError(f'{name} must not be negative, got {getattr(self, name)}')
+        if not self.beam or min(self.beam) < 1:
+            raise ValueError(f'beam must hold numbers of at least 1, got {list(self.beam)}')
+        if self.feedback_stride > self.control_horizon:
+            raise ValueError(f'feedback_stride {self.feedback_stride} exceeds the horizon')
+        if self.tokens == 'horizon':
+            self._check_horizon_tokens()
+
+    def _check_horizon_tokens(self) -> None:
+        if not self.num_heads:
             raise ValueError(
                 "tokens='horizon' needs num_heads of at least 1: attention alone "
                 'carries knowledge from one step of the plan to another'
             )
+        if self.plans > 1 or self.feedback_stride > 1:
+            raise ValueError("tokens='horizon' goes with plans=1 and feedback_stride=1")
 
     @property
     def cycles(self) -> int:
         """Refinement cycles of `forward` unless told otherwise."""
         return self.H_cycles if self.use_two_level else self.num_outer_cycles
+
+    def beam_width(self, cycle: int) -> int:
+        """How many plans a cycle (0 is the first) refines."""
+        return self.beam[min(cycle, len(self.beam) - 1)]
 
     @property
     def steps_per_latent(self) -> int:
@@ -101,11 +129,13 @@ class TRCConfig:
     def feedback_dim(self) -> int:
         """Length of what the error encoder reads for one latent."""
         N, n_x, n_u = self.steps_per_latent, self.state_dim, self.control_dim
-        sizes = {'terminal': n_x, 'trajectory': N * n_x, 'gradient': N * n_u}
+        states = N // self.feedback_stride
+        sizes = {'terminal': n_x, 'trajectory': states * n_x, 'gradient': N * n_u}
         return sum(sizes[kind] for kind in FEEDBACK_KINDS if kind in self.feedback)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
         bounds = self.control_bounds
         listed = bounds if isinstance(bounds, (int, float)) else list(bounds)
-        return {**asdict(self), 'feedback': list(self.feedback), 'control_bounds': listed}
+        lists = {'feedback': list(self.feedback), 'beam': list(self.beam)}
+        return {**asdict(self), **lists, 'control_bounds': listed}

@@ -10,8 +10,9 @@ import torch
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trc_core.models.config import TRCConfig
-from trc_core.models.plan_representation import STORED, PlanRepresentation
+from trc_core.models.plan_representation import LIMITS, PlanRepresentation
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.representation import Coordinates
 from trc_core.systems import System
 
 
@@ -19,14 +20,14 @@ def save_model(
     path: str | Path,
     model: TinyRecursiveControl,
     system: System,
-    representation: str,
     training: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a model with the contract of its system."""
     tensors = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+    coordinates = model.representation.coordinates or Coordinates('open_loop')
     checkpoint = Checkpoint(
-        tensors, system, model.config.to_dict(), representation, training or {}, metrics or {}
+        tensors, system, model.config.to_dict(), coordinates, training or {}, metrics or {}
     )
     return save_checkpoint(path, checkpoint)
 
@@ -40,8 +41,10 @@ def load_model(
         FileNotFoundError, ValueError: as `load_checkpoint`, or if the weights do not fit.
     """
     checkpoint = load_checkpoint(name_or_path, system)
-    numbers = {name: checkpoint.tensors[f'representation.{name}'] for name in STORED}
-    representation = PlanRepresentation(**numbers)  # type: ignore[arg-type]
+    u_min, u_max, u_trim = (checkpoint.tensors[f'representation.{name}'] for name in LIMITS)
+    representation = PlanRepresentation(
+        checkpoint.representation, u_min, u_max, u_trim, checkpoint.coordinates
+    )
     model = TinyRecursiveControl(TRCConfig(**checkpoint.model), representation)
     weights = {name: torch.from_numpy(value.copy()) for name, value in checkpoint.tensors.items()}
     try:

@@ -1,77 +1,161 @@
-"""How a network sees and changes a plan: feedback coordinates and a dimensionless metric.
-
-A plan is v in u_t = clip(u_trim + v_t - K_t (x_t - goal)). With K = 0 it is the open-loop control
-sequence; with the gains of the finite-horizon LQR, v = 0 is the clipped LQR plan and the network
-only learns what LQR misses. Everything the network reads or writes is dimensionless: s is the
-square root of the LQ cost-to-go of the initial error, H_t = R + B' P_{t+1} B = L_t L_t'.
-"""
+"""The plan representation in PyTorch: numbers that travel with the weights, and units of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trc_core.models.config import TRCConfig
-from trc_core.solvers.lqr import finite_horizon_gains
+from trc_core.representation import Coordinates, Representation
 from trc_core.systems.base import Array, System
 
-STORED = ('K', 'K_start', 'L', 'W', 'C', 'floor', 'scale', 'u_min', 'u_max', 'u_trim')
-SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
+MATRICES = ('K', 'G', 'K_start', 'L', 'W', 'C', 'D', 'S', 'floor', 'inputs')
+LIMITS = ('u_min', 'u_max', 'u_trim')
+INDICES = ('angles', 'mirror')
+STORED = (*MATRICES, *LIMITS, *INDICES)
+
+
+class Numbers(NamedTuple):
+    """A `Representation` as tensors; what depends on plant parameters may have an axis B."""
+
+    L: Tensor
+    L_inverse: Tensor
+    W: Tensor
+    C: Tensor
+    D: Tensor
+    S: Tensor
+    floor: Tensor
+    inputs: Tensor
+    u_min: Tensor
+    u_max: Tensor
+    angles: tuple[int, ...]
+    mirror: int
+
+    def units(self, error: Tensor) -> Units:
+        """The units of problems with the initial errors x_0 - goal (B, n_x)."""
+        error = error.double()
+        size = torch.einsum('...ij,...j->...i', self.S, error)
+        s = size.square().sum(-1).add(self.floor).sqrt()
+        if self.mirror < 0:
+            return Units(self, s, None)
+        return Units(self, s, torch.where(error[:, self.mirror] < 0, -1.0, 1.0)[:, None, None])
+
+
+class Units(NamedTuple):
+    """Physical numbers to dimensionless ones and back, for a batch of problems."""
+
+    numbers: Numbers
+    s: Tensor
+    """(B,) size of the initial error."""
+    side: Tensor | None
+    """(B, 1, 1), -1 where the network sees the problem turned around."""
+
+    def problem(self, error: Tensor, time_remaining: Tensor) -> Tensor:
+        """What the state encoder reads of the initial error (B, n_x): (B, problem_dim)."""
+        numbers = self.numbers
+        error = self._turned(error.double()[:, None])[:, 0]
+        direction = torch.einsum('...ij,...j->...i', numbers.C, error) / self.s[:, None]
+        size = torch.asinh(torch.einsum('...ij,...j->...i', numbers.D, error))
+        angles = error[:, list(numbers.angles)]
+        inputs = numbers.inputs.expand(len(error), -1)
+        parts = [direction, size, angles.sin(), angles.cos(), inputs, time_remaining.double()]
+        return torch.cat(parts, dim=-1)
+
+    def plan(self, v: Tensor) -> Tensor:
+        """Asinh of L'v / s (B, T, n_u)."""
+        return torch.asinh(self.metric(v))
+
+    def metric(self, v: Tensor) -> Tensor:
+        """L'v / s (B, T, n_u), the inverse of `step`."""
+        metric = torch.einsum('...tji,...tj->...ti', self.numbers.L, v.double())
+        return self._turned(metric / self.s[:, None, None])
+
+    def controls(self, controls: Tensor) -> Tensor:
+        """The place of controls (B, T, n_u) between their bounds, from -1 to 1."""
+        lower, upper = self.numbers.u_min, self.numbers.u_max
+        return self._turned((controls.double() - (upper + lower) / 2) / ((upper - lower) / 2))
+
+    def states(self, error: Tensor) -> Tensor:
+        """Asinh of W e / s for errors (B, N, n_x)."""
+        return self._turned(
+            torch.asinh(error.double() @ self.numbers.W.mT / self.s[:, None, None])
+        )
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """L^-1 dJ/dv / s (B, T, n_u): the Newton step about the goal is minus half of it."""
+        slope = torch.einsum('...tij,...tj->...ti', self.numbers.L_inverse, gradient.double())
+        return self._turned(slope / self.s[:, None, None])
+
+    def step(self, output: Tensor) -> Tensor:
+        """The change of v (B, T, n_u) that a dimensionless output o stands for: s L^-T o."""
+        o = self._turned(output.double()) * self.s[:, None, None]
+        return torch.einsum('...tji,...tj->...ti', self.numbers.L_inverse, o)
+
+    def rows(self, rows: Tensor) -> Units:
+        """The units of some of the problems, by index (N,)."""
+        shared = {'L': 3, 'L_inverse': 3, 'C': 2, 'D': 2, 'S': 2, 'floor': 0, 'inputs': 1}
+        parts = {
+            name: value[rows]
+            for name, axes in shared.items()
+            if (value := getattr(self.numbers, name)).dim() > axes
+        }
+        side = None if self.side is None else self.side[rows]
+        return Units(self.numbers._replace(**parts), self.s[rows], side)
+
+    def _turned(self, value: Tensor) -> Tensor:
+        return value if self.side is None else value * self.side
 
 
 class PlanRepresentation(nn.Module):
     """The numbers of one representation, kept in float64 and saved with the weights.
 
     Args:
-        K: feedback gains of the plan (T, n_u, n_x).
-        K_start: gains (S, T, n_u, n_x) of the clipped LQR plans that refinement may start from;
-            the first are the system's own.
-        L: lower-triangular metric of v (T, n_u, n_u).
-        W: state error metric (n_x, n_x), for what the network reads.
-        C: initial error metric (n_x, n_x); s^2 = |C e0|^2 + floor.
-        floor: smallest s^2.
-        scale: typical s, in which the network reads the size of the initial error.
+        numbers: of the representation.
         u_min: lower bounds (n_u,).
         u_max: upper bounds (n_u,).
         u_trim: control at rest (n_u,).
+        coordinates: what the numbers were made from; None for those of a config.
     """
 
     K: Tensor
+    G: Tensor
     K_start: Tensor
     L: Tensor
     L_inverse: Tensor
-    W: Tensor
-    C: Tensor
-    floor: Tensor
-    scale: Tensor
+    inputs: Tensor
+    angles: Tensor
+    mirror: Tensor
     u_min: Tensor
     u_max: Tensor
     u_trim: Tensor
     has_feedback: bool
     """Whether the controls of a plan depend on the states it meets."""
-    gains: tuple[Array, Array]
-    """K and K_start for compiled roll-outs, which know no tensors."""
+    gains: tuple[Array, Array, Array]
+    """K, G and K_start for compiled roll-outs, which know no tensors."""
+    angle_states: tuple[int, ...]
+    mirror_state: int
 
     def __init__(
         self,
-        K: Array,
-        K_start: Array,
-        L: Array,
-        W: Array,
-        C: Array,
-        floor: float,
-        scale: float,
+        numbers: Representation,
         u_min: Array,
         u_max: Array,
         u_trim: Array,
+        coordinates: Coordinates | None = None,
     ) -> None:
         super().__init__()
-        numbers = (K, K_start, L, W, C, floor, scale, u_min, u_max, u_trim)
-        for name, value in zip(STORED, numbers, strict=True):
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+        self.coordinates = coordinates
+        for name in MATRICES:
+            value = torch.tensor(getattr(numbers, name), dtype=torch.float64)
+            self.register_buffer(name, value)
+        for name, limit in zip(LIMITS, (u_min, u_max, u_trim), strict=True):
+            self.register_buffer(name, torch.tensor(limit, dtype=torch.float64))
+        for name in INDICES:
+            self.register_buffer(name, torch.tensor(getattr(numbers, name), dtype=torch.int64))
         self.register_buffer('L_inverse', self.L, persistent=False)
         self.register_load_state_dict_post_hook(_derive)
         _derive(self)
@@ -80,40 +164,17 @@ class PlanRepresentation(nn.Module):
         """Follows the model to another device, but keeps float64 when it changes its type."""
         return super()._apply(lambda number: number.to(fn(number).device), recurse)
 
-    def scale_of(self, error: Tensor) -> Tensor:
-        """S (B,) of the initial error (B, n_x)."""
-        return (error.double() @ self.C.mT).square().sum(-1).add(self.floor).sqrt()
+    @property
+    def numbers(self) -> Numbers:
+        """The tensors that dimensionless units are made of."""
+        names = [name for name in Numbers._fields if name not in INDICES]
+        tensors = {name: getattr(self, name) for name in names}
+        return Numbers(**tensors, angles=self.angle_states, mirror=self.mirror_state)
 
-    def problem_features(self, error: Tensor, time_remaining: Tensor) -> Tensor:
-        """What the state encoder reads: direction and size of C e0, time (B, 2 n_x + 1)."""
-        metric_error = error.double() @ self.C.mT
-        direction = metric_error / self.scale_of(error)[:, None]
-        size = torch.asinh(metric_error / self.scale)
-        return torch.cat([direction, size, time_remaining.double()], dim=-1)
-
-    def plan_features(self, v: Tensor, s: Tensor) -> Tensor:
-        """Asinh of L'v / s (B, T, n_u)."""
-        metric = torch.einsum('tji,btj->bti', self.L, v.double())
-        return torch.asinh(metric / s[:, None, None])
-
-    def control_features(self, controls: Tensor) -> Tensor:
-        """The place of controls (B, T, n_u) between their bounds, from -1 to 1."""
-        middle, half = (self.u_max + self.u_min) / 2, (self.u_max - self.u_min) / 2
-        return (controls.double() - middle) / half
-
-    def state_features(self, error: Tensor, s: Tensor) -> Tensor:
-        """Asinh of W e / s for errors (B, N, n_x)."""
-        return torch.asinh(error.double() @ self.W.mT / s[:, None, None])
-
-    def metric_gradient(self, gradient: Tensor, s: Tensor) -> Tensor:
-        """L^-1 dJ/dv / s (B, T, n_u): the Newton step about the goal is minus half of it."""
-        slope = torch.einsum('tij,btj->bti', self.L_inverse, gradient.double())
-        return slope / s[:, None, None]
-
-    def step(self, output: Tensor, s: Tensor) -> Tensor:
-        """The change of v (B, T, n_u) that a dimensionless output o stands for: s L^-T o."""
-        o = output.double() * s[:, None, None]
-        return torch.einsum('tji,btj->bti', self.L_inverse, o)
+    @property
+    def problem_dim(self) -> int:
+        """Length of what the state encoder reads."""
+        return 2 * self.K.shape[-1] + 2 * len(self.angle_states) + len(self.inputs) + 1
 
     def open_loop_controls(self, v: Tensor) -> Tensor:
         """clip(u_trim + v), for K = 0 and no dynamics at hand (B, T, n_u)."""
@@ -124,70 +185,55 @@ def _derive(representation: PlanRepresentation, _: object = None) -> None:
     """Computes what follows from the numbers, which may just have been loaded."""
     representation.L_inverse = torch.linalg.inv(representation.L)
     representation.has_feedback = bool(representation.K.any())
-    representation.gains = (
-        representation.K.cpu().numpy().copy(),
-        representation.K_start.cpu().numpy().copy(),
-    )
+    tensors = representation.K, representation.G, representation.K_start
+    K, G, K_start = (tensor.cpu().numpy().copy() for tensor in tensors)
+    representation.gains = K, G, K_start
+    representation.angle_states = tuple(representation.angles.tolist())
+    representation.mirror_state = int(representation.mirror)
+
+
+def for_system(system: System, coordinates: Coordinates) -> PlanRepresentation:
+    """The representation of one plant's plans."""
+    limits = system.u_min, system.u_max, system.u_trim
+    return PlanRepresentation(coordinates.numbers(system), *limits, coordinates)
+
+
+def open_loop(system: System) -> PlanRepresentation:
+    """Plans are the controls themselves (`representation.open_loop`)."""
+    return for_system(system, Coordinates('open_loop'))
+
+
+def stabilised(system: System) -> PlanRepresentation:
+    """Plans around the finite-horizon LQR (`representation.stabilised`)."""
+    return for_system(system, Coordinates('stabilised'))
+
+
+def gated(system: System) -> PlanRepresentation:
+    """Open-loop plans that an LQR catches near the goal (`representation.gated`)."""
+    return for_system(system, Coordinates('gated'))
 
 
 def from_config(config: TRCConfig) -> PlanRepresentation:
     """Open-loop plans in units of half the control range, states in physical units."""
     T, n_x, n_u = config.control_horizon, config.state_dim, config.control_dim
     u_min, u_max = control_limits(config.control_bounds, n_u)
-    return PlanRepresentation(
+    identity, half = np.eye(n_x), (u_max - u_min) / 2
+    numbers = Representation(
         K=np.zeros((T, n_u, n_x)),
+        G=np.zeros((n_x, n_x)),
         K_start=np.zeros((1, T, n_u, n_x)),
-        L=np.tile(np.diag(2 / (u_max - u_min)), (T, 1, 1)),
-        W=np.eye(n_x),
-        C=np.eye(n_x),
+        L=np.tile(np.diag(1 / half), (T, 1, 1)),
+        L_inverse=np.tile(np.diag(half), (T, 1, 1)),
+        W=identity,
+        C=identity,
+        D=identity,
+        S=identity,
         floor=1.0,
-        scale=1.0,
-        u_min=u_min,
-        u_max=u_max,
-        u_trim=np.clip(np.zeros(n_u), u_min, u_max),
+        inputs=np.zeros(0),
+        angles=np.zeros(0, dtype=np.int64),
+        mirror=-1,
     )
-
-
-def open_loop(system: System) -> PlanRepresentation:
-    """Open-loop plans; states in units of the boxes, controls in half of their range."""
-    width = system.x0_box + system.goal_box
-    W = np.diag(1 / np.where(width > 0, width, 1.0))
-    half = (system.u_max - system.u_min) / 2
-    return PlanRepresentation(
-        K=np.zeros((system.horizon, system.n_u, system.n_x)),
-        K_start=finite_horizon_gains(system)[0][None],
-        L=np.tile(np.diag(1 / half), (system.horizon, 1, 1)),
-        W=W,
-        C=W,
-        floor=1.0,
-        scale=1.0,
-        u_min=system.u_min,
-        u_max=system.u_max,
-        u_trim=system.u_trim,
-    )
-
-
-def stabilised(system: System) -> PlanRepresentation:
-    """Plans around the finite-horizon LQR, in its own metric."""
-    K, P, H = finite_horizon_gains(system)
-    values, vectors = np.linalg.eigh(system.Q)
-    spread = np.diag((system.x0_box**2 + system.goal_box**2) / 3)  # of x0 - goal, both uniform
-    mean = float(np.trace(P[0] @ spread))
-    return PlanRepresentation(
-        K=K,
-        K_start=K[None],
-        L=np.asarray(np.linalg.cholesky(H), dtype=np.float64),
-        W=vectors @ np.diag(np.sqrt(np.clip(values, 0, None))) @ vectors.T,
-        C=np.linalg.cholesky(P[0]).T,
-        floor=SCALE_FLOOR * mean,
-        scale=np.sqrt(mean),
-        u_min=system.u_min,
-        u_max=system.u_max,
-        u_trim=system.u_trim,
-    )
-
-
-REPRESENTATIONS = {'open_loop': open_loop, 'stabilised': stabilised}
+    return PlanRepresentation(numbers, u_min, u_max, np.clip(np.zeros(n_u), u_min, u_max))
 
 
 def control_limits(bounds: float | Sequence[float], n_u: int) -> tuple[Array, Array]:

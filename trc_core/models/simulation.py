@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trc_core.batch_rollout import BatchRollout
 from trc_core.cost import trajectory_cost
-from trc_core.models.plan_representation import PlanRepresentation
-from trc_core.rollout import BOUND_TOLERANCE
-from trc_core.systems.base import System
+from trc_core.models.plan_representation import PlanRepresentation, Units
+from trc_core.rollout import BOUND_TOLERANCE, Law
+from trc_core.systems.base import Array, System
 
 DynamicsFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,6 +44,11 @@ def choose(mask: Tensor, first: Iterate, second: Iterate) -> Iterate:
     return Iterate(*pick)  # type: ignore[arg-type]
 
 
+def take_rows(iterate: Iterate, rows: Tensor) -> Iterate:
+    """Some rows of a batch of plans, by index (N,)."""
+    return Iterate(*(None if a is None else a[rows] for a in iterate))  # type: ignore[arg-type]
+
+
 def replace_rows(iterate: Iterate, rows: Tensor, part: Iterate) -> Iterate:
     """`iterate` with the rows of the index `rows` (N,) replaced by those of `part`."""
     merged = [
@@ -60,6 +64,10 @@ class Dynamics(ABC):
     def __init__(self, representation: PlanRepresentation) -> None:
         self.representation = representation
 
+    def units(self, error: Tensor) -> Units:
+        """The units of problems with the initial errors (B, n_x)."""
+        return self.representation.numbers.units(error)
+
     @abstractmethod
     def simulate(self, v: Tensor, current_state: Tensor, target_state: Tensor) -> Iterate:
         """What becomes of the plans v (B, T, n_u)."""
@@ -67,6 +75,10 @@ class Dynamics(ABC):
     def starts(self, current_state: Tensor, target_state: Tensor) -> list[Iterate]:
         """Plans that refinement may start from, beside the network's own."""
         return []
+
+    def rows(self, rows: Tensor) -> Dynamics:
+        """The dynamics of some rows of a batch, by index (N,)."""
+        return self
 
     def guard(
         self,
@@ -78,6 +90,14 @@ class Dynamics(ABC):
     ) -> Iterate:
         """The plan to go on with; without a cost, whatever was proposed."""
         return proposal
+
+    def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
+        """The plan after some box-iLQR sweeps.
+
+        Raises:
+            ValueError: if there is no cost to lower.
+        """
+        raise ValueError('sweeps need dynamics_fn to be a System')
 
 
 class NoDynamics(Dynamics):
@@ -131,11 +151,11 @@ class CostedDynamics(Dynamics):
         self.system = system
 
     @abstractmethod
-    def _follow(self, K: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
-        """The trajectory of v under the gains K_start[K], or the representation's own."""
+    def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
+        """The trajectory of v with the gains K_start[start], or the representation's own."""
 
     def simulate(self, v: Tensor, current_state: Tensor, target_state: Tensor) -> Iterate:
-        found = self._follow(None, v.detach(), current_state.detach(), target_state.detach())
+        found = self._fly(None, v.detach(), current_state.detach(), target_state.detach())
         if not self.representation.has_feedback:
             found = found._replace(controls=self.representation.open_loop_controls(v))
         return found._replace(v=found.v + (v - v.detach()))
@@ -143,9 +163,9 @@ class CostedDynamics(Dynamics):
     def starts(self, current_state: Tensor, target_state: Tensor) -> list[Iterate]:
         """The clipped LQR plans of the representation."""
         B, T, n_u = len(current_state), self.system.horizon, self.system.n_u
-        zero = self.representation.K.new_zeros(B, T, n_u)
+        zero = self.representation.K_start.new_zeros(B, T, n_u)
         states = current_state.detach(), target_state.detach()
-        return [self._follow(k, zero, *states) for k in range(len(self.representation.K_start))]
+        return [self._fly(i, zero, *states) for i in range(self.representation.K_start.shape[-4])]
 
     def guard(
         self,
@@ -166,8 +186,9 @@ class CostedDynamics(Dynamics):
         rows = torch.nonzero(~better).flatten()
         if not len(rows):
             return chosen
-        old = Iterate(*(None if a is None else a[rows] for a in iterate))  # type: ignore[arg-type]
-        quarter = self.simulate(old.v + step[rows] / 4, current_state[rows], target_state[rows])
+        old = take_rows(iterate, rows)
+        states = current_state[rows], target_state[rows]
+        quarter = self.rows(rows).simulate(old.v + step[rows] / 4, *states)
         assert quarter.cost is not None and old.cost is not None
         return replace_rows(chosen, rows, choose(quarter.cost < old.cost, quarter, old))
 
@@ -175,90 +196,109 @@ class CostedDynamics(Dynamics):
 class SystemDynamics(CostedDynamics):
     """Compiled trajectories, costs and exact gradients, on every core of the CPU.
 
-    PyTorch's compiler and exporter see one opaque operator, `trc::follow`, which finds the plant
-    by name: an exported program runs where a `SystemDynamics` of the same plant exists.
+    PyTorch's compiler and exporter see opaque operators, `trc::fly` and `trc::sweep`, which find
+    the plant by name: an exported program runs where a `SystemDynamics` of the plant exists.
     """
 
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
         super().__init__(representation, system)
         self.name = _register(representation, system)
 
-    def _follow(self, K: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
-        run = _follow_operator if torch.compiler.is_compiling() else _follow_compiled
-        return Iterate(
-            *run(v.double(), x0.double(), goal.double(), -1 if K is None else K, self.name)
-        )
+    def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
+        run = _fly_operator if torch.compiler.is_compiling() else _fly_compiled
+        index = -1 if start is None else start
+        return Iterate(*run(v.double(), x0.double(), goal.double(), index, self.name))
+
+    def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
+        assert iterate.states is not None
+        run = _sweep_operator if torch.compiler.is_compiling() else _sweep_compiled
+        plan = iterate.states.detach(), iterate.controls.detach()
+        return Iterate(*run(*plan, target_state.detach().double(), sweeps, self.name))
 
 
-Plant = tuple[BatchRollout, np.ndarray[Any, Any]]
-PLANTS: dict[str, Plant] = {}
+FIVE_TENSORS = '(Tensor, Tensor, Tensor, Tensor, Tensor)'
+Tensors = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+PLANTS: dict[str, tuple[BatchRollout, Array]] = {}
 
 
 @torch.compiler.assume_constant_result
 def _register(representation: PlanRepresentation, system: System) -> str:
-    K, K_start = representation.gains
+    K, G, K_start = representation.gains
     contract = json.dumps(system.contract(), sort_keys=True) + system.functions.__name__
-    digest = hashlib.sha256(contract.encode() + K.tobytes() + K_start.tobytes())
-    name = f'{system.name}_{digest.hexdigest()[:16]}'
+    gains = K.tobytes() + G.tobytes() + K_start.tobytes()
+    name = f'{system.name}_{hashlib.sha256(contract.encode() + gains).hexdigest()[:16]}'
     if name not in PLANTS:
-        PLANTS[name] = BatchRollout(system, K), K_start
+        PLANTS[name] = BatchRollout([system], [Law(K, G)]), K_start
     return name
 
 
-def _follow_compiled(
-    v: Tensor, x0: Tensor, goal: Tensor, start: int, plant: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def as_arrays(*tensors: Tensor) -> Iterator[Array]:
+    """Contiguous NumPy arrays of float64."""
+    return (a.detach().double().contiguous().numpy() for a in tensors)
+
+
+def _fly_compiled(v: Tensor, x0: Tensor, goal: Tensor, start: int, plant: str) -> Tensors:
     """(v, controls, states, cost, gradient) of plans, as `Iterate` names them."""
     batch, K_start = PLANTS[plant]
-    plan, x, goals = (a.contiguous().numpy() for a in (v, x0, goal))
-    states, controls, cost = batch.rollout(plan, x, goals, None if start < 0 else K_start[start])
-    plan = batch.reproject(states, controls, goals)
-    gradient = batch.gradient(plan, states, controls, goals)
-    found = (torch.from_numpy(a) for a in (plan, controls, states, cost, gradient))
-    return tuple(found)  # type: ignore[return-value]
+    flown = None if start < 0 else K_start[start : start + 1]
+    plans, states, goals = as_arrays(v, x0, goal)
+    found = batch.simulate(plans, states, goals, flown=flown)
+    return tuple(map(torch.from_numpy, found))  # type: ignore[return-value]
 
 
-_follow_operator = torch.library.custom_op(
-    'trc::follow',
-    _follow_compiled,
+def _sweep_compiled(x: Tensor, u: Tensor, goal: Tensor, sweeps: int, plant: str) -> Tensors:
+    """The same, after some sweeps of box-iLQR."""
+    batch, _ = PLANTS[plant]
+    states, controls, goals = as_arrays(x, u, goal)
+    found = batch.sweep(states, controls, goals, sweeps)
+    return tuple(map(torch.from_numpy, found))  # type: ignore[return-value]
+
+
+_fly_operator = torch.library.custom_op(
+    'trc::fly',
+    _fly_compiled,
     mutates_args=(),
-    schema='(Tensor v, Tensor x0, Tensor goal, int start, str plant) '
-    '-> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+    schema=f'(Tensor v, Tensor x0, Tensor goal, int start, str plant) -> {FIVE_TENSORS}',
+)
+_sweep_operator = torch.library.custom_op(
+    'trc::sweep',
+    _sweep_compiled,
+    mutates_args=(),
+    schema=f'(Tensor x, Tensor u, Tensor goal, int sweeps, str plant) -> {FIVE_TENSORS}',
 )
 
 
-@_follow_operator.register_fake
-def _(
-    v: Tensor, x0: Tensor, goal: Tensor, start: int, plant: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Shapes of what the operator returns."""
+@_fly_operator.register_fake
+def _(v: Tensor, x0: Tensor, goal: Tensor, start: int, plant: str) -> Tensors:
     B, T, _ = v.shape
     states, cost = v.new_empty(B, T + 1, x0.shape[1]), v.new_empty(B)
     return torch.empty_like(v), torch.empty_like(v), states, cost, torch.empty_like(v)
 
 
+@_sweep_operator.register_fake
+def _(x: Tensor, u: Tensor, goal: Tensor, sweeps: int, plant: str) -> Tensors:
+    cost = u.new_empty(len(u))
+    return torch.empty_like(u), torch.empty_like(u), torch.empty_like(x), cost, torch.empty_like(u)
+
+
 class TorchDynamics(CostedDynamics):
     """The same in plain PyTorch operations: slow on a CPU, but at home on any device."""
 
-    def _follow(self, K: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
-        representation = self.representation
-        gains = representation.K if K is None else representation.K_start[K]
-        x0, goal = x0.double(), goal.double()
-        states, controls, cost = self._rollout(gains, v.double(), x0, goal)
-        error = states[:, :-1] - goal[:, None]
-        v = (
-            controls
-            - representation.u_trim
-            + torch.einsum('tij,btj->bti', representation.K, error)
-        )
+    def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
+        numbers, x0, goal = self.representation, x0.double(), goal.double()
+        own = numbers.K, numbers.G
+        flown = own if start is None else (numbers.K_start[start], torch.zeros_like(numbers.G))
+        states, controls, cost = self._rollout(*flown, v.double(), x0, goal)
+        feedback = [_feedback(own[0][t], own[1], states[:, t] - goal) for t in range(v.shape[1])]
+        v = controls - numbers.u_trim + torch.stack(feedback, 1)
         with torch.enable_grad():
             v.requires_grad_()
-            J = self._rollout(representation.K, v, x0, goal)[2]
+            J = self._rollout(*own, v, x0, goal)[2]
             (gradient,) = torch.autograd.grad(J.sum(), v)
         return Iterate(v.detach(), controls, states, cost, gradient)
 
     def _rollout(
-        self, K: Tensor, v: Tensor, x0: Tensor, goal: Tensor
+        self, K: Tensor, G: Tensor, v: Tensor, x0: Tensor, goal: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States (B, T + 1, n_x), controls (B, T, n_u), J (B,), differentiable in v."""
         from trc_core.systems.codegen import torch_step
@@ -266,13 +306,19 @@ class TorchDynamics(CostedDynamics):
         step, limits = torch_step(self.system), self.representation
         x, states, controls = x0, [x0], []
         for t in range(v.shape[1]):
-            raw = limits.u_trim + v[:, t] - (x - goal) @ K[t].mT
+            raw = limits.u_trim + v[:, t] - _feedback(K[t], G, x - goal)
             u = ProjectedClip.apply(raw, limits.u_min, limits.u_max)
             x = step(x, u)
             states.append(x)
             controls.append(u)
         trajectory = torch.stack(states, 1), torch.stack(controls, 1)
         return *trajectory, trajectory_cost(self.system, *trajectory, goal)
+
+
+def _feedback(K_t: Tensor, G: Tensor, error: Tensor) -> Tensor:
+    """W K_t e (B, n_u), w = 1 / (1 + (e' G e)^2)."""
+    weight = 1 / (1 + ((error @ G) * error).sum(-1, keepdim=True).square())
+    return weight * (error @ K_t.mT)
 
 
 class ProjectedClip(torch.autograd.Function):

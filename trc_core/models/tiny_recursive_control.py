@@ -16,7 +16,7 @@ from trc_core.models.decoders import (
 )
 from trc_core.models.encoders import ControlEmbedding, ControlStateEncoder, ErrorEncoder
 from trc_core.models.inputs import check_states, check_tensor, checked_time
-from trc_core.models.plan_representation import PlanRepresentation, from_config
+from trc_core.models.plan_representation import PlanRepresentation, Units, from_config
 from trc_core.models.recursive_reasoning import (
     NORMS,
     ControlReasoningModule,
@@ -24,23 +24,27 @@ from trc_core.models.recursive_reasoning import (
     RecursiveRefinementModule,
     TwoLevelReasoning,
 )
-from trc_core.models.simulation import Dynamics, Iterate, as_dynamics, choose
+from trc_core.models.search import Latents, Search
+from trc_core.models.simulation import Dynamics, Iterate, as_dynamics
 from trc_core.models.tokens import TOKENS
 from trc_core.systems.base import System
 
 NEWTON_CLAMP = 4.0  # largest Newton step, in units of the initial error's LQ size
-Latents = tuple[Tensor, ...]
 
 
 class Problem(NamedTuple):
-    """What stays fixed while a plan is refined."""
+    """What stays fixed while plans are refined."""
 
     current_state: Tensor
     target_state: Tensor
-    s: Tensor
-    """(B,) size of the initial error in the metric of the representation."""
+    units: Units
     z_initial: Tensor
     """(B, latent_dim); (B, T, latent_dim) with a latent per control step."""
+
+    def rows(self, rows: Tensor) -> Problem:
+        """Some of the problems, by index (N,)."""
+        x, goal, units, z = self
+        return Problem(x[rows], goal[rows], units.rows(rows), z[rows])
 
 
 class TinyRecursiveControl(nn.Module):
@@ -68,7 +72,7 @@ class TinyRecursiveControl(nn.Module):
         latent_dim, n_u, steps = config.latent_dim, config.control_dim, config.steps_per_latent
         decoder_sizes = (latent_dim, config.hidden_dim, steps, n_u)
         self.state_encoder = ControlStateEncoder(
-            2 * config.state_dim + 1, config.hidden_dim, latent_dim
+            self.representation.problem_dim, config.hidden_dim, latent_dim
         )
         self.control_embedding = ControlEmbedding(2 * steps * n_u, latent_dim)
         self.error_encoder = (
@@ -78,7 +82,9 @@ class TinyRecursiveControl(nn.Module):
         self.control_decoder = (
             ResidualControlDecoder if config.use_residual_decoder else FreshControlDecoder
         )(*decoder_sizes)
-        self.initial_generator = ControlSequenceDecoder(*decoder_sizes)
+        self.initial_generator = ControlSequenceDecoder(
+            latent_dim, config.hidden_dim, config.plans * steps, n_u
+        )
         self.newton_weight = (
             nn.Parameter(torch.full((steps,), 0.3)) if 'gradient' in config.feedback else None
         )
@@ -150,40 +156,60 @@ class TinyRecursiveControl(nn.Module):
     ) -> Iterator[tuple[Iterate, Latents]]:
         """Yields (plan, latents) at the start and after every cycle; arguments as `forward`.
 
-        With gradient truncation (in training) only the last cycle is differentiated, as in TRM:
-        no activation of an earlier one is kept. Source: the paper, figure 3.
+        Of several candidates (the network's first plans, LQR plans) each cycle refines the best
+        `config.beam` ones, and the best of all is yielded. With gradient truncation (in training)
+        only the last cycle is differentiated, as in TRM: no activation of an earlier one is kept.
+        Source: the paper, figure 3.
         """
         K = self.config.cycles if cycles is None else cycles
         if K < 0:
             raise ValueError(f'cycles must not be negative, got {K}')
         truncated = self.training and self.config.use_gradient_truncation
-        problem = self.problem(current_state, target_state, time_remaining)
+        problem = self.problem(current_state, target_state, time_remaining, dynamics)
         if latents is None:
-            latents = self.recursive_reasoning.initial_latents(problem.z_initial)
+            latents = self.initial_latents(problem)
         self._check_start(current_state, plan, latents)
-        iterate = (
-            self.start(problem, dynamics)
-            if plan is None
-            else dynamics.simulate(plan.double(), current_state, target_state)
-        )
-        yield iterate, latents
+        if plan is None:
+            candidates = self.candidates(problem, latents, dynamics)
+        else:
+            candidates = [dynamics.simulate(plan.double(), current_state, target_state)]
+        search = Search.of(problem, dynamics, candidates, latents)
+        yield search.best
         for k in range(K):
+            search = search.keep(self.config.beam_width(k))
             with torch.set_grad_enabled(torch.is_grad_enabled() and not (truncated and k < K - 1)):
-                iterate, latents = self.cycle(problem, iterate, latents, dynamics)
-            yield iterate, latents
+                refined = self.cycle(
+                    search.problem, search.iterate, search.latents, search.dynamics
+                )
+            search = search.after(*refined)
+            yield search.best
 
     def problem(
-        self, current_state: Tensor, target_state: Tensor, time_remaining: Tensor | None = None
+        self,
+        current_state: Tensor,
+        target_state: Tensor,
+        time_remaining: Tensor | None = None,
+        dynamics: Dynamics | None = None,
     ) -> Problem:
         """Checks and encodes what stays fixed during refinement; arguments as `forward`."""
         weight = self.state_encoder.output.weight
         check_states(current_state, target_state, self.config.state_dim, weight)
         time_remaining = checked_time(time_remaining, current_state)
         error = current_state - target_state
-        features = self.representation.problem_features(error, time_remaining)
-        z = self.state_encoder(features.to(weight.dtype))
+        units = (
+            self.representation.numbers.units(error) if dynamics is None else dynamics.units(error)
+        )
+        z = self.state_encoder(units.problem(error, time_remaining).to(weight.dtype))
         z_initial = self.tokens.spread(z, self.config.control_horizon)
-        return Problem(current_state, target_state, self.representation.scale_of(error), z_initial)
+        return Problem(current_state, target_state, units, z_initial)
+
+    def initial_latents(self, problem: Problem) -> Latents:
+        """The latents before the first plan: `first_cycles` of reasoning on the problem alone."""
+        z_initial = problem.z_initial
+        latents = self.recursive_reasoning.initial_latents(z_initial)
+        for _ in range(self.config.first_cycles):
+            latents = self.recursive_reasoning(latents, z_initial, torch.zeros_like(z_initial))
+        return latents
 
     def _check_start(self, current_state: Tensor, plan: Tensor | None, latents: Latents) -> None:
         config, B = self.config, current_state.shape[0]
@@ -198,15 +224,24 @@ class TinyRecursiveControl(nn.Module):
         for name, z in zip(names, latents, strict=True):
             check_tensor(f'latents: {name}', z, (B, *steps, config.latent_dim), weight)
 
-    def first_plan(self, z_initial: Tensor, s: Tensor) -> Tensor:
-        """The network's plan v (B, T, n_u) before it has seen what any plan does."""
-        return self.representation.step(self.initial_generator(z_initial), s)
+    def first_plans(self, problem: Problem, latents: Latents) -> list[Tensor]:
+        """The network's plans v, each (B, T, n_u), before it has seen what any plan does."""
+        z = latents[0] if self.config.first_cycles else problem.z_initial
+        outputs = self.initial_generator(z).unflatten(1, (self.config.plans, -1))
+        return [problem.units.step(output) for output in outputs.unbind(1)]
 
-    def start(self, problem: Problem, dynamics: Dynamics) -> Iterate:
-        """The network's first plan, or an LQR plan where the dynamics show that to be cheaper."""
+    def candidates(self, problem: Problem, latents: Latents, dynamics: Dynamics) -> list[Iterate]:
+        """What refinement may start from: LQR plans where the dynamics give some, and its own.
+
+        Where there is a ladder of LQR plans, the network's first plans correct the best of them.
+        """
         states = problem.current_state, problem.target_state
-        first = dynamics.simulate(self.first_plan(problem.z_initial, problem.s), *states)
-        return cheapest(first, dynamics.starts(*states))
+        starts = dynamics.starts(*states)
+        plans = self.first_plans(problem, latents)
+        if len(starts) > 1:
+            base = Search.of(problem, dynamics, starts, latents).best[0].v
+            plans = [base + plan for plan in plans]
+        return [*starts, *(dynamics.simulate(v, *states) for v in plans)]
 
     def cycle(
         self, problem: Problem, iterate: Iterate, latents: Latents, dynamics: Dynamics
@@ -218,18 +253,21 @@ class TinyRecursiveControl(nn.Module):
         step, latents = self.propose(problem, iterate, latents)
         states = problem.current_state, problem.target_state
         proposal = dynamics.simulate(iterate.v + step, *states)
-        return dynamics.guard(iterate, proposal, step, *states), latents
+        refined = dynamics.guard(iterate, proposal, step, *states)
+        if self.config.sweeps:
+            refined = dynamics.sweep(refined, problem.target_state, self.config.sweeps)
+        return refined, latents
 
     def propose(
         self, problem: Problem, iterate: Iterate, latents: Latents
     ) -> tuple[Tensor, Latents]:
         """The change of v (B, T, n_u) that the network wants, and the new latents."""
-        numbers, s = self.representation, problem.s
+        units = problem.units
         dtype = self.state_encoder.output.weight.dtype
         plan = iterate.v.detach()
         T = plan.shape[1]
-        metric_plan = numbers.plan_features(plan, s).to(dtype)
-        place = numbers.control_features(iterate.controls.detach()).to(dtype)
+        metric_plan = units.plan(plan).to(dtype)
+        place = units.controls(iterate.controls.detach()).to(dtype)
         context = self.control_embedding(self.tokens.join([metric_plan, place], T))
         if self.error_encoder is not None and iterate.states is not None:
             parts = [part.detach().to(dtype) for part in self._feedback(problem, iterate)]
@@ -237,28 +275,29 @@ class TinyRecursiveControl(nn.Module):
         latents = self.recursive_reasoning(latents, problem.z_initial, context)
         output = self.control_decoder(latents[0], self.tokens.join([metric_plan], T))
         if self.newton_weight is not None and iterate.gradient is not None:
-            slope = numbers.metric_gradient(iterate.gradient, s)
+            slope = units.gradient(iterate.gradient)
             slope = slope.clamp(-NEWTON_CLAMP, NEWTON_CLAMP).to(dtype)
             output = output - self.newton_weight[:, None] * slope / 2
-        step = numbers.step(output, s)
+        step = units.step(output)
         return step if self.config.use_residual_decoder else step - plan, latents
 
     def _feedback(self, problem: Problem, iterate: Iterate) -> list[Tensor]:
         """What the error encoder reads, as features (B, T or 1, k) of the control steps."""
         assert iterate.states is not None
-        numbers, kinds, T = self.representation, self.config.feedback, iterate.v.shape[1]
+        units, kinds, T = problem.units, self.config.feedback, iterate.v.shape[1]
         error = iterate.states - problem.target_state[:, None]
         parts = []
         if 'terminal' in kinds:
-            parts.append(numbers.state_features(error[:, -1:], problem.s))
+            parts.append(units.states(error[:, -1:]))
         if 'trajectory' in kinds:
             if error.shape[1] < T:
                 raise ValueError("feedback 'trajectory' needs dynamics that return trajectories")
-            parts.append(numbers.state_features(error[:, -T:], problem.s))
+            stride = self.config.feedback_stride
+            parts.append(units.states(error[:, -T:][:, stride - 1 :: stride]))
         if 'gradient' in kinds:
             if iterate.gradient is None:
                 raise ValueError("feedback 'gradient' needs dynamics_fn to be a System")
-            parts.append(torch.asinh(numbers.metric_gradient(iterate.gradient, problem.s)))
+            parts.append(torch.asinh(units.gradient(iterate.gradient)))
         return parts
 
     def get_parameter_count(self) -> dict[str, int]:
@@ -338,15 +377,6 @@ class TinyRecursiveControl(nn.Module):
         """
         large = {'L_layers': 3, 'L_cycles': 6}
         return cls(_preset(256, 512, 8, overrides, use_two_level=True, **large))
-
-
-def cheapest(first: Iterate, others: list[Iterate]) -> Iterate:
-    """Row by row the plan of lowest cost; the later one where they are equal."""
-    best = first
-    for other in others:
-        assert other.cost is not None and best.cost is not None
-        best = choose(other.cost <= best.cost, other, best)
-    return best
 
 
 def _analyses(history: list[tuple[Iterate, Latents]], target_state: Tensor) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.plan import Plan
-from trc_core.rollout import rollout
+from trc_core.rollout import plain, reproject, rollout
 from trc_core.runtime import kernels
-from trc_core.runtime.network import network_of, representation_of
+from trc_core.runtime.network import network_of
 from trc_core.systems import System
 from trc_core.systems.base import Array
 from trc_core.systems.compiled import compiled
@@ -59,10 +59,12 @@ class Controller:
         self.cycles = default if cycles is None else cycles
         if self.cycles < 0:
             raise ValueError(f'cycles must not be negative, got {self.cycles}')
-        self._representation = representation_of(checkpoint)
+        self._representation = checkpoint.representation
         self._network = network_of(checkpoint)
-        ladder = range(1, len(self._representation.K_start))
-        self._starts = ('lqr', *(f'lqr {i + 1}' for i in ladder), 'network')
+        self._starts = (
+            *_numbered('lqr', len(self._representation.K_start)),
+            *_numbered('network', self._network.plans),
+        )
         self._plan = BACKENDS[backend](kernels.plan, self.system)
         self._rollout = BACKENDS[backend](rollout, self.system)
         self._no_plan = np.zeros((self.system.horizon, self.system.n_u))
@@ -76,6 +78,7 @@ class Controller:
         device: str = 'cpu',
         cycles: int | None = None,
         system: System | None = None,
+        parameters: Mapping[str, float] | None = None,
     ) -> Controller:
         """A controller from a shipped checkpoint's name or a file.
 
@@ -85,13 +88,18 @@ class Controller:
             device: 'cpu'.
             cycles: refinement cycles of a plan; the checkpoint's own number by default.
             system: the plant, if it is neither shipped nor installed (`get_system('mine.py')`).
+            parameters: physical parameters of this very plant, like `{'mu': 1.3}`, where they
+                differ from the ones the network was trained for.
 
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
         """
         if device != 'cpu':
             raise ValueError(f"device '{device}' is not available; choose 'cpu'")
-        return cls(load_checkpoint(name_or_path, system), backend, cycles)
+        checkpoint = load_checkpoint(name_or_path, system)
+        if parameters:
+            checkpoint = checkpoint.with_parameters(parameters)
+        return cls(checkpoint, backend, cycles)
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""
@@ -138,8 +146,8 @@ class Controller:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
         x, goal = self._checked('x', x), self._checked('goal', goal)
         states, controls = self._buffers()
-        K = self._representation.K_start[0]
-        J = self._rollout(self.system.arrays, K, self._no_plan, x, goal, states, controls)
+        law = plain(self._representation.K_start[0])
+        J = self._rollout(self.system.arrays, law, self._no_plan, x, goal, states, controls)
         return Plan(controls, states, float(J), 'lqr')
 
     def _run(self, x: Array, goal: Array, previous: Array | None, cycles: int) -> Plan:
@@ -208,10 +216,14 @@ class Controller:
         part = (place - whole)[:, None]
         u = (1 - part) * plan.controls[whole] + part * plan.controls[following]
         x = (1 - part) * plan.states[whole] + part * plan.states[whole + 1]
-        error = np.einsum('tij,tj->ti', self._representation.K, x - goal)
-        v = u - system.u_trim + error
+        v = np.empty_like(u)
+        reproject(system.arrays, self._representation.law, x, u, goal, v)
         v[place > system.horizon - 1] = 0.0
         return v
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name, *(f'{name} {i}' for i in range(2, count + 1))]
 
 
 def _median_seconds(call: Callable[[], Any]) -> float:

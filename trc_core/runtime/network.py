@@ -8,23 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.systems.base import Array
 
 Weights = NDArray[np.float32]
 NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py
-
-
-class Representation(NamedTuple):
-    """Coordinates and metric of plans (see `models/plan_representation.py`)."""
-
-    K: Array  # (T, n_u, n_x)
-    K_start: Array  # (S, T, n_u, n_x)
-    L: Array  # (T, n_u, n_u)
-    L_inverse: Array  # (T, n_u, n_u)
-    W: Array  # (n_x, n_x)
-    C: Array  # (n_x, n_x)
-    floor: float
-    scale: float
 
 
 class Layer(NamedTuple):
@@ -63,6 +49,11 @@ class Network(NamedTuple):
     H_init: Weights
     L_init: Weights
     inner_cycles: int
+    first_cycles: int
+    plans: int
+    beam: NDArray[np.int64]
+    sweeps: int
+    stride: int
     two_level: bool
     swiglu: bool
     pre_norm: bool
@@ -72,24 +63,6 @@ class Network(NamedTuple):
     terminal: bool
     trajectory: bool
     gradient: bool
-
-
-def representation_of(checkpoint: Checkpoint) -> Representation:
-    """The plan representation that a checkpoint was trained with."""
-    number = {
-        name: np.array(checkpoint.tensors[f'representation.{name}'], order='C')
-        for name in ('K', 'K_start', 'L', 'W', 'C', 'floor', 'scale')
-    }
-    return Representation(
-        number['K'],
-        number['K_start'],
-        number['L'],
-        np.ascontiguousarray(np.linalg.inv(number['L'])),
-        number['W'],
-        number['C'],
-        float(number['floor']),
-        float(number['scale']),
-    )
 
 
 def network_of(checkpoint: Checkpoint) -> Network:
@@ -134,6 +107,11 @@ def network_of(checkpoint: Checkpoint) -> Network:
         H_init=reader.tensor('recursive_reasoning.H_init') if two_level else zeros,
         L_init=reader.tensor('recursive_reasoning.L_init') if two_level else zeros,
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
+        first_cycles=config['first_cycles'],
+        plans=config['plans'],
+        beam=np.array(config['beam'], dtype=np.int64),
+        sweeps=config['sweeps'],
+        stride=config['feedback_stride'],
         two_level=two_level,
         swiglu=config['activation'] == 'swiglu',
         pre_norm=config['norm_position'] == 'pre',

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.plan import Plan
-from trc_core.rollout import reproject, rollout
-from trc_core.solvers.lqr import finite_horizon_gains, linearise
+from trc_core.riccati import finite_horizon_gains, linearise
+from trc_core.rollout import plain, reproject, rollout
 from trc_core.solvers.replay import state_vector
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
@@ -57,7 +57,7 @@ def initial_guess(
     """
     x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    K = gains_of(system)(goal)
+    law = plain(gains_of(system)(goal))
     v = np.zeros((T, n_u))
     if warm_start is not None:
         shapes = warm_start.states.shape, warm_start.controls.shape
@@ -66,7 +66,7 @@ def initial_guess(
                 f'warm start has states and controls of shapes {shapes}, '
                 f'expected {((T + 1, n_x), (T, n_u))}'
             )
-        reproject(system.arrays, K, warm_start.states, warm_start.controls, goal, v)
+        reproject(system.arrays, law, warm_start.states, warm_start.controls, goal, v)
     states, controls = np.empty((T + 1, n_x)), np.empty((T, n_u))
-    J = compiled(rollout, system)(system.arrays, K, v, x0, goal, states, controls)
+    J = compiled(rollout, system)(system.arrays, law, v, x0, goal, states, controls)
     return states, controls, float(J)

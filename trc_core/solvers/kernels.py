@@ -5,28 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.cost import quadratic
 from trc_core.ilqr import backward, improve
-from trc_core.rollout import clip, reproject, rollout
-
-
-@register_jitable
-def gated_rollout(step, step_jacobian, system, K, P, c, v, x0, goal, x, u):
-    """Fills x (T + 1, n_x) and u (T, n_u) with the trajectory of v under gated feedback."""
-    T, n_u = v.shape
-    error = np.empty(goal.shape[0])
-    x[0, :] = x0
-    for t in range(T):
-        for j in range(goal.shape[0]):
-            error[j] = x[t, j] - goal[j]
-        s = quadratic(P, error) / c
-        weight = 1.0 / (1.0 + s * s)
-        for i in range(n_u):
-            raw = system.u_trim[i] + v[t, i]
-            for j in range(goal.shape[0]):
-                raw -= weight * K[t, i, j] * error[j]
-            u[t, i] = clip(raw, system.u_min[i], system.u_max[i])
-        step(x[t], u[t], system.p, system.dt, x[t + 1])
+from trc_core.rollout import plain, reproject, rollout
 
 
 @register_jitable
@@ -46,8 +26,8 @@ def batch_follow(
             for i in range(n_u):
                 for j in range(n_x):
                     K[t, i, j] = -K[t, i, j]  # `rollout` subtracts its feedback
-        reproject(system, K, x_ref[b], u_ref[b], goal[b], v)
-        rollout(step, step_jacobian, system, K, v, x[b, 0].copy(), goal[b], x[b], u[b])
+        reproject(system, plain(K), x_ref[b], u_ref[b], goal[b], v)
+        rollout(step, step_jacobian, system, plain(K), v, x[b, 0].copy(), goal[b], x[b], u[b])
         J[b], spent[b], converged[b] = improve(
             step, step_jacobian, system, goal[b], sweeps, x[b], u[b]
         )

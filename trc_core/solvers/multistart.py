@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.cost import is_success
 from trc_core.ilqr import batch_improve
 from trc_core.plan import Plan
+from trc_core.representation import is_odd
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.solvers.kernels import batch_follow
 from trc_core.solvers.replay import state_vector
@@ -25,7 +26,6 @@ from trc_core.systems.compiled import compiled
 STARTS, SWEEPS = 12, 300
 ROUNDS, NEIGHBOURS = 4, 4
 LQR_SAMPLE, MISSES_ALLOWED = 200, 0.25
-PROBES, ODD_TOLERANCE = 8, 1e-12
 
 
 def solve(
@@ -180,18 +180,3 @@ class _Pool:
             )
             for b in range(len(self.cost))
         ]
-
-
-@lru_cache(maxsize=16)
-def is_odd(system: System) -> bool:
-    """Whether -x, -u is a trajectory of the plant, inside the bounds, whenever x, u is one."""
-    if np.any(system.u_trim != 0.0) or np.any(system.u_min != -system.u_max):
-        return False
-    rng = np.random.default_rng(0)
-    for _ in range(PROBES):
-        x = rng.normal(size=system.n_x) * np.maximum(system.x0_box, 1.0)
-        u = rng.uniform(system.u_min, system.u_max)
-        forth, back = system.step(x, u), system.step(-x, -u)
-        if np.abs(forth + back).max() > ODD_TOLERANCE * np.abs(forth).max():
-            return False
-    return True

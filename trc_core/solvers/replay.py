@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.rollout import rollout
+from trc_core.rollout import plain, rollout
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
 
@@ -28,6 +28,6 @@ def replay(system: System, x0: Array, goal: Array, controls: Array) -> tuple[Arr
     """The trajectory (T + 1, n_x) of controls (T, n_u) inside the bounds, and its J."""
     T, n_u = controls.shape
     states, applied = np.empty((T + 1, system.n_x)), np.empty((T, n_u))
-    K, v = np.zeros((T, n_u, system.n_x)), controls - system.u_trim
-    J = compiled(rollout, system)(system.arrays, K, v, x0, goal, states, applied)
+    law, v = plain(np.zeros((T, n_u, system.n_x))), controls - system.u_trim
+    J = compiled(rollout, system)(system.arrays, law, v, x0, goal, states, applied)
     return states, float(J)

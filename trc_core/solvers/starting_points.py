@@ -1,37 +1,27 @@
 """Several starts for one problem: LQR, a straight line, and random plans that are caught.
 
 A random plan runs under gated LQR feedback, u_t = clip(u_trim + v_t - w(x_t) K_t e_t) with
-w = 1 / (1 + s^2) and s = e' P e / c: far from the goal v acts alone, near it the LQR catches.
+w = 1 / (1 + s^2) and s = e' G e (`representation.catching_law`): far from the goal v acts alone,
+near it the LQR catches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.plan import Plan
+from trc_core.representation import catching_law
+from trc_core.rollout import Law, rollout
 from trc_core.solvers.initial_guess import initial_guess
-from trc_core.solvers.kernels import gated_rollout
-from trc_core.solvers.lqr import finite_horizon_gains
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
 
-GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the LQR is unclipped
 SEGMENTS = (2, 16)  # a random plan holds its control over one of this many segments
-TINY = 1e-12
 AGREEMENT = 1e-3  # relative gap in J within which two starts have found the same optimum
-
-
-class Gate(NamedTuple):
-    """The feedback that catches the plant near one goal."""
-
-    K: Array  # (T, n_u, n_x)
-    P: Array  # (n_x, n_x)
-    c: float
 
 
 def starting_points(
@@ -69,18 +59,14 @@ def random_start(
     levels = rng.uniform(system.u_min, system.u_max, (segments, system.n_u)) - system.u_trim
     v = levels[np.arange(T) * segments // T]
     states, controls = np.empty((T + 1, system.n_x)), np.empty((T, system.n_u))
-    gate = _gate(system, goal.tobytes())
-    compiled(gated_rollout, system)(system.arrays, *gate, v, x0, goal, states, controls)
+    law = _catch(system, goal.tobytes())
+    compiled(rollout, system)(system.arrays, law, v, x0, goal, states, controls)
     return states, controls
 
 
 @lru_cache(maxsize=256)
-def _gate(system: System, goal: bytes) -> Gate:
-    K, P, _ = finite_horizon_gains(system, np.frombuffer(goal))
-    reach = np.minimum(system.u_max - system.u_trim, system.u_trim - system.u_min)
-    # The largest |K e| over e' P e <= 1 is sqrt(K P^-1 K').
-    gain = np.einsum('ij,jk,ik->i', K[0], np.linalg.pinv(P[0]), K[0])
-    return Gate(K, P[0], GATE * float(max(np.min(reach**2 / np.maximum(gain, TINY)), TINY)))
+def _catch(system: System, goal: bytes) -> Law:
+    return catching_law(system, np.frombuffer(goal))
 
 
 def agreement(plan: Plan) -> int:

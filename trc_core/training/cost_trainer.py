@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import report_errors
+from trc_core.models.plan_representation import Units
+from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Iterate, SystemDynamics, replace_rows
-from trc_core.models.tiny_recursive_control import Latents, cheapest
+from trc_core.models.tiny_recursive_control import Problem
 from trc_core.solvers import nlp
 from trc_core.systems import System, get_system
 from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
@@ -94,7 +96,7 @@ class CostTraining(Fitting):
 
     def __init__(self, config: CostTrainingConfig) -> None:
         system = config.build_system()
-        super().__init__(config, config.build_network(system), system, config.representation)
+        super().__init__(config, config.build_network(system), system)
         self.config: CostTrainingConfig = config
 
     def on_fit_start(self) -> None:
@@ -115,28 +117,25 @@ class CostTraining(Fitting):
         pool, model, dynamics = self.pool, self.model, self.dynamics
         rows = pool.renew()
         problem = model.problem(pool.current_state, pool.target_state)
-        iterate, latents, loss = self._start(rows, problem.z_initial, problem.s)
+        iterate, latents, loss = self._start(rows, problem.rows(rows))
         states = problem.current_state, problem.target_state
         for _ in range(self.config.window):
             step, latents = model.propose(problem, iterate, latents)
             proposal = dynamics.simulate(iterate.v + step, *states)
-            loss = loss + self._loss(proposal, problem.s)
+            loss = loss + self._loss(proposal, problem.units)
             iterate = dynamics.guard(iterate, proposal, step, *states)
         pool.store(iterate, latents)
         assert iterate.cost is not None
-        self.log('train/cost_over_lq', (iterate.cost / problem.s**2).mean(), prog_bar=True)
+        self.log('train/cost_over_lq', (iterate.cost / problem.units.s**2).mean(), prog_bar=True)
         return loss
 
-    def _start(
-        self, rows: Tensor, z_initial: Tensor, s: Tensor
-    ) -> tuple[Iterate, Latents, Tensor]:
+    def _start(self, rows: Tensor, problem: Problem) -> tuple[Iterate, Latents, Tensor]:
         """First plans and latents of the new rows, beside the carried ones of the others."""
         pool, model = self.pool, self.model
-        states = pool.current_state[rows], pool.target_state[rows]
-        first = self.dynamics.simulate(model.first_plan(z_initial[rows], s[rows]), *states)
-        fresh = cheapest(first, self.dynamics.starts(*states))
-        latents = model.recursive_reasoning.initial_latents(z_initial[rows])
-        loss = self._loss(first, s[rows])
+        latents = model.initial_latents(problem)
+        candidates = model.candidates(problem, latents, self.dynamics)
+        loss = self._loss(candidates[-1], problem.units)
+        fresh, latents = Search.of(problem, self.dynamics, candidates, latents).best
         if pool.iterate is None:
             return fresh, latents, loss
         merged = tuple(
@@ -144,11 +143,8 @@ class CostTraining(Fitting):
         )
         return replace_rows(pool.iterate, rows, fresh), merged, loss
 
-    def _loss(self, proposal: Iterate, s: Tensor) -> Tensor:
-        config = self.config
-        return cost_loss(
-            self.model.representation, proposal, s, config.cost_threshold, config.cost_power
-        )
+    def _loss(self, proposal: Iterate, units: Units) -> Tensor:
+        return cost_loss(units, proposal, self.config.cost_threshold, self.config.cost_power)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Mean J/J* of the default number of cycles on fixed states."""

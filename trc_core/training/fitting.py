@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader
 
 from trc_core.models.config import TRCConfig
 from trc_core.models.persistence import save_model
-from trc_core.models.plan_representation import REPRESENTATIONS
+from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.representation import Coordinates
 from trc_core.systems import System
 from trc_core.systems.registry import parse_settings
 
@@ -101,11 +102,11 @@ class NetworkConfig(FitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.representation not in REPRESENTATIONS:
-            raise ValueError(
-                f"unknown representation '{self.representation}'; "
-                f'choose from {sorted(REPRESENTATIONS)}'
-            )
+        self.coordinates()
+
+    def coordinates(self) -> Coordinates:
+        """Of the plans."""
+        return Coordinates(self.representation)
 
     def build_network(self, system: System) -> TinyRecursiveControl:
         """A fresh model for a plant."""
@@ -113,7 +114,7 @@ class NetworkConfig(FitConfig):
         kept = {f.name for f in fields(TRCConfig)} & set(choices)
         return TinyRecursiveControl.for_system(
             system,
-            REPRESENTATIONS[self.representation](system),
+            for_system(system, self.coordinates()),
             **{name: choices[name] for name in kept},
         )
 
@@ -126,13 +127,11 @@ class Fitting(pl.LightningModule):
         config: FitConfig,
         model: TinyRecursiveControl,
         system: System,
-        representation: str,
     ) -> None:
         super().__init__()
         self.config = config
         self.model = model
         self.system = system
-        self.representation = representation
         self.score = math.inf
         self.best_score = math.inf
         self.metrics: dict[str, float] = {}
@@ -200,9 +199,7 @@ class Delivery(pl.Callback):
         cpu_seconds = round(time.process_time() - self.started, 1)
         record = {**self.record, 'steps': trainer.global_step, 'cpu_seconds': cpu_seconds}
         path = self.output_dir / name
-        save_model(
-            path, module.model, module.system, module.representation, record, module.metrics
-        )
+        save_model(path, module.model, module.system, record, module.metrics)
 
 
 def fit(

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from trc_core.models.plan_representation import PlanRepresentation
+from trc_core.models.plan_representation import Units
 from trc_core.models.simulation import Iterate
 
 
-def imitation_loss(
-    representation: PlanRepresentation, plans: Tensor, target: Tensor, s: Tensor
-) -> Tensor:
+def imitation_loss(units: Units, plans: Sequence[Tensor], target: Tensor) -> Tensor:
     """Mean squared distance of every cycle's plan to the expert's, in the plan's own metric.
 
     Args:
-        representation: gives the metric L_t.
-        plans: (B, K + 1, T, n_u), the first plan and that of every cycle.
+        units: of the problems.
+        plans: K + 1 of (B, T, n_u), the first plan and that of every cycle.
         target: (B, T, n_u), the expert's plan in the same coordinates.
-        s: (B,), size of the initial error.
     """
-    distance = plans - target[:, None]
-    metric = torch.einsum('tji,bktj->bkti', representation.L, distance)
-    return (metric / s[:, None, None, None]).square().mean()
+    return torch.stack([units.metric(plan - target).square().mean() for plan in plans]).mean()
 
 
 def cost_loss(
-    representation: PlanRepresentation,
+    units: Units,
     proposal: Iterate,
-    s: Tensor,
     threshold: float,
     power: float,
 ) -> Tensor:
@@ -39,7 +35,7 @@ def cost_loss(
     gradient taken with respect to the dimensionless output.
     """
     assert proposal.gradient is not None
-    steepness = representation.metric_gradient(proposal.gradient, s).square().sum((1, 2)).sqrt()
+    steepness = units.gradient(proposal.gradient).square().sum((1, 2)).sqrt()
     weight = (threshold / steepness.clamp_min(threshold)) ** power
-    slope = proposal.gradient * (weight / s**2)[:, None, None]
+    slope = proposal.gradient * (weight / units.s**2)[:, None, None]
     return (slope.detach() * proposal.v).sum((1, 2)).mean()

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from trc_core.command_line import report_errors
 from trc_core.data.trajectories import load_arrays
 from trc_core.data.trajectory_dataset import TrajectoryDataset
-from trc_core.models.plan_representation import PlanRepresentation
+from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import SystemDynamics
 from trc_core.systems import System, get_system
 from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
@@ -50,36 +50,34 @@ class Imitation(Fitting):
     """Lightning module of the supervised stage."""
 
     def __init__(self, config: SupervisedConfig, system: System) -> None:
-        super().__init__(config, config.build_network(system), system, config.representation)
+        super().__init__(config, config.build_network(system), system)
 
     def on_fit_start(self) -> None:
         self.dynamics = SystemDynamics(self.model.representation, self.system)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Distance of every cycle's plan to the expert's."""
-        plans, s = self._unguarded_plans(batch)
-        target = expert_plan(self.model.representation, batch)
-        loss = imitation_loss(self.model.representation, plans, target, s)
+        plans, units = self._unguarded_plans(batch)
+        loss = imitation_loss(units, plans, expert_plan(self.model.representation, batch))
         self.log('train/loss', loss, prog_bar=True)
         return loss
 
-    def _unguarded_plans(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Every cycle's plan (B, K + 1, T, n_u), and s (B,).
+    def _unguarded_plans(self, batch: Batch) -> tuple[list[Tensor], Units]:
+        """Every cycle's plan (B, T, n_u), and their units.
 
         The guard is left out: a cycle whose step it would reject must be taught as well.
         """
         model, dynamics = self.model, self.dynamics
         states = batch['current_state'], batch['target_state']
         problem = model.problem(*states)
-        first = model.first_plan(problem.z_initial, problem.s)
-        iterate = dynamics.simulate(first, *states)
-        latents = model.recursive_reasoning.initial_latents(problem.z_initial)
+        latents = model.initial_latents(problem)
+        iterate = dynamics.simulate(model.first_plans(problem, latents)[0], *states)
         plans = [iterate.v]
         for _ in range(model.config.cycles):
             step, latents = model.propose(problem, iterate, latents)
             iterate = dynamics.simulate(iterate.v + step, *states)
             plans.append(iterate.v)
-        return torch.stack(plans, dim=1), problem.s
+        return plans, problem.units
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Mean J/J* of the refined plans on the held-out samples, J* being the dataset's."""
