@@ -99,7 +99,7 @@ class BatchRollout:
     ) -> None:
         """Runs a kernel on blocks of rows; compiled code lets the threads run at once."""
         B = len(arrays[0])
-        blocks = min(_cores(), max(1, B // ROWS_PER_THREAD))
+        blocks = min(cores(), max(1, B // ROWS_PER_THREAD))
         if blocks == 1:
             kernel(self.system.arrays, *first, *arrays)
             return
@@ -112,7 +112,8 @@ class BatchRollout:
             job.result()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -120,4 +121,4 @@ def _cores() -> int:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_cores(), thread_name_prefix='trc-rollout')
+    return ThreadPoolExecutor(cores(), thread_name_prefix='trc-rollout')

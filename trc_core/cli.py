@@ -20,7 +20,7 @@ VERBS = {
     'demo': Verb('trc_ros.demo', 'fly the shipped systems over ROS 2', 'ros,demo'),
     'systems': Verb('trc_core.systems.command', 'list what can be controlled'),
     'generate': Verb('trc_core.data.lqr_generator', 'make a dataset of optima', 'train'),
-    'train': Verb('trc_core.training.cost_trainer', 'train a controller on its cost', 'train'),
+    'train': Verb('trc_core.training.command', 'train a controller', 'train'),
     'evaluate': Verb('trc_core.evaluation.command', 'score a controller against IPOPT', 'train'),
     'info': Verb('trc_core.info', 'show what a checkpoint holds'),
 }

@@ -116,12 +116,27 @@ def backward(step, step_jacobian, system, goal, x, u, damping, k, K):
         The linear and the quadratic part of the predicted change of J.
     """
     T, n_u = u.shape
+    Q_uu, free = np.empty((T, n_u, n_u)), np.empty((T, n_u), dtype=np.bool_)
+    return backward_with_curvature(
+        step, step_jacobian, system, goal, x, u, damping, k, K, Q_uu, free
+    )
+
+
+@register_jitable
+def backward_with_curvature(
+    step, step_jacobian, system, goal, x, u, damping, k, K, all_Q_uu, all_free
+):
+    """`backward` that also fills the curvatures Q_uu (T, n_u, n_u) and free (T, n_u).
+
+    `free` are the controls that the step does not hold at a bound.
+    """
+    T, n_u = u.shape
     n_x = goal.shape[0]
     A, B = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     p, P = np.zeros(n_x), 2.0 * system.Q_f
     PA, PB = np.empty((n_x, n_x)), np.empty((n_x, n_u))
-    Q_u, Q_uu, Q_ux = np.empty(n_u), np.empty((n_u, n_u)), np.empty((n_u, n_x))
-    H, L, free = np.empty((n_u, n_u)), np.zeros((n_u, n_u)), np.empty(n_u, dtype=np.bool_)
+    Q_u, Q_ux = np.empty(n_u), np.empty((n_u, n_x))
+    H, L = np.empty((n_u, n_u)), np.zeros((n_u, n_u))
     column, d, lower, upper = np.empty(n_u), np.empty(n_u), np.empty(n_u), np.empty(n_u)
     Q_x, work = np.empty(n_x), np.empty((3, n_u))
     linear, curved = 0.0, 0.0
@@ -129,6 +144,7 @@ def backward(step, step_jacobian, system, goal, x, u, damping, k, K):
         for j in range(n_x):
             p[i] += P[i, j] * (x[T, j] - goal[j])
     for t in range(T - 1, -1, -1):
+        Q_uu, free = all_Q_uu[t], all_free[t]
         step_jacobian(x[t], u[t], system.p, system.dt, A, B)
         _product(P, A, PA)
         _product(P, B, PB)

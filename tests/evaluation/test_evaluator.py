@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from trc_core import Controller, get_system
+from trc_core.checkpoint import find_checkpoint, load_checkpoint
 from trc_core.cost import is_success
 from trc_core.data import LQRDataset, lqr_generator
-from trc_core.evaluation.baselines import best_known, expert_planners, starts_needed
+from trc_core.evaluation import reference
+from trc_core.evaluation.baselines import STORED_SEED, NearestPlan, expert_planners
 from trc_core.evaluation.command import main
 from trc_core.evaluation.evaluator import (
     Scores,
@@ -18,6 +21,7 @@ from trc_core.evaluation.evaluator import (
     planners,
     score,
 )
+from trc_core.evaluation.reference import best_known, starts_needed
 from trc_core.models.persistence import load_model
 from trc_core.solvers import nlp
 from trc_core.systems import SYSTEMS
@@ -43,6 +47,9 @@ def test_the_optimum_scores_one_and_lqr_more():
     assert table['trc, K = 3'].mean <= table['trc, K = 0'].mean <= table['clipped LQR'].mean
     assert table['LQR + 3 iLQR sweeps'].mean <= table['LQR + 1 iLQR sweep'].mean
     assert table['clipped LQR'].mean > 1.0005
+    assert table['trc, K = 0 + 1 sweep'].mean < table['trc, K = 0'].mean
+    assert table['iLQR, 12 starts'].mean == pytest.approx(1.0, abs=1e-6)
+    assert table['nearest plan + iLQR'].mean == pytest.approx(1.0, abs=1e-6)
 
 
 def test_evaluate_model_gives_the_figures_of_the_guide(tmp_path):
@@ -125,8 +132,9 @@ def test_the_plant_parameters_of_the_baselines_can_be_set(capsys):
 @pytest.mark.parametrize(
     ('flags', 'message'),
     [
-        ('--set mu=0.2', '--set goes with --expert'),
-        ('--expert lqr --checkpoint van_der_pol', 'give either --checkpoint or --expert'),
+        ('--set nu=0.2', "system 'van_der_pol' has no parameter ['nu']"),
+        ('--expert lqr --checkpoint van_der_pol', 'give either --expert, or --checkpoint'),
+        ('--expert lqr --record', 'give either --expert, or --checkpoint'),
         ('--expert lqr --set mu=1', '--set needs --system'),
         ('--expert magic --system pendulum', "unknown expert 'magic'"),
         ('--expert qp --system pendulum --states 1', "'pendulum' is not linear"),
@@ -137,3 +145,43 @@ def test_flags_that_do_not_fit_are_one_readable_line(capsys, flags, message):
         main(flags.split())
     error = capsys.readouterr().err.replace('\r', '\n').strip().splitlines()[-1]
     assert message in error
+
+
+def test_the_certificate_is_kept_in_the_checkpoint_and_everything_else_stays(tmp_path, capsys):
+    path = tmp_path / 'c.safetensors'
+    shutil.copy(find_checkpoint('double_integrator'), path)
+    before = load_checkpoint(path)
+    main(['--checkpoint', str(path), '--states', '6', '--record'])
+    after = load_checkpoint(path)
+    certificate = after.metrics['certificate']
+    assert certificate['command'] == f'trc evaluate --checkpoint {path} --states 6 --record'
+    assert certificate['states'] == 6
+    assert certificate['scores']['trc, K = 3']['mean'] == pytest.approx(1.0, abs=1e-4)
+    assert set(before.metrics) <= set(after.metrics)
+    assert before.training == after.training
+    for name, tensor in before.tensors.items():
+        np.testing.assert_array_equal(after.tensors[name], tensor)
+
+
+def test_reference_optima_are_computed_once(tmp_path, monkeypatch):
+    monkeypatch.setenv('TRC_CACHE_DIR', str(tmp_path))
+    system = get_system('double_integrator')
+    x0, goal = fresh_problems(system, 4)
+    first, solved = reference.reference_optima(system, x0, goal, 1)
+    assert solved.all()
+    monkeypatch.setattr(reference, 'best_known', None)  # a second computation would fail
+    again, _ = reference.reference_optima(system, x0, goal, 1)
+    np.testing.assert_array_equal(first, again)
+    with pytest.raises(TypeError):
+        reference.reference_optima(system, x0 / 2, goal, 1)
+
+
+def test_the_nearest_stored_plan_is_found_and_improved():
+    system = get_system('van_der_pol')
+    baseline = NearestPlan(system, count=50, sweeps=0)
+    x0, goal = system.sample(np.random.default_rng(STORED_SEED), 50)
+    for i in (0, 17):
+        plan = baseline(x0[i], goal[i])
+        assert plan.cost == pytest.approx(baseline.cost[i], rel=1e-9)
+    moved = x0[0] + 0.01
+    assert NearestPlan(system, count=50)(moved, goal[0]).cost <= baseline(moved, goal[0]).cost

@@ -133,6 +133,11 @@ def test_other_dynamics_give_other_plans():
         {'norm_position': 'pre'},
         {'activation': 'silu'},
         {'tokens': 'horizon'},
+        {'plans': 3},
+        {'first_cycles': 1},
+        {'beam': (2,), 'plans': 3, 'num_outer_cycles': 2},
+        {'sweeps': 1},
+        {'feedback': ('trajectory',), 'feedback_stride': 3},
     ],
 )
 def test_every_choice_changes_the_function(change):

@@ -20,6 +20,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from trc_core.systems.base import Joint
+
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 120.0  # [s] the first start ever compiles the kernels
 REQUESTS = 6
@@ -171,9 +173,14 @@ class Probe:
             self.send_state(x)
             self.spin(period)
 
-    def send_goal(self, x: Sequence[float]) -> None:
+    def send_goal(self, x: Sequence[float], joints: Sequence[Joint] | None = None) -> None:
         self.require(lambda: self._goal.get_subscription_count() > 0, 'listener of goal')
-        message = JointState(name=[self.joint], position=[x[0]], velocity=[x[1]])
+        moving = joints or [Joint(self.joint, 0, 1)]
+        message = JointState(
+            name=[joint.name for joint in moving],
+            position=[float(x[joint.position]) for joint in moving],
+            velocity=[float(x[joint.velocity]) for joint in moving],
+        )
         self._goal.publish(message)
 
     def send_command(self, u: Sequence[float]) -> None:

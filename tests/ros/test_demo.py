@@ -13,7 +13,6 @@ import pytest
 from rosbags.rosbag2 import Reader
 
 from trc_core import SYSTEMS
-from trc_core.checkpoint import shipped_checkpoints
 from trc_core.solvers import nlp
 from trc_ros.demo import DemoError, main
 from trc_ros.demo_flight import Flight, Task
@@ -77,7 +76,7 @@ def test_a_goal_that_was_not_reached_is_named():
     assert '1.00 / never / never' in format_table([score])
 
 
-@pytest.mark.parametrize('name', shipped_checkpoints())
+@pytest.mark.parametrize('name', SYSTEMS)
 def test_every_system_has_parameters(name):
     assert find_params(name).name == f'{name}.yaml'
 

@@ -9,7 +9,7 @@ from probe import ROOT
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
 
-from trc_core.checkpoint import shipped_checkpoints
+from trc_core import SYSTEMS
 from trc_ros.parameters import SPECS, ParameterError, coerce, specs_of
 
 
@@ -152,7 +152,7 @@ def test_every_parameter_describes_itself(start, probe, namespace):
     assert limits['controller_frequency'][0].to_value == 1000.0
 
 
-@pytest.mark.parametrize('name', shipped_checkpoints())
+@pytest.mark.parametrize('name', SYSTEMS)
 def test_the_shipped_file_of_a_system_names_every_parameter_with_its_type(name):
     text = (ROOT / 'params' / f'{name}.yaml').read_text()
     values = flat(yaml.safe_load(text)['/**']['ros__parameters'])

@@ -16,7 +16,6 @@ from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import load_model, save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.representation import REPRESENTATIONS, Coordinates
-from trc_core.runtime.kernels import NEWTON_CLAMP
 from trc_core.solvers import nlp
 
 ARCHITECTURES = {
@@ -76,12 +75,6 @@ def test_plain_python_and_compiled_code_agree(system):
         for backend in ('numpy', 'numba')
     ]
     np.testing.assert_allclose(plans[0].controls, plans[1].controls, atol=1e-5)
-
-
-def test_both_implementations_share_the_newton_clamp():
-    from trc_core.models import tiny_recursive_control
-
-    assert tiny_recursive_control.NEWTON_CLAMP == NEWTON_CLAMP
 
 
 def test_shipped_controllers_are_near_the_optimum(system):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from trc_core import Controller
@@ -46,6 +47,16 @@ def test_imitation_halves_its_loss_and_leaves_a_flyable_checkpoint(dataset, tmp_
     assert np.isfinite(plan.controls).all()
 
 
+def test_process_supervision_lowers_the_cost_and_names_its_choices(dataset, tmp_path, capsys):
+    supervised(dataset, tmp_path / 'run', '--epochs', '30', '--supervision', 'process')
+    losses = logged(tmp_path / 'run', 'train/loss')
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    with pytest.raises(SystemExit):
+        supervised(dataset, tmp_path / 'other', '--supervision', 'reward')
+    message = "unknown supervision 'reward'; choose from ['imitation', 'process']"
+    assert message in capsys.readouterr().err
+
+
 def test_cost_training_lowers_the_cost_ratio_and_reproduces(tmp_path):
     flags = ['--system', 'van_der_pol', *TINY, '--batch_size', '32', '--validation_states', '16']
     short = [*flags, '--steps', '60', '--validate_every', '30', '--warmup_steps', '10']
@@ -55,6 +66,38 @@ def test_cost_training_lowers_the_cost_ratio_and_reproduces(tmp_path):
     assert ratios[0] == ratios[1]
     clipped_lqr = 1.0026  # mean J/J* of v = 0 on this system
     assert ratios[0][-1] < 1 + 0.5 * (clipped_lqr - 1)
+
+
+def diverge_in_loss(self, *batch):
+    if self.trainer.global_step > 12:
+        with torch.no_grad():
+            next(self.model.parameters()).fill_(torch.nan)
+    return LEARN(self, *batch)
+
+
+def diverge_in_score(self, score, metrics):
+    REPORT(self, score * (100 if self.trainer.global_step > 25 else 1), metrics)
+
+
+LEARN = cost_trainer.CostTraining.training_step
+REPORT = cost_trainer.CostTraining.report
+
+
+@pytest.mark.parametrize(
+    ('name', 'ruined', 'last'),
+    [('training_step', diverge_in_loss, 13), ('report', diverge_in_score, 30)],
+)
+def test_a_run_that_diverges_stops_and_keeps_the_best(
+    name, ruined, last, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(cost_trainer.CostTraining, name, ruined)
+    flags = ['--system', 'van_der_pol', *TINY, '--validation_states', '8']
+    short = ['--steps', '40', '--validate_every', '10', '--warmup_steps', '10']
+    cost_trainer.main([*flags, *short, '--output_dir', str(tmp_path / 'run')])
+    assert f'stopped at step {last}: ' in capsys.readouterr().out
+    best = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
+    assert best.training['steps'] < last
+    assert all(np.isfinite(tensor).all() for tensor in best.tensors.values())
 
 
 def test_a_finished_or_interrupted_run_is_never_overwritten(dataset, tmp_path, capsys):
@@ -73,7 +116,7 @@ def test_a_finished_or_interrupted_run_is_never_overwritten(dataset, tmp_path, c
 
 def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypatch):
     output = tmp_path / 'run'
-    step = supervised_trainer.Imitation.training_step
+    step = supervised_trainer.SupervisedTraining.training_step
 
     def interrupted(self, batch, batch_idx):
         if self.trainer.global_step == 9:
@@ -81,13 +124,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypa
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(supervised_trainer.Imitation, 'training_step', interrupted)
+        patch.setattr(supervised_trainer.SupervisedTraining, 'training_step', interrupted)
         with pytest.raises(SystemExit) as stop:
             supervised(dataset, output, '--epochs', '4')
     assert stop.value.code != 0
     seen = []
     monkeypatch.setattr(
-        supervised_trainer.Imitation,
+        supervised_trainer.SupervisedTraining,
         'training_step',
         lambda self, b, i: seen.append(self.trainer.global_step) or step(self, b, i),
     )

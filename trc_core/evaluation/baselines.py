@@ -9,8 +9,10 @@ from functools import partial
 import numpy as np
 
 from trc_core.evaluation.evaluator import Planner
+from trc_core.evaluation.reference import keep
 from trc_core.plan import Plan
 from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
+from trc_core.solvers.library import library_labels
 from trc_core.systems.base import Array, System
 
 EXPERTS = {
@@ -21,11 +23,11 @@ EXPERTS = {
     'qp': qp.solve,
     'minimum_energy': minimum_energy.solve,
 }
-STARTS = 12  # of IPOPT, where one cannot be trusted
+STORED_PLANS, STORED_SEED = 5000, 6_000_000
 
 
 def expert_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
-    """Planners by name: an expert, or `ilqr<n>` for n sweeps from the clipped LQR.
+    """Planners by name: an expert, `ilqr<n>` for n sweeps from the clipped LQR, or `nearest`.
 
     Raises:
         ValueError: if a name is unknown; the message lists the known ones.
@@ -35,27 +37,54 @@ def expert_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
         sweeps = re.fullmatch(r'ilqr(\d+)', name)
         if sweeps:
             table[name] = partial(ilqr.solve, system, sweeps=int(sweeps[1]))
+        elif name == 'nearest':
+            table[name] = NearestPlan(system)
         elif name in EXPERTS:
             table[name] = partial(EXPERTS[name], system)
         else:
             raise ValueError(
-                f"unknown expert '{name}'; choose from {list(EXPERTS)} or ilqr<sweeps>"
+                f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
             )
     return table
 
 
-def best_known(system: System, x0: Array, goal: Array, starts: int) -> tuple[float, bool]:
-    """The lowest J known for one problem, and whether any solver converged to it.
+class NearestPlan:
+    """Looks the answer up: the nearest stored optimal plan, followed by LQR, then improved.
 
-    By IPOPT; with several starts, also by multi-start iLQR, which is cheap beside them.
+    Args:
+        system: the plant.
+        count: stored optima, of states that are drawn from the training boxes.
+        seed: of these states.
+        sweeps: of box-iLQR on the plan that was found.
     """
-    plans: list[Plan] = [nlp.solve(system, x0, goal, starts=starts)]
-    if starts > 1:
-        plans.append(multistart.solve(system, x0, goal))
-    costs = [plan.cost for plan in plans if plan.converged]
-    return (min(costs), True) if costs else (np.inf, False)
+
+    def __init__(
+        self, system: System, count: int = STORED_PLANS, seed: int = STORED_SEED, sweeps: int = 100
+    ) -> None:
+        self.system, self.sweeps = system, sweeps
+        kept = keep(system, 'plans', [count, seed], lambda: _optimal_plans(system, count, seed))
+        self.states, self.controls, self.cost = (
+            kept[name] for name in ('states', 'controls', 'cost')
+        )
+        width = np.concatenate([system.x0_box, system.goal_box])
+        self.scale = 1 / np.where(width > 0, width, 1.0)
+        self.points = np.hstack([kept['x0'], kept['goal']]) * self.scale
+
+    def __call__(self, x0: Array, goal: Array) -> Plan:
+        """The improved plan."""
+        here = np.concatenate([x0, goal]) * self.scale
+        n = int(np.square(self.points - here).sum(-1).argmin())
+        stored = Plan(self.controls[n], self.states[n], float(self.cost[n]), 'stored')
+        return ilqr.solve(self.system, x0, goal, stored, self.sweeps)
 
 
-def starts_needed(system: System) -> int:
-    """How many starts the best known optimum takes: 1 unless local optima are likely."""
-    return STARTS if multistart.is_needed(system) else 1
+def _optimal_plans(system: System, count: int, seed: int) -> dict[str, Array]:
+    """x0, goal, states, controls and cost of `count` optima."""
+    if multistart.is_needed(system):
+        labels = library_labels(system, count, seed)
+        names = ('x0', 'goal', 'states', 'controls', 'cost')
+        return {name: getattr(labels, name) for name in names}
+    x0, goal = system.sample(np.random.default_rng(seed), count)
+    plans = ilqr.solve_batch(system, x0, goal)
+    found = {'states': plans.states, 'controls': plans.controls, 'cost': np.asarray(plans.cost)}
+    return {'x0': x0, 'goal': goal, **found}

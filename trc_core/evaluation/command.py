@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
+from trc_core.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.evaluation.baselines import best_known, expert_planners, starts_needed
+from trc_core.evaluation.baselines import expert_planners
 from trc_core.evaluation.evaluator import (
     TEST_SEED,
     Planner,
@@ -22,6 +24,7 @@ from trc_core.evaluation.evaluator import (
     planners,
     score,
 )
+from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.runtime.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
@@ -76,11 +79,16 @@ def build_parser() -> argparse.ArgumentParser:
         action='append',
         default=[],
         metavar='NAME=VALUE',
-        help='with --expert: a plant parameter, like mu=0.7 (may be repeated)',
+        help='a plant parameter, like mu=0.7 (may be repeated)',
     )
     add('--states', type=int, default=200, help='number of test problems (default %(default)s)')
     add('--seed', type=int, default=TEST_SEED, help='of the problems (default %(default)s)')
     add('--output', type=Path, help='also write the figures to this JSON file')
+    add(
+        '--record',
+        action='store_true',
+        help='also write the figures into the checkpoint, as its certificate',
+    )
     return parser
 
 
@@ -88,11 +96,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Scores a checkpoint, or experts, against the best known optimum."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    arguments.given = sys.argv[2:] if argv is None else list(argv)
     with report_errors(parser.prog):
         results = []
         for title, system, table in _requested(arguments):
             results.append(evaluate(title, system, table, arguments.states, arguments.seed))
             print(results[-1], flush=True)
+        if arguments.record:
+            _record(arguments, results[0])
         if arguments.output:
             arguments.output.write_text(json.dumps(_figures(results), indent=2) + '\n')
 
@@ -102,14 +113,14 @@ def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[st
     if arguments.states < 1:
         raise ValueError(f'--states must be at least 1, got {arguments.states}')
     if arguments.expert is None:
-        if arguments.set:
-            raise ValueError('--set goes with --expert; a checkpoint has its own parameters')
         checkpoint = arguments.checkpoint or 'van_der_pol'
         own = get_system(arguments.system) if arguments.system else None
-        controller = Controller.load(checkpoint, system=own)
-        return [(checkpoint, controller.system, planners(controller, CYCLES))]
-    if arguments.checkpoint:
-        raise ValueError('give either --checkpoint or --expert')
+        parameters = parse_settings(arguments.set)
+        controller = Controller.load(checkpoint, system=own, parameters=parameters)
+        title = ' '.join([checkpoint, *arguments.set])
+        return [(title, controller.system, planners(controller, CYCLES))]
+    if arguments.checkpoint or arguments.record:
+        raise ValueError('give either --expert, or --checkpoint (and --record)')
     if arguments.set and not arguments.system:
         raise ValueError('--set needs --system')
     systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
@@ -128,17 +139,30 @@ def evaluate(
     """
     x0, goal = fresh_problems(system, states, seed)
     starts = starts_needed(system)
-    bar = tqdm(range(states), desc=f'{system.name}: optimum', leave=False)
-    optima = [best_known(system, x0[i], goal[i], starts) for i in bar]
-    solved = np.array([found for _, found in optima])
+    optimum, solved = reference_optima(system, x0, goal, starts)
     if not solved.any():
         raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
-    optimum = np.array([J for J, _ in optima])[solved]
+    optimum = optimum[solved]
     scores = {}
     for label, planner in table.items():
         bar = tqdm(range(len(optimum)), desc=label, leave=False)
         scores[label] = score(planner, x0[solved], goal[solved], optimum, bar)
     return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
+
+
+def _record(arguments: argparse.Namespace, result: Evaluation) -> None:
+    """Keeps the figures in the checkpoint's metrics, one certificate per set of parameters."""
+    path = find_checkpoint(arguments.checkpoint or 'van_der_pol')
+    own = get_system(arguments.system) if arguments.system else None
+    checkpoint = load_checkpoint(path, own)
+    certificate = {
+        'command': shlex.join(['trc', 'evaluate', *arguments.given]),
+        **{name: getattr(result, name) for name in ('states', 'seed', 'starts', 'unsolved')},
+        'scores': _figures([result]),
+    }
+    name = ' '.join(['certificate', *arguments.set])
+    metrics = {**checkpoint.metrics, name: certificate}
+    save_checkpoint(path, replace(checkpoint, metrics=metrics))
 
 
 def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:

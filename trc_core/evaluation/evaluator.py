@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,18 @@ from trc_core.plan import Plan
 from trc_core.runtime.controller import Controller
 from trc_core.systems.base import Array, System
 
-Planner = Callable[[Array, Array], Plan]
+Planner = Callable[..., Plan]
 WRONG = 1.02  # J/J* above which a plan is no rendering of the optimum
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
+BASELINES = {
+    'lqr': 'clipped LQR',
+    'ilqr1': 'LQR + 1 iLQR sweep',
+    'ilqr2': 'LQR + 2 iLQR sweeps',
+    'ilqr3': 'LQR + 3 iLQR sweeps',
+    'ilqr': 'iLQR, converged',
+    'multistart': 'iLQR, 12 starts',
+    'nearest': 'nearest plan + iLQR',
+}
 
 
 @dataclass(frozen=True)
@@ -66,22 +76,18 @@ def score(
 
 
 def planners(controller: Controller, cycles: Iterable[int]) -> dict[str, Planner]:
-    """What stands in the table: clipped LQR, LQR and iLQR sweeps, and the controller at each K."""
-    from trc_core.solvers import ilqr
+    """What stands in the table: the baselines, and the controller at each K, also polished."""
+    from trc_core.evaluation.baselines import expert_planners
 
     system = controller.system
-    table: dict[str, Planner] = {'clipped LQR': controller.lqr_plan}
-    for sweeps in (1, 2, 3):
-        label = f'LQR + {sweeps} iLQR sweep' + 's' * (sweeps > 1)
-        table[label] = lambda x, goal, n=sweeps: ilqr.solve(system, x, goal, sweeps=n)  # type: ignore[misc]
+    experts = expert_planners(system, BASELINES)
+    table = {label: experts[name] for name, label in BASELINES.items()}
     for K in cycles:
-        table[f'trc, K = {K}'] = _with_cycles(controller, K)
+        twin = Controller(controller.checkpoint, controller.backend, K)
+        table[f'trc, K = {K}'] = twin.plan
+        table[f'trc, K = {K} + 1 sweep'] = partial(twin.plan, polish=1)
+    table[f'trc, K = {controller.cycles} + 5 sweeps'] = partial(controller.plan, polish=5)
     return table
-
-
-def _with_cycles(controller: Controller, cycles: int) -> Planner:
-    twin = Controller(controller.checkpoint, controller.backend, cycles)
-    return lambda x, goal: twin.plan(x, goal)
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, float]:

@@ -27,9 +27,8 @@ from trc_core.models.recursive_reasoning import (
 from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Dynamics, Iterate, as_dynamics
 from trc_core.models.tokens import TOKENS
+from trc_core.representation import NEWTON_CLAMP
 from trc_core.systems.base import System
-
-NEWTON_CLAMP = 4.0  # largest Newton step, in units of the initial error's LQ size
 
 
 class Problem(NamedTuple):

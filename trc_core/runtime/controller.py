@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
+from trc_core.ilqr import improve
 from trc_core.plan import Plan
 from trc_core.rollout import plain, reproject, rollout
 from trc_core.runtime import kernels
@@ -67,6 +68,7 @@ class Controller:
         )
         self._plan = BACKENDS[backend](kernels.plan, self.system)
         self._rollout = BACKENDS[backend](rollout, self.system)
+        self._improve = BACKENDS[backend](improve, self.system)
         self._no_plan = np.zeros((self.system.horizon, self.system.n_u))
         self._start_seconds = self._cycle_seconds = math.inf
 
@@ -120,6 +122,7 @@ class Controller:
         warm_start: Plan | None = None,
         deadline: float | None = None,
         elapsed: float | None = None,
+        polish: int = 0,
     ) -> Plan:
         """Plans from x to goal.
 
@@ -131,16 +134,19 @@ class Controller:
                 measured in `warm_up` (called here if it has not been).
             elapsed: seconds since the state that `warm_start` was made for; the system's dt by
                 default.
+            polish: box-iLQR sweeps to spend on the refined plan; J never rises.
 
         Returns:
             The refined plan, never dearer in predicted cost than any of `plan.candidates`.
 
         Raises:
-            ValueError: if x or goal has the wrong shape or is not finite.
+            ValueError: if x or goal has the wrong shape or is not finite, or polish is negative.
         """
+        if polish < 0:
+            raise ValueError(f'polish must not be negative, got {polish}')
         x, goal = self._checked('x', x), self._checked('goal', goal)
         cycles = self.cycles if deadline is None else self._cycles_within(deadline)
-        return self._run(x, goal, self._shifted(warm_start, goal, elapsed), cycles)
+        return self._run(x, goal, self._shifted(warm_start, goal, elapsed), cycles, polish)
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
@@ -150,7 +156,9 @@ class Controller:
         J = self._rollout(self.system.arrays, law, self._no_plan, x, goal, states, controls)
         return Plan(controls, states, float(J), 'lqr')
 
-    def _run(self, x: Array, goal: Array, previous: Array | None, cycles: int) -> Plan:
+    def _run(
+        self, x: Array, goal: Array, previous: Array | None, cycles: int, polish: int = 0
+    ) -> Plan:
         states, controls = self._buffers()
         names = self._starts if previous is None else (*self._starts, 'previous')
         starts = np.empty(len(names))
@@ -166,6 +174,10 @@ class Controller:
             controls,
             starts,
         )
+        if polish and math.isfinite(J):
+            refined = J
+            J, _, _ = self._improve(self.system.arrays, goal, polish, states, controls)
+            improved = improved or refined > J
         return Plan(
             controls,
             states,

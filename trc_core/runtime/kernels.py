@@ -13,9 +13,8 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.ilqr import improve
+from trc_core.representation import NEWTON_CLAMP
 from trc_core.rollout import Law, gradient, plain, reproject, rollout
-
-NEWTON_CLAMP = 4.0  # as in models/tiny_recursive_control.py
 
 
 class Units(NamedTuple):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -11,16 +12,26 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import report_errors
-from trc_core.models.plan_representation import Units
 from trc_core.models.search import Latents, Search
-from trc_core.models.simulation import Iterate, SystemDynamics, replace_rows
+from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
+from trc_core.representation import Coordinates
 from trc_core.solvers import nlp
 from trc_core.systems import System, get_system
 from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
-from trc_core.training.losses import cost_loss
+from trc_core.training.losses import CostWeights, refinement_loss
+from trc_core.training.plants import (
+    FamilyDynamics,
+    Plants,
+    parameter_grid,
+    random_parameters,
+    why_not_stabilised,
+)
+from trc_core.training.pool import Pool, PoolConfig
 
 VALIDATION_SEED = 7_000_000  # states of the progress figure; evaluation draws others
+VALIDATION_PLANTS = 16  # of a family; IPOPT takes a tenth of a second to prepare for each
+DIVERGED = 10.0  # times the best score, in the second half of a run
 
 
 @dataclass(frozen=True)
@@ -31,64 +42,107 @@ class CostTrainingConfig(NetworkConfig):
     """Name of the plant, or the path of a .py file that defines it."""
     parameters: dict[str, float] = field(default_factory=dict)
     """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
+    ranges: dict[str, list[float]] = field(default_factory=dict)
+    """Parameters that the network is told and the range to train for, like {mu: [0.5, 1.5]}."""
+    ladder: Sequence[float] = (1.0,)
+    """Factors of R of the LQR plans that refinement may start from; the first is 1."""
+    box: float = 1.0
+    """Training states come from a box this many times as wide as the system's."""
     output_dir: str = 'outputs/cost'
     """Where checkpoints and logs go."""
-    steps: int = 8000
+    steps: int = 4000
     """Optimiser steps."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Rows of the pool of plans under refinement."""
     window: int = 2
     """Cycles per step through which gradients flow."""
-    carried_cycles: int = 10
+    carried_cycles: int = 6
     """Cycles that a plan lives in the pool before it is replaced by a new problem."""
+    receding_share: float = 0.0
+    """Share of the pool in closed loop: plans are flown and shifted, on plants that differ."""
     cost_threshold: float = 2.0
-    """Rows with a steeper (dimensionless) gradient than this count less."""
+    """Rows with a steeper (dimensionless) gradient than this count less, by ..."""
     cost_power: float = 1.0
-    """How much less: (threshold / gradient)^power."""
+    """... (threshold / gradient)^power."""
+    harm: float = 0.1
+    """A step does harm where it raises J by more than this many s^2 ..."""
+    harm_penalty: float = 3.0
+    """... and is then made smaller by this weight of |o|^2, o being the network's output."""
     validate_every: int = 500
     """Optimiser steps between two validations."""
     validation_states: int = 128
+    learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.carried_cycles % self.window:
+        for name in ('steps', 'batch_size', 'window', 'validate_every', 'validation_states'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
+        if self.carried_cycles < 1 or self.carried_cycles % self.window:
             raise ValueError('carried_cycles must be a multiple of window')
-        self.build_system()
+        if not 0 <= self.receding_share <= 1:
+            raise ValueError(f'receding_share must lie in [0, 1], got {self.receding_share}')
+        if self.box <= 0:
+            raise ValueError(f'box must be positive, got {self.box}')
+        if self.ranges and self.representation == 'gated':
+            raise ValueError("ranges go with the representations 'stabilised' and 'open_loop'")
+        system = self.build_system()
+        system.with_parameters(**{name: limits[0] for name, limits in self.ranges.items()})
 
     def build_system(self) -> System:
         """The plant, with the parameters asked for."""
         return get_system(self.system).with_parameters(**self.parameters)
 
+    def coordinates(self) -> Coordinates:
+        return Coordinates(self.representation, tuple(self.ladder), self.limits)
 
-class Pool:
-    """Plans under refinement; a share of them is replaced by new problems at every step."""
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """`ranges` as pairs.
 
-    def __init__(self, system: System, size: int, shares: int, seed: int) -> None:
-        self.system = system
-        self.shares = shares
-        self.rng = np.random.default_rng(seed)
-        self.current_state, self.target_state = self._sample(size)
-        self.iterate: Iterate | None = None
-        self.latents: Latents = ()
-        self.steps = 0
+        Raises:
+            ValueError: if one is not a low and a higher number.
+        """
+        for name, limits in self.ranges.items():
+            if len(limits) != 2 or not limits[0] < limits[1]:
+                raise ValueError(f'the range of {name} must be [low, high], got {limits}')
+        return {name: (limits[0], limits[1]) for name, limits in self.ranges.items()}
 
-    def _sample(self, n: int) -> tuple[Tensor, Tensor]:
-        x0, goal = self.system.sample(self.rng, n)
-        return torch.from_numpy(x0), torch.from_numpy(goal)
+    @property
+    def weights(self) -> CostWeights:
+        """Of the loss."""
+        return CostWeights(self.cost_threshold, self.cost_power, self.harm, self.harm_penalty)
 
-    def renew(self) -> Tensor:
-        """Draws new problems for the next share of rows; returns their index (N,)."""
-        rows = torch.arange(len(self.current_state))
-        if self.iterate is not None:
-            rows = rows[self.steps % self.shares :: self.shares]
-            self.current_state[rows], self.target_state[rows] = self._sample(len(rows))
-        self.steps += 1
-        return rows
+    @property
+    def pool(self) -> PoolConfig:
+        """Of the plans under refinement."""
+        shares = self.carried_cycles // self.window
+        return PoolConfig(self.batch_size, shares, self.receding_share, self.box)
 
-    def store(self, iterate: Iterate, latents: Latents) -> None:
-        """Keeps the refined plans for the next step, without their history."""
-        self.iterate = Iterate(*(None if a is None else a.detach() for a in iterate))  # type: ignore[arg-type]
-        self.latents = tuple(z.detach() for z in latents)
+
+@dataclass(frozen=True)
+class Validation:
+    """The problems of the progress figure."""
+
+    x0: Tensor
+    """(B, n_x)."""
+    goal: Tensor
+    """(B, n_x)."""
+    dynamics: FamilyDynamics
+    optimum: Tensor
+    """J* (B,), by IPOPT."""
+
+    @classmethod
+    def of(cls, plants: Plants, count: int, rng: np.random.Generator) -> Validation:
+        """`count` problems, dealt to the plants in turn."""
+        x0, goal = plants.system.sample(rng, count)
+        index = np.arange(count) % len(plants)
+        plans = [
+            nlp.solve(plants.systems[n], a, b) for n, a, b in zip(index, x0, goal, strict=True)
+        ]
+        optimum = torch.tensor([plan.cost for plan in plans], dtype=torch.float64)
+        dynamics = plants.dynamics(torch.from_numpy(index))
+        return cls(torch.from_numpy(x0), torch.from_numpy(goal), dynamics, optimum)
 
 
 class CostTraining(Fitting):
@@ -100,70 +154,107 @@ class CostTraining(Fitting):
         self.config: CostTrainingConfig = config
 
     def on_fit_start(self) -> None:
-        config = self.config
-        self.dynamics = SystemDynamics(self.model.representation, self.system)
+        config, representation = self.config, self.model.representation
+        self.plants = Plants(self.system, representation, parameter_grid(config.limits))
         # a resumed run goes on with problems that the interrupted one has not seen
-        seed = config.seed + 1000 * self.trainer.global_step
-        shares = config.carried_cycles // config.window
-        self.pool = Pool(self.system, config.batch_size, shares, seed)
+        seed = config.seed + 1000 * self.trainer.global_step + 1_000_000 * self.global_rank
+        self.pool = Pool(self.plants, config.pool, seed)
         rng = np.random.default_rng(VALIDATION_SEED)
-        x0, goal = self.system.sample(rng, config.validation_states)
-        plans = [nlp.solve(self.system, a, b) for a, b in zip(x0, goal, strict=True)]
-        self.optimum = torch.tensor([plan.cost for plan in plans])
-        self.validation = torch.from_numpy(x0), torch.from_numpy(goal)
+        count = min(VALIDATION_PLANTS, config.validation_states)
+        judges = Plants(self.system, representation, random_parameters(config.limits, count, rng))
+        self.validation = Validation.of(judges, config.validation_states, rng)
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Starts the new rows, then refines every row for a window of cycles."""
-        pool, model, dynamics = self.pool, self.model, self.dynamics
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor | None:
+        """Starts the new rows, refines all for a window of cycles, and flies the closed loops."""
+        pool, model = self.pool, self.model
         rows = pool.renew()
-        problem = model.problem(pool.current_state, pool.target_state)
-        iterate, latents, loss = self._start(rows, problem.rows(rows))
-        states = problem.current_state, problem.target_state
+        dynamics = self.plants.dynamics(pool.plant)
+        problem = model.problem(pool.x0.clone(), pool.goal.clone(), dynamics=dynamics)
+        plan, latents, loss = self._begin(problem.rows(rows), dynamics.rows(rows))
+        loss = loss * (len(rows) / len(pool.x0))
+        plan, latents = pool.start(rows, plan, latents)
         for _ in range(self.config.window):
-            step, latents = model.propose(problem, iterate, latents)
-            proposal = dynamics.simulate(iterate.v + step, *states)
-            loss = loss + self._loss(proposal, problem.units)
-            iterate = dynamics.guard(iterate, proposal, step, *states)
-        pool.store(iterate, latents)
-        assert iterate.cost is not None
-        self.log('train/cost_over_lq', (iterate.cost / problem.units.s**2).mean(), prog_bar=True)
+            plan, latents, part = self._refine(problem, plan, latents, dynamics)
+            loss = loss + part
+        assert plan.cost is not None
+        self.log('train/cost_over_lq', (plan.cost / problem.units.s**2).mean(), prog_bar=True)
+        self.log('train/loss', loss)
+        if not torch.isfinite(loss):
+            self._stop(f'the loss is {loss.item()}')
+            return None
+        pool.store(plan, latents)
+        pool.tick(model, dynamics)
         return loss
 
-    def _start(self, rows: Tensor, problem: Problem) -> tuple[Iterate, Latents, Tensor]:
-        """First plans and latents of the new rows, beside the carried ones of the others."""
-        pool, model = self.pool, self.model
+    def _begin(
+        self, problem: Problem, dynamics: FamilyDynamics
+    ) -> tuple[Iterate, Latents, Tensor]:
+        """The plans of new problems: the best LQR start, or the network's correction of it."""
+        model = self.model
         latents = model.initial_latents(problem)
-        candidates = model.candidates(problem, latents, self.dynamics)
-        loss = self._loss(candidates[-1], problem.units)
-        fresh, latents = Search.of(problem, self.dynamics, candidates, latents).best
-        if pool.iterate is None:
-            return fresh, latents, loss
-        merged = tuple(
-            old.index_put((rows,), new) for old, new in zip(pool.latents, latents, strict=True)
-        )
-        return replace_rows(pool.iterate, rows, fresh), merged, loss
+        own = model.first_plans(problem, latents)
+        candidates = model.candidates(problem, latents, dynamics)
+        starts, proposals = candidates[: -len(own)], candidates[-len(own) :]
+        before, _ = Search.of(problem, dynamics, starts, latents).best
+        after, chosen = Search.of(problem, dynamics, candidates, latents).best
+        losses = [
+            refinement_loss(problem.units, before, step, proposal, after, self.config.weights)
+            for step, proposal in zip(own, proposals, strict=True)
+        ]
+        return after, chosen, torch.stack(losses).mean()
 
-    def _loss(self, proposal: Iterate, units: Units) -> Tensor:
-        return cost_loss(units, proposal, self.config.cost_threshold, self.config.cost_power)
+    def _refine(
+        self, problem: Problem, plan: Iterate, latents: Latents, dynamics: FamilyDynamics
+    ) -> tuple[Iterate, Latents, Tensor]:
+        """One guarded cycle, and its loss."""
+        states = problem.current_state, problem.target_state
+        step, latents = self.model.propose(problem, plan, latents)
+        proposal = dynamics.simulate(plan.v + step, *states)
+        after = dynamics.guard(plan, proposal, step, *states)
+        weights = self.config.weights
+        loss = refinement_loss(problem.units, plan, step, proposal, after, weights)
+        if self.config.sweeps:
+            after = dynamics.sweep(after, problem.target_state, self.config.sweeps)
+        return after, latents, loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Mean J/J* of the default number of cycles on fixed states."""
-        *_, (iterate, _) = self.model.refine(*self.validation, self.dynamics)
+        fixed = self.validation
+        *_, (iterate, _) = self.model.refine(fixed.x0, fixed.goal, fixed.dynamics)
         assert iterate.cost is not None
-        ratio = iterate.cost / self.optimum
+        ratio = iterate.cost / fixed.optimum
         self.report(ratio.mean(), {'cost_ratio_mean': ratio.mean(), 'cost_ratio_max': ratio.max()})
+        late = self.trainer.global_step > self.config.steps / 2
+        if not math.isfinite(self.score):
+            self._stop(f'the validation score is {self.score}')
+        elif late and self.score > DIVERGED * self.best_score:
+            self._stop(f'the validation score {self.score:.4g} is far above {self.best_score:.4g}')
+
+    def _stop(self, reason: str) -> None:
+        """Ends the run; the best checkpoint stays as it is."""
+        self.trainer.should_stop = True
+        step = self.trainer.global_step
+        self.print(f'stopped at step {step}: {reason}; the best checkpoint before it is kept')
 
 
 def train(config: CostTrainingConfig, command: str) -> None:
-    """Runs the stage; `best_model.safetensors` in the output folder is its result."""
+    """Runs the stage; `best_model.safetensors` in the output folder is its result.
+
+    A plant that no LQR stabilises is trained with open-loop plans.
+    """
+    reason = why_not_stabilised(config.build_system())
+    if reason is not None and config.representation != 'open_loop':
+        print(f'{config.system}: {reason}; plans are open-loop instead')
+        config = replace(config, representation='open_loop')
     pl.seed_everything(config.seed, verbose=False)
     fit(CostTraining(config), config, range(config.steps), epochs=1, command=command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`trc train`: trains a controller on the cost of its system."""
-    with report_errors('trc train'):
-        train(parse(CostTrainingConfig, 'trc train', argv), run_as_command('trc train', argv))
+    """`python -m trc_core.training.cost_trainer`: trains on the cost of a system."""
+    program = 'python -m trc_core.training.cost_trainer'
+    with report_errors(program):
+        train(parse(CostTrainingConfig, program, argv), run_as_command(program, argv))
 
 
 if __name__ == '__main__':

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
+import subprocess
 import sys
 import time
 import warnings
@@ -56,6 +58,8 @@ class FitConfig:
     """Largest norm of the gradient."""
     ema_decay: float = 0.995
     """Decay of the averaged weights, which are the ones delivered."""
+    devices: int = 1
+    """Processes that train together (DDP), each on problems of its own."""
     num_threads: int = 1
     """Threads of PyTorch; networks this small only get slower with more."""
     resume: bool = False
@@ -65,6 +69,8 @@ class FitConfig:
         for name in ('learning_rate', 'gradient_clip'):
             if getattr(self, name) <= 0:
                 raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
+        if self.devices < 1:
+            raise ValueError(f'devices must be at least 1, got {self.devices}')
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f'ema_decay must lie in [0, 1), got {self.ema_decay}')
 
@@ -74,7 +80,8 @@ class NetworkConfig(FitConfig):
     """What every stage can be told of the network it trains."""
 
     representation: str = 'stabilised'
-    """Coordinates of the plan: stabilised (around LQR) or open_loop (the controls themselves)."""
+    """Coordinates of the plan: stabilised (around LQR), gated (LQR near the goal only) or
+    open_loop (the controls themselves)."""
     feedback: Sequence[str] = ('trajectory', 'gradient')
     """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
     latent_dim: int = 128
@@ -99,6 +106,16 @@ class NetworkConfig(FitConfig):
     """swiglu or silu."""
     tokens: str = 'vector'
     """vector: one latent for the plan; horizon: one per control step (needs num_heads)."""
+    plans: int = 1
+    """First plans that the network writes, to be tried side by side (hypotheses)."""
+    first_cycles: int = 0
+    """Reasoning cycles before the first plan."""
+    beam: Sequence[int] = (1,)
+    """How many of the best plans cycle 1, 2, ... refines; the last number holds from there on."""
+    sweeps: int = 0
+    """Box-iLQR sweeps at the end of every cycle."""
+    feedback_stride: int = 1
+    """Feedback `trajectory` shows every state of this stride."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,6 +169,7 @@ class Fitting(pl.LightningModule):
             config.learning_rate,
             betas=(0.9, 0.98),
             weight_decay=config.weight_decay,
+            fused=True,
         )
         total, warmup = int(self.trainer.estimated_stepping_batches), config.warmup_steps
 
@@ -183,12 +201,17 @@ class Delivery(pl.Callback):
 
     def __init__(self, output_dir: Path, config: FitConfig, command: str) -> None:
         self.output_dir = output_dir
-        self.record = {'command': command, 'seed': config.seed, 'config': asdict(config)}
+        self.record = {
+            'command': command,
+            'seed': config.seed,
+            'commit': current_commit(),
+            'config': asdict(config),
+        }
         self.started = time.process_time()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, Fitting)
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or not trainer.is_global_zero:
             return
         self._save(LAST_MODEL, trainer, module)
         if module.score < module.best_score:
@@ -200,6 +223,21 @@ class Delivery(pl.Callback):
         record = {**self.record, 'steps': trainer.global_step, 'cpu_seconds': cpu_seconds}
         path = self.output_dir / name
         save_model(path, module.model, module.system, record, module.metrics)
+
+
+def current_commit() -> str:
+    """The commit of the checkout that trains, `+` behind it if files differ; '' without one."""
+    git = ['git', '-C', str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, 'describe', '--always', '--exclude=*', '--abbrev=12', '--dirty=+'],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ''
+    return head.stdout.strip()
 
 
 def fit(
@@ -217,8 +255,9 @@ def fit(
         ValueError: if output_dir holds another run, or a resumed run has another config.
     """
     output_dir = Path(config.output_dir)
-    prepare_folder(output_dir, config)
-    interval = getattr(config, 'validate_every', 1.0)
+    if 'LOCAL_RANK' not in os.environ:  # which DDP sets for the processes that join
+        prepare_folder(output_dir, config)
+    batches = _loader(data)
     resumable = ModelCheckpoint(
         output_dir,
         'last',
@@ -229,10 +268,12 @@ def fit(
     _quiet()
     torch.set_num_threads(config.num_threads)
     trainer = pl.Trainer(
-        accelerator='auto' if torch.cuda.is_available() else 'cpu',
+        accelerator='cpu',  # where the compiled roll-outs are, which take most of the time
+        devices=config.devices,
+        strategy='ddp' if config.devices > 1 else 'auto',
         max_epochs=epochs,
         gradient_clip_val=config.gradient_clip,
-        val_check_interval=interval,
+        val_check_interval=_interval(config, batches),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         log_every_n_steps=20,
@@ -250,12 +291,12 @@ def fit(
     resume_from = output_dir / RESUME_FILE
     trainer.fit(
         module,
-        _loader(data),
+        batches,
         _loader(validation),
         ckpt_path=str(resume_from) if resume_from.exists() else None,
         weights_only=True,
     )
-    if not trainer.interrupted:
+    if trainer.is_global_zero and not trainer.interrupted:
         print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
 
 
@@ -271,6 +312,15 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
 
 def _loader(data: Iterable[Any]) -> Iterable[Any]:
     return data if isinstance(data, DataLoader) else DataLoader(list(data), batch_size=None)  # type: ignore[arg-type]
+
+
+def _interval(config: FitConfig, batches: Iterable[Any]) -> int | float:
+    """Steps between validations, near `validate_every`, such that the last step has one."""
+    every = getattr(config, 'validate_every', None)
+    if every is None:
+        return 1.0
+    steps = len(batches)  # type: ignore[arg-type]
+    return steps // max(1, round(steps / every))
 
 
 def prepare_folder(output_dir: Path, config: FitConfig) -> None:

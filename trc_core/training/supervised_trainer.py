@@ -1,4 +1,4 @@
-"""Imitation: behaviour cloning of optimal trajectories, with every cycle supervised."""
+"""Learning on a dataset of optimal trajectories, with every cycle supervised."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trc_core.command_line import report_errors
 from trc_core.data.trajectories import load_arrays
 from trc_core.data.trajectory_dataset import TrajectoryDataset
 from trc_core.models.plan_representation import PlanRepresentation, Units
-from trc_core.models.simulation import SystemDynamics
+from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.systems import System, get_system
 from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
-from trc_core.training.losses import imitation_loss
+from trc_core.training.losses import CostWeights, imitation_loss, process_loss
 
 Batch = dict[str, Tensor]
 
@@ -36,6 +36,9 @@ class SupervisedConfig(NetworkConfig):
     batch_size: int = 64
     validation_share: float = 0.1
     """Share of the samples kept for validation."""
+    supervision: str = 'imitation'
+    """imitation: every cycle's plan is compared with the expert's; process: every cycle's plan is
+    judged by its own cost J, on the dataset's states."""
     representation: str = 'open_loop'
     feedback: Sequence[str] = ('trajectory',)
     num_heads: int = 4
@@ -44,26 +47,48 @@ class SupervisedConfig(NetworkConfig):
         super().__post_init__()
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError('epochs and batch_size must be at least 1')
+        if self.supervision not in SUPERVISION:
+            raise ValueError(
+                f"unknown supervision '{self.supervision}'; choose from {sorted(SUPERVISION)}"
+            )
 
 
-class Imitation(Fitting):
+def imitation(
+    representation: PlanRepresentation, batch: Batch, units: Units, plans: Sequence[Iterate]
+) -> Tensor:
+    """Distance of every cycle's plan to the expert's."""
+    return imitation_loss(units, [plan.v for plan in plans], expert_plan(representation, batch))
+
+
+def process(
+    representation: PlanRepresentation, batch: Batch, units: Units, plans: Sequence[Iterate]
+) -> Tensor:
+    """Cost of the first plan and of every cycle's."""
+    return process_loss(units, plans, CostWeights())
+
+
+SUPERVISION = {'imitation': imitation, 'process': process}
+
+
+class SupervisedTraining(Fitting):
     """Lightning module of the supervised stage."""
 
     def __init__(self, config: SupervisedConfig, system: System) -> None:
         super().__init__(config, config.build_network(system), system)
+        self.loss = SUPERVISION[config.supervision]
 
     def on_fit_start(self) -> None:
         self.dynamics = SystemDynamics(self.model.representation, self.system)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Distance of every cycle's plan to the expert's."""
+        """The loss of the first plan and of every cycle."""
         plans, units = self._unguarded_plans(batch)
-        loss = imitation_loss(units, plans, expert_plan(self.model.representation, batch))
+        loss = self.loss(self.model.representation, batch, units, plans)
         self.log('train/loss', loss, prog_bar=True)
         return loss
 
-    def _unguarded_plans(self, batch: Batch) -> tuple[list[Tensor], Units]:
-        """Every cycle's plan (B, T, n_u), and their units.
+    def _unguarded_plans(self, batch: Batch) -> tuple[list[Iterate], Units]:
+        """The first plan and every cycle's, and their units.
 
         The guard is left out: a cycle whose step it would reject must be taught as well.
         """
@@ -71,12 +96,10 @@ class Imitation(Fitting):
         states = batch['current_state'], batch['target_state']
         problem = model.problem(*states)
         latents = model.initial_latents(problem)
-        iterate = dynamics.simulate(model.first_plans(problem, latents)[0], *states)
-        plans = [iterate.v]
+        plans = [dynamics.simulate(model.first_plans(problem, latents)[0], *states)]
         for _ in range(model.config.cycles):
-            step, latents = model.propose(problem, iterate, latents)
-            iterate = dynamics.simulate(iterate.v + step, *states)
-            plans.append(iterate.v)
+            step, latents = model.propose(problem, plans[-1], latents)
+            plans.append(dynamics.simulate(plans[-1].v + step, *states))
         return plans, problem.units
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -107,7 +130,7 @@ def train(config: SupervisedConfig, command: str) -> None:
     )
     generator = torch.Generator().manual_seed(config.seed)
     fit(
-        Imitation(config, training.system),
+        SupervisedTraining(config, training.system),
         config,
         DataLoader(training, config.batch_size, shuffle=True, generator=generator),
         epochs=config.epochs,
@@ -117,7 +140,7 @@ def train(config: SupervisedConfig, command: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """`python -m trc_core.training.supervised_trainer`: behaviour cloning on a dataset."""
+    """`python -m trc_core.training.supervised_trainer`: learns on a dataset of optima."""
     program = 'python -m trc_core.training.supervised_trainer'
     with report_errors(program):
         train(parse(SupervisedConfig, program, argv), run_as_command(program, argv))

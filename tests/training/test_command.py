@@ -1,0 +1,129 @@
+"""`trc train` picks the stage and its settings, says so, and yields to the user."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trc_core.checkpoint import load_checkpoint
+from trc_core.systems import SYSTEMS
+from trc_core.training import command
+from trc_core.training.recipes import RECIPES, STAGES
+
+TINY = ['--latent_dim', '16', '--hidden_dim', '16', '--validation_states', '8']
+UNREACHED = """
+from trc_core.systems import System
+
+
+def dynamics(x, u):
+    return x[0], u[0]
+
+
+unreached = System(
+    name='unreached', dynamics=dynamics, state_names=('x', 'y'), state_units=('m', 'm'),
+    control_names=('u',), control_units=('N',), joints=(), dt=0.1, horizon=8, u_min=[-1.0],
+    u_max=[1.0], Q=[1.0, 1.0], R=[1.0], x0_box=[1.0, 1.0], goal_box=[0.0, 0.0],
+)
+"""
+
+
+def effective(capsys, *flags):
+    """The settings that a run would have."""
+    with pytest.raises(SystemExit) as stop:
+        command.main([*flags, '--print_config'])
+    assert stop.value.code == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_every_shipped_system_has_a_recipe_that_its_stage_accepts():
+    assert set(SYSTEMS) <= set(RECIPES)
+    for recipe in RECIPES.values():
+        module, config = command.MODULES[recipe.stage]
+        stage = importlib.import_module(module)
+        settings = {'system': recipe.system, **recipe.overrides}
+        assert getattr(stage, config)(**settings).system == recipe.system
+
+
+@pytest.mark.parametrize(
+    ('asked', 'stage', 'settings'),
+    [
+        (('cartpole', 'auto', None), 'cost', RECIPES['cartpole'].overrides),
+        (('pendulum', 'auto', None), 'hypotheses', RECIPES['pendulum'].overrides),
+        ((None, 'auto', 'van_der_pol_mu'), 'cost', RECIPES['van_der_pol_mu'].overrides),
+        (('pendulum', 'cost', None), 'cost', {}),
+        (('double_integrator_2_axes', 'auto', None), 'cost', {}),
+    ],
+)
+def test_the_table_decides_unless_told_otherwise(asked, stage, settings):
+    choice = command.choose(*asked)
+    assert (choice.stage, choice.settings) == (stage, settings)
+
+
+def test_an_unknown_system_that_the_lqr_misses_is_taught_by_hypotheses(monkeypatch):
+    monkeypatch.setattr(command, 'RECIPES', {})
+    assert command.choose('cartpole_swingup', 'auto', None).stage == 'hypotheses'
+    choice = command.choose('van_der_pol', 'auto', None)
+    assert choice.stage == 'cost'
+    assert 'misses the goal from' in choice.reason
+    with pytest.raises(ValueError, match='choose from'):
+        command.choose('vdp', 'auto', None)
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_recipe(tmp_path, capsys):
+    file = tmp_path / 'c.yaml'
+    file.write_text(yaml.safe_dump({'system': 'cartpole', 'box': 2.0, 'steps': 9}))
+    settings = effective(capsys, '--config', str(file), '--steps', '7')
+    assert (settings['steps'], settings['box']) == (7, 2.0)
+    assert settings['ladder'] == [1.0, 10.0, 100.0]
+    settings = effective(capsys, '--config', str(file), '--system', 'quadrotor_2d')
+    assert settings['system'] == 'quadrotor_2d'
+
+
+def test_a_family_is_trained_and_its_checkpoint_takes_parameters(tmp_path, capsys):
+    output = ['--output_dir', str(tmp_path / 'run')]
+    command.main(['--recipe', 'van_der_pol_mu', *TINY, '--steps', '6', *output])
+    assert "stage cost (recipe 'van_der_pol_mu'" in capsys.readouterr().out
+    checkpoint = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
+    assert checkpoint.training['command'].startswith('trc train --recipe van_der_pol_mu')
+    told = [checkpoint.with_parameters({'mu': mu}).representation.inputs for mu in (0.5, 1.5)]
+    assert [value.item() for value in told] == pytest.approx([-1, 1])
+
+
+def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
+    path = tmp_path / 'unreached.py'
+    path.write_text(UNREACHED)
+    output = ['--output_dir', str(tmp_path / 'run'), '--steps', '4']
+    command.main(['--system', str(path), '--stage', 'cost', *TINY, *output])
+    assert 'no control reaches' in capsys.readouterr().out
+    record = yaml.safe_load(Path(tmp_path / 'run' / 'config.yaml').read_text())
+    assert record['representation'] == 'open_loop'
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--recipe', 'vdp'], 'invalid choice'),
+        (['--stage', 'imitation'], 'invalid choice'),
+        (['--system', 'vdp'], "unknown system 'vdp'; choose from"),
+        (['--lerning_rate', '1'], 'lerning_rate'),
+        (['--ranges', '{nu: [1, 2]}'], 'has no parameter'),
+        (['--ranges', '{mu: [2, 1]}'], 'must be [low, high]'),
+        (['--config', 'nowhere.yaml'], 'nowhere.yaml'),
+    ],
+)
+def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        command.main(flags)
+    assert stop.value.code != 0
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_stages_recipes_and_the_flags_of_the_stage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(['--system', 'cartpole', '--help'])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in (*STAGES, *RECIPES, '--receding_share'))

@@ -1,0 +1,303 @@
+"""Labels of nonconvex systems by a library of tails: the optimum of one state serves many others.
+
+What is left of an optimal plan after t steps is nearly optimal from the state x_t, so N labels
+hold N T good plans. Some states find theirs from random starts; then the set doubles until it is
+full, and each new state follows the known tails that begin near it, improving the best of them.
+Half of the new states come from the box, half lie near known plans, where a controller will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.batch_rollout import cores
+from trc_core.ilqr import batch_improve
+from trc_core.representation import catching_law, is_odd
+from trc_core.solvers.library_kernels import Tails, batch_fly, batch_follow_tails, batch_gains
+from trc_core.solvers.starting_points import SEGMENTS
+from trc_core.systems.base import Array, System
+from trc_core.systems.compiled import compiled
+
+FIRST, STARTS = 600, 12  # states that begin from random plans, and how many plans each
+FIRST_ROUNDS = 3  # how often those states then ask each other
+LIBRARY, NEAR = 6000, 32  # plans in a library, and tails that a state follows
+RETRIED = 8000  # states that ask again after a doubling, so that late finds spread
+PROBED, PROBES = 600, 2  # new states that also try random plans, and how many each
+KEEP_NEW, KEEP_RETRIED, KEEP_LAST, KEEP_RANDOM = 4, 3, 2, 3  # plans improved to the end
+TRIAL = {'tail': 10, 'random': 15}  # sweeps before plans are compared
+SWEEPS = 200  # at most, for those that are kept
+SAME_OPTIMUM = 1e-6  # relative gap in J within which plans improved briefly are one
+SPREAD = 0.03  # of the states near known plans, in half widths of the box
+ANGLE_WEIGHT = 3.0
+ROWS_PER_JOB = 32
+KERNELS = batch_fly, batch_follow_tails, batch_gains, batch_improve
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """N states with the best plans that were found."""
+
+    x0: Array
+    """(N, n_x)."""
+    goal: Array
+    """(N, n_x), zeros."""
+    states: Array
+    """(N, T + 1, n_x); the first is x0."""
+    controls: Array
+    """(N, T, n_u), inside the bounds."""
+    cost: Array
+    """J (N,)."""
+    box: NDArray[np.bool_]
+    """(N,): drawn from the box; the others lie near known plans, perhaps outside the box."""
+
+
+def library_labels(
+    system: System,
+    count: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Labels:
+    """Labels for `count` states; the same for the same arguments, whatever the machine's load.
+
+    Tails are near in units of the box, where an angle (a half width of pi or more) weighs three
+    times: a swing-up's cost and its local optima change fastest along it.
+
+    Args:
+        system: the plant; its goal must be fixed at the origin.
+        count: how many labels, at least 1; a few thousand serve each other best.
+        seed: of the states and the random plans.
+        progress: called after every round with the labels so far and `count`.
+
+    Raises:
+        ValueError: if `count` is less than 1, the goal is not fixed at the origin, or a state is
+            left from which every plan diverges.
+    """
+    if count < 1:
+        raise ValueError(f'count is {count}, expected at least 1')
+    if np.any(system.goal_box != 0.0):
+        raise ValueError(
+            f"system '{system.name}' has goal_box {system.goal_box.tolist()}, but a library of "
+            f'tails needs a goal fixed at the origin; use the expert nlp, ilqr or multistart'
+        )
+    with ThreadPoolExecutor(cores(), thread_name_prefix='trc-library') as threads:
+        pool = _Pool(system, np.random.default_rng(seed), threads)
+        pool.begin(min(FIRST, (count + 1) // 2))
+        while len(pool.cost) < count:
+            if progress is not None:
+                progress(len(pool.cost), count)
+            pool.grow(min(len(pool.cost), count - len(pool.cost)))
+        pool.ask(pool.library(), np.arange(count), KEEP_LAST)
+    if progress is not None:
+        progress(count, count)
+    return pool.labels()
+
+
+@dataclass(frozen=True)
+class _Library:
+    """Tails, and where each of them begins."""
+
+    tails: Tails
+    tree: Any
+    """A KD-tree over the first states of the tails, in the units of `_metric`."""
+
+    def near(self, x0: Array) -> Rows:
+        """Numbers (B, at most NEAR) of the tails that begin nearest to x0 (B, n_x), scaled."""
+        rank = np.arange(1, min(NEAR, self.tree.n) + 1)
+        return np.ascontiguousarray(self.tree.query(x0, rank)[1], dtype=np.int64)
+
+
+class _Pool:
+    """The best plans so far; random numbers are drawn here, before the work is shared out."""
+
+    def __init__(
+        self, system: System, rng: np.random.Generator, threads: ThreadPoolExecutor
+    ) -> None:
+        T, n_x = system.horizon, system.n_x
+        self.system, self.rng, self.threads = system, rng, threads
+        self.law, self.metric = catching_law(system, np.zeros(n_x)), _metric(system)
+        # bound here and not in the jobs: threads must not import the same binding at once
+        self.kernels = {kernel: compiled(kernel, system) for kernel in KERNELS}
+        self.states = np.zeros((0, T + 1, n_x))
+        self.controls = np.zeros((0, T, system.n_u))
+        self.cost = np.zeros(0)
+        self.box = np.zeros(0, dtype=np.bool_)
+
+    def begin(self, count: int) -> None:
+        """The first states: random starts, then the tails of each other's plans."""
+        rows = self.add(self.box_states(count), box=True)
+        self.start_randomly(rows, STARTS)
+        for _ in range(FIRST_ROUNDS):
+            self.ask(self.library(), rows, KEEP_NEW)
+
+    def grow(self, count: int) -> None:
+        """Adds `count` states, and lets old ones profit from what they found."""
+        library, along = self.library(), self.path_states(count - count // 2)
+        box = self.add(self.box_states(count // 2), box=True)
+        new = np.concatenate([box, self.add(along, box=False)])
+        self.ask(library, new, KEEP_NEW)
+        self.start_randomly(self.some(new, PROBED), PROBES)
+        self.ask(self.library(), self.some(np.arange(len(self.cost)), RETRIED), KEEP_RETRIED)
+
+    def box_states(self, count: int) -> Array:
+        """(count, n_x), uniform in the box."""
+        return self.system.sample(self.rng, count)[0]
+
+    def path_states(self, count: int) -> Array:
+        """(count, n_x), near the first two thirds of known plans."""
+        row = self.rng.choice(self.known(), count)
+        t = self.rng.integers(1, max(2, self.system.horizon * 2 // 3), count)
+        noise = self.rng.normal(size=(count, self.system.n_x))
+        return self.states[row, t] + SPREAD * self.system.x0_box * noise
+
+    def some(self, rows: Rows, count: int) -> Rows:
+        """At most `count` of the rows, in order."""
+        return np.sort(self.rng.permutation(rows)[:count])
+
+    def known(self) -> Rows:
+        """The rows that have a plan.
+
+        Raises:
+            ValueError: if none has.
+        """
+        rows = np.flatnonzero(np.isfinite(self.cost))
+        if not len(rows):
+            raise ValueError(f"every plan of system '{self.system.name}' diverges")
+        return rows
+
+    def add(self, x0: Array, *, box: bool) -> Rows:
+        """New rows for the states x0 (B, n_x), without a plan yet."""
+        old, B = len(self.cost), len(x0)
+        self.states = _extended(self.states, B, 0.0)
+        self.controls = _extended(self.controls, B, 0.0)
+        self.cost, self.box = _extended(self.cost, B, np.inf), _extended(self.box, B, box)
+        self.states[old:, 0] = x0
+        return np.arange(old, old + B)
+
+    def library(self) -> _Library:
+        """A library of the known plans, or of a random choice where there are many."""
+        from scipy.spatial import cKDTree
+
+        system, rows = self.system, self.some(self.known(), LIBRARY)
+        states, controls = self.states[rows], self.controls[rows]
+        gains = np.empty((*controls.shape, system.n_x))
+        self.kernels[batch_gains](system.arrays, states, controls, gains)
+        starts = max(1, system.horizon // 2)
+        begins = states[:, :starts].reshape(-1, system.n_x) * self.metric
+        if is_odd(system):
+            begins = np.concatenate([begins, -begins])
+        return _Library(Tails(states, controls, gains, self.law.K, starts), cKDTree(begins))
+
+    def ask(self, library: _Library, rows: Rows, keep: int) -> None:
+        """Every row follows the nearest tails and improves the `keep` cheapest."""
+        follow, system = self.kernels[batch_follow_tails], self.system
+
+        def job(part: Rows) -> None:
+            x0 = self.states[part, 0]
+            near = library.near(x0 * self.metric)
+            candidates = np.empty((len(part), keep, system.horizon, system.n_u))
+            count = np.empty(len(part), dtype=np.int64)
+            follow(system.arrays, library.tails, near, x0, candidates, count)
+            controls = candidates[np.arange(keep) < count[:, None]]
+            self.compete(np.repeat(part, count), controls, TRIAL['tail'], keep)
+
+        self.share_out(job, rows)
+
+    def start_randomly(self, rows: Rows, starts: int) -> None:
+        """Every row improves the clipped LQR and random plans, caught near the goal."""
+        fly, system = self.kernels[batch_fly], self.system
+        v = self.random_plans(len(rows), starts)
+        v[:, 0] = 0.0
+
+        def job(part: Rows) -> None:
+            candidates = np.empty_like(v[part])
+            fly(system.arrays, self.law, v[part], self.states[rows[part], 0], candidates)
+            controls = candidates.reshape(-1, system.horizon, system.n_u)
+            self.compete(np.repeat(rows[part], starts), controls, TRIAL['random'], KEEP_RANDOM)
+
+        self.share_out(job, np.arange(len(rows)))
+
+    def random_plans(self, count: int, starts: int) -> Array:
+        """Piecewise constant v (count, starts, T, n_u)."""
+        T, (fewest, most) = self.system.horizon, SEGMENTS
+        low, high = (u - self.system.u_trim for u in (self.system.u_min, self.system.u_max))
+        segments = self.rng.integers(fewest, most + 1, (count, starts, 1))
+        levels = self.rng.uniform(low, high, (count, starts, most, self.system.n_u))
+        return np.take_along_axis(levels, (np.arange(T) * segments // T)[..., None], 2)
+
+    def compete(self, rows: Rows, controls: Array, trial: int, keep: int) -> None:
+        """Improves controls (C, T, n_u), one each for the rows (C,), of which some are equal.
+
+        All get `trial` sweeps, the `keep` cheapest of a row all they need; the best plan of a row
+        replaces the one that it has, if it is cheaper.
+        """
+        _, J = self.improve(rows, controls, trial)
+        chosen = _distinct(rows, J, self.cost[rows], keep)
+        rows, controls = rows[chosen], controls[chosen]
+        states, J = self.improve(rows, controls, SWEEPS)
+        for n, row in enumerate(rows):
+            if J[n] < self.cost[row]:
+                self.cost[row], self.states[row], self.controls[row] = J[n], states[n], controls[n]
+
+    def improve(self, rows: Rows, controls: Array, sweeps: int) -> tuple[Array, Array]:
+        """Sweeps over controls (C, T, n_u), in place; returns their states and J."""
+        C, T, n_x = len(rows), self.system.horizon, self.system.n_x
+        states, J = np.empty((C, T + 1, n_x)), np.empty(C)
+        states[:, 0] = self.states[rows, 0]
+        counts = np.empty(C, dtype=np.int64), np.empty(C, dtype=np.bool_)
+        kernel, goal = self.kernels[batch_improve], np.zeros((C, n_x))
+        kernel(self.system.arrays, goal, sweeps, states, controls, J, *counts)
+        return states, J
+
+    def share_out(self, job: Callable[[Rows], None], rows: Rows) -> None:
+        """Runs `job` on parts of the rows on every core; no row depends on another."""
+        parts = np.array_split(rows, -(-len(rows) // ROWS_PER_JOB))
+        for _ in self.threads.map(job, parts):
+            pass
+
+    def labels(self) -> Labels:
+        """Everything, once no row is left without a plan."""
+        lost = np.flatnonzero(~np.isfinite(self.cost))
+        if len(lost):
+            raise ValueError(
+                f"every plan of system '{self.system.name}' diverges from {len(lost)} of "
+                f'{len(self.cost)} states, first from {self.states[lost[0], 0].tolist()}'
+            )
+        x0 = self.states[:, 0].copy()
+        goal = np.zeros_like(x0)
+        return Labels(x0, goal, self.states, self.controls, self.cost, self.box)
+
+
+def _distinct(rows: Rows, J: Array, known: Array, keep: int) -> Rows:
+    """Which plans to improve further: of each row the `keep` cheapest different optima.
+
+    J (C,) are the costs of the plans of rows (C,), known (C,) those of the rows' own plans.
+    """
+    chosen: list[int] = []
+    row, taken, last = -1, 0, -1.0
+    for n in np.lexsort((J, rows)):
+        if rows[n] != row:
+            row, taken, last = int(rows[n]), 0, -1.0
+        gap = SAME_OPTIMUM * J[n]
+        if taken < keep and np.isfinite(J[n]) and min(J[n] - last, abs(J[n] - known[n])) > gap:
+            chosen.append(int(n))
+            taken, last = taken + 1, J[n]
+    return np.array(chosen, dtype=np.int64)
+
+
+def _metric(system: System) -> Array:
+    """What each state (n_x,) is multiplied by before distances are taken."""
+    width = np.where(system.x0_box > 0.0, system.x0_box, 1.0)
+    return np.where(system.x0_box >= np.pi, ANGLE_WEIGHT, 1.0) / width
+
+
+def _extended(array: NDArray[Any], rows: int, value: float) -> NDArray[Any]:
+    added = np.full((rows, *array.shape[1:]), value, dtype=array.dtype)
+    return np.concatenate([array, added])

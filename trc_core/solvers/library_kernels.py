@@ -1,0 +1,99 @@
+"""Kernels of the library of tails; they run as plain Python and under Numba.
+
+The goal is the origin here. A tail is what is left of a known plan after some of its steps.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from trc_core.ilqr import backward
+from trc_core.rollout import plain, rollout
+from trc_core.systems.base import Array
+
+SAME_TAIL = 1e-3  # relative gap in J within which two followed tails probably share an optimum
+
+
+class Tails(NamedTuple):
+    """M known plans; tail number m * starts + t begins at step t of plan m.
+
+    The numbers from M * starts on are the same tails mirrored, -x and -u.
+    """
+
+    states: Array  # (M, T + 1, n_x)
+    controls: Array  # (M, T, n_u)
+    gains: Array  # (M, T, n_u, n_x) that hold the plant to its plan: u = u_t - K_t (x - x_t)
+    K: Array  # (T, n_u, n_x) of the LQR, where a tail has ended
+    starts: int
+
+
+@register_jitable
+def batch_gains(step, step_jacobian, system, x, u, K):
+    """Fills K (B, T, n_u, n_x), the gains of iLQR along x and u, with the sign of `rollout`."""
+    n_x = x.shape[2]
+    goal, k = np.zeros(n_x), np.empty_like(u[0])
+    for b in range(u.shape[0]):
+        backward(step, step_jacobian, system, goal, x[b], u[b], 0.0, k, K[b])
+        for t in range(u.shape[1]):
+            for i in range(u.shape[2]):
+                for j in range(n_x):
+                    K[b, t, i, j] = -K[b, t, i, j]
+
+
+@register_jitable
+def tail_plan(system, tails, number, K, v):
+    """Fills K (T, n_u, n_x) and v (T, n_u) with the plan that follows a tail, then the LQR."""
+    T, n_u, n_x = K.shape
+    unmirrored = tails.states.shape[0] * tails.starts
+    sign = 1.0 if number < unmirrored else -1.0
+    row = number % unmirrored // tails.starts
+    begin = number % tails.starts
+    for t in range(T):
+        then = begin + t
+        for i in range(n_u):
+            v[t, i] = 0.0
+            if then < T:
+                v[t, i] = sign * tails.controls[row, then, i] - system.u_trim[i]
+            for j in range(n_x):
+                K[t, i, j] = tails.K[t, i, j]
+                if then < T:
+                    K[t, i, j] = tails.gains[row, then, i, j]
+                    v[t, i] += sign * K[t, i, j] * tails.states[row, then, j]
+
+
+@register_jitable
+def batch_follow_tails(step, step_jacobian, system, tails, near, x0, candidates, count):
+    """Follows the tails near[b] (N,) from x0[b]; keeps the cheapest that differ in J.
+
+    Fills candidates (B, S, T, n_u) with at most S plans a row, and count (B,): how many.
+    """
+    B, S, T, n_u = candidates.shape
+    N, n_x = near.shape[1], x0.shape[1]
+    goal, law = np.zeros(n_x), plain(np.empty((T, n_u, n_x)))
+    v, x, u, J = np.empty((T, n_u)), np.empty((T + 1, n_x)), np.empty((N, T, n_u)), np.empty(N)
+    for b in range(B):
+        for n in range(N):
+            tail_plan(system, tails, near[b, n], law.K, v)
+            J[n] = rollout(step, step_jacobian, system, law, v, x0[b], goal, x, u[n])
+            if not np.isfinite(J[n]):
+                J[n] = np.inf
+        count[b], last = 0, -1.0
+        for n in np.argsort(J):
+            if count[b] < S and np.isfinite(J[n]) and J[n] - last > SAME_TAIL * J[n]:
+                candidates[b, count[b]] = u[n]
+                count[b] += 1
+                last = J[n]
+
+
+@register_jitable
+def batch_fly(step, step_jacobian, system, law, v, x0, u):
+    """Fills u (B, S, T, n_u) with the controls of the plans v (B, S, T, n_u) from x0 (B, n_x)."""
+    B, S, T, _ = v.shape
+    n_x = x0.shape[1]
+    goal, x = np.zeros(n_x), np.empty((T + 1, n_x))
+    for b in range(B):
+        for s in range(S):
+            rollout(step, step_jacobian, system, law, v[b, s], x0[b], goal, x, u[b, s])

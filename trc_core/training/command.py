@@ -1,0 +1,138 @@
+"""`trc train`: picks the stage and the settings for a system, and trains."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trc_core.command_line import report_errors
+from trc_core.solvers import multistart
+from trc_core.systems import get_system
+from trc_core.training.fitting import parse, run_as_command
+from trc_core.training.recipes import RECIPES, STAGES, Recipe
+
+PROGRAM = 'trc train'
+MODULES = {
+    'cost': ('trc_core.training.cost_trainer', 'CostTrainingConfig'),
+    'hypotheses': ('trc_core.training.hypothesis_trainer', 'HypothesisConfig'),
+    'imitation': ('trc_core.training.supervised_trainer', 'SupervisedConfig'),
+    'process': ('trc_core.training.supervised_trainer', 'SupervisedConfig'),
+}
+DATASET_SETTINGS = {stage: {'supervision': stage} for stage in ('imitation', 'process')}
+DEFAULT_SYSTEM = 'van_der_pol'
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run will do."""
+
+    system: str
+    stage: str
+    settings: Mapping[str, Any]
+    """They stand behind the config file and the flags."""
+    reason: str
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags that choose; all others are the stage's."""
+    recipes = [
+        f'  {name:18}{recipe.stage:12}{_listed(recipe.overrides)}'
+        for name, recipe in RECIPES.items()
+    ]
+    stages = [f'  {name:18}{summary}' for name, summary in STAGES.items()]
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        usage=f'{PROGRAM} [--system S] [--stage {"|".join(["auto", *STAGES])}] [--recipe R] '
+        '[--config FILE] [flags of the stage]',
+        description=inspect.getdoc(main),
+        epilog='\n'.join(['stages:', *stages, '', 'recipes:', *recipes]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add('--system', help=f'a name or a .py file (default: {DEFAULT_SYSTEM})')
+    add('--stage', default='auto', choices=['auto', *STAGES], help="default: the recipe's")
+    add('--recipe', choices=sorted(RECIPES), help="default: the system's own, if there is one")
+    add('--config', type=Path, help='YAML file of settings; flags behind it win')
+    add('--help', '-h', action='store_true', help='show this, and the flags of the stage')
+    return parser
+
+
+def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
+    """What to train, from what was asked for.
+
+    Raises:
+        ValueError: if the system is unknown; the message lists those that exist.
+    """
+    name = system or (RECIPES[recipe].system if recipe else DEFAULT_SYSTEM)
+    found = RECIPES.get(recipe or name)
+    if found is not None:
+        return _by_recipe(recipe or name, found, name, stage)
+    if stage != 'auto':
+        return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
+    plant = get_system(name)
+    share = multistart.lqr_misses(plant)
+    picked = 'hypotheses' if multistart.is_needed(plant) else 'cost'
+    return Choice(name, picked, {}, f'the clipped LQR misses the goal from {share:.0%} of states')
+
+
+def _by_recipe(name: str, recipe: Recipe, system: str, stage: str) -> Choice:
+    if stage not in ('auto', recipe.stage):
+        reason = f"as asked; the recipe '{name}' is of the stage '{recipe.stage}' and left out"
+        return Choice(system, stage, DATASET_SETTINGS.get(stage, {}), reason)
+    reason = f"recipe '{name}': {_listed(recipe.overrides)}"
+    return Choice(system, recipe.stage, recipe.overrides, reason)
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ', '.join(f'{name} {_spelled(value)}' for name, value in settings.items())
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _configured_system(path: Path | None) -> str | None:
+    """The system that a config file names."""
+    if path is None or not path.is_file():
+        return None  # the stage's parser says what is wrong with it
+    settings = yaml.safe_load(path.read_text())
+    return settings.get('system') if isinstance(settings, dict) else None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains a controller for a system, by the stage and the recipe that suit it.
+
+    The recipe's settings come first; those of --config win over them, and flags over both.
+    """
+    parser = build_parser()
+    known, flags = parser.parse_known_args(argv)
+    with report_errors(PROGRAM):
+        asked = known.system or _configured_system(known.config)
+        choice = choose(asked, known.stage, known.recipe)
+        module_name, config_name = MODULES[choice.stage]
+        module = importlib.import_module(module_name)
+        arguments = [f'--{name}={_spelled(value)}' for name, value in choice.settings.items()]
+        if known.config is not None:
+            arguments.append(f'--config={known.config}')
+        arguments.append(f'--system={choice.system}')
+        if known.help:
+            print(parser.format_help())
+            print(f"flags of the stage '{choice.stage}':\n")
+            flags = ['--help']
+        config = parse(getattr(module, config_name), PROGRAM, [*arguments, *flags])
+        print(f'{PROGRAM}: {config.system}, stage {choice.stage} ({choice.reason})', flush=True)
+        module.train(config, run_as_command(PROGRAM, argv))
+
+
+if __name__ == '__main__':
+    main()
