@@ -206,15 +206,13 @@ class CostTraining(Fitting):
     def _refine(
         self, problem: Problem, plan: Iterate, latents: Latents, dynamics: FamilyDynamics
     ) -> tuple[Iterate, Latents, Tensor]:
-        """One guarded cycle, and its loss."""
+        """One guarded cycle, and its loss; sweeps would only do the network's work for it."""
         states = problem.current_state, problem.target_state
         step, latents = self.model.propose(problem, plan, latents)
         proposal = dynamics.simulate(plan.v + step, *states)
         after = dynamics.guard(plan, proposal, step, *states)
         weights = self.config.weights
         loss = refinement_loss(problem.units, plan, step, proposal, after, weights)
-        if self.config.sweeps:
-            after = dynamics.sweep(after, problem.target_state, self.config.sweeps)
         return after, latents, loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:

@@ -93,8 +93,8 @@ def local_distance(
 ) -> tuple[Tensor, Tensor]:
     """How far plans are from the optimal one, by what that costs and by plain distance.
 
-    Both leave out changes that the control bounds undo (`expansion.local_form`), which `Units.metric`
-    shows where the metric L is diagonal, as it is for gated and open-loop plans.
+    Both leave out changes that the control bounds undo (`expansion.local_form`), which shows in
+    these units where the metric L is diagonal, as it is for gated and open-loop plans.
 
     Args:
         plans: (B, H, T, n_u), dimensionless as `Units.metric`.
