@@ -11,12 +11,13 @@ import torch
 from tests.random_models import randomised
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import shipped_checkpoints
-from trc_core.cost import trajectory_cost
+from trc_core.cost import is_success, trajectory_cost
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import load_model, save_model
 from trc_core.models.plan_representation import for_system
+from trc_core.models.simulation import SystemDynamics
 from trc_core.representation import REPRESENTATIONS, Coordinates
-from trc_core.solvers import nlp
+from trc_core.solvers import multistart, nlp
 
 ARCHITECTURES = {
     'two-level': {'use_two_level': True, 'feedback': ('trajectory', 'gradient'), 'num_heads': 0},
@@ -37,14 +38,27 @@ ARCHITECTURES = {
 }
 
 
-@pytest.fixture(params=shipped_checkpoints())
+NAMES = sorted(set(shipped_checkpoints()) & set(SYSTEMS))
+SWING_UPS = ('pendulum', 'cartpole_swingup')
+MEAN_RATIO = {
+    'double_integrator': 1.0005,
+    'van_der_pol': 1.0002,
+    'quadrotor_2d': 1.0005,
+    'cartpole': 1.001,
+}
+MEDIAN_AND_WRONG = {'pendulum': (1.001, 0.03), 'cartpole_swingup': (1.01, 0.15)}
+
+
+@pytest.fixture(params=NAMES)
 def system(request):
     return SYSTEMS[request.param]
 
 
+@pytest.mark.parametrize('name', ['double_integrator', 'van_der_pol', 'quadrotor_2d'])
 @pytest.mark.parametrize('representation', REPRESENTATIONS)
 @pytest.mark.parametrize('architecture', ARCHITECTURES)
-def test_plans_are_those_of_the_pytorch_model(system, representation, architecture, tmp_path):
+def test_plans_are_those_of_the_pytorch_model(name, representation, architecture, tmp_path):
+    system = SYSTEMS[name]
     choices = {'latent_dim': 16, 'hidden_dim': 12, 'num_heads': 4, **ARCHITECTURES[architecture]}
     plans = for_system(system, Coordinates(representation))
     model = randomised(TinyRecursiveControl.for_system(system, plans, **choices))
@@ -63,9 +77,17 @@ def test_shipped_checkpoints_plan_as_their_pytorch_models(system, cycles):
     controller = Controller.load(system.name, cycles=cycles)
     x0, goal = system.sample(np.random.default_rng(3), 40)
     x, g = torch.from_numpy(x0), torch.from_numpy(goal)
-    expected = model(x, g, dynamics_fn=system, cycles=cycles)['controls'].detach().numpy()
-    found = np.stack([controller.plan(a, b).controls for a, b in zip(x0, goal, strict=True)])
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    *_, (expected, _) = model.refine(
+        x, g, SystemDynamics(model.representation, system), cycles=cycles
+    )
+    found = [controller.plan(a, b) for a, b in zip(x0, goal, strict=True)]
+    if system.name in SWING_UPS:  # which of two equal plans wins may hang on the last bit
+        costs = np.array([plan.cost for plan in found])
+        agree = np.isclose(costs, expected.cost.numpy(), rtol=1e-4)
+        assert agree.mean() >= 0.95
+        return
+    controls = np.stack([plan.controls for plan in found])
+    np.testing.assert_allclose(controls, expected.controls.detach().numpy(), atol=1e-4)
 
 
 def test_plain_python_and_compiled_code_agree(system):
@@ -77,15 +99,62 @@ def test_plain_python_and_compiled_code_agree(system):
     np.testing.assert_allclose(plans[0].controls, plans[1].controls, atol=1e-5)
 
 
-def test_shipped_controllers_are_near_the_optimum(system):
-    controller = Controller.load(system.name)
+@pytest.mark.parametrize('name', MEAN_RATIO)
+def test_shipped_controllers_are_near_the_optimum(name):
+    system, controller = SYSTEMS[name], Controller.load(name)
     x0, goal = system.sample(np.random.default_rng(8_000_001), 25)
     ratios = [
         controller.plan(a, b).cost / nlp.solve(system, a, b).cost
         for a, b in zip(x0, goal, strict=True)
     ]
-    assert np.mean(ratios) <= 1.0002
+    assert np.mean(ratios) <= MEAN_RATIO[name]
     assert np.min(ratios) >= 1 - 1e-6
+
+
+@pytest.mark.parametrize('name', MEDIAN_AND_WRONG)
+def test_swing_ups_find_the_basin_that_many_starts_find(name):
+    system, controller = SYSTEMS[name], Controller.load(name)
+    x0, goal = system.sample(np.random.default_rng(8_000_001), 40)
+    optimum = [plan.cost for plan in multistart.solve_batch(system, x0, goal)]
+    plans = [controller.plan(a, b) for a, b in zip(x0, goal, strict=True)]
+    ratios = np.array([plan.cost for plan in plans]) / optimum
+    median, wrong = MEDIAN_AND_WRONG[name]
+    assert np.median(ratios) <= median
+    assert np.mean(ratios > 1.02) <= wrong
+    assert np.mean([is_success(p.states, b) for p, b in zip(plans, goal, strict=True)]) >= 0.8
+    assert len(plans[0].candidates) > 4  # several first plans were tried
+
+
+@pytest.mark.parametrize('mu', [0.5, 0.7, 1.0, 1.3, 1.5])
+def test_a_network_that_is_told_the_plant_parameter_is_near_the_optimum_of_that_plant(mu):
+    controller = Controller.load('van_der_pol_mu', parameters={'mu': mu})
+    system = SYSTEMS['van_der_pol'].with_parameters(mu=mu)
+    assert controller.system.parameters == system.parameters
+    x0, goal = system.sample(np.random.default_rng(8_000_001), 10)
+    optimum = [nlp.solve(system, a, b).cost for a, b in zip(x0, goal, strict=True)]
+    ratios = [controller.plan(a, b).cost / J for a, b, J in zip(x0, goal, optimum, strict=True)]
+    assert np.mean(ratios) <= 1.0005
+
+
+def test_parameters_that_the_plant_does_not_have_are_named():
+    with pytest.raises(ValueError, match='has no parameter'):
+        Controller.load('van_der_pol', parameters={'nu': 1.0})
+
+
+def test_polish_lowers_the_cost_of_the_same_plan(system):
+    controller = Controller.load(system.name, cycles=0)
+    x0, goal = system.sample(np.random.default_rng(5), 10)
+    costs = np.array(
+        [
+            [controller.plan(a, b, polish=n).cost for n in (0, 1, 5)]
+            for a, b in zip(x0, goal, strict=True)
+        ]
+    )
+    assert (np.diff(costs, axis=1) <= 0).all()
+    plan = controller.plan(x0[0], goal[0], polish=5)
+    assert plan.cost == pytest.approx(trajectory_cost(system, plan.states, plan.controls, goal[0]))
+    with pytest.raises(ValueError, match='polish must not be negative'):
+        controller.plan(x0[0], goal[0], polish=-1)
 
 
 def test_a_plan_is_what_it_says(system):
@@ -121,9 +190,8 @@ def test_a_warm_start_is_shifted_in_time_and_can_win(system):
     for a, b in zip(x0, goal, strict=True):
         first = optimal.plan(a, b)
         following = lazy.plan(first.states[1], b, warm_start=first)
-        stage = (first.states[0] - b) @ system.Q @ (first.states[0] - b) + (
-            first.controls[0] @ system.R @ first.controls[0]
-        )
+        effort = first.controls[0] - system.u_trim
+        stage = (a - b) @ system.Q @ (a - b) + effort @ system.R @ effort
         assert following.candidates['previous'] <= first.cost - stage + 0.05 * first.cost
         assert following.cost <= lazy.plan(first.states[1], b).cost
         again = lazy.plan(a, b, warm_start=first, elapsed=0.0)
@@ -140,14 +208,16 @@ def test_no_time_left_still_gives_a_feasible_plan(system):
 
 
 def test_a_state_beyond_all_numbers_still_gives_controls_inside_the_bounds(system):
-    plan = Controller.load(system.name).plan([1e200, -1e200], [0.0, 0.0])
+    far = 1e200 * (-1.0) ** np.arange(system.n_x)
+    plan = Controller.load(system.name).plan(far, np.zeros(system.n_x))
     assert not plan.converged
     assert (plan.controls >= system.u_min).all()
     assert (plan.controls <= system.u_max).all()
 
 
-def test_bad_states_are_named(system):
-    controller = Controller.load(system.name)
+@pytest.mark.parametrize('name', ['double_integrator', 'van_der_pol'])
+def test_bad_states_are_named(name):
+    controller = Controller.load(name)
     with pytest.raises(ValueError, match=r'x has shape \(3,\), expected \(2,\)'):
         controller.plan([0, 0, 0], [0, 0])
     with pytest.raises(ValueError, match='goal is not finite'):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -110,7 +111,9 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
             if str(arrays['digest']) == digest:
                 return Labels(**{field.name: arrays[field.name] for field in fields(Labels)})
     labels = library_labels(system, count, seed, _show_progress)
-    np.savez(path, digest=np.array(digest), **vars(labels))
+    temporary = path.with_name(f'labels.{os.getpid()}.npz')
+    np.savez(temporary, digest=np.array(digest), **vars(labels))
+    temporary.replace(path)
     return labels
 
 
@@ -193,7 +196,8 @@ class HypothesisTraining(Fitting):
         """First plans learn from the labels; in the later steps cycles do as well."""
         config, model, step = self.config, self.model, self.trainer.global_step
         # rows follow from the step alone, so that a resumed run is the run that was interrupted
-        random = torch.Generator().manual_seed(config.seed + 1_000_003 * step)
+        seed = config.seed + 1_000_003 * step + self.global_rank
+        random = torch.Generator().manual_seed(seed)
         lessons = self.lessons
         rows = torch.randint(len(lessons.plan), (config.batch_size,), generator=random)
         lessons = lessons.rows(rows)

@@ -43,9 +43,10 @@ RECIPES = {
             'plans': 4,
             'latent_dim': 64,
             'hidden_dim': 64,
-            'labels': 6000,
+            'labels': 2400,
             'first_steps': 3000,
             'joint_steps': 1500,
+            'H_cycles': 3,
         },
     ),
     'cartpole_swingup': Recipe(
