@@ -58,7 +58,7 @@ def test_every_goal_is_reached(name, start, make_probe):
         )
         probe.spin(1.0)
         assert distance(goal) <= SUCCESS_TOLERANCE
-    commands = np.array(probe.commands())
+    commands = np.array([list(received.message.data) for received in probe.log.command])
     assert np.isfinite(commands).all()
     assert (commands >= system.u_min).all() and (commands <= system.u_max).all()
     loop = probe.diagnosis('control_loop')
