@@ -1,6 +1,7 @@
 """Checkpoints: what is saved comes back; what is damaged is refused in one line."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,21 @@ def test_shipped_checkpoints_say_how_they_were_made(shipped):
     assert shipped.training['command'].startswith('trc train')
     assert shipped.training['seed'] == shipped.training['config']['seed']
     assert shipped.training['cpu_seconds'] > 0
-    assert shipped.metrics['cost_ratio_mean'] <= 1.0005
+    assert re.fullmatch('[0-9a-f]{7,40}', shipped.training['commit'])  # no uncommitted change
+
+
+def test_shipped_checkpoints_carry_their_certificate(shipped):
+    certificates = {k: v for k, v in shipped.metrics.items() if k.startswith('certificate')}
+    assert certificates
+    cycles = shipped.model['H_cycles']
+    for certificate in certificates.values():
+        assert certificate['command'].startswith('trc evaluate --checkpoint')
+        scores = certificate['scores']
+        assert {'clipped LQR', 'iLQR, 12 starts', 'nearest plan + iLQR'} <= set(scores)
+        assert scores[f'trc, K = {cycles}']['median'] <= min(
+            1.0005, scores['clipped LQR']['median']
+        )
+        assert scores[f'trc, K = {cycles} + 5 sweeps']['wrong'] <= 0.1
 
 
 def test_other_parameters_travel_with_the_checkpoint(tmp_path):
