@@ -23,8 +23,8 @@ help: ## list the targets
 demo: $(VENV)/.installed-demo ## fly both systems over ROS 2; figures, bag and table in demo/
 	@$(BIN)/trc demo $(ARGS)
 
-test: $(VENV)/.installed-test ## run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-test ## run the whole test suite, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -50,7 +50,13 @@ TRAIN = [
 ]
 
 # launch_testing, part of a ROS 2 installation, stops pytest 9 from starting.
-TEST = ['catkin-pkg>=1.0', 'hypothesis>=6.100', 'pytest>=8.0,<9', 'setuptools>=70.1']
+TEST = [
+    'catkin-pkg>=1.0',
+    'hypothesis>=6.100',
+    'pytest>=8.0,<9',
+    'pytest-xdist>=3.5',
+    'setuptools>=70.1',
+]
 
 LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
 

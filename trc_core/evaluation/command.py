@@ -50,11 +50,11 @@ class Evaluation:
         optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
         lines = [
             f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
-            ' ' * 22 + ''.join(f'{heading:>10}' for heading in HEADINGS),
+            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
         ]
         for label, s in self.scores.items():
-            ratios = ''.join(f'{value:10.5f}' for value in (s.mean, s.median, s.p95, s.worst))
-            lines.append(f'{label:22}{ratios}{s.wrong:10.1%}{s.success:10.1%}')
+            ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
+            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}')
         if self.unsolved:
             lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
         return '\n'.join(lines)
