@@ -8,7 +8,7 @@ ROS = Path(__file__).parent / 'ros'
 
 
 def pytest_collection_modifyitems(items):
-    """A file stays in one process, and all ROS tests in one: they should not disturb each other."""
+    """A file stays in one process, all ROS tests in one: they would disturb each other."""
     for item in items:
         group = 'ros' if ROS in item.path.parents else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
