@@ -11,7 +11,7 @@ import sympy as sp
 import torch
 from scipy.integrate import solve_ivp
 
-from trc_core.rollout import rollout
+from trc_core.rollout import plain, rollout
 from trc_core.systems import SYSTEMS, Joint, System, get_system
 from trc_core.systems.codegen import (
     casadi_step,
@@ -65,7 +65,7 @@ def compiled_step(system, x, u):
     states, applied = np.empty((2, system.n_x)), np.empty((1, system.n_u))
     K = np.zeros((1, system.n_u, system.n_x))
     v, goal = (u - system.u_trim)[None], np.zeros(system.n_x)
-    compiled(rollout, system)(system.arrays, K, v, x, goal, states, applied)
+    compiled(rollout, system)(system.arrays, plain(K), v, x, goal, states, applied)
     return states[1]
 
 

@@ -104,7 +104,7 @@ def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
     ('flags', 'message'),
     [
         (['--recipe', 'vdp'], 'invalid choice'),
-        (['--stage', 'imitation'], 'invalid choice'),
+        (['--stage', 'guesswork'], 'invalid choice'),
         (['--system', 'vdp'], "unknown system 'vdp'; choose from"),
         (['--lerning_rate', '1'], 'lerning_rate'),
         (['--ranges', '{nu: [1, 2]}'], 'has no parameter'),
