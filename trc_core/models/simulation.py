@@ -284,6 +284,12 @@ def _(x: Tensor, u: Tensor, goal: Tensor, sweeps: int, plant: str) -> Tensors:
 class TorchDynamics(CostedDynamics):
     """The same in plain PyTorch operations: slow on a CPU, but at home on any device."""
 
+    def __init__(self, representation: PlanRepresentation, system: System) -> None:
+        from trc_core.systems.codegen import torch_step
+
+        super().__init__(representation, system)
+        self.step = torch_step(system)
+
     def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
         numbers, x0, goal = self.representation, x0.double(), goal.double()
         own = numbers.K, numbers.G
@@ -301,14 +307,12 @@ class TorchDynamics(CostedDynamics):
         self, K: Tensor, G: Tensor, v: Tensor, x0: Tensor, goal: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States (B, T + 1, n_x), controls (B, T, n_u), J (B,), differentiable in v."""
-        from trc_core.systems.codegen import torch_step
-
-        step, limits = torch_step(self.system), self.representation
+        limits = self.representation
         x, states, controls = x0, [x0], []
         for t in range(v.shape[1]):
             raw = limits.u_trim + v[:, t] - _feedback(K[t], G, x - goal)
             u = ProjectedClip.apply(raw, limits.u_min, limits.u_max)
-            x = step(x, u)
+            x = self.step(x, u)
             states.append(x)
             controls.append(u)
         trajectory = torch.stack(states, 1), torch.stack(controls, 1)

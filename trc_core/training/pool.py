@@ -16,9 +16,7 @@ from trc_core.training.plants import FamilyDynamics, Plants
 
 TICKS = 30  # mean life of a closed loop
 SPREAD = 0.1  # largest relative error of parameters and input gain, on half of the closed loops
-KICK = (
-    0.03  # disturbance of the state per tick on the same rows (sigma), in half widths of the box
-)
+KICK = 0.03  # state disturbance per tick on the same rows (sigma), in half widths of the box
 LOST = 4.0  # a closed loop whose error exceeds this many typical sizes starts anew
 SAMPLE = 256  # states by which the typical size is judged
 
