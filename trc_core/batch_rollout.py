@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.ilqr import batch_sweep
+from trc_core.parallel import in_blocks
 from trc_core.rollout import Law, batch_simulate
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import compiled
@@ -97,28 +94,9 @@ class BatchRollout:
     def _on_every_core(
         self, kernel: Callable[..., Any], first: tuple[Any, ...], *arrays: NDArray[Any]
     ) -> None:
-        """Runs a kernel on blocks of rows; compiled code lets the threads run at once."""
-        B = len(arrays[0])
-        blocks = min(cores(), max(1, B // ROWS_PER_THREAD))
-        if blocks == 1:
-            kernel(self.system.arrays, *first, *arrays)
-            return
-        edges = [B * i // blocks for i in range(blocks + 1)]
-        jobs = [
-            _threads().submit(kernel, self.system.arrays, *first, *(a[lo:hi] for a in arrays))
-            for lo, hi in pairwise(edges)
-        ]
-        for job in jobs:
-            job.result()
+        """Runs a kernel on blocks of rows."""
 
+        def run(rows: slice) -> None:
+            kernel(self.system.arrays, *first, *(a[rows] for a in arrays))
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), thread_name_prefix='trc-rollout')
+        in_blocks(run, len(arrays[0]), ROWS_PER_THREAD)

@@ -56,8 +56,7 @@ class Checkpoint:
             ValueError: if the plant has no such parameter.
         """
         system = self.system.with_parameters(**parameters)
-        numbers = self.coordinates.numbers(system)._asdict()
-        tensors = {f'representation.{name}': np.asarray(value) for name, value in numbers.items()}
+        tensors = self.coordinates.numbers(system).tensors()
         return replace(self, system=system, tensors={**self.tensors, **tensors})
 
 

@@ -12,7 +12,7 @@ from trc_core.systems.base import Array
 class Plan:
     """A control sequence and the trajectory that the model predicts for it.
 
-    Physical units; a batch adds leading axes to every array.
+    Physical units; a batch adds a leading axis to every field but the warnings.
     """
 
     controls: Array

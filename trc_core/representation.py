@@ -55,6 +55,12 @@ class Representation(NamedTuple):
         L_inverse = np.ascontiguousarray(np.linalg.inv(given['L']))
         return cls(**given, L_inverse=L_inverse)
 
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The inverse of `from_tensors`."""
+        given = self._asdict()
+        del given['L_inverse']
+        return {f'representation.{name}': np.asarray(value) for name, value in given.items()}
+
     @property
     def law(self) -> Law:
         """The feedback of a plan."""

@@ -94,6 +94,30 @@ def reproject(system, law, x, u, goal, v):
 
 
 @register_jitable
+def continued(step, step_jacobian, system, law, x, u, goal, steps, v):
+    """Fills v with the plan that goes on with (x, u) `steps` (any number >= 0) later.
+
+    Between two steps states and controls are interpolated; behind the end v is zero. The plan
+    keeps its feedback: an unstable plant does not follow controls that are shifted alone.
+    """
+    T, n_u = u.shape
+    error, x_t = np.empty(goal.shape[0]), np.empty(goal.shape[0])
+    for t in range(T):
+        place = t + steps
+        k = int(min(place, T - 1))
+        part = place - k
+        for j in range(goal.shape[0]):
+            x_t[j] = (1.0 - part) * x[k, j] + part * x[k + 1, j]
+        weight = error_and_gate(law, x_t, goal, error)
+        following = min(k + 1, T - 1)
+        for i in range(n_u):
+            held = (1.0 - part) * u[k, i] + part * u[following, i]
+            v[t, i] = held - system.u_trim[i] + feedback(law, t, i, weight, error)
+            if place > T - 1:
+                v[t, i] = 0.0
+
+
+@register_jitable
 def gradient(step, step_jacobian, system, law, v, x, u, goal, dJ_dv):
     """Fills dJ_dv (T, n_u) along the trajectory (x, u) of v, by the adjoint method.
 

@@ -74,7 +74,7 @@ def test_plans_are_those_of_the_pytorch_model(name, representation, architecture
 @pytest.mark.parametrize('cycles', [0, 3])
 def test_shipped_checkpoints_plan_as_their_pytorch_models(system, cycles):
     model, _ = load_model(system.name)
-    controller = Controller.load(system.name, cycles=cycles)
+    controller = Controller.load(system.name, cycles=cycles, tolerance=0.0)
     x0, goal = system.sample(np.random.default_rng(3), 40)
     x, g = torch.from_numpy(x0), torch.from_numpy(goal)
     *_, (expected, _) = model.refine(
@@ -199,7 +199,7 @@ def test_a_warm_start_is_shifted_in_time_and_can_win(system):
 
 
 def test_no_time_left_still_gives_a_feasible_plan(system):
-    controller = Controller.load(system.name, cycles=10)
+    controller = Controller.load(system.name, cycles=10, tolerance=0.0)
     controller.warm_up()
     rushed = controller.plan(system.x0_box, 0 * system.x0_box, deadline=0.0)
     relaxed = controller.plan(system.x0_box, 0 * system.x0_box, deadline=1.0)

@@ -83,7 +83,7 @@ def planners(controller: Controller, cycles: Iterable[int]) -> dict[str, Planner
     experts = expert_planners(system, BASELINES)
     table = {label: experts[name] for name, label in BASELINES.items()}
     for K in cycles:
-        twin = Controller(controller.checkpoint, controller.backend, K)
+        twin = Controller(controller.checkpoint, controller.backend, cycles=K)
         table[f'trc, K = {K}'] = twin.plan
         table[f'trc, K = {K} + 1 sweep'] = partial(twin.plan, polish=1)
     table[f'trc, K = {controller.cycles} + 5 sweeps'] = partial(controller.plan, polish=5)

@@ -41,14 +41,23 @@ def load_model(
         FileNotFoundError, ValueError: as `load_checkpoint`, or if the weights do not fit.
     """
     checkpoint = load_checkpoint(name_or_path, system)
+    try:
+        return model_of(checkpoint), checkpoint
+    except RuntimeError as error:
+        raise ValueError(f"the weights of '{name_or_path}' do not fit: {error}") from error
+
+
+def model_of(checkpoint: Checkpoint) -> TinyRecursiveControl:
+    """The model of a checkpoint, in evaluation mode.
+
+    Raises:
+        RuntimeError: if the weights do not fit.
+    """
     u_min, u_max, u_trim = (checkpoint.tensors[f'representation.{name}'] for name in LIMITS)
     representation = PlanRepresentation(
         checkpoint.representation, u_min, u_max, u_trim, checkpoint.coordinates
     )
     model = TinyRecursiveControl(TRCConfig(**checkpoint.model), representation)
     weights = {name: torch.from_numpy(value.copy()) for name, value in checkpoint.tensors.items()}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"the weights of '{name_or_path}' do not fit: {error}") from error
-    return model.eval(), checkpoint
+    model.load_state_dict(weights)
+    return model.eval()

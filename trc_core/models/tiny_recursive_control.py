@@ -175,13 +175,14 @@ class TinyRecursiveControl(nn.Module):
         search = Search.of(problem, dynamics, candidates, latents)
         yield search.best
         for k in range(K):
-            search = search.keep(self.config.beam_width(k))
             with torch.set_grad_enabled(torch.is_grad_enabled() and not (truncated and k < K - 1)):
-                refined = self.cycle(
-                    search.problem, search.iterate, search.latents, search.dynamics
-                )
-            search = search.after(*refined)
+                search = self.advance(search.keep(self.config.beam_width(k)))
             yield search.best
+
+    def advance(self, search: Search) -> Search:
+        """One cycle on every plan of a search."""
+        refined = self.cycle(search.problem, search.iterate, search.latents, search.dynamics)
+        return search.after(*refined)
 
     def problem(
         self,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import time
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,64 +12,74 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
-from trc_core.ilqr import improve
+from trc_core.ilqr import batch_improve
 from trc_core.plan import Plan
-from trc_core.rollout import plain, reproject, rollout
-from trc_core.runtime import kernels
-from trc_core.runtime.network import network_of
+from trc_core.rollout import continued, rollout
+from trc_core.rollout import plain as plain_law
+from trc_core.runtime.backends import BACKENDS, Problems, choose, plain
+from trc_core.runtime.clock import now
+from trc_core.runtime.inputs import (
+    batch_warnings,
+    checked_goals,
+    checked_state,
+    checked_states,
+    warnings,
+)
+from trc_core.runtime.kernels import Budget, Found
 from trc_core.systems import System
 from trc_core.systems.base import Array
 from trc_core.systems.compiled import compiled
 
-OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
+TOLERANCE = 1e-6
+SURPRISE = 0.1  # half-widths of the training box between a state and its prediction: start cold
 TIMING_RUNS = 20
-
-
-def _numba(kernel: Callable[..., Any], system: System) -> Callable[..., Any]:
-    return compiled(kernel, system)
-
-
-def _numpy(kernel: Callable[..., Any], system: System) -> Callable[..., Any]:
-    return functools.partial(kernel, system.functions.step, system.functions.step_jacobian)
-
-
-BACKENDS: dict[str, Callable[[Callable[..., Any], System], Callable[..., Any]]] = {
-    'auto': _numba,
-    'numba': _numba,
-    'numpy': _numpy,
-}
 
 
 class Controller:
     """Plans with a trained network, never worse (by predicted cost) than clipped LQR.
 
     Not safe to share between threads while planning; two controllers are.
+
+    Args:
+        checkpoint: the network and its plant.
+        backend: 'numba' (compiled), 'numpy' (the same as plain Python), 'torch' or 'onnx';
+            'auto' takes what suits the device and the model.
+        device: 'cpu', or 'cuda' for the backend 'torch'.
+        cycles: the most refinement cycles of a plan; the checkpoint's own number by default.
+        tolerance: refinement ends when a cycle promises to gain less than this share of the cost.
+        num_threads: the most that a batch may use; every core by default. A single plan uses one.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, backend: str = 'auto', cycles: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        backend: str = 'auto',
+        device: str = 'cpu',
+        cycles: int | None = None,
+        tolerance: float = TOLERANCE,
+        num_threads: int | None = None,
     ) -> None:
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend '{backend}'; choose from {sorted(BACKENDS)}")
         config = checkpoint.model
         default = config['H_cycles'] if config['use_two_level'] else config['num_outer_cycles']
         self.checkpoint = checkpoint
-        self.backend = backend
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
+        self.tolerance = tolerance
         if self.cycles < 0:
             raise ValueError(f'cycles must not be negative, got {self.cycles}')
+        if not tolerance >= 0:
+            raise ValueError(f'tolerance must not be negative, got {tolerance}')
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f'num_threads must be at least 1, got {num_threads}')
+        self.backend, self.reason = choose(backend, device, checkpoint)
+        """Which backend plans, and why it was taken."""
+        self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)
         self._representation = checkpoint.representation
-        self._network = network_of(checkpoint)
-        self._starts = (
-            *_numbered('lqr', len(self._representation.K_start)),
-            *_numbered('network', self._network.plans),
-        )
-        self._plan = BACKENDS[backend](kernels.plan, self.system)
-        self._rollout = BACKENDS[backend](rollout, self.system)
-        self._improve = BACKENDS[backend](improve, self.system)
-        self._no_plan = np.zeros((self.system.horizon, self.system.n_u))
-        self._start_seconds = self._cycle_seconds = math.inf
+        bind = plain if self.backend == 'numpy' else compiled
+        self._rollout = bind(rollout, self.system)
+        self._continued = bind(continued, self.system)
+        self._improve = bind(batch_improve, self.system)
+        self._seconds: float | None = None
 
     @classmethod
     def load(
@@ -81,39 +90,45 @@ class Controller:
         cycles: int | None = None,
         system: System | None = None,
         parameters: Mapping[str, float] | None = None,
+        tolerance: float = TOLERANCE,
+        num_threads: int | None = None,
     ) -> Controller:
-        """A controller from a shipped checkpoint's name or a file.
+        """A controller from a shipped checkpoint's name or a file; arguments as the class's.
 
         Args:
             name_or_path: `'van_der_pol'`, or the path of a `.safetensors` file.
-            backend: 'numba' (compiled, the default of 'auto') or 'numpy' (plain Python).
-            device: 'cpu'.
-            cycles: refinement cycles of a plan; the checkpoint's own number by default.
+            backend: who plans.
+            device: where.
+            cycles: refinement cycles of a plan.
             system: the plant, if it is neither shipped nor installed (`get_system('mine.py')`).
             parameters: physical parameters of this very plant, like `{'mu': 1.3}`, where they
                 differ from the ones the network was trained for.
+            tolerance: when to stop early.
+            num_threads: of a batch.
 
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
         """
-        if device != 'cpu':
-            raise ValueError(f"device '{device}' is not available; choose 'cpu'")
         checkpoint = load_checkpoint(name_or_path, system)
         if parameters:
             checkpoint = checkpoint.with_parameters(parameters)
-        return cls(checkpoint, backend, cycles)
+        return cls(checkpoint, backend, device, cycles, tolerance, num_threads)
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""
-        system = self.system
-        x, goal = system.x0_box / 2, np.zeros(system.n_x)
-        self.plan(x, goal)
+        x, goal = self.system.x0_box / 2, np.zeros(self.system.n_x)
+        first = self.plan(x, goal, polish=1)
+        self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
-        start = _median_seconds(lambda: self._run(x, goal, None, 0))
-        whole = _median_seconds(lambda: self._run(x, goal, None, 10))
-        self._start_seconds = start
-        self._cycle_seconds = max(whole - start, 0.0) / 10
-        return start + self.cycles * self._cycle_seconds
+        every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
+        whole, cycle = [], []
+        for _ in range(TIMING_RUNS):
+            began = now()
+            found = self._backend.plan(Problems(x[None], goal[None]), every_cycle)
+            whole.append(now() - began)
+            cycle.append(float(found.seconds[0]))
+        self._seconds = statistics.median(cycle)
+        return statistics.median(whole)
 
     def plan(
         self,
@@ -129,9 +144,10 @@ class Controller:
         Args:
             x: state (n_x,), physical units.
             goal: state (n_x,) to reach and hold.
-            warm_start: an earlier plan; shifted by `elapsed` it is one of the starts.
-            deadline: seconds that may be spent; as many cycles are done as fit, by the times
-                measured in `warm_up` (called here if it has not been).
+            warm_start: an earlier plan; shifted by `elapsed` it is one of the candidates. While it
+                is the cheapest, and predicted x, nothing else is refined.
+            deadline: seconds that may be spent: no cycle begins that would not fit, by the times
+                measured in `warm_up` (called here if it has not been) and since.
             elapsed: seconds since the state that `warm_start` was made for; the system's dt by
                 default.
             polish: box-iLQR sweeps to spend on the refined plan; J never rises.
@@ -142,106 +158,122 @@ class Controller:
         Raises:
             ValueError: if x or goal has the wrong shape or is not finite, or polish is negative.
         """
-        if polish < 0:
-            raise ValueError(f'polish must not be negative, got {polish}')
-        x, goal = self._checked('x', x), self._checked('goal', goal)
-        cycles = self.cycles if deadline is None else self._cycles_within(deadline)
-        return self._run(x, goal, self._shifted(warm_start, goal, elapsed), cycles, polish)
+        if deadline is not None and self._seconds is None:
+            self.warm_up()
+        budget = self._budget(math.inf if deadline is None else now() + deadline)
+        x, goal = (
+            checked_state('x', x, self.system.n_x),
+            checked_state('goal', goal, self.system.n_x),
+        )
+        problems = Problems(x[None], goal[None])
+        if warm_start is not None:
+            problems = self._continuing(problems, warm_start, elapsed)
+        found = self._polished(self._backend.plan(problems, budget), problems.goal, polish)
+        names = self._names(found)
+        start, J = int(found.start[0]), float(found.J[0])
+        return Plan(
+            found.u[0],
+            found.x[0],
+            J,
+            'refined' if found.starts[0, start] > J else names[start],
+            converged=math.isfinite(J),
+            cycles=int(found.cycles[0]),
+            candidates=dict(zip(names, found.starts[0].tolist(), strict=True)),
+            warnings=warnings(self.system, x, goal),
+        )
+
+    def plan_batch(
+        self,
+        x: ArrayLike,
+        goal: ArrayLike,
+        warm_start: Plan | None = None,
+        elapsed: float | None = None,
+        polish: int = 0,
+    ) -> Plan:
+        """`plan` for a fleet: every row of x (B, n_x) to its row of goal, on `num_threads`.
+
+        Args:
+            x: states (B, n_x).
+            goal: goals (B, n_x), or one for all (n_x,).
+            warm_start: an earlier plan of the same fleet.
+            elapsed: seconds since then, as `plan` takes it.
+            polish: box-iLQR sweeps for every row.
+
+        Returns:
+            A plan with a leading axis B: arrays, `cost`, `source`, `converged`, `cycles` and
+            every value of `candidates`. `warnings` say how many rows they are about.
+
+        Raises:
+            ValueError: if a shape is wrong or a number is not finite.
+        """
+        x = checked_states('x', x, self.system.n_x)
+        goal = checked_goals(goal, len(x), self.system.n_x)
+        problems = Problems(x, goal)
+        if warm_start is not None:
+            problems = self._continuing(problems, warm_start, elapsed)
+        found = self._polished(self._backend.plan(problems, self._budget(math.inf)), goal, polish)
+        names = self._names(found)
+        improved = found.starts[np.arange(len(x)), found.start] > found.J
+        rows: Any = {
+            'cost': found.J,
+            'source': np.where(improved, 'refined', np.array(names)[found.start]),
+            'converged': np.isfinite(found.J),
+            'cycles': found.cycles,
+            'candidates': dict(zip(names, found.starts.T, strict=True)),
+        }
+        return Plan(found.u, found.x, **rows, warnings=batch_warnings(self.system, x, goal))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
-        x, goal = self._checked('x', x), self._checked('goal', goal)
-        states, controls = self._buffers()
-        law = plain(self._representation.K_start[0])
-        J = self._rollout(self.system.arrays, law, self._no_plan, x, goal, states, controls)
+        x, goal = (
+            checked_state('x', x, self.system.n_x),
+            checked_state('goal', goal, self.system.n_x),
+        )
+        T, n_u = self.system.horizon, self.system.n_u
+        states, controls = np.empty((T + 1, self.system.n_x)), np.empty((T, n_u))
+        law = plain_law(self._representation.K_start[0])
+        nothing = np.zeros((T, n_u))
+        J = self._rollout(self.system.arrays, law, nothing, x, goal, states, controls)
         return Plan(controls, states, float(J), 'lqr')
 
-    def _run(
-        self, x: Array, goal: Array, previous: Array | None, cycles: int, polish: int = 0
-    ) -> Plan:
-        states, controls = self._buffers()
-        names = self._starts if previous is None else (*self._starts, 'previous')
-        starts = np.empty(len(names))
-        J, start, improved = self._plan(
-            self.system.arrays,
-            self._representation,
-            self._network,
-            x,
-            goal,
-            self._no_plan if previous is None else previous,
-            cycles,
-            states,
-            controls,
-            starts,
-        )
-        if polish and math.isfinite(J):
-            refined = J
-            J, _, _ = self._improve(self.system.arrays, goal, polish, states, controls)
-            improved = improved or refined > J
-        return Plan(
-            controls,
-            states,
-            float(J),
-            'refined' if improved else names[start],
-            converged=math.isfinite(J),
-            cycles=cycles,
-            candidates=dict(zip(names, starts.tolist(), strict=True)),
-            warnings=self._warnings(x, goal),
-        )
+    def _budget(self, deadline: float) -> Budget:
+        return Budget(self.cycles, deadline, self.tolerance, self._seconds or 0.0)
 
-    def _buffers(self) -> tuple[Array, Array]:
-        system = self.system
-        states = np.empty((system.horizon + 1, system.n_x))
-        return states, np.empty((system.horizon, system.n_u))
+    def _names(self, found: Found) -> tuple[str, ...]:
+        names = self._backend.candidates
+        return names if found.starts.shape[1] == len(names) else (*names, 'previous')
 
-    def _checked(self, name: str, value: ArrayLike) -> Array:
-        vector = np.ascontiguousarray(value, dtype=np.float64)
-        if vector.shape != (self.system.n_x,):
-            raise ValueError(f'{name} has shape {vector.shape}, expected ({self.system.n_x},)')
-        if not np.isfinite(vector).all():
-            raise ValueError(f'{name} is not finite: {vector}')
-        return vector
+    def _polished(self, found: Found, goal: Array, sweeps: int) -> Found:
+        if sweeps < 0:
+            raise ValueError(f'polish must not be negative, got {sweeps}')
+        rows = np.flatnonzero(np.isfinite(found.J))
+        if not sweeps or not len(rows):
+            return found
+        B = len(rows)
+        x, u, J = found.x[rows], found.u[rows], np.empty(B)
+        spent, converged = np.empty(B, dtype=np.int64), np.empty(B, dtype=np.bool_)
+        self._improve(self.system.arrays, goal[rows], sweeps, x, u, J, spent, converged)
+        found.x[rows], found.u[rows], found.J[rows] = x, u, J
+        return found
 
-    def _warnings(self, x: Array, goal: Array) -> tuple[str, ...]:
-        system = self.system
-        reach = OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
-        return tuple(
-            f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
-            for i in np.flatnonzero(np.abs(x - goal) > reach)
-        )
+    def _continuing(self, problems: Problems, plan: Plan, elapsed: float | None) -> Problems:
+        """The problems with `plan`, shifted in time, as a candidate.
 
-    def _cycles_within(self, deadline: float) -> int:
-        if not math.isfinite(self._cycle_seconds):
-            self.warm_up()
-        spare = max(deadline - self._start_seconds, 0.0)
-        return min(self.cycles, int(spare / max(self._cycle_seconds, 1e-9)))
-
-    def _shifted(self, plan: Plan | None, goal: Array, elapsed: float | None) -> Array | None:
-        """The feedback plan v (T, n_u) that continues `plan`, LQR taking over at its end."""
-        if plan is None:
-            return None
-        system = self.system
-        shift = 1.0 if elapsed is None else max(elapsed, 0.0) / system.dt
-        place = np.arange(system.horizon) + shift
-        whole = np.minimum(place.astype(int), system.horizon - 1)
-        following = np.minimum(whole + 1, system.horizon - 1)
-        part = (place - whole)[:, None]
-        u = (1 - part) * plan.controls[whole] + part * plan.controls[following]
-        x = (1 - part) * plan.states[whole] + part * plan.states[whole + 1]
-        v = np.empty_like(u)
-        reproject(system.arrays, self._representation.law, x, u, goal, v)
-        v[place > system.horizon - 1] = 0.0
-        return v
-
-
-def _numbered(name: str, count: int) -> list[str]:
-    return [name, *(f'{name} {i}' for i in range(2, count + 1))]
-
-
-def _median_seconds(call: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(TIMING_RUNS):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
+        A row is narrow where the plan predicted its state.
+        """
+        system, law = self.system, self._representation.law
+        x0, goal = problems.x0, problems.goal
+        B, T = len(x0), system.horizon
+        states, controls = plan.states.reshape(-1, T + 1, system.n_x), plan.controls
+        controls = controls.reshape(-1, T, system.n_u)
+        if len(states) != B:
+            raise ValueError(f'warm_start holds {len(states)} plans, expected {B}')
+        steps = 1.0 if elapsed is None else max(elapsed, 0.0) / system.dt
+        v = np.empty((B, T, system.n_u))
+        for b in range(B):
+            self._continued(system.arrays, law, states[b], controls[b], goal[b], steps, v[b])
+        k = int(min(steps, T - 1))
+        part = min(steps - k, 1.0)
+        predicted = (1 - part) * states[:, k] + part * states[:, k + 1]
+        surprise = np.abs(x0 - predicted) > SURPRISE * (system.x0_box + system.goal_box)
+        return Problems(x0, goal, v, ~np.any(surprise, axis=-1))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,43 +12,49 @@ from trc_core.checkpoint import Checkpoint
 
 Weights = NDArray[np.float32]
 NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py
-
-
-class Layer(NamedTuple):
-    """y = w x + b, w (outputs, inputs)."""
-
-    w: Weights
-    b: Weights
-
-
-class Stack(NamedTuple):
-    """The same layer of several blocks: w (blocks, outputs, inputs), b (blocks, outputs)."""
-
-    w: Weights
-    b: Weights
+LAYERS = (
+    'state_encoder.hidden',
+    'state_encoder.output',
+    'initial_generator.hidden',
+    'initial_generator.output',
+    'error_encoder.hidden',
+    'error_encoder.output',
+    'control_embedding.linear',
+    'control_decoder.hidden',
+    'control_decoder.output',
+)
+(
+    STATE_HIDDEN,
+    STATE_OUTPUT,
+    INITIAL_HIDDEN,
+    INITIAL_OUTPUT,
+    ERROR_HIDDEN,
+    ERROR_OUTPUT,
+    CONTROL,
+    DECODER_HIDDEN,
+    DECODER_OUTPUT,
+) = range(len(LAYERS))
+LEVEL_NORM = len(LAYERS)  # behind the blocks; unused where they normalise their own output
+BLOCKS = LEVEL_NORM + 1  # the first row of the first block
+ATTENTION, ATTENTION_NORM, MLP_INPUT, MLP_OUTPUT, MLP_NORM = range(5)
+BLOCK_ROWS = 5  # of the layout, for every block
 
 
 class Network(NamedTuple):
-    """The weights of a `TinyRecursiveControl`; attention is folded into one matrix a block."""
+    """The weights of a `TinyRecursiveControl`; attention is folded into one matrix a block.
 
-    state_hidden: Layer
-    state_output: Layer
-    initial_hidden: Layer
-    initial_output: Layer
-    error_hidden: Layer  # without inputs where the model has no feedback
-    error_output: Layer
-    control: Layer
-    attention: Stack  # no blocks where the model has no attention
-    attention_norm: Stack  # gains and biases, each (blocks, latent_dim); unused likewise
-    mlp_input: Stack
-    mlp_output: Stack
-    mlp_norm: Stack
-    level_norm: Stack  # one, behind the blocks; none where they normalise their own output
-    decoder_hidden: Layer
-    decoder_output: Layer
+    All layers lie in one vector, because compiled code is called the faster, and compiles the
+    faster, the fewer arrays it is handed. Row k of the layout says where layer k begins, and its
+    outputs and inputs: w (outputs, inputs), row-major, then b (outputs,). A norm is a layer with
+    one input: its gains, then its biases. A layer that the model lacks has no inputs.
+    """
+
+    weights: Weights
+    layout: NDArray[np.int64]  # (layers, 3)
     newton_weight: Weights  # (T,), zero where the model does not read the gradient
     H_init: Weights
     L_init: Weights
+    blocks: int
     inner_cycles: int
     first_cycles: int
     plans: int
@@ -55,6 +62,7 @@ class Network(NamedTuple):
     sweeps: int
     stride: int
     two_level: bool
+    attention: bool
     swiglu: bool
     pre_norm: bool
     centred: bool  # LayerNorm subtracts the mean, RMSNorm does not
@@ -66,46 +74,32 @@ class Network(NamedTuple):
 
 
 def network_of(checkpoint: Checkpoint) -> Network:
-    """The weights of a checkpoint, contiguous and in float32.
+    """The weights of a checkpoint, in float32.
 
     Raises:
         ValueError: if a tensor is missing, or the model is of a kind that only PyTorch runs.
     """
-    reader = _Reader(checkpoint)
     config = checkpoint.model
     if config['tokens'] != 'vector':
         raise ValueError(
-            f"the runtime flies models with tokens='vector', this one has '{config['tokens']}': "
-            f'plan with trc_core.models.persistence.load_model instead'
+            f"compiled kernels fly models with tokens='vector', this one has "
+            f"'{config['tokens']}': take backend='torch'"
         )
     two_level, feedback = config['use_two_level'], config['feedback']
+    reader = _Reader(checkpoint)
     latent, T = config['latent_dim'], config['control_horizon']
-    no_layer = Layer(np.zeros((latent, 0), np.float32), np.zeros(latent, np.float32))
     blocks = config['L_layers'] if two_level else config['num_reasoning_blocks']
+    weights, layout = _packed(_layers(reader, config, blocks))
     zeros = np.zeros(latent, np.float32)
     return Network(
-        state_hidden=reader.layer('state_encoder.hidden'),
-        state_output=reader.layer('state_encoder.output'),
-        initial_hidden=reader.layer('initial_generator.hidden'),
-        initial_output=reader.layer('initial_generator.output'),
-        error_hidden=reader.layer('error_encoder.hidden') if feedback else no_layer,
-        error_output=reader.layer('error_encoder.output') if feedback else no_layer,
-        control=reader.layer('control_embedding.linear'),
-        attention=reader.folded_attention(blocks if config['num_heads'] else 0, latent),
-        attention_norm=reader.norms(
-            'attention_norm' if config['num_heads'] else 'mlp_norm', blocks
-        ),
-        mlp_input=reader.stack('mlp.input', blocks),
-        mlp_output=reader.stack('mlp.output', blocks),
-        mlp_norm=reader.norms('mlp_norm', blocks),
-        level_norm=reader.level_norm(config['norm_position'] == 'pre', latent),
-        decoder_hidden=reader.layer('control_decoder.hidden'),
-        decoder_output=reader.layer('control_decoder.output'),
+        weights=weights,
+        layout=layout,
         newton_weight=(
             reader.tensor('newton_weight') if 'gradient' in feedback else np.zeros(T, np.float32)
         ),
         H_init=reader.tensor('recursive_reasoning.H_init') if two_level else zeros,
         L_init=reader.tensor('recursive_reasoning.L_init') if two_level else zeros,
+        blocks=blocks,
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
         first_cycles=config['first_cycles'],
         plans=config['plans'],
@@ -113,6 +107,7 @@ def network_of(checkpoint: Checkpoint) -> Network:
         sweeps=config['sweeps'],
         stride=config['feedback_stride'],
         two_level=two_level,
+        attention=config['num_heads'] > 0,
         swiglu=config['activation'] == 'swiglu',
         pre_norm=config['norm_position'] == 'pre',
         centred=config['norm'] == 'layer',
@@ -122,6 +117,47 @@ def network_of(checkpoint: Checkpoint) -> Network:
         trajectory='trajectory' in feedback,
         gradient='gradient' in feedback,
     )
+
+
+class Layer(NamedTuple):
+    """y = w x + b, w (outputs, inputs)."""
+
+    w: Weights
+    b: Weights
+
+
+def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Layer]:
+    """All layers, in the order of the layout."""
+    latent = config['latent_dim']
+    nothing = Layer(np.zeros((latent, 0), np.float32), np.zeros(latent, np.float32))
+    layers = [
+        nothing
+        if name.startswith('error_encoder') and not config['feedback']
+        else reader.layer(name)
+        for name in LAYERS
+    ]
+    behind = config['norm_position'] == 'pre'
+    layers.append(reader.norm('recursive_reasoning.L_level.norm') if behind else nothing)
+    for i in range(blocks):
+        block = f'recursive_reasoning.L_level.blocks.{i}'
+        heads = config['num_heads'] > 0
+        layers += [
+            reader.folded_attention(f'{block}.attention.attention', latent) if heads else nothing,
+            reader.norm(f'{block}.attention_norm') if heads else nothing,
+            reader.layer(f'{block}.mlp.input'),
+            reader.layer(f'{block}.mlp.output'),
+            reader.norm(f'{block}.mlp_norm'),
+        ]
+    return layers
+
+
+def _packed(layers: list[Layer]) -> tuple[Weights, NDArray[np.int64]]:
+    """One vector, and where in it each layer lies."""
+    sizes = [layer.w.size + layer.b.size for layer in layers]
+    places = np.cumsum([0, *sizes[:-1]])
+    layout = [(place, *layer.w.shape) for place, layer in zip(places, layers, strict=True)]
+    parts = [part.ravel() for layer in layers for part in layer]
+    return np.concatenate(parts), np.array(layout, dtype=np.int64)
 
 
 class _Reader:
@@ -136,41 +172,16 @@ class _Reader:
     def layer(self, name: str) -> Layer:
         return Layer(self.tensor(f'{name}.weight'), self.tensor(f'{name}.bias'))
 
-    def stack(self, name: str, blocks: int) -> Stack:
-        layers = [self.layer(f'{_block(i)}.{name}') for i in range(blocks)]
-        weights, biases = zip(*layers, strict=True)
-        return Stack(np.stack(weights), np.stack(biases))
-
     def norm(self, name: str) -> Layer:
-        """Gain and bias (latent_dim,); RMSNorm has no bias."""
+        """Gains as a layer with one input, and biases; RMSNorm has none."""
         gain = self.tensor(f'{name}.weight')
         has_bias = f'{name}.bias' in self.tensors
-        return Layer(gain, self.tensor(f'{name}.bias') if has_bias else np.zeros_like(gain))
+        bias = self.tensor(f'{name}.bias') if has_bias else np.zeros_like(gain)
+        return Layer(gain[:, None], bias)
 
-    def norms(self, name: str, blocks: int) -> Stack:
-        gains, biases = zip(
-            *[self.norm(f'{_block(i)}.{name}') for i in range(blocks)], strict=True
-        )
-        return Stack(np.stack(gains), np.stack(biases))
-
-    def level_norm(self, present: bool, latent: int) -> Stack:
-        if not present:
-            return Stack(np.zeros((0, latent), np.float32), np.zeros((0, latent), np.float32))
-        norm = self.norm('recursive_reasoning.L_level.norm')
-        return Stack(norm.w[None], norm.b[None])
-
-    def folded_attention(self, blocks: int, latent: int) -> Stack:
-        w = np.zeros((blocks, latent, latent), np.float32)
-        b = np.zeros((blocks, latent), np.float32)
-        for i in range(blocks):
-            name = f'{_block(i)}.attention.attention'
-            value_w = self.tensor(f'{name}.in_proj_weight')[2 * latent :].astype(np.float64)
-            value_b = self.tensor(f'{name}.in_proj_bias')[2 * latent :].astype(np.float64)
-            output = self.layer(f'{name}.out_proj')
-            w[i] = output.w @ value_w
-            b[i] = output.w @ value_b + output.b
-        return Stack(w, b)
-
-
-def _block(i: int) -> str:
-    return f'recursive_reasoning.L_level.blocks.{i}'
+    def folded_attention(self, name: str, latent: int) -> Layer:
+        """Over one token attention is linear: the output of the value."""
+        value_w = self.tensor(f'{name}.in_proj_weight')[2 * latent :].astype(np.float64)
+        value_b = self.tensor(f'{name}.in_proj_bias')[2 * latent :].astype(np.float64)
+        w, b = self.layer(f'{name}.out_proj')
+        return Layer((w @ value_w).astype(np.float32), (w @ value_b + b).astype(np.float32))

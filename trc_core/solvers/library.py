@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.batch_rollout import cores
 from trc_core.ilqr import batch_improve
+from trc_core.parallel import cores
 from trc_core.representation import catching_law, is_odd
 from trc_core.solvers.library_kernels import Tails, batch_fly, batch_follow_tails, batch_gains
 from trc_core.solvers.starting_points import SEGMENTS

@@ -1,0 +1,76 @@
+"""What a controller is asked: checked, and compared with what it was trained for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trc_core.systems.base import Array, System
+
+OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
+
+
+def checked_state(name: str, value: ArrayLike, n_x: int) -> Array:
+    """A state (n_x,).
+
+    Raises:
+        ValueError: if it has another shape or is not finite; the message names it.
+    """
+    vector = np.ascontiguousarray(value, dtype=np.float64)
+    if vector.shape != (n_x,):
+        raise ValueError(f'{name} has shape {vector.shape}, expected ({n_x},)')
+    if not np.isfinite(vector).all():
+        raise ValueError(f'{name} is not finite: {vector}')
+    return vector
+
+
+def checked_states(name: str, value: ArrayLike, n_x: int) -> Array:
+    """States (B, n_x), B > 0.
+
+    Raises:
+        ValueError: as `checked_state`; the message names the first bad row.
+    """
+    array = np.ascontiguousarray(value, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != n_x or not len(array):
+        raise ValueError(f'{name} has shape {array.shape}, expected (B, {n_x})')
+    bad = np.flatnonzero(~np.isfinite(array).all(-1))
+    if len(bad):
+        raise ValueError(f'{name} is not finite in row {bad[0]}: {array[bad[0]]}')
+    return array
+
+
+def checked_goals(value: ArrayLike, rows: int, n_x: int) -> Array:
+    """Goals (rows, n_x), given as such or as one for all.
+
+    Raises:
+        ValueError: as `checked_states`.
+    """
+    if np.ndim(value) == 1:
+        return np.tile(checked_state('goal', value, n_x), (rows, 1))
+    goals = checked_states('goal', value, n_x)
+    if len(goals) != rows:
+        raise ValueError(f'goal has shape {goals.shape}, expected ({rows}, {n_x})')
+    return goals
+
+
+def outside(system: System, x: Array, goal: Array) -> NDArray[np.bool_]:
+    """Which coordinates are far outside the training box around the goal, as x."""
+    return np.abs(x - goal) > OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
+
+
+def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
+    """What the user should know of a state x (n_x,)."""
+    return tuple(
+        f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
+        for i in np.flatnonzero(outside(system, x, goal))
+    )
+
+
+def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
+    """The same of states x (B, n_x)."""
+    counts = outside(system, x, goal).sum(0).tolist()
+    return tuple(
+        f'{name} is far outside the training box around the goal in {count} of {len(x)} rows'
+        for name, count in zip(system.state_names, counts, strict=True)
+        if count
+    )
