@@ -1,0 +1,74 @@
+"""Receding-horizon flights: counted right, and a controller that keeps up with converged MPC."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from trc_core import SYSTEMS, Controller
+from trc_core.cost import trajectory_cost
+from trc_core.evaluation import closed_loop
+from trc_core.evaluation.closed_loop import CONVERGED, Plant, compare, fly, shifted
+from trc_core.evaluation.command import main
+from trc_core.solvers import ilqr
+
+BARS = {'van_der_pol': 1.0005, 'quadrotor_2d': 1.0005, 'cartpole': 1.001}
+
+
+def problems(name, count=1, seed=8_000_002):
+    return SYSTEMS[name].sample(np.random.default_rng(seed), count)
+
+
+def test_an_open_loop_flight_costs_what_the_plan_says():
+    system = SYSTEMS['van_der_pol']
+    x0, goal = (a[0] for a in problems('van_der_pol'))
+    plan = ilqr.solve(system, x0, goal)
+
+    def planner(x, goal, previous):
+        return plan if previous is None else shifted(system, previous, goal)
+
+    cost, fallen = fly(planner, system, Plant(system), x0, goal, system.horizon)
+    assert cost == pytest.approx(plan.cost, rel=1e-9)
+    assert cost == pytest.approx(trajectory_cost(system, plan.states, plan.controls, goal))
+    assert not fallen
+
+
+def test_a_plant_in_error_has_larger_parameters_and_a_smaller_gain():
+    system = SYSTEMS['cartpole']
+    plant = Plant.with_error(system, 0.05)
+    x, u = np.array([0.1, 0.0, 0.2, 0.0]), np.array([2.0])
+    heavier = replace(system, parameters={k: 1.05 * v for k, v in system.parameters.items()})
+    np.testing.assert_allclose(plant.step(x, u), heavier.step(x, 0.95 * u), rtol=1e-12)
+    np.testing.assert_allclose(Plant.with_error(system, 0.0).step(x, u), system.step(x, u))
+
+
+def test_a_pole_that_nobody_holds_falls():
+    system = SYSTEMS['cartpole']
+    x0, goal = np.array([0.0, 0.0, 0.2, 0.0]), np.zeros(4)
+    idle = replace(ilqr.solve(system, x0, goal), controls=np.zeros((system.horizon, 1)))
+    assert fly(lambda *_: idle, system, Plant(system), x0, goal, system.horizon)[1]
+
+
+@pytest.mark.parametrize('name', BARS)
+def test_one_warm_cycle_a_tick_keeps_up_with_converged_mpc(name):
+    flown = compare(Controller.load(name), 0.0, *problems(name, 4), name)
+    assert flown.ratios('trc, 1 cycle').mean() <= BARS[name]
+    assert flown.ratios('trc').mean() <= BARS[name]
+    assert not any(flown.flights['trc'].fallen)
+    assert (flown.ratios(CONVERGED) == 1).all()
+
+
+def test_the_command_prints_a_row_for_every_planner(capsys, monkeypatch):
+    monkeypatch.setattr(closed_loop, 'HORIZONS', 0.2)
+    monkeypatch.setattr(closed_loop, 'SWEEPS', 5)
+    main(['--checkpoint', 'van_der_pol', '--closed_loop', '0.05', '--states', '2'])
+    printed = capsys.readouterr().out
+    assert 'plant off by 5%' in printed
+    for label in closed_loop.tick_planners(Controller.load('van_der_pol')):
+        assert f'\n{label} ' in printed
+
+
+def test_the_command_refuses_what_it_would_ignore(capsys):
+    with pytest.raises(SystemExit):
+        main(['--closed_loop', '--expert', 'lqr'])
+    assert 'goes with --checkpoint' in capsys.readouterr().err

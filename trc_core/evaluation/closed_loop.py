@@ -1,0 +1,169 @@
+"""Receding horizon, flown: what a planner costs when it plans anew at every step of the plant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from trc_core.plan import Plan
+from trc_core.runtime.controller import Controller
+from trc_core.solvers import ilqr
+from trc_core.systems.base import Array, System
+
+Tick = Callable[[Array, Array, Plan | None], Plan]
+HORIZONS = 2  # that a flight lasts
+HEADINGS = ('mean', 'median', 'p95', 'max', 'fallen')
+SWEEPS = 200  # at most, of converged MPC
+CONVERGED = 'converged MPC'
+
+
+@dataclass(frozen=True)
+class Plant:
+    """What is flown: a system, which a controller may know a little wrong.
+
+    Args:
+        system: the physics.
+        gain: of the commands on their way into the plant.
+    """
+
+    system: System
+    gain: float = 1.0
+
+    @classmethod
+    def with_error(cls, system: System, error: float) -> Plant:
+        """Every physical parameter larger by a share `error`, the input gain smaller by it."""
+        parameters = {name: value * (1 + error) for name, value in system.parameters.items()}
+        return cls(system.with_parameters(**parameters), 1 - error)
+
+    def step(self, x: Array, u: Array) -> Array:
+        """The state (n_x,) one dt later."""
+        return self.system.step(x, self.gain * u)
+
+
+@dataclass(frozen=True)
+class Flights:
+    """N flights of one planner."""
+
+    cost: Array
+    """Of what was flown: stage costs along the way, and the terminal cost at the end; (N,)."""
+    fallen: NDArray[np.bool_]
+    """Whether a flight ended further from its goal than any training state begins; (N,)."""
+
+
+def fly(
+    planner: Tick, model: System, plant: Plant, x0: Array, goal: Array, ticks: int
+) -> tuple[float, bool]:
+    """One flight from x0 to goal (n_x,): its cost, and whether it ended far from the goal.
+
+    Args:
+        planner: state, goal, plan of the tick before (None at first) -> plan.
+        model: whose cost is counted.
+        plant: what is flown.
+        x0: initial state.
+        goal: goal state.
+        ticks: how many commands are flown.
+    """
+    x, plan, J = x0, None, 0.0
+    for _ in range(ticks):
+        plan = planner(x, goal, plan)
+        u = plan.controls[0]
+        error, effort = x - goal, u - model.u_trim
+        J += float(error @ model.Q @ error + effort @ model.R @ effort)
+        x = plant.step(x, u)
+    error = x - goal
+    fallen = not bool((np.abs(error) <= model.x0_box + model.goal_box).all())
+    return J + float(error @ model.Q_f @ error), fallen
+
+
+def fly_all(
+    planner: Tick,
+    model: System,
+    plant: Plant,
+    x0: Array,
+    goal: Array,
+    progress: Iterable[int] | None = None,
+) -> Flights:
+    """`fly` for every row of x0 and goal (N, n_x), two horizons each."""
+    ticks = round(HORIZONS * model.horizon)
+    rows = progress or range(len(x0))
+    found = [fly(planner, model, plant, x0[i], goal[i], ticks) for i in rows]
+    cost, fallen = zip(*found, strict=True)
+    return Flights(np.array(cost), np.array(fallen))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Flights of several planners from the same states, beside those of converged MPC."""
+
+    title: str
+    flights: Mapping[str, Flights]
+
+    def ratios(self, label: str) -> Array:
+        """Cost over that of converged MPC, state by state (N,)."""
+        return self.flights[label].cost / self.flights[CONVERGED].cost
+
+    def __str__(self) -> str:
+        count = len(self.flights[CONVERGED].cost)
+        lines = [
+            f'{self.title}: closed-loop cost over that of converged MPC, {count} flights',
+            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
+        ]
+        for label, flights in self.flights.items():
+            ratio = self.ratios(label)
+            figures = np.mean(ratio), np.median(ratio), np.quantile(ratio, 0.95), np.max(ratio)
+            row = ''.join(f'{value:11.5f}' for value in figures)
+            lines.append(f'{label:22}{row}{flights.fallen.sum():>11}')
+        return '\n'.join(lines)
+
+
+def compare(
+    controller: Controller, error: float, x0: Array, goal: Array, title: str
+) -> Comparison:
+    """Flies every planner from every state, on a plant that differs from the model by `error`.
+
+    Args:
+        controller: whose system is the model.
+        error: as `Plant.with_error`; 0 is the nominal plant.
+        x0: initial states (N, n_x).
+        goal: goals (N, n_x).
+        title: of the table.
+    """
+    model = controller.system
+    plant, flights = Plant.with_error(model, error), {}
+    for label, planner in tick_planners(controller).items():
+        bar = tqdm(range(len(x0)), desc=label, leave=False)
+        flights[label] = fly_all(planner, model, plant, x0, goal, bar)
+    return Comparison(title, flights)
+
+
+def tick_planners(controller: Controller) -> Mapping[str, Tick]:
+    """What is compared: the controller, and local methods that start from their own last plan."""
+    system = controller.system
+    one = Controller(controller.checkpoint, controller.backend, cycles=1)
+    return {
+        CONVERGED: partial(_ilqr_tick, system, SWEEPS),
+        'clipped LQR': lambda x, goal, previous: controller.lqr_plan(x, goal),
+        'iLQR-MPC, 1 sweep': partial(_ilqr_tick, system, 1),
+        'iLQR-MPC, 3 sweeps': partial(_ilqr_tick, system, 3),
+        'trc, 1 cycle': lambda x, goal, previous: one.plan(x, goal, previous),
+        'trc': lambda x, goal, previous: controller.plan(x, goal, previous),
+    }
+
+
+def _ilqr_tick(system: System, sweeps: int, x: Array, goal: Array, previous: Plan | None) -> Plan:
+    """Box-iLQR from the shifted previous plan; from the clipped LQR plan at first."""
+    start = None if previous is None else shifted(system, previous, goal)
+    sweeps = SWEEPS if start is None else sweeps
+    return ilqr.solve(system, x, goal, start, sweeps)
+
+
+def shifted(system: System, plan: Plan, goal: Array) -> Plan:
+    """The plan one step later; its last control is held."""
+    controls = np.vstack([plan.controls[1:], plan.controls[-1:]])
+    states = np.vstack([plan.states[1:], system.step(plan.states[-1], plan.controls[-1])[None]])
+    return replace(plan, controls=controls, states=states)
