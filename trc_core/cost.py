@@ -9,6 +9,8 @@ from numba.extending import register_jitable
 
 from trc_core.systems.base import SUCCESS_TOLERANCE, Array, System
 
+WRONG_BASIN = 1.02  # J/J* above which a plan renders another local optimum, or none
+
 
 def trajectory_cost(system: System, states: Any, controls: Any, goal: Any) -> Any:
     """J of trajectories, for NumPy arrays and PyTorch tensors alike.

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.cost import is_success, trajectory_cost
+from trc_core.cost import WRONG_BASIN, is_success, trajectory_cost
 from trc_core.plan import Plan
 from trc_core.runtime.controller import Controller
 from trc_core.systems.base import Array, System
 
 Planner = Callable[..., Plan]
-WRONG = 1.02  # J/J* above which a plan is no rendering of the optimum
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
 BASELINES = {
     'lqr': 'clipped LQR',
@@ -52,7 +51,7 @@ class Scores:
             p95=float(np.quantile(ratio, 0.95)),
             worst=float(np.max(ratio)),
             success=float(np.mean(success)),
-            wrong=float(np.mean(~(ratio <= WRONG))),  # NaN is wrong too
+            wrong=float(np.mean(~(ratio <= WRONG_BASIN))),  # NaN is wrong too
         )
 
 

@@ -17,8 +17,7 @@ from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.representation import Coordinates
 from trc_core.solvers import nlp
-from trc_core.systems import System, get_system
-from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
+from trc_core.training.fitting import Fitting, PlantConfig, fit, parse, run_as_command
 from trc_core.training.losses import CostWeights, refinement_loss
 from trc_core.training.plants import (
     FamilyDynamics,
@@ -35,13 +34,9 @@ DIVERGED = 10.0  # times the best score, in the second half of a run
 
 
 @dataclass(frozen=True)
-class CostTrainingConfig(NetworkConfig):
+class CostTrainingConfig(PlantConfig):
     """How a controller is trained on the cost of its system."""
 
-    system: str = 'van_der_pol'
-    """Name of the plant, or the path of a .py file that defines it."""
-    parameters: dict[str, float] = field(default_factory=dict)
-    """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
     ranges: dict[str, list[float]] = field(default_factory=dict)
     """Parameters that the network is told and the range to train for, like {mu: [0.5, 1.5]}."""
     ladder: Sequence[float] = (1.0,)
@@ -86,12 +81,9 @@ class CostTrainingConfig(NetworkConfig):
             raise ValueError(f'box must be positive, got {self.box}')
         if self.ranges and self.representation == 'gated':
             raise ValueError("ranges go with the representations 'stabilised' and 'open_loop'")
-        system = self.build_system()
-        system.with_parameters(**{name: limits[0] for name, limits in self.ranges.items()})
-
-    def build_system(self) -> System:
-        """The plant, with the parameters asked for."""
-        return get_system(self.system).with_parameters(**self.parameters)
+        self.build_system().with_parameters(
+            **{name: limits[0] for name, limits in self.ranges.items()}
+        )
 
     def coordinates(self) -> Coordinates:
         return Coordinates(self.representation, tuple(self.ladder), self.limits)

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.representation import Coordinates
-from trc_core.systems import System
+from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings
 
 RESUME_FILE = 'last.ckpt'
@@ -134,6 +134,24 @@ class NetworkConfig(FitConfig):
             for_system(system, self.coordinates()),
             **{name: choices[name] for name in kept},
         )
+
+
+@dataclass(frozen=True)
+class PlantConfig(NetworkConfig):
+    """What a stage can be told that needs a plant and no dataset."""
+
+    system: str = 'van_der_pol'
+    """Name of the plant, or the path of a .py file that defines it."""
+    parameters: dict[str, float] = field(default_factory=dict)
+    """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.build_system()
+
+    def build_system(self) -> System:
+        """The plant, with the parameters asked for."""
+        return get_system(self.system).with_parameters(**self.parameters)
 
 
 class Fitting(pl.LightningModule):

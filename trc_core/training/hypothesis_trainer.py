@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -20,30 +20,26 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import report_errors
-from trc_core.cost import is_success
+from trc_core.cost import WRONG_BASIN, is_success
 from trc_core.models.plan_representation import Units
 from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.solvers.library import Labels, library_labels
-from trc_core.systems import System, get_system
+from trc_core.systems import System
 from trc_core.training.expansion import local_forms
-from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
+from trc_core.training.fitting import Fitting, PlantConfig, fit, parse, run_as_command
 from trc_core.training.losses import hypothesis_loss, local_distance, robust_distance
 
 LABELS_FILE = 'labels.npz'
-WRONG = 1.02  # J/J* from which a plan counts as one of another basin
 WORST = 1.0  # J/J* - 1 of a row counts up to here: one lost basin is as bad as another
 
 
 @dataclass(frozen=True)
-class HypothesisConfig(NetworkConfig):
+class HypothesisConfig(PlantConfig):
     """How a controller is taught by the best plans of a system with many local optima."""
 
     system: str = 'pendulum'
-    """Name of the plant, or the path of a .py file that defines it."""
-    parameters: dict[str, float] = field(default_factory=dict)
-    """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
     output_dir: str = 'outputs/hypotheses'
     """Where labels, checkpoints and logs go."""
     labels: int = 20000
@@ -96,11 +92,6 @@ class HypothesisConfig(NetworkConfig):
         for name in ('second_share', 'spread'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} must lie in [0, 1], got {getattr(self, name)}')
-        self.build_system()
-
-    def build_system(self) -> System:
-        """The plant, with the parameters asked for."""
-        return get_system(self.system).with_parameters(**self.parameters)
 
 
 def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels:
@@ -262,7 +253,7 @@ class HypothesisTraining(Fitting):
         figures = {
             'cost_ratio_median': ratio.median(),
             'cost_ratio_p95': ratio.quantile(0.95),
-            'wrong_share': (ratio > WRONG).double().mean(),
+            'wrong_share': (ratio > WRONG_BASIN).double().mean(),
             'success': reached,
         }
         self.report(score, figures)
