@@ -24,6 +24,7 @@ from trc_core.systems.contract import system_from_contract
 FORMAT = 2
 PRETRAINED = Path(__file__).parent / 'pretrained'
 RECORD = 'trc'
+GRAPH_SUFFIX = '.onnx'
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,25 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     """How the weights came about: command, seed, seconds, config."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    graph: Path | None = None
+    """The ONNX file that it was read from; the weights are in there, `tensors` has the rest."""
 
     @property
     def representation(self) -> Representation:
         """The numbers of the plan representation."""
         return Representation.from_tensors(self.tensors)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All but the tensors, as JSON values."""
+        return {
+            'format': FORMAT,
+            'system': self.system.contract(),
+            'model': dict(self.model),
+            'coordinates': self.coordinates.record(),
+            'training': dict(self.training),
+            'metrics': dict(self.metrics),
+        }
 
     def with_parameters(self, parameters: Mapping[str, float]) -> Checkpoint:
         """The same network for a plant with other physical parameters.
@@ -67,19 +82,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
         OSError: if the folder cannot be written.
     """
     path = Path(path)
-    record = {
-        'format': FORMAT,
-        'system': checkpoint.system.contract(),
-        'model': dict(checkpoint.model),
-        'coordinates': checkpoint.coordinates.record(),
-        'training': dict(checkpoint.training),
-        'metrics': dict(checkpoint.metrics),
-    }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     tensors = {name: np.array(value, order='C') for name, value in checkpoint.tensors.items()}
     try:
-        save_file(tensors, temporary, metadata={RECORD: json.dumps(record)})
+        save_file(tensors, temporary, metadata={RECORD: json.dumps(checkpoint.record)})
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -88,7 +95,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
 
 
 def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> Checkpoint:
-    """Reads a shipped checkpoint by name, or a file by path.
+    """Reads a shipped checkpoint by name, or a file (also one of `trc export`) by path.
 
     Args:
         name_or_path: which.
@@ -100,9 +107,8 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     """
     path = find_checkpoint(name_or_path)
     try:
-        with safe_open(path, framework='numpy') as file:
-            record = json.loads((file.metadata() or {})[RECORD])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        is_graph = path.suffix == GRAPH_SUFFIX
+        record, tensors = (_read_graph if is_graph else _read)(path)
         system = system_from_contract(record['system'], system)
         if record['format'] != FORMAT:
             raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
@@ -113,9 +119,25 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
             Coordinates.from_record(record['coordinates']),
             record['training'],
             record['metrics'],
+            path if is_graph else None,
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' is not a usable trc checkpoint: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The record and the tensors of a safetensors file."""
+    with safe_open(path, framework='numpy') as file:
+        record = json.loads((file.metadata() or {})[RECORD])
+        return record, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _read_graph(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The same of an exported graph."""
+    from trc_core.runtime.onnx_graph import Graph
+
+    graph = Graph(path)
+    return graph.record, graph.tensors
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
@@ -128,7 +150,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f"no checkpoint '{name_or_path}': give the path of a .safetensors file "
+        f"no checkpoint '{name_or_path}': give the path of a .safetensors or .onnx file "
         f'or one of {shipped_checkpoints()}'
     )
 

@@ -22,6 +22,9 @@ VERBS = {
     'generate': Verb('trc_core.data.lqr_generator', 'make a dataset of optima', 'train'),
     'train': Verb('trc_core.training.command', 'train a controller', 'train'),
     'evaluate': Verb('trc_core.evaluation.command', 'score a controller against IPOPT', 'train'),
+    'warm-up': Verb('trc_core.runtime.command', 'compile controllers ahead of time'),
+    'benchmark': Verb('trc_core.evaluation.benchmark.command', 'time a controller', 'benchmark'),
+    'export': Verb('trc_core.export.command', 'write a controller for ONNX Runtime', 'onnx'),
     'info': Verb('trc_core.info', 'show what a checkpoint holds'),
 }
 

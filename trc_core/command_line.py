@@ -1,10 +1,15 @@
-"""What every command shares: a user's mistake is one readable line and exit code 1."""
+"""What every command shares: mistakes become one readable line, and long silences do not occur."""
 
 from __future__ import annotations
 
+import itertools
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+SPINNER, SPINNER_PERIOD = '|/-\\', 0.1  # [s]
 
 
 @contextmanager
@@ -18,3 +23,32 @@ def report_errors(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f'{program}: interrupted', file=sys.stderr)
         raise SystemExit(130) from None
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Shows on stderr that something of unknown length goes on, and how long it took.
+
+    One line where stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        print(f'{text} ...', file=sys.stderr, flush=True)
+        yield
+        return
+    done, began = threading.Event(), time.monotonic()
+
+    def spin() -> None:
+        for mark in itertools.cycle(SPINNER):
+            seconds = time.monotonic() - began
+            print(f'\r{mark} {text} ... {seconds:.0f} s', end='', file=sys.stderr, flush=True)
+            if done.wait(SPINNER_PERIOD):
+                return
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        print(f'\r{text}: {time.monotonic() - began:.0f} s     ', file=sys.stderr)

@@ -17,6 +17,7 @@ from trc_core.models.persistence import load_model, save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.models.simulation import SystemDynamics
 from trc_core.representation import REPRESENTATIONS, Coordinates
+from trc_core.runtime.layer_kernels import squash
 from trc_core.solvers import multistart, nlp
 
 ARCHITECTURES = {
@@ -254,3 +255,10 @@ def test_a_robot_loads_neither_pytorch_nor_a_solver():
     assert run.stdout.split(maxsplit=1)[1].strip() == '[]'
     assert float(run.stdout.split()[0]) < 3.0
     assert time.perf_counter() - started < 10.0
+
+
+def test_the_vectorised_asinh_is_that_of_the_library():
+    x = np.concatenate([np.linspace(-30, 30, 2001), [0.0, 1e-20, -1e-3, 3e5, -1e18]])
+    found = x.astype(np.float32)
+    squash(found)
+    np.testing.assert_allclose(found, np.arcsinh(x), rtol=4e-7, atol=2e-7)

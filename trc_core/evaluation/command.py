@@ -26,6 +26,7 @@ from trc_core.evaluation.evaluator import (
     score,
 )
 from trc_core.evaluation.reference import reference_optima, starts_needed
+from trc_core.runtime.command import ready
 from trc_core.runtime.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
@@ -145,6 +146,7 @@ def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
     own = get_system(arguments.system) if arguments.system else None
     parameters = parse_settings(arguments.set)
     controller = Controller.load(checkpoint, system=own, parameters=parameters)
+    ready(controller)
     return ' '.join([checkpoint, *arguments.set]), controller
 
 

@@ -46,6 +46,9 @@ class Backend(ABC):
 
     devices: tuple[str, ...] = ('cpu',)
 
+    kernels: tuple[Callable[..., Any], ...] = ()
+    """What it compiles for its plant."""
+
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         if device.split(':')[0] not in self.devices:
             raise ValueError(f"device '{device}' is not available; choose from {self.devices}")
@@ -94,6 +97,7 @@ class KernelBackend(Backend):
         super().__init__(checkpoint, device, num_threads)
         self._numbers = self.system.arrays, checkpoint.representation, network_of(checkpoint)
         self._plan_rows = bind(kernels.plan_rows, self.system)
+        self.kernels = (self._plan_rows,)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         B, found = len(problems.x0), self.empty(problems)
@@ -140,6 +144,10 @@ def choose(name: str, device: str, checkpoint: Checkpoint) -> tuple[str, str]:
     Raises:
         ValueError: if there is no such backend.
     """
+    if checkpoint.graph is not None and name in ('auto', 'onnx'):
+        return 'onnx', f"'{checkpoint.graph.name}' is an exported graph"
+    if checkpoint.graph is not None and name in BACKENDS:
+        raise ValueError(f"an exported graph runs with backend='onnx', not '{name}'")
     if name in BACKENDS:
         return name, 'as asked'
     if name != 'auto':

@@ -28,7 +28,7 @@ from trc_core.runtime.inputs import (
 from trc_core.runtime.kernels import Budget, Found
 from trc_core.systems import System
 from trc_core.systems.base import Array
-from trc_core.systems.compiled import compiled
+from trc_core.systems.compiled import compiled, is_compiled
 
 TOLERANCE = 1e-6
 SURPRISE = 0.1  # half-widths of the training box between a state and its prediction: start cold
@@ -96,7 +96,7 @@ class Controller:
         """A controller from a shipped checkpoint's name or a file; arguments as the class's.
 
         Args:
-            name_or_path: `'van_der_pol'`, or the path of a `.safetensors` file.
+            name_or_path: `'van_der_pol'`, or the path of a `.safetensors` or `.onnx` file.
             backend: who plans.
             device: where.
             cycles: refinement cycles of a plan.
@@ -113,6 +113,12 @@ class Controller:
         if parameters:
             checkpoint = checkpoint.with_parameters(parameters)
         return cls(checkpoint, backend, device, cycles, tolerance, num_threads)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether planning can start at once: machine code of every kernel is there."""
+        kernels = self._rollout, self._continued, self._improve, *self._backend.kernels
+        return self.backend == 'numpy' or all(map(is_compiled, kernels))
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""

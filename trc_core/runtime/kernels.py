@@ -132,24 +132,30 @@ def refine(
     u,
     J,
 ):
-    """One guarded cycle on one plan, in place, if it promises to gain more than `least` J.
+    """One guarded cycle on one plan, in place, if it promises to gain `least` J.
 
     `promise` is what the cycle before gained; where the network reads the gradient, what a Newton
-    step promises is taken instead.
+    step promises counts if it is less.
 
     Returns:
         J, which never rises, and whether the cycle was done.
     """
     law = Law(rep.K, rep.G)
     v, dJ_dv, change = np.empty(u.shape), np.empty(u.shape), np.empty(u.shape)
-    trial, x_new, u_new = np.empty(u.shape), np.empty(x.shape), np.empty(u.shape)
     reproject(system, law, x, u, goal, v)
     if net.gradient:
         gradient(step, step_jacobian, system, law, v, x, u, goal, dJ_dv)
-        promise = newton_decrement(rep, dJ_dv)
-    if promise <= least * J:
+        promise = min(promise, newton_decrement(rep, dJ_dv))
+    if promise < least * J:
         return J, False
     propose(system, rep, net, units, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, change)
+    return accept(step, step_jacobian, system, law, net.sweeps, v, change, goal, x, u, J), True
+
+
+@register_jitable
+def accept(step, step_jacobian, system, law, sweeps, v, change, goal, x, u, J):
+    """Takes v + change, or a quarter of it, if J falls; then the sweeps. Returns J."""
+    trial, x_new, u_new = np.empty(u.shape), np.empty(x.shape), np.empty(u.shape)
     for fraction in (1.0, 0.25):
         add(v, fraction, change, trial)
         J_new = rollout(step, step_jacobian, system, law, trial, x[0], goal, x_new, u_new)
@@ -158,9 +164,9 @@ def refine(
             copy(u_new, u)
             J = J_new
             break
-    if net.sweeps > 0 and math.isfinite(J):
-        J = improve(step, step_jacobian, system, goal, net.sweeps, x, u)[0]
-    return J, True
+    if sweeps > 0 and math.isfinite(J):
+        J = improve(step, step_jacobian, system, goal, sweeps, x, u)[0]
+    return J
 
 
 @register_jitable

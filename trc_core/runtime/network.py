@@ -12,6 +12,7 @@ from trc_core.checkpoint import Checkpoint
 
 Weights = NDArray[np.float32]
 NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py
+LINE = 16  # numbers of float32 in a cache line
 LAYERS = (
     'state_encoder.hidden',
     'state_encoder.output',
@@ -40,17 +41,25 @@ ATTENTION, ATTENTION_NORM, MLP_INPUT, MLP_OUTPUT, MLP_NORM = range(5)
 BLOCK_ROWS = 5  # of the layout, for every block
 
 
+class Layer(NamedTuple):
+    """y = w x + b, w (outputs, inputs)."""
+
+    w: Weights
+    b: Weights
+
+
 class Network(NamedTuple):
     """The weights of a `TinyRecursiveControl`; attention is folded into one matrix a block.
 
     All layers lie in one vector, because compiled code is called the faster, and compiles the
-    faster, the fewer arrays it is handed. Row k of the layout says where layer k begins, and its
-    outputs and inputs: w (outputs, inputs), row-major, then b (outputs,). A norm is a layer with
-    one input: its gains, then its biases. A layer that the model lacks has no inputs.
+    faster, the fewer arrays it is handed. Row k of the layout says where layer k begins, its
+    outputs and inputs, and how far its rows lie apart: w (outputs, inputs), row by row, then b
+    (outputs,). Every row begins a cache line: loads that straddle two take twice as long. A norm
+    is a layer of two rows, its gains and its biases. A layer that the model lacks has no inputs.
     """
 
     weights: Weights
-    layout: NDArray[np.int64]  # (layers, 3)
+    layout: NDArray[np.int64]  # (layers, 4)
     newton_weight: Weights  # (T,), zero where the model does not read the gradient
     H_init: Weights
     L_init: Weights
@@ -71,6 +80,13 @@ class Network(NamedTuple):
     terminal: bool
     trajectory: bool
     gradient: bool
+
+    def layer(self, k: int) -> Layer:
+        """Row k of the layout."""
+        place, outputs, inputs, stride = self.layout[k]
+        bias = place + outputs * stride
+        w = self.weights[place:bias].reshape(outputs, stride)[:, :inputs]
+        return Layer(w, self.weights[bias : bias + outputs])
 
 
 def network_of(checkpoint: Checkpoint) -> Network:
@@ -119,13 +135,6 @@ def network_of(checkpoint: Checkpoint) -> Network:
     )
 
 
-class Layer(NamedTuple):
-    """y = w x + b, w (outputs, inputs)."""
-
-    w: Weights
-    b: Weights
-
-
 def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Layer]:
     """All layers, in the order of the layout."""
     latent = config['latent_dim']
@@ -153,11 +162,31 @@ def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Lay
 
 def _packed(layers: list[Layer]) -> tuple[Weights, NDArray[np.int64]]:
     """One vector, and where in it each layer lies."""
-    sizes = [layer.w.size + layer.b.size for layer in layers]
-    places = np.cumsum([0, *sizes[:-1]])
-    layout = [(place, *layer.w.shape) for place, layer in zip(places, layers, strict=True)]
-    parts = [part.ravel() for layer in layers for part in layer]
-    return np.concatenate(parts), np.array(layout, dtype=np.int64)
+    strides = [_rounded(layer.w.shape[1]) for layer in layers]
+    sizes = [
+        len(layer.b) * stride + _rounded(len(layer.b))
+        for layer, stride in zip(layers, strides, strict=True)
+    ]
+    places = np.cumsum([0, *sizes])
+    weights = _aligned(int(places[-1]))
+    for (w, b), place, stride in zip(layers, places, strides, strict=False):
+        bias = place + len(b) * stride
+        weights[place:bias].reshape(len(b), stride)[:, : w.shape[1]] = w
+        weights[bias : bias + len(b)] = b
+    layout = [(p, *layer.w.shape, s) for layer, p, s in zip(layers, places, strides, strict=False)]
+    return weights, np.array(layout, dtype=np.int64)
+
+
+def _rounded(count: int) -> int:
+    """The next multiple of a cache line, in numbers."""
+    return -(-count // LINE) * LINE
+
+
+def _aligned(size: int) -> Weights:
+    """Zeros (size,) that begin where a cache line does."""
+    spare = np.zeros(size + LINE, np.float32)
+    first = -(spare.ctypes.data // spare.itemsize) % LINE
+    return spare[first : first + size]
 
 
 class _Reader:
@@ -173,11 +202,11 @@ class _Reader:
         return Layer(self.tensor(f'{name}.weight'), self.tensor(f'{name}.bias'))
 
     def norm(self, name: str) -> Layer:
-        """Gains as a layer with one input, and biases; RMSNorm has none."""
+        """Gains and biases as rows; RMSNorm has no biases."""
         gain = self.tensor(f'{name}.weight')
         has_bias = f'{name}.bias' in self.tensors
         bias = self.tensor(f'{name}.bias') if has_bias else np.zeros_like(gain)
-        return Layer(gain[:, None], bias)
+        return Layer(np.stack([gain, bias]), np.zeros(2, np.float32))
 
     def folded_attention(self, name: str, latent: int) -> Layer:
         """Over one token attention is linear: the output of the value."""

@@ -13,11 +13,8 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.representation import NEWTON_CLAMP
+from trc_core.runtime.layer_kernels import affine, reason, squash, two_layers
 from trc_core.runtime.network import (
-    ATTENTION,
-    ATTENTION_NORM,
-    BLOCK_ROWS,
-    BLOCKS,
     CONTROL,
     DECODER_HIDDEN,
     DECODER_OUTPUT,
@@ -25,10 +22,6 @@ from trc_core.runtime.network import (
     ERROR_OUTPUT,
     INITIAL_HIDDEN,
     INITIAL_OUTPUT,
-    LEVEL_NORM,
-    MLP_INPUT,
-    MLP_NORM,
-    MLP_OUTPUT,
     STATE_HIDDEN,
     STATE_OUTPUT,
 )
@@ -39,110 +32,6 @@ class Units(NamedTuple):
 
     s: float
     side: float
-
-
-@register_jitable
-def affine(net, layer, x, y):
-    """Y = w x + b."""
-    place, outputs, inputs = net.layout[layer]
-    bias = place + outputs * inputs
-    w = net.weights[place:bias].reshape((outputs, inputs))  # plain indices: they vectorise
-    b = net.weights[bias : bias + outputs]
-    for i in range(outputs):
-        total = np.float32(0.0)
-        for j in range(inputs):
-            total += w[i, j] * x[j]
-        y[i] = total + b[i]
-
-
-@register_jitable
-def silu(x):
-    """X <- x sigmoid(x), in place."""
-    for i in range(x.shape[0]):
-        x[i] = x[i] / (np.float32(1.0) + np.float32(math.exp(-x[i])))
-
-
-@register_jitable
-def normalise(net, layer, z, y):
-    """Y = LayerNorm(z) or RMSNorm(z), by what `net` has; y may be z."""
-    n = z.shape[0]
-    mean = np.float32(0.0)
-    if net.centred:
-        for i in range(n):
-            mean += z[i]
-        mean /= np.float32(n)
-    variance = np.float32(0.0)
-    for i in range(n):
-        variance += (z[i] - mean) ** 2
-    scale = np.float32(1.0 / math.sqrt(variance / np.float32(n) + net.norm_epsilon))
-    place = net.layout[layer, 0]
-    gain, bias = net.weights[place : place + n], net.weights[place + n : place + 2 * n]
-    for i in range(n):
-        y[i] = (z[i] - mean) * scale * gain[i] + bias[i]
-
-
-@register_jitable
-def two_layers(net, hidden, output, x, y):
-    """Y = output(SiLU(hidden(x)))."""
-    h = np.empty(net.layout[hidden, 1], np.float32)
-    affine(net, hidden, x, h)
-    silu(h)
-    affine(net, output, h, y)
-
-
-@register_jitable
-def reason(net, z, injected):
-    """`L_level`: z <- blocks(z + injected), in place."""
-    latent = z.shape[0]
-    seen, change = np.empty(latent, np.float32), np.empty(latent, np.float32)
-    wide = np.empty(net.layout[BLOCKS + MLP_INPUT, 1], np.float32)
-    hidden = np.empty(net.layout[BLOCKS + MLP_OUTPUT, 2], np.float32)
-    for i in range(latent):
-        z[i] += injected[i]
-    for k in range(net.blocks):
-        block = BLOCKS + BLOCK_ROWS * k
-        if net.attention:
-            enter(net, block + ATTENTION_NORM, z, seen)
-            affine(net, block + ATTENTION, seen, change)
-            leave(net, block + ATTENTION_NORM, change, z)
-        enter(net, block + MLP_NORM, z, seen)
-        affine(net, block + MLP_INPUT, seen, wide)
-        activate(net, wide, hidden)
-        affine(net, block + MLP_OUTPUT, hidden, change)
-        leave(net, block + MLP_NORM, change, z)
-    if net.pre_norm:
-        normalise(net, LEVEL_NORM, z, z)
-
-
-@register_jitable
-def enter(net, norm, z, seen):
-    """What a part of a block reads: norm(z) where the norm stands before it, else z."""
-    if net.pre_norm:
-        normalise(net, norm, z, seen)
-    else:
-        for i in range(z.shape[0]):
-            seen[i] = z[i]
-
-
-@register_jitable
-def leave(net, norm, change, z):
-    """Adds what a part of a block wrote to z; normalises the sum where the norm stands behind."""
-    for i in range(z.shape[0]):
-        z[i] += change[i]
-    if not net.pre_norm:
-        normalise(net, norm, z, z)
-
-
-@register_jitable
-def activate(net, wide, hidden):
-    """Hidden = SiLU(a) b with (a, b) = wide, or SiLU(wide)."""
-    n = hidden.shape[0]
-    for i in range(n):
-        hidden[i] = wide[i]
-    silu(hidden)
-    if net.swiglu:
-        for i in range(n):
-            hidden[i] *= wide[n + i]
 
 
 @register_jitable
@@ -166,6 +55,15 @@ def update_latents(net, z_H, z_L, z_initial, context):
 @register_jitable
 def encode_problem(rep, net, x0, goal, z_initial):
     """Fills z_initial; returns `Units` of the problem."""
+    features = np.empty(net.layout[STATE_HIDDEN, 2], np.float32)
+    units = read_problem(rep, x0, goal, features)
+    two_layers(net, STATE_HIDDEN, STATE_OUTPUT, features, z_initial)
+    return units
+
+
+@register_jitable
+def read_problem(rep, x0, goal, features):
+    """Fills what the state encoder reads of the initial error; returns `Units` of the problem."""
     n_x = x0.shape[0]
     error = np.empty(n_x)
     for i in range(n_x):
@@ -176,7 +74,6 @@ def encode_problem(rep, net, x0, goal, z_initial):
         square += product(rep.S, i, error) ** 2
     s = math.sqrt(square)
     n_a, n_p = rep.angles.shape[0], rep.inputs.shape[0]
-    features = np.empty(2 * n_x + 2 * n_a + n_p + 1, np.float32)
     for i in range(n_x):
         features[i] = side * product(rep.C, i, error) / s
         features[n_x + i] = side * math.asinh(product(rep.D, i, error))
@@ -186,7 +83,6 @@ def encode_problem(rep, net, x0, goal, z_initial):
     for i in range(n_p):
         features[2 * n_x + 2 * n_a + i] = rep.inputs[i]
     features[2 * n_x + 2 * n_a + n_p] = 1.0  # the whole horizon remains
-    two_layers(net, STATE_HIDDEN, STATE_OUTPUT, features, z_initial)
     return Units(s, side)
 
 
@@ -208,21 +104,22 @@ def read_plan(system, rep, units, v, u, features):
             total = 0.0
             for j in range(n_u):
                 total += rep.L[t, j, i] * v[t, j]
-            features[t * n_u + i] = units.side * math.asinh(total / units.s)
+            features[t * n_u + i] = units.side * total / units.s
             middle = 0.5 * (system.u_max[i] + system.u_min[i])
             half = 0.5 * (system.u_max[i] - system.u_min[i])
             features[T * n_u + t * n_u + i] = units.side * (u[t, i] - middle) / half
+    squash(features[: T * n_u])
 
 
 @register_jitable
 def write_state(rep, units, x_t, goal, features, place):
-    """features[place:] = asinh(W (x_t - goal) / s); returns the place behind."""
+    """features[place:] = W (x_t - goal) / s; returns the place behind."""
     n_x = goal.shape[0]
     for i in range(n_x):
         total = 0.0
         for j in range(n_x):
             total += rep.W[i, j] * (x_t[j] - goal[j])
-        features[place + i] = units.side * math.asinh(total / units.s)
+        features[place + i] = units.side * total / units.s
     return place + n_x
 
 
@@ -239,7 +136,8 @@ def read_consequences(rep, net, units, x, goal, slope, features):
     if net.gradient:
         for t in range(T):
             for i in range(n_u):
-                features[place + t * n_u + i] = math.asinh(slope[t, i])
+                features[place + t * n_u + i] = slope[t, i]
+    squash(features)
 
 
 @register_jitable

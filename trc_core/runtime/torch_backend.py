@@ -90,8 +90,8 @@ class TorchBackend(Backend):
             assert best.gradient is not None
             metric = self.model.representation.L_inverse
             newton = torch.einsum('tij,btj->bti', metric, best.gradient)
-            promise = newton.square().sum((1, 2)).cpu() / 4
-        return bool((promise <= tolerance * _cost(best)).all())
+            promise = torch.minimum(gain, newton.square().sum((1, 2)).cpu() / 4)
+        return bool((promise < tolerance * _cost(best)).all())
 
 
 def _cost(iterate: Iterate) -> Tensor:

@@ -15,6 +15,7 @@ import inspect
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 from trc_core.systems.base import System
 
 PACKAGE = Path(__file__).parents[1]
+STARTED = time.time()
 GENERATED = PACKAGE / 'systems' / 'generated'
 BINDING = """from numba import njit
 
@@ -40,6 +42,15 @@ def {kernel}({arguments}):
 def compiled(kernel: Callable[..., Any], system: System) -> Callable[..., Any]:
     """`kernel` with its first two arguments bound to `system`, compiled and cached on disk."""
     return _bind(kernel, system.functions)
+
+
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Whether machine code of what `compiled` returned is there: loaded, or kept on disk."""
+    dispatcher: Any = function
+    if dispatcher.signatures:
+        return True
+    binding = Path(dispatcher.py_func.__code__.co_filename)
+    return any((binding.parent / '__pycache__').glob(f'{binding.stem}.*.nbi'))
 
 
 @cache
@@ -112,9 +123,16 @@ def _module_from_source(stem: str, digest: str, source: str) -> ModuleType:
 
 @cache
 def _kernel_sources() -> str:
-    """Every source that compiled code can depend on: kernels, and the tuples they take."""
-    texts = [path.read_text() for path in sorted(PACKAGE.rglob('*.py'))]
-    return ''.join(text for text in texts if 'register_jitable' in text or 'NamedTuple' in text)
+    """Every source that compiled code can depend on: kernels, and the tuples they take.
+
+    Where one of them changed since this process began, what it compiles is no longer what the
+    files say: nobody else may find that in the cache.
+    """
+    paths = sorted(PACKAGE.rglob('*.py'))
+    texts = [path.read_text() for path in paths]
+    kernels = ''.join(text for text in texts if 'register_jitable' in text or 'NamedTuple' in text)
+    changed = any(path.stat().st_mtime > STARTED for path in paths)
+    return f'{kernels} {os.getpid()} {STARTED}' if changed else kernels
 
 
 def _digest(*sources: str) -> str:

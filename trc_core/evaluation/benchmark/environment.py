@@ -1,0 +1,114 @@
+"""Where figures were measured: the machine, its load, the versions, and who may run when."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from trc_core.parallel import cores
+
+PACKAGES = (
+    'trc',
+    'numpy',
+    'numba',
+    'torch',
+    'onnxruntime',
+    'casadi',
+    'daqp',
+    'osqp',
+    'do-mpc',
+    'scipy',
+)
+FIFO_PRIORITY = 50
+NO_FIFO = (
+    'SCHED_FIFO not permitted: run as root, or put `USER - rtprio 50` into '
+    '/etc/security/limits.conf and log in again'
+)
+THROTTLED = 'the kernel lets real-time tasks run for {} us of every {} us'
+CLASSES = {0: 'SCHED_OTHER', 1: 'SCHED_FIFO', 2: 'SCHED_RR', 3: 'SCHED_BATCH', 5: 'SCHED_IDLE'}
+
+
+def describe() -> dict[str, str]:
+    """The machine and the versions, by name."""
+    return {
+        'CPU': _cpu_model(),
+        'cores': f'{cores()} of {os.cpu_count()}',
+        'L2 cache': _read('/sys/devices/system/cpu/cpu0/cache/index2/size'),
+        'governor': _read('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor'),
+        'kernel': platform.release(),
+        'python': platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def load() -> str:
+    """The load averages over 1, 5 and 15 minutes."""
+    return ' '.join(f'{value:.2f}' for value in os.getloadavg())
+
+
+@contextmanager
+def placed(core: int | None, fifo: bool) -> Iterator[dict[str, str]]:
+    """Pins the calling thread and raises its scheduling class, as far as that is allowed.
+
+    Yields:
+        What was done: 'pinned to' and 'scheduling'.
+
+    Raises:
+        ValueError: if this process may not use the core.
+    """
+    allowed = os.sched_getaffinity(0)
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    if core is not None and core not in allowed:
+        raise ValueError(f'core {core} is not available; choose from {sorted(allowed)}')
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    note = ''
+    if fifo:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        except PermissionError:
+            note = f' ({NO_FIFO})'
+        else:
+            limits = (_read(f'/proc/sys/kernel/sched_rt_{k}_us') for k in ('runtime', 'period'))
+            note = f' ({THROTTLED.format(*limits)})'
+    scheduling = CLASSES.get(os.sched_getscheduler(0), 'unknown')
+    try:
+        yield {
+            'pinned to': 'no core' if core is None else f'core {core}',
+            'scheduling': scheduling + note,
+        }
+    finally:
+        if scheduling == 'SCHED_FIFO':
+            os.sched_setscheduler(0, policy, parameters)
+        os.sched_setaffinity(0, allowed)
+
+
+def resident_mb() -> float:
+    """Resident memory of this process [MB]."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+
+def _cpu_model() -> str:
+    for line in _read('/proc/cpuinfo').splitlines():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.machine()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return 'not readable'
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return 'not installed'

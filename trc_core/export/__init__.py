@@ -1,0 +1,1 @@
+"""Graphs for ONNX Runtime, made from checkpoints without PyTorch."""
