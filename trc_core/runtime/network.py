@@ -168,7 +168,7 @@ def _packed(layers: list[Layer]) -> tuple[Weights, NDArray[np.int64]]:
         for layer, stride in zip(layers, strides, strict=True)
     ]
     places = np.cumsum([0, *sizes])
-    weights = _aligned(int(places[-1]))
+    weights = aligned(int(places[-1]))
     for (w, b), place, stride in zip(layers, places, strides, strict=False):
         bias = place + len(b) * stride
         weights[place:bias].reshape(len(b), stride)[:, : w.shape[1]] = w
@@ -182,7 +182,7 @@ def _rounded(count: int) -> int:
     return -(-count // LINE) * LINE
 
 
-def _aligned(size: int) -> Weights:
+def aligned(size: int) -> Weights:
     """Zeros (size,) that begin where a cache line does."""
     spare = np.zeros(size + LINE, np.float32)
     first = -(spare.ctypes.data // spare.itemsize) % LINE

@@ -26,13 +26,13 @@ from trc_core.runtime.network import (
     MLP_INPUT,
     MLP_OUTPUT,
     Network,
+    aligned,
     network_of,
 )
 from trc_core.runtime.network_kernels import encode_problem, first_latents, propose
 
 FASTMATH = {'reassoc', 'contract', 'arcp', 'nsz'}  # as everything that flies is compiled
 ROUNDS, SECONDS = 100, 2e-3
-CACHE_LINE = 64  # bytes
 ONCE = (CONTROL, ERROR_HIDDEN, ERROR_OUTPUT, DECODER_HIDDEN, DECODER_OUTPUT)
 
 
@@ -44,7 +44,9 @@ def network_floor(options: Options, results: dict[str, Any]) -> None:
     for name in tqdm(options.systems, 'floor', leave=False):
         checkpoint = load_checkpoint(name)
         net = network_of(checkpoint)
-        stream = _per_run(partial(_stream(), net.weights))
+        copy = aligned(net.weights.size)
+        copy[:] = net.weights
+        stream = _per_run(partial(_stream(), copy))
         network = _per_run(_network_part(checkpoint, net))
         best = [min(samples) for samples in _interleaved(stream, network)]
         rate = net.weights.nbytes / best[0]
