@@ -49,10 +49,31 @@ TRAIN = [
     'tqdm>=4.66',
 ]
 
+# ONNX Runtime flies an exported graph, onnx writes it.
+ONNX = ['onnx>=1.16', 'onnxruntime>=1.18']
+
+# Physics for the node `plant` that was not written here.
+MUJOCO = ['mujoco>=3.1']
+
+# The peers; PyTorch comes with `train`.
+BENCHMARK = [
+    'casadi>=3.6',
+    'daqp>=0.11',
+    'do-mpc>=5.0',
+    'joblib>=1.3',
+    'matplotlib>=3.8',
+    'osqp>=1.0',
+    'scipy>=1.11',
+    'sympy>=1.12',
+    'tqdm>=4.66',
+]
+
 # launch_testing, part of a ROS 2 installation, stops pytest 9 from starting.
 TEST = [
     'catkin-pkg>=1.0',
     'hypothesis>=6.100',
+    *MUJOCO,
+    *ONNX,
     'pytest>=8.0,<9',
     'pytest-xdist>=3.5',
     'setuptools>=70.1',
@@ -78,7 +99,7 @@ setup(
     python_requires='>=3.10',
     packages=[*find_packages(include=['trc_core', 'trc_core.*']), 'trc_ros'],
     package_dir={'trc_ros': 'ros2_ws/src/trc_ros'},
-    package_data={'trc_core': ['py.typed', 'pretrained/*.safetensors']},
+    package_data={'trc_core': ['py.typed', 'plants/*.xml', 'pretrained/*.safetensors']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -89,7 +110,16 @@ setup(
         (f'lib/{NAME}', ['libexec/controller', 'libexec/plant']),
     ],
     install_requires=RUNTIME,
-    extras_require={'ros': ROS, 'demo': DEMO, 'train': TRAIN, 'test': TEST, 'lint': LINT},
+    extras_require={
+        'ros': ROS,
+        'demo': DEMO,
+        'train': TRAIN,
+        'onnx': ONNX,
+        'mujoco': MUJOCO,
+        'benchmark': BENCHMARK,
+        'test': TEST,
+        'lint': LINT,
+    },
     entry_points={
         'console_scripts': [
             'trc = trc_core.cli:main',

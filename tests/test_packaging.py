@@ -93,6 +93,10 @@ def test_every_checkpoint_is_installed(wheel):
     assert checkpoints <= set(wheel.namelist())
 
 
+def test_the_mujoco_model_is_installed(wheel):
+    assert 'trc_core/plants/cartpole.xml' in wheel.namelist()
+
+
 def pretrained():
     return (ROOT / 'trc_core' / 'pretrained').glob('*.safetensors')
 

@@ -152,15 +152,20 @@ class Probe:
         self.require(met, f'node on {name}', START_TIMEOUT)
         self.spin(0.3)  # both directions of every topic
 
-    def publish_state(self, message: Any) -> None:
+    def open_state(self, kind: type = JointState) -> None:
+        """Finds who listens to `state`; takes its time, which a stamp should not show."""
         if self._state is None:
-            self._state = self.node.create_publisher(type(message), 'state', self._best_effort)
+            self._state = self.node.create_publisher(kind, 'state', self._best_effort)
             self.require(lambda: self._state.get_subscription_count() > 0, 'listener of state')
             self.spin(0.2)
+
+    def publish_state(self, message: Any) -> None:
+        self.open_state(type(message))
         self._state.publish(message)
 
     def send_state(self, x: Sequence[float]) -> None:
         """A valid state of a one-joint system."""
+        self.open_state()
         message = JointState(name=[self.joint], position=[x[0]], velocity=[x[1]])
         message.header.stamp = self.node.get_clock().now().to_msg()
         self.publish_state(message)

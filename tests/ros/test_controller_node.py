@@ -12,6 +12,7 @@ pytest.importorskip('rclpy')
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from probe import EXIT_TIMEOUT, NodeProcess, arguments
+from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -80,8 +81,9 @@ def test_the_horizon_is_a_trajectory_of_the_system_from_the_given_state(controll
 
 def test_the_stamp_of_the_horizon_is_that_of_the_state(controller, probe):
     controller()
+    probe.open_state()
     message = JointState(name=['slider'], position=[1.0], velocity=[0.0])
-    message.header.stamp.sec, message.header.stamp.nanosec = 12, 345
+    message.header.stamp = (probe.node.get_clock().now() - Duration(nanoseconds=12345)).to_msg()
     probe.publish_state(message)
     probe.require(lambda: probe.log.horizon, 'horizon')
     assert probe.log.horizon[0].message.header.stamp == message.header.stamp

@@ -24,7 +24,9 @@ from trc_ros.conversions import (
     JointStateWriter,
     RejectedInput,
     axes_of,
-    stamp_of,
+    later,
+    own_stamp,
+    seconds_of,
 )
 
 # A cart with a pole that carries a mass: one joint is not driven, one coordinate is no joint.
@@ -161,9 +163,15 @@ def test_a_command_is_the_control():
     assert list(write(np.array([3.0, -4.0])).data) == [3.0, -4.0]
 
 
-def test_the_time_of_a_message_is_its_stamp_or_else_its_arrival():
-    arrival, stamped = Time(sec=9), JointState()
-    assert stamp_of(stamped, arrival) == arrival
+def test_only_a_stamp_that_was_written_is_one():
+    stamped = JointState()
+    assert own_stamp(stamped) is None
     stamped.header.stamp.sec = 4
-    assert stamp_of(stamped, arrival).sec == 4
-    assert stamp_of(Float64MultiArray(), arrival) == arrival
+    assert own_stamp(stamped).sec == 4
+    assert own_stamp(Float64MultiArray()) is None
+
+
+def test_stamps_add_up_to_the_nanosecond():
+    stamp = later(Time(sec=1_700_000_000, nanosec=999_999_999), 0.25)
+    assert stamp == Time(sec=1_700_000_001, nanosec=249_999_999)
+    assert seconds_of(stamp) == pytest.approx(1_700_000_001.25, abs=1e-6)

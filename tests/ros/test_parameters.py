@@ -12,6 +12,16 @@ from rclpy.parameter import Parameter
 from trc_core import SYSTEMS
 from trc_ros.parameters import SPECS, ParameterError, coerce, specs_of
 
+IMPERFECT_PLANT = {
+    *('plant_backend', 'parameter_error', 'input_gain', 'actuation_delay', 'disturbance'),
+    *('disturbance_bias', 'fault', 'fault_duration'),
+    *('publish_clock', 'lockstep', 'lockstep_timeout', 'speed'),
+}
+SELDOM = {
+    *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
+    *(spec.name for spec in SPECS if spec.name.startswith(('command', 'contract', 'realtime'))),
+}
+
 
 def spec(name):
     return next(spec for spec in SPECS if spec.name == name)
@@ -22,7 +32,7 @@ BROKEN = {
         'controler_frequency: 50.0',
         "unknown parameter 'controler_frequency'; did you mean 'controller_frequency'?",
     ),
-    'far from everything': ('zzz: 1', "unknown parameter 'zzz'; choose from ['autostart'"),
+    'far from everything': ('zzz: 1', "unknown parameter 'zzz'; choose from ['actuation_delay'"),
     'text for a double': (
         'controller_frequency: fast',
         "parameter 'controller_frequency' is 'fast' (str); write a number such as 50.0",
@@ -132,10 +142,10 @@ def test_a_configured_controller_says_which_transition_a_change_needs(
     controller, probe, namespace
 ):
     controller()
-    result = set_one(probe, f'{namespace}/controller', 'state_timeout', 1.0)
+    result = set_one(probe, f'{namespace}/controller', 'controller_frequency', 10.0)
     assert not result.successful
     assert result.reason == (
-        "parameter 'state_timeout' is read at configure: "
+        "parameter 'controller_frequency' is read at configure: "
         'deactivate and clean up, set it, configure'
     )
 
@@ -153,12 +163,13 @@ def test_every_parameter_describes_itself(start, probe, namespace):
 
 
 @pytest.mark.parametrize('name', SYSTEMS)
-def test_the_shipped_file_of_a_system_names_every_parameter_with_its_type(name):
+def test_the_shipped_file_of_a_system_names_the_ordinary_parameters_with_their_types(name):
     text = (ROOT / 'params' / f'{name}.yaml').read_text()
     values = flat(yaml.safe_load(text)['/**']['ros__parameters'])
     assert values['system'] == name
     known = {spec.name: spec for spec in SPECS}
-    assert set(known) - set(values) == {'initial_state'}  # left out there: drawn at random
+    # Left out there: drawn at random, or a plant that is not as good as its model (docs/plant.md).
+    assert set(known) - set(values) == {'initial_state', *IMPERFECT_PLANT, *SELDOM}
     assert 'initial_state' in text
     for key, value in values.items():
         assert coerce(known[key], value) == value

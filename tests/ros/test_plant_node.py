@@ -8,10 +8,14 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from probe import arguments
+from probe import START_TIMEOUT, arguments
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
+
+from trc_ros.plant_node import EPOCH
 
 
 def newest(probe):
@@ -76,6 +80,57 @@ def test_the_actuator_saturates_and_holds_between_commands(plant, probe):
     probe.spin(0.5)
     p, v = newest(probe)
     assert p == pytest.approx(v**2 / (2 * 4.0))
+
+
+def test_gain_and_delay_lie_between_a_command_and_the_motion(plant, probe):
+    gain = ('-p', 'input_gain:=0.5', '-p', 'actuation_delay:=0.3')
+    plant('-p', 'initial_state:=[0.0, 0.0]', *gain)
+    probe.send_command([2.0])
+    sent = probe.node.get_clock().now().nanoseconds * 1e-9
+    probe.spin(1.0)
+    moving = [r.message for r in probe.log.state if r.message.velocity[0] > 0]
+    assert stamp_seconds(moving[0]) - sent == pytest.approx(0.3, abs=0.1)
+    p, v = newest(probe)
+    assert p == pytest.approx(v**2 / (2 * 0.5 * 2.0))
+
+
+def test_a_published_clock_is_the_time_of_the_states(plant, probe):
+    plant('-p', 'publish_clock:=true')
+    clock = []
+    probe.node.create_subscription(Clock, '/clock', clock.append, QoSProfile(depth=100))
+    probe.spin(0.5)
+    assert len(clock) > 20
+    states = {stamp_seconds(r.message) for r in probe.log.state}
+    times = [message.clock.sec + 1e-9 * message.clock.nanosec for message in clock]
+    assert len(states & set(times)) > 20
+    assert EPOCH < times[0] < times[-1] < EPOCH + 60.0
+    assert times[-1] - times[0] == pytest.approx(0.5, abs=0.2)
+
+
+def test_the_controller_balances_the_pole_of_mujoco(start, make_probe):
+    pytest.importorskip('mujoco')
+    namespace = '/mujoco'
+    probe = make_probe(namespace)
+    probe.listen_to_state()
+    physics = ('-p', 'plant_backend:=mujoco', '-p', 'initial_state:=[0.5, 0.0, 0.2, 0.0]')
+    probe.meet(start('plant', *arguments('cartpole', namespace), *physics), 'command')
+    start('controller', *arguments('cartpole', namespace))
+    probe.require(lambda: probe.log.command, 'commands', START_TIMEOUT)
+
+    def distance():
+        message = probe.log.state[-1].message
+        return sum(map(abs, [*message.position, *message.velocity]))
+
+    assert distance() > 0.5
+    probe.require(lambda: distance() < 0.05, 'the goal', 8.0)
+
+
+def test_mujoco_refuses_other_systems_with_one_line(start):
+    pytest.importorskip('mujoco')
+    node = start('plant', '-p', 'system:=van_der_pol', '-p', 'plant_backend:=mujoco')
+    assert node.exit_code() == 1
+    assert len(node.log().splitlines()) == 1
+    assert "choose the system 'cartpole' or 'cartpole_swingup'" in node.log()
 
 
 def test_bad_commands_are_dropped(plant, probe):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trc_core.plan import Plan
+from trc_core.runtime.limits import CommandLimits
 from trc_core.runtime.pilot import COLD_START_AFTER, Pilot
 from trc_core.runtime.safety import (
     FALLBACKS,
@@ -21,6 +22,7 @@ from trc_core.runtime.safety import (
     SafetyState,
     defect,
 )
+from trc_core.runtime.settings import Settings
 from trc_core.systems import SYSTEMS, get_system
 
 SYSTEM = get_system('van_der_pol')  # dt 0.05 s, T = 100, |u| <= 2
@@ -42,8 +44,13 @@ def with_entry(array, value):
     return array
 
 
-def monitor_in(mode='tail', system=SYSTEM):
-    return SafetyMonitor(system, TIMEOUT, mode, lambda x, goal: make_plan(-0.5, system))
+def settings_of(mode='tail', system=SYSTEM, **changes):
+    return Settings(CommandLimits.of(system), TIMEOUT, mode, **changes)
+
+
+def monitor_in(mode='tail', system=SYSTEM, **changes):
+    settings = settings_of(mode, system, **changes)
+    return SafetyMonitor(system, settings, lambda x, goal: make_plan(-0.5, system))
 
 
 def test_the_table_covers_every_state_and_condition():
@@ -148,7 +155,7 @@ def test_the_lqr_fallback_plans_again_when_a_state_arrives():
         calls.append(x[0])
         return make_plan(x[0])
 
-    monitor = SafetyMonitor(SYSTEM, TIMEOUT, 'lqr', lqr_plan)
+    monitor = SafetyMonitor(SYSTEM, settings_of('lqr'), lqr_plan)
     for now, measured in ((0.0, 0.0), (0.05, 0.0), (0.1, 0.1)):
         x = np.array([0.5 + measured, 0.0])
         decision = monitor.decide(now, Measurement(x, measured), GOAL, Proposal())
@@ -210,7 +217,7 @@ def test_no_sequence_of_inputs_leads_to_an_unsafe_command(name, mode, data):
     system = SYSTEMS[name]
     # Even the LQR plan may come out broken: the last line of defence is the monitor's own.
     broken = make_plan(math.nan, system)
-    monitor = SafetyMonitor(system, TIMEOUT, mode, lambda x, goal: broken)
+    monitor = SafetyMonitor(system, settings_of(mode, system), lambda x, goal: broken)
     now = measured = 0.0
     for _ in range(data.draw(st.integers(1, 12))):
         now += data.draw(st.sampled_from([0.02, 0.3, 2.0, 30.0]))
@@ -234,6 +241,7 @@ class ScriptedController:
 
     def __init__(self, clock):
         self.system = SYSTEM
+        self.cycles = 3
         self.clock = clock
         self.duration = 0.0
         self.answers = []

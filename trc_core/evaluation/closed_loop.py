@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from trc_core.plan import Plan
+from trc_core.plants import in_error
 from trc_core.runtime.controller import Controller
 from trc_core.solvers import ilqr
 from trc_core.systems.base import Array, System
@@ -37,8 +38,7 @@ class Plant:
     @classmethod
     def with_error(cls, system: System, error: float) -> Plant:
         """Every physical parameter larger by a share `error`, the input gain smaller by it."""
-        parameters = {name: value * (1 + error) for name, value in system.parameters.items()}
-        return cls(system.with_parameters(**parameters), 1 - error)
+        return cls(in_error(system, error), 1 - error)
 
     def step(self, x: Array, u: Array) -> Array:
         """The state (n_x,) one dt later."""

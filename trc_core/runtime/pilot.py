@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trc_core.runtime.delay import PendingCommands
 from trc_core.runtime.safety import Decision, Measurement, Proposal, SafetyMonitor
+from trc_core.runtime.settings import Settings
 from trc_core.systems.base import Array
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Pilot:
         monitor: judges them.
         period: length of a cycle [s]; a plan that takes longer is late.
         clock: the time [s] on which measurements are stamped.
-        warm_start: start every plan from the last accepted one.
+        input_delay: seconds from a command to its effect on the plant; plans start from the
+            state then, as the commands already issued will have made it.
     """
 
     def __init__(
@@ -32,22 +35,60 @@ class Pilot:
         monitor: SafetyMonitor,
         period: float,
         clock: Callable[[], float],
-        warm_start: bool = True,
+        input_delay: float = 0.0,
     ) -> None:
         self.controller = controller
         self.monitor = monitor
+        self.input_delay = input_delay
         self._period = period
         self._clock = clock
-        self._warm_start = warm_start
+        self._own_cycles = controller.cycles
+        self._pending = PendingCommands(monitor.system, input_delay)
+        self.change(monitor.settings)
 
-    def fly(self, measurement: Measurement | None, goal: Array) -> Decision:
-        """Plans from the newest measurement and decides what to command now."""
-        proposal = self._propose(measurement, goal)
-        return self.monitor.decide(self._clock(), measurement, goal, proposal)
+    def change(self, settings: Settings) -> None:
+        """Flies with these settings from the next cycle on; call it between two cycles.
 
-    def _propose(self, measurement: Measurement | None, goal: Array) -> Proposal:
-        start = self._clock()
-        if measurement is None or self.monitor.is_stale(start, measurement):
+        Raises:
+            ValueError: if the `fallback_mode` does not exist.
+        """
+        self.monitor.settings = settings
+        cycles = settings.cycles
+        self.controller.cycles = self._own_cycles if cycles is None else cycles
+        self.controller.tolerance = settings.tolerance
+
+    def reset(self) -> None:
+        """Forgets the flight so far."""
+        self.monitor.reset()
+        self._pending.clear()
+
+    def fly(
+        self, measurement: Measurement | None, goal: Array, goal_time: float | None = None
+    ) -> Decision:
+        """Plans from the newest measurement and decides what to command now.
+
+        Args:
+            measurement: the newest state, None before the first.
+            goal: (n_x,).
+            goal_time: when it arrived, None for one that does not age.
+        """
+        if measurement is not None:
+            measurement = self._pending.predicted(measurement)
+        proposal = self._propose(measurement, goal, goal_time)
+        now = self._clock()
+        decision = self.monitor.decide(now, measurement, goal, proposal, goal_time)
+        if decision.control is not None:
+            oldest = now - self.monitor.settings.state_timeout
+            self._pending.issued(now, decision.control, oldest)
+        return decision
+
+    def _propose(
+        self, measurement: Measurement | None, goal: Array, goal_time: float | None
+    ) -> Proposal:
+        start, monitor = self._clock(), self.monitor
+        if measurement is None or monitor.is_stale(start, measurement):
+            return Proposal()
+        if monitor.is_goal_stale(start, goal_time):
             return Proposal()
         try:
             plan = self.controller.plan(
@@ -64,7 +105,7 @@ class Pilot:
     def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:
         """The last accepted plan and its age, unless starting from it may be what goes wrong."""
         accepted = self.monitor.accepted
-        if not self._warm_start or accepted is None:
+        if not self.monitor.settings.warm_start or accepted is None:
             return {}
         if self.monitor.rejections >= COLD_START_AFTER:
             return {}

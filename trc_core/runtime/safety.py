@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -9,9 +10,9 @@ from enum import Enum
 import numpy as np
 
 from trc_core.plan import Plan
+from trc_core.runtime.limits import BOUND_TOLERANCE
+from trc_core.runtime.settings import Settings
 from trc_core.systems.base import Array, System
-
-BOUND_TOLERANCE = 1e-6  # share of the control range: beyond it is a defect, below it rounding
 
 
 class SafetyState(Enum):
@@ -24,7 +25,7 @@ class SafetyState(Enum):
     DEGRADED = 'degraded'
     """The newest plan was late or rejected: the rest of the last accepted plan flies."""
     FALLBACK = 'fallback'
-    """The state is stale or no usable plan is left: the fallback flies."""
+    """State or goal is stale, or no usable plan is left: the fallback flies."""
 
 
 class Condition(Enum):
@@ -32,19 +33,24 @@ class Condition(Enum):
 
     NO_STATE = 'no state yet'
     STALE = 'state is stale'
+    GOAL_STALE = 'goal is stale'
     PLANNED = 'plan accepted'
     TAIL = 'plan late or rejected, the last accepted one still reaches'
     EXHAUSTED = 'no usable plan left'
+    FAILING = 'more plans late or rejected in a row than failure_tolerance'
 
 
 W, A, D, F = SafetyState
 TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.NO_STATE: {W: W, A: W, D: W, F: W},
     Condition.STALE: {W: W, A: F, D: F, F: F},
+    # Nobody starts to fly towards a goal that nobody stands by.
+    Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
     Condition.PLANNED: {W: A, A: A, D: A, F: A},
     # A tail that was once abandoned is not resumed: only a new plan leads out of FALLBACK.
     Condition.TAIL: {W: D, A: D, D: D, F: F},
     Condition.EXHAUSTED: {W: F, A: F, D: F, F: F},
+    Condition.FAILING: {W: F, A: F, D: F, F: F},
 }
 
 
@@ -73,11 +79,13 @@ class Decision:
     """What to do in this cycle, and why."""
 
     state: SafetyState
-    control: Array | None  # (n_u,), finite and inside the bounds; None: command nothing
+    control: Array | None  # (n_u,), finite and inside the limits; None: command nothing
     plan: Plan | None
     """The plan that was accepted in this cycle."""
     reason: str
     plan_time: float | None
+    limit: str = ''
+    """Which command limit changed the control: 'range', 'rate', 'not finite'; '' if none did."""
 
 
 @dataclass(frozen=True)
@@ -114,47 +122,65 @@ class SafetyMonitor:
 
     Args:
         system: the plant, for bounds, trim control and dt.
-        state_timeout: age [s] beyond which a state is stale.
-        fallback_mode: what flies in FALLBACK, a key of `FALLBACKS`.
+        settings: limits, timeouts and modes; may be replaced between two decisions.
         lqr_plan: makes the plan of the mode 'lqr' from (x, goal).
 
     Raises:
-        ValueError: if `fallback_mode` does not exist; the message lists those that do.
+        ValueError: if the `fallback_mode` does not exist; the message lists those that do.
     """
 
     def __init__(
         self,
         system: System,
-        state_timeout: float,
-        fallback_mode: str = 'tail',
+        settings: Settings,
         lqr_plan: Callable[[Array, Array], Plan] | None = None,
     ) -> None:
-        if fallback_mode not in FALLBACKS:
-            raise ValueError(
-                f"unknown fallback_mode '{fallback_mode}'; choose from {sorted(FALLBACKS)}"
-            )
-        if fallback_mode == 'lqr' and lqr_plan is None:
-            raise ValueError("fallback_mode 'lqr' needs an lqr_plan")
         self.system = system
-        self.state_timeout = state_timeout
-        self.fallback_mode = fallback_mode
         self.lqr_plan = lqr_plan
+        self.settings = settings
         self.reset()
+
+    @property
+    def settings(self) -> Settings:
+        """What holds from the next decision on."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        mode = settings.fallback_mode
+        if mode not in FALLBACKS:
+            raise ValueError(f"unknown fallback_mode '{mode}'; choose from {sorted(FALLBACKS)}")
+        if mode == 'lqr' and self.lqr_plan is None:
+            raise ValueError("fallback_mode 'lqr' needs an lqr_plan")
+        self._settings = settings
 
     def reset(self) -> None:
         """Forgets everything, as after construction."""
         self.state = SafetyState.WAITING
         self.accepted: TimedPlan | None = None
         self.last_control: Array | None = None
+        self.last_time = 0.0
+        self.limited: Counter[str] = Counter()
+        """Commands that a limit changed, by its name."""
         self.rejections = 0
         self._lqr: TimedPlan | None = None
 
     def is_stale(self, now: float, measurement: Measurement) -> bool:
         """Whether a measurement is too old to plan from."""
-        return now - measurement.time > self.state_timeout
+        return now - measurement.time > self.settings.state_timeout
+
+    def is_goal_stale(self, now: float, goal_time: float | None) -> bool:
+        """Whether a goal that arrived at `goal_time` is too old; None never is."""
+        timeout = self.settings.goal_timeout
+        return goal_time is not None and 0.0 < timeout < now - goal_time
 
     def decide(
-        self, now: float, measurement: Measurement | None, goal: Array, proposal: Proposal
+        self,
+        now: float,
+        measurement: Measurement | None,
+        goal: Array,
+        proposal: Proposal,
+        goal_time: float | None = None,
     ) -> Decision:
         """The decision at time `now`, given the newest state and this cycle's proposal.
 
@@ -162,33 +188,50 @@ class SafetyMonitor:
         what there was. A control is always looked up at the plan's age.
         """
         previous = self.accepted
-        condition, reason = self._judge(now, measurement, proposal)
+        condition, reason = self._judge(now, measurement, proposal, goal_time)
         self.state = TRANSITIONS[condition][self.state]
         self.rejections = 0 if condition is Condition.PLANNED else self.rejections + 1
-        control = self._control(now, measurement, goal)
+        control, limit = self._control(now, measurement, goal), ''
         if control is not None:
-            control = self.last_control = self._limited(control)
+            control, limit = self._send(now, control)
         plan = proposal.plan if self.accepted is not previous else None
-        return Decision(self.state, control, plan, reason, proposal.plan_time)
+        return Decision(self.state, control, plan, reason, proposal.plan_time, limit)
 
     def safe_control(self) -> Array | None:
         """What to command last before going silent; None where silence is the safe thing."""
-        if self.last_control is None or self.fallback_mode == 'none':
+        mode = self.settings.fallback_mode
+        if self.last_control is None or mode == 'none':
             return None
-        zero = np.zeros(self.system.n_u)
-        return self._limited(zero if self.fallback_mode == 'zero' else self.system.u_trim)
+        control = np.zeros(self.system.n_u) if mode == 'zero' else self.system.u_trim
+        return self.settings.limits.applied(control, None, 0.0)[0]
+
+    def land(self, now: float) -> Array | None:
+        """The next command on the way to `safe_control`, no faster than the rate limit."""
+        control = self.safe_control()
+        return None if control is None else self._send(now, control)[0]
 
     def _judge(
-        self, now: float, measurement: Measurement | None, proposal: Proposal
+        self,
+        now: float,
+        measurement: Measurement | None,
+        proposal: Proposal,
+        goal_time: float | None,
     ) -> tuple[Condition, str]:
         if measurement is None:
             return Condition.NO_STATE, Condition.NO_STATE.value
         if self.is_stale(now, measurement):
             return Condition.STALE, Condition.STALE.value
+        if self.is_goal_stale(now, goal_time):
+            return Condition.GOAL_STALE, Condition.GOAL_STALE.value
         fault = self._accept(proposal, measurement.time)
         if not fault:
             return Condition.PLANNED, Condition.PLANNED.value
-        return (Condition.EXHAUSTED if self._tail(now) is None else Condition.TAIL), fault
+        if self._tail(now) is None:
+            return Condition.EXHAUSTED, fault
+        failures = self.rejections + 1
+        if 0 <= self.settings.failure_tolerance < failures:
+            return Condition.FAILING, f'{failures} plans late or rejected in a row: {fault}'
+        return Condition.TAIL, fault
 
     def _accept(self, proposal: Proposal, origin: float) -> str:
         """Takes over a sound plan; returns why it may not fly as it is, '' if it may."""
@@ -204,7 +247,7 @@ class SafetyMonitor:
         if self.state is SafetyState.WAITING or measurement is None:
             return None
         if self.state is SafetyState.FALLBACK:
-            return FALLBACKS[self.fallback_mode](self, now, measurement, goal)
+            return FALLBACKS[self.settings.fallback_mode](self, now, measurement, goal)
         return self._tail(now)
 
     def _tail(self, now: float) -> Array | None:
@@ -212,10 +255,14 @@ class SafetyMonitor:
             return None
         return self.accepted.control_at(now, self.system.dt)
 
-    def _limited(self, control: Array) -> Array:
-        if not np.isfinite(control).all():
-            control = self.system.u_trim
-        return np.clip(control, self.system.u_min, self.system.u_max)
+    def _send(self, now: float, control: Array) -> tuple[Array, str]:
+        """The control as the limits let it through, remembered as sent; and which one held."""
+        elapsed = now - self.last_time
+        control, limit = self.settings.limits.applied(control, self.last_control, elapsed)
+        self.last_control, self.last_time = control, now
+        if limit:
+            self.limited[limit] += 1
+        return control, limit
 
     def _fly_tail(self, now: float, measurement: Measurement, goal: Array) -> Array:
         control = self._tail(now)

@@ -94,6 +94,7 @@ class ControlLoop:
         cycle: the work; called in the loop's own thread.
         on_failure: called in that thread with the exception that ended the loop.
         name: of the thread.
+        prepare: called once in that thread, before the first cycle.
     """
 
     def __init__(
@@ -102,12 +103,14 @@ class ControlLoop:
         cycle: Callable[[], None],
         on_failure: Callable[[Exception], None],
         name: str = 'control_loop',
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         if period <= 0:
             raise ValueError(f'period is {period} s, expected a positive time')
         self.statistics = LoopStatistics(period)
         self._cycle = cycle
         self._on_failure = on_failure
+        self._prepare = prepare
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -123,6 +126,7 @@ class ControlLoop:
 
     def _run(self) -> None:
         try:
+            self._prepare()
             self._repeat()
         except Exception as error:  # whatever it was: somebody must learn that nobody flies
             self._on_failure(error)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 from trc_core import Controller, System, get_system
+from trc_core.runtime.agreement import assignments, require_agreement
+from trc_core.runtime.pace import require_pace
+from trc_core.runtime.pilot import Pilot
+from trc_core.runtime.safety import SafetyMonitor
 from trc_core.systems.base import Array
 from trc_ros import parameters
 from trc_ros.flight import Flight
+from trc_ros.live import Live
 from trc_ros.process import Startup, one_line, run
 
 
@@ -41,7 +48,9 @@ class ControllerNode(LifecycleNode):
         super().__init__('controller')
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
-        parameters.declare(self, 'controller', self._why_locked)
+        self._system: System | None = None
+        parameters.declare(self, 'controller', self._why_locked, self._check)
+        self.add_post_set_parameters_callback(self._take_over)
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Configures and activates, if `autostart` says so.
@@ -66,9 +75,16 @@ class ControllerNode(LifecycleNode):
         """Loads and compiles the model, then opens the topics."""
         values = parameters.values_of(self, 'controller')
         controller = load(values)
+        require_agreement(controller.system, parameters.group(values, 'contract'))
         goal = initial_goal(values, controller.system)
+        live = Live.of(values, controller.system)
+        pilot = make_pilot(controller, values, live)
+        if not controller.is_compiled:
+            self.get_logger().info(f'compiling {controller.system.name}, once: half a minute')
         controller.warm_up()
-        self._flight = Flight(self, controller, values, goal)
+        require_pace(controller, 1.0 / values['controller_frequency'], values['warmup_iterations'])
+        self._system = controller.system
+        self._flight = Flight(self, pilot, values, live, goal)
 
     @transition
     def on_activate(self) -> None:
@@ -99,6 +115,20 @@ class ControllerNode(LifecycleNode):
         locked = self._flight is not None
         return 'is read at configure: deactivate and clean up, set it, configure' if locked else ''
 
+    def _check(self, changes: dict[str, Any]) -> None:
+        """Raises a ValueError if a flight could not take these changes over."""
+        if self._flight is not None:
+            Live.of({**parameters.values_of(self, 'controller'), **changes}, self._system)
+
+    def _take_over(self, changes: list[Parameter]) -> None:
+        """Hands changed parameters to the flight, and says so in one line."""
+        names = parameters.specs_of('controller')
+        texts = [f'{c.name} = {parameters.shown(c.value)}' for c in changes if c.name in names]
+        if self._flight is None or not texts:
+            return
+        self._flight.live = Live.of(parameters.values_of(self, 'controller'), self._system)
+        self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
+
 
 def load(values: dict[str, Any]) -> Controller:
     """The controller that the parameters ask for.
@@ -108,14 +138,21 @@ def load(values: dict[str, Any]) -> Controller:
         FileNotFoundError: if there is no such checkpoint.
     """
     system = get_system(values['system'])
-    cycles = values['refinement_cycles']
     return Controller.load(
         values['model_path'] or system.name,
         backend=values['backend'],
         device=values['device'],
-        cycles=None if cycles < 0 else cycles,
         system=system,
+        parameters=assignments('model_parameters', values['model_parameters']),
+        num_threads=values['num_threads'],
     )
+
+
+def make_pilot(controller: Controller, values: dict[str, Any], live: Live) -> Pilot:
+    """Who flies with that controller."""
+    monitor = SafetyMonitor(controller.system, live.settings, controller.lqr_plan)
+    period = 1.0 / values['controller_frequency']
+    return Pilot(controller, monitor, period, time.monotonic, values['input_delay'])
 
 
 def initial_goal(values: dict[str, Any], system: System) -> Array:

@@ -23,8 +23,8 @@ class RejectedInput(ValueError):  # noqa: N818  (a verdict on a message, not a f
     """A message that must not be used.
 
     Attributes:
-        reason: one of 'not_finite', 'wrong_size', 'duplicate_name', 'unknown_name' and
-            'missing_name'; what counters are named after.
+        reason: one of 'not_finite', 'wrong_size', 'duplicate_name', 'unknown_name',
+            'missing_name', 'stamp' and 'stale'; what counters are named after.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -140,12 +140,23 @@ GOAL_TYPES: dict[str, tuple[type, Callable[[System], Reader]]] = {
 """For every value of `goal_type`: the message type and what reads it."""
 
 
-def stamp_of(message: Any, arrival: Time) -> Time:
-    """When the content was measured: the message's stamp, or its arrival if it has none."""
+def own_stamp(message: Any) -> Time | None:
+    """When the content was measured, as the message says it; None if it does not."""
     header = getattr(message, 'header', None)
     if header is None or (header.stamp.sec == 0 and header.stamp.nanosec == 0):
-        return arrival
+        return None
     return header.stamp
+
+
+def seconds_of(stamp: Time) -> float:
+    """A stamp in seconds."""
+    return stamp.sec + 1e-9 * stamp.nanosec
+
+
+def later(stamp: Time, seconds: float) -> Time:
+    """The stamp `seconds` later, exact to the nanosecond."""
+    nanoseconds = 10**9 * stamp.sec + stamp.nanosec + round(1e9 * seconds)
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
 
 class JointStateWriter:

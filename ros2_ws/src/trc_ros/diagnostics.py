@@ -11,6 +11,7 @@ from trc_core.runtime.safety import Decision, SafetyMonitor, SafetyState
 from trc_ros.control_loop import LoopStatistics, Spread
 from trc_ros.conversions import Status
 from trc_ros.inputs import Input
+from trc_ros.realtime import FAILED, RealTime
 
 OK, WARNING, ERROR = 0, 1, 2
 LEVELS = {
@@ -34,6 +35,13 @@ def loop_status(statistics: LoopStatistics) -> Status:
     }
     message = f'{statistics.deadline_misses} deadline misses in {statistics.cycles} cycles'
     return Status('control_loop', OK, message, values)
+
+
+def realtime_status(realtime: RealTime) -> Status:
+    """What became of the settings `realtime.*`."""
+    failed = [name for name, text in realtime.report.items() if text.startswith(FAILED)]
+    message = f'no effect: {", ".join(failed)}' if failed else 'as asked for'
+    return Status('realtime', WARNING if failed else OK, message, realtime.report)
 
 
 def input_status(inputs: Mapping[str, Input[Any]], state_age: float) -> Status:
@@ -66,13 +74,19 @@ def model_status(controller: Controller, model: str, plan: Plan | None) -> Statu
 def safety_status(
     monitor: SafetyMonitor, decision: Decision, entries: Mapping[SafetyState, int], commands: int
 ) -> Status:
-    """Who flies and why; `entries` counts how often each state was entered."""
+    """Who flies and why, and what limits held commands back.
+
+    `entries` counts how often each state was entered.
+    """
     state, reason = decision.state, decision.reason
     values = {
         'state': state.value,
         'reason': reason,
-        'fallback_mode': monitor.fallback_mode,
+        'fallback_mode': monitor.settings.fallback_mode,
         'commands_published': commands,
+        'limited_commands': monitor.limited.total(),
+        'command_limit': decision.limit or 'none',
+        **{f'limited_{limit}': count for limit, count in sorted(monitor.limited.items())},
         **{f'entered_{s.value}': entries.get(s, 0) for s in SafetyState},
     }
     return Status('safety', LEVELS[state], f'{state.value}: {reason}', values)

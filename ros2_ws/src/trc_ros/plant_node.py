@@ -1,93 +1,64 @@
-"""The node `plant`: any `System`, simulated in real time."""
+"""The node `plant`: any `System` or a MuJoCo model, by the steady clock or in lock-step."""
 
 from __future__ import annotations
 
-import threading
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time as Moment
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from trc_core import get_system
+from trc_core.plants import Imperfections, Plant, make_plant
 from trc_core.systems import System
 from trc_core.systems.base import Array
 from trc_ros import parameters
 from trc_ros.control_loop import ControlLoop
 from trc_ros.conversions import ArrayReader, JointStateWriter
+from trc_ros.faults import FAULTS, FaultInjector
 from trc_ros.inputs import Input
+from trc_ros.lockstep import LockStep, Turn
 from trc_ros.process import one_line, run
+from trc_ros.rivals import RivalWatch
+from trc_ros.simulation import Simulation
 
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-DISCOVERY_TIME = 1.0  # [s] another plant on this machine is found within it, unless overloaded
-WATCH_TIME = 5.0  # [s] and then at the latest in this time
-RIVAL = (
-    "'{}' is already published by node '{}'; stop it, or start this plant in a namespace of its "
-    'own (--ros-args -r __ns:=/second)'
-)
-UNKNOWN_NODE = '_NODE_NAME_UNKNOWN_'  # rmw: topic discovered, its node not yet
-LONGEST_CATCH_UP = 0.5  # [s] of simulated time in one go; more is dropped, as after a suspend
+EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and clocks jump back
 REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused commands in this time
 
 
-class SimulatedPlant:
-    """A system that follows the steady clock: what is due is integrated when it is asked for.
-
-    Commands saturate at the bounds of the system, as actuators do, and are held in between.
-    """
-
-    def __init__(self, system: System, x: Array, dt: float, waiting: bool) -> None:
-        self._system = system
-        self._dt = dt
-        self._waiting = waiting
-        self._time = time.monotonic()
-        self.reset(x)
-
-    def reset(self, x: Array) -> None:
-        """Continues from x (n_x,) under the trim control until the next command."""
-        self.x = x
-        self._u = self._system.u_trim
-
-    def command(self, u: Array) -> None:
-        """Applies u (n_u,) from now on; wakes a plant that waits for its first command."""
-        if self._waiting:
-            self._waiting, self._time = False, time.monotonic()
-        self._u = np.clip(u, self._system.u_min, self._system.u_max)
-
-    def advance(self, now: float) -> None:
-        """Integrates up to `now` on the steady clock."""
-        if self._waiting:
-            return
-        self._time = max(self._time, now - LONGEST_CATCH_UP)
-        while self._time + self._dt <= now:
-            self.x = self._system.step(self.x, self._u, self._dt)
-            self._time += self._dt
-
-
 class PlantNode(Node):
-    """Publishes `state`, obeys `command`, starts over on `~/reset`."""
+    """Publishes `state` and perhaps `/clock`, obeys `command`.
+
+    Services: `~/reset` starts over, `~/fault` injects the fault that a parameter names.
+    """
 
     def __init__(self) -> None:
         super().__init__('plant')
         parameters.declare(self, 'plant', lambda: 'is read at start: restart the node with it')
-        values = parameters.values_of(self, 'plant')
+        self._values = values = parameters.values_of(self, 'plant')
         self._system = get_system(values['system'])
         self._rng = np.random.default_rng(values['seed'])
-        self._lock = threading.Lock()
-        self._plant = SimulatedPlant(
-            self._system,
+        self._simulation = Simulation(
+            plant_of(values, self._system),
             self._initial_state(),
-            1.0 / values['simulation_rate'],
+            self._system.u_trim,
             values['wait_for_command'],
         )
         self._period = 1.0 / values['state_rate']
-        self._loop: ControlLoop | None = None
+        self._has_clock = values['publish_clock'] or values['lockstep']
+        self._faults = FaultInjector(self.get_logger().warning)
+        self._loop: ControlLoop | LockStep | None = None
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Opens the topics and starts the clock of the plant.
@@ -95,22 +66,24 @@ class PlantNode(Node):
         Raises:
             ValueError: if somebody else publishes `state`.
         """
-        self._refuse_rivals()
+        watch = RivalWatch(self, 'state', fail)
         self._write_state = JointStateWriter(self._system)
         self._state = self.create_publisher(JointState, 'state', RELIABLE)
-        self._adult_from = time.monotonic() + WATCH_TIME
-        self._watch = self.create_timer(0.2, lambda: self._watch_for_rivals(fail))
+        watch.begin()
+        self._clock_publisher = (
+            self.create_publisher(Clock, '/clock', RELIABLE) if self._has_clock else None
+        )
         self._input = Input[Array](
             ArrayReader(self._system.control_names), self._log_refusal, self._system.u_trim
         )
         self.create_subscription(Float64MultiArray, 'command', self._on_command, RELIABLE)
         self.create_service(Trigger, '~/reset', self._on_reset)
-        self._loop = ControlLoop(
-            self._period,
-            self._cycle,
-            lambda error: fail(f'the simulation broke: {one_line(error)}'),
-            'simulation',
-        )
+        self.create_service(SetBool, '~/fault', self._on_fault)
+        self.add_post_set_parameters_callback(self._on_parameters)
+        if self._values['fault']:
+            self._faults.start(self._values['fault'], self._values['fault_duration'])
+        self._started, self._turns = time.monotonic(), 0
+        self._loop = self._make_loop(fail)
         self._loop.start()
 
     def close(self) -> None:
@@ -118,46 +91,60 @@ class PlantNode(Node):
         if self._loop is not None:
             self._loop.stop()
 
-    def _refuse_rivals(self) -> None:
-        started = time.monotonic()
-        names = self._publishers_of_state()
-        # A publisher is discovered before the name of its node: wait longer for that.
-        while not names or UNKNOWN_NODE in names:
-            if time.monotonic() > started + (WATCH_TIME if names else DISCOVERY_TIME):
-                break
-            time.sleep(0.05)
-            names = self._publishers_of_state()
-        if names:
-            raise ValueError(RIVAL.format(self.resolve_topic_name('state'), names[0]))
+    def _make_loop(self, fail: Callable[[str], None]) -> ControlLoop | LockStep:
+        def on_failure(error: Exception) -> None:
+            fail(f'the simulation broke: {one_line(error)}')
 
-    def _watch_for_rivals(self, fail: Callable[[str], None]) -> None:
-        """Gives way while young to whoever discovery found too late."""
-        adult = time.monotonic() > self._adult_from
-        if adult:
-            self._watch.cancel()
-        names = self._publishers_of_state()
-        if len(names) > 1 and (adult or UNKNOWN_NODE not in names):
-            fail(RIVAL.format(self.resolve_topic_name('state'), names[0]))
-
-    def _publishers_of_state(self) -> list[str]:
-        topic = self.resolve_topic_name('state')
-        return [info.node_name for info in self.get_publishers_info_by_topic(topic)]
+        if not self._values['lockstep']:
+            return ControlLoop(self._period, self._cycle, on_failure, 'simulation')
+        speed = self._values['speed']
+        return LockStep(
+            Turn(self._advance, self._measure, self._publish),
+            self._values['lockstep_timeout'],
+            self._period / speed if speed else 0.0,
+            self._values['wait_for_command'],
+            self.get_logger().warning,
+            on_failure,
+        )
 
     def _cycle(self) -> None:
-        with self._lock:
-            self._plant.advance(time.monotonic())
-            x = self._plant.x
+        self._simulation.follow(time.monotonic())
+        self._measure()
+        self._publish()
+
+    def _advance(self) -> None:
+        self._simulation.advance(self._period)
+        self._turns += 1
+
+    def _measure(self) -> None:
+        self._measured = self._simulation.measure()
         noise = self.get_parameter('measurement_noise').value
         if noise > 0.0:
-            x = x + self._rng.normal(0.0, noise, x.shape)
-        self._state.publish(self._write_state(x, self.get_clock().now().to_msg()))
+            self._measured = self._measured + self._rng.normal(0.0, noise, self._system.n_x)
+
+    def _publish(self) -> bool:
+        stamp = self._now()
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(Clock(clock=stamp))
+        messages = self._faults(self._write_state(self._measured, stamp))
+        for message in messages:
+            self._state.publish(message)
+        return bool(messages)
+
+    def _now(self) -> Time:
+        if not self._has_clock:
+            return self.get_clock().now().to_msg()
+        turns = self._turns * self._period
+        elapsed = turns if self._values['lockstep'] else time.monotonic() - self._started
+        return Moment(nanoseconds=round((EPOCH + elapsed) * 1e9)).to_msg()
 
     def _on_command(self, message: Float64MultiArray) -> None:
         before = self._input.rejected.total()
         self._input.take(message)
         if self._input.rejected.total() == before:
-            with self._lock:
-                self._plant.command(self._input.latest)
+            self._simulation.command(self._input.latest)
+        if isinstance(self._loop, LockStep):
+            self._loop.answer()
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         try:
@@ -165,10 +152,29 @@ class PlantNode(Node):
         except parameters.ParameterError as error:
             response.success, response.message = False, str(error)
             return response
-        with self._lock:
-            self._plant.reset(x)
+        self._simulation.reset(x)
         response.success, response.message = True, f'state {x.tolist()}'
         return response
+
+    def _on_fault(self, request: SetBool.Request, response: SetBool.Response) -> Any:
+        name = self.get_parameter('fault').value
+        response.success = bool(name) or not request.data
+        response.message = f"set the parameter 'fault' first; choose from {sorted(FAULTS)}"
+        if response.success:
+            self._inject(name if request.data else '')
+            response.message = f"fault '{name}'" if request.data else 'no fault'
+        return response
+
+    def _on_parameters(self, changes: Sequence[Parameter]) -> None:
+        for change in changes:
+            if change.name == 'fault':
+                self._inject(change.value)
+
+    def _inject(self, name: str) -> None:
+        if name:
+            self._faults.start(name, self.get_parameter('fault_duration').value)
+        else:
+            self._faults.clear()
 
     def _initial_state(self) -> Array:
         values = self.get_parameter('initial_state').value
@@ -179,6 +185,27 @@ class PlantNode(Node):
         self.get_logger().warning(
             f'command refused: {reason}', throttle_duration_sec=REFUSAL_LOG_PERIOD
         )
+
+
+def plant_of(values: dict[str, Any], system: System) -> Plant:
+    """The plant that the parameters describe.
+
+    It takes `simulation_rate` steps per second, or a few more: a whole number for every state
+    that is published.
+
+    Raises:
+        ValueError: if the backend cannot simulate the system, or is not installed.
+    """
+    steps = max(1, math.ceil(values['simulation_rate'] / values['state_rate'] - 1e-9))
+    imperfections = Imperfections(
+        values['parameter_error'],
+        values['input_gain'],
+        values['actuation_delay'],
+        values['disturbance'],
+        values['disturbance_bias'],
+    )
+    step = 1.0 / values['state_rate'] / steps
+    return make_plant(values['plant_backend'], system, imperfections, step, values['seed'])
 
 
 def main(args: Sequence[str] | None = None) -> int:

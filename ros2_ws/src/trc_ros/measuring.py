@@ -1,0 +1,47 @@
+"""From a message on `state` to a measurement: what it says, and when that was true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from builtin_interfaces.msg import Time
+
+from trc_core.runtime.safety import Measurement
+from trc_core.runtime.stamps import BadStamp, StampCheck
+from trc_ros.conversions import Reader, RejectedInput, own_stamp, seconds_of
+
+
+class Measuring:
+    """Reads states; an unstamped one is as old as its arrival.
+
+    Args:
+        read: the state of a message.
+        clock: the node's time, simulated or not, which stamps are compared with.
+        timeout: the largest age [s] of a state.
+    """
+
+    def __init__(
+        self, read: Reader, clock: Callable[[], Time], timeout: Callable[[], float]
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._timeout = timeout
+        self._stamps = StampCheck()
+
+    def __call__(self, message: Any) -> tuple[Measurement, Time]:
+        """The state, its time on the steady clock, and its stamp.
+
+        Raises:
+            RejectedInput: for a message or a stamp that must not be used.
+        """
+        arrival, now = time.monotonic(), self._clock()
+        x, stamp = self._read(message), own_stamp(message)
+        if stamp is None:
+            return Measurement(x, arrival), now
+        try:
+            age = self._stamps.age(seconds_of(stamp), seconds_of(now), self._timeout())
+        except BadStamp as error:
+            raise RejectedInput(error.reason, str(error)) from error
+        return Measurement(x, arrival - age), stamp

@@ -1,0 +1,175 @@
+"""Every fault as a subscriber sees it over DDS."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from probe import Probe, arguments, launch
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool
+
+from trc_core import SYSTEMS
+from trc_ros.conversions import JointStateReader, RejectedInput
+from trc_ros.faults import FAULTS, JUMP, LATENESS, seconds
+
+NAMESPACE, SPEED = '/faults', 0.5
+READ = JointStateReader(SYSTEMS['double_integrator'])
+OBSERVED = 0.3  # [s]
+
+
+class Bench:
+    """A plant that drifts at a constant speed, and what it publishes."""
+
+    def __init__(self, probe, node):
+        self.probe, self.node = probe, node
+
+    def set(self, **values):
+        for name, value in values.items():
+            client = self.probe.node.create_client(
+                SetParameters, f'{NAMESPACE}/plant/set_parameters'
+            )
+            request = SetParameters.Request(
+                parameters=[Parameter(name, value=value).to_parameter_msg()]
+            )
+            result = self.probe.call(client, request).results[0]
+            assert result.successful, result.reason
+
+    def service(self, data):
+        client = self.probe.node.create_client(SetBool, f'{NAMESPACE}/plant/fault')
+        return self.probe.call(client, SetBool.Request(data=data))
+
+    def observe(self, span=OBSERVED):
+        """Messages of the next time, and their ages on arrival [s]."""
+        self.probe.spin(0.1)  # what was under way
+        self.probe.log.state.clear()
+        self.probe.spin(span)
+        received = list(self.probe.log.state)
+        wall = time.time() - time.monotonic()
+        messages = [r.message for r in received]
+        ages = [wall + r.time - seconds(r.message) for r in received]
+        return messages, np.array(ages)
+
+    def is_healthy(self):
+        messages, ages = self.observe()
+        x = np.array([READ(message) for message in messages])
+        speed = np.polyfit([seconds(message) for message in messages], x[:, 0], 1)[0]
+        return len(messages) > 10 and np.median(ages) < 0.1 and abs(speed - SPEED) < 0.05
+
+
+@pytest.fixture(scope='module')
+def drifting(context, tmp_path_factory):
+    probe = Probe(context, NAMESPACE, 'slider')
+    probe.listen_to_state()
+    node = launch(
+        'plant',
+        tmp_path_factory.mktemp('faults') / 'plant.log',
+        *arguments('double_integrator', NAMESPACE),
+        *('-p', f'initial_state:=[0.0, {SPEED}]', '-p', 'wait_for_command:=false'),
+    )
+    probe.meet(node, 'command')
+    yield Bench(probe, node)
+    node.kill()
+    probe.close()
+
+
+@pytest.fixture
+def bench(drifting):
+    """The drifting plant, without a fault before and after the test."""
+    drifting.set(fault='', fault_duration=0.0)
+    yield drifting
+    drifting.set(fault='', fault_duration=0.0)
+    assert drifting.is_healthy()
+
+
+def is_silent(messages, ages):
+    return not messages
+
+
+def refused_for(reason):
+    def judge(messages, ages):
+        for message in messages:
+            with pytest.raises(RejectedInput) as refusal:
+                READ(message)
+            assert refusal.value.reason == reason
+        return len(messages) > 10 and np.median(ages) < 0.1
+
+    return judge
+
+
+def is_from_the_past(messages, ages):
+    positions = [READ(message)[0] for message in messages]
+    return len(set(positions)) > 10 and abs(np.median(ages) - JUMP) < 0.1
+
+
+def stands_still(messages, ages):
+    stamps = [seconds(message) for message in messages]
+    assert all(a < b for a, b in itertools.pairwise(stamps))
+    return len(messages) > 10 and len({READ(m).tobytes() for m in messages}) == 1
+
+
+def is_old(messages, ages):
+    moving = len({READ(message)[0] for message in messages}) > 10
+    return moving and abs(np.median(ages) - LATENESS) < 0.1
+
+
+SEEN = {
+    'dropout': is_silent,
+    'nan': refused_for('not_finite'),
+    'wrong_size': refused_for('wrong_size'),
+    'duplicated_names': refused_for('duplicate_name'),
+    'clock_jump_back': is_from_the_past,
+    'frozen': stands_still,
+    'late': is_old,
+}
+
+
+def test_every_fault_is_tested():
+    assert set(SEEN) == set(FAULTS)
+
+
+@pytest.mark.parametrize('fault', SEEN)
+def test_a_subscriber_sees_the_fault_while_it_is_set(bench, fault):
+    bench.set(fault=fault)
+    if fault == 'late':
+        bench.probe.spin(LATENESS)
+    assert SEEN[fault](*bench.observe())
+
+
+def test_a_fault_ends_by_itself_after_its_duration_and_logs_both(bench):
+    before = bench.node.log()
+    bench.set(fault_duration=0.5, fault='dropout')
+    messages, _ = bench.observe(0.2)
+    assert not messages
+    bench.probe.require(lambda: bench.probe.log.state, 'states again', 2.0)
+    assert bench.is_healthy()
+    news = bench.node.log()[len(before) :]
+    assert news.count("fault 'dropout' begins, for 0.5 s") == 1
+    assert news.count("fault 'dropout' ends") == 1
+
+
+def test_the_service_injects_and_clears_the_fault_that_the_parameter_names(bench):
+    response = bench.service(True)
+    assert not response.success
+    assert "set the parameter 'fault' first; choose from ['clock_jump_back'" in response.message
+    bench.set(fault='dropout')
+    assert bench.service(False).success
+    assert bench.is_healthy()
+    assert bench.service(True).success
+    assert is_silent(*bench.observe())
+
+
+def test_an_unknown_fault_is_refused_with_the_known_ones(bench):
+    with pytest.raises(AssertionError, match=r"'fault' is 'fire'; choose from \['dropout', 'nan'"):
+        bench.set(fault='fire')
+
+
+def test_a_plant_may_start_with_a_fault(plant, probe):
+    node = plant('-p', 'fault:=dropout')
+    probe.spin(0.3)
+    assert not probe.log.state
+    assert "fault 'dropout' begins, until cleared" in node.log()

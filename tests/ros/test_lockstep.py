@@ -1,0 +1,180 @@
+"""Turns of plant and controller: the same bytes every time, and no turn that hangs."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from probe import arguments
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from trc_core import SYSTEMS
+from trc_core.plants import make_plant
+from trc_ros.lockstep import LockStep, Turn
+from trc_ros.plant_node import EPOCH
+from trc_ros.simulation import Simulation
+
+PERIOD = 0.01  # [s] of the plant's states
+IMPERFECT = (
+    *('-p', 'measurement_noise:=0.01', '-p', 'disturbance:=0.05', '-p', 'actuation_delay:=0.02'),
+    *('-p', 'input_gain:=0.9'),
+)
+
+
+class Responder:
+    """Answers every state x with u = -K x, and keeps the bytes of what it saw."""
+
+    def __init__(self, probe):
+        self.seen = {}
+        """Bytes of a state by the nanoseconds of its stamp."""
+        self.times = []
+        self.answers = 10**9
+        """How many turns it still answers."""
+        qos = QoSProfile(depth=10)
+        self._command = probe.node.create_publisher(Float64MultiArray, 'command', qos)
+        probe.node.create_subscription(JointState, 'state', self._answer, qos)
+
+    def _answer(self, message):
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        self.seen[stamp] = bytes(message.position) + bytes(message.velocity)
+        self.times.append(time.monotonic())
+        self.answers -= 1
+        if self.answers >= 0:
+            u = -2.0 * message.position[0] - 3.0 * message.velocity[0]
+            self._command.publish(Float64MultiArray(data=[u]))
+
+
+@pytest.fixture
+def turns(start, make_probe):
+    """Starts a plant in lock-step and a responder."""
+
+    def turns(name, *ros_args, answers=10**9):
+        probe = make_probe(f'/lockstep_{name}')
+        responder = Responder(probe)
+        responder.answers = answers
+        arguments_ = arguments('double_integrator', f'/lockstep_{name}')
+        node = start('plant', *arguments_, '-p', 'lockstep:=true', *ros_args)
+        return probe, responder, node
+
+    return turns
+
+
+def flown(turns, name, count, *ros_args):
+    """The first states of a flight as (stamp [ns], bytes), and how long they took [s]."""
+    probe, responder, node = turns(name, *ros_args)
+    probe.require(lambda: len(responder.seen) >= count, f'{count} turns', 60.0)
+    node.kill()
+    elapsed = responder.times[count - 1] - responder.times[0]
+    return list(responder.seen.items())[:count], elapsed
+
+
+def test_the_same_seed_gives_the_same_bytes_faster_than_real_time(turns):
+    count = 300
+    first, elapsed = flown(turns, 'one', count, *IMPERFECT, '-p', 'seed:=5')
+    second, _ = flown(turns, 'two', count, *IMPERFECT, '-p', 'seed:=5')
+    other, _ = flown(turns, 'three', count, *IMPERFECT, '-p', 'seed:=6')
+    assert first == second
+    assert [stamp for stamp, _ in first] == [stamp for stamp, _ in other]
+    assert not {state for _, state in first} & {state for _, state in other}
+    stamps = np.array([stamp for stamp, _ in first])
+    np.testing.assert_array_equal(stamps, np.rint((EPOCH + PERIOD * np.arange(count)) * 1e9))
+    assert elapsed < count * PERIOD
+
+
+def test_every_state_answers_the_command_before(turns):
+    states, _ = flown(turns, 'exact', 100, '-p', 'initial_state:=[1.0, 0.0]')
+    plant = make_plant('system', SYSTEMS['double_integrator'], None, PERIOD / 5)
+    x = plant.reset([1.0, 0.0])
+    for _, found in states:
+        np.testing.assert_allclose(np.frombuffer(found), x, rtol=1e-12, atol=1e-12)
+        x = plant.step([-2.0 * x[0] - 3.0 * x[1]], PERIOD)
+
+
+def test_a_controller_that_falls_silent_costs_one_line_and_the_last_command_holds(turns):
+    probe, responder, node = turns('silent', '-p', 'lockstep_timeout:=0.1', answers=50)
+    clock = []
+    probe.node.create_subscription(Clock, '/clock', clock.append, QoSProfile(depth=10))
+    probe.require(lambda: len(responder.seen) >= 60, '10 turns after the last answer', 60.0)
+    assert node.log().count('no command within 0.1 s of a state; the last one holds') == 1
+    velocities = [np.frombuffer(state)[1] for state in list(responder.seen.values())[50:]]
+    np.testing.assert_allclose(np.diff(velocities, 2), 0.0, atol=1e-9)
+    assert clock[-1].clock.sec >= EPOCH
+
+
+def test_the_first_turn_waits_for_somebody_to_answer(turns):
+    probe, responder, _ = turns('first', answers=0)
+    probe.require(lambda: len(responder.times) >= 2, 'the first state again', 60.0)
+    assert list(responder.seen) == [EPOCH * 10**9]
+    responder.answers = 10
+    probe.require(lambda: len(responder.seen) > 5, 'turns')
+
+
+def test_the_speed_is_limited_when_asked(turns):
+    probe, responder, _ = turns('speed', '-p', 'speed:=2.0')
+    probe.require(lambda: len(responder.seen) >= 101, '100 turns', 60.0)
+    elapsed = responder.times[100] - responder.times[0]
+    assert 2.0 * elapsed == pytest.approx(100 * PERIOD, rel=0.15)
+
+
+def test_a_reset_is_seen_before_the_plant_moves_on():
+    plant = make_plant('system', SYSTEMS['double_integrator'])
+    simulation = Simulation(plant, np.array([0.0, 1.0]), np.zeros(1), True)
+    simulation.measure()
+    simulation.reset(np.array([3.0, 1.0]))
+    simulation.advance(0.5)
+    assert simulation.measure().tolist() == [3.0, 1.0]
+    simulation.advance(0.5)
+    assert simulation.measure() == pytest.approx([3.5, 1.0])
+
+
+@pytest.mark.parametrize('sent', [True, False], ids=['unanswered', 'dropped'])
+def test_only_a_state_that_went_out_is_waited_for(sent):
+    moved, warnings = [], []
+    turn = Turn(lambda: moved.append(time.monotonic()), lambda: None, lambda: sent)
+    steps = LockStep(turn, 0.05, 0.001, False, warnings.append, pytest.fail)
+    steps.start()
+    time.sleep(0.5)
+    steps.stop()
+    assert (5 <= len(moved) <= 10) if sent else len(moved) > 50
+    assert len(warnings) == sent
+
+
+def test_somebody_who_commands_by_a_clock_of_his_own_holds_nothing_up():
+    moved, shown, ended = [], [], threading.Event()
+    turn = Turn(lambda: moved.append(1), lambda: None, lambda: shown.append(1) or True)
+    steps = LockStep(turn, 0.5, 0.0, True, pytest.fail, pytest.fail)
+
+    def command():
+        while not ended.wait(0.01):
+            if len(shown) > 1:
+                steps.answer()
+
+    thread = threading.Thread(target=command)
+    thread.start()
+    steps.start()
+    time.sleep(1.0)
+    steps.stop()
+    ended.set()
+    thread.join()
+    assert len(moved) > 10
+
+
+def test_what_breaks_a_turn_is_reported():
+    failures, broken = [], threading.Event()
+
+    def fail(error):
+        failures.append(error)
+        broken.set()
+
+    turn = Turn(lambda: 1 / 0, lambda: None, lambda: False)
+    steps = LockStep(turn, 0.05, 0.0, False, pytest.fail, fail)
+    steps.start()
+    assert broken.wait(5.0)
+    steps.stop()
+    assert isinstance(failures[0], ZeroDivisionError)
