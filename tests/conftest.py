@@ -7,6 +7,7 @@ import pytest
 ROS = Path(__file__).parent / 'ros'
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """A file stays in one process, all ROS tests in one: they would disturb each other."""
     for item in items:
