@@ -11,5 +11,5 @@ ROS = Path(__file__).parent / 'ros'
 def pytest_collection_modifyitems(items):
     """A file stays in one process, all ROS tests in one: they would disturb each other."""
     for item in items:
-        group = 'ros' if ROS in item.path.parents else str(item.path)
+        group = 'ros' if ROS in item.path.parents else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
