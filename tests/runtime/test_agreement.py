@@ -72,7 +72,7 @@ def test_a_difference_names_both_sides(name):
 def test_physical_parameters_are_written_as_assignments():
     assert assignments('model_parameters', ['mu=1.3', ' g = 9.81']) == {'mu': 1.3, 'g': 9.81}
     for text in ('mu', 'mu=', 'mu=fast'):
-        with pytest.raises(ValueError, match=f"model_parameters has '{text}'; write it like"):
+        with pytest.raises(ValueError, match=f"model_parameters: '{text}' is not of the form"):
             assignments('model_parameters', [text])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trc_core.systems import System
+from trc_core.systems.registry import parse_settings
 
 STATED = ('state_names', 'control_names', 'dt', 'horizon', 'u_min', 'u_max')
 RELATIVE, ABSOLUTE = 1e-6, 1e-9  # numbers that a person wrote down agree when these hold
@@ -48,14 +49,10 @@ def assignments(parameter: str, texts: Iterable[str]) -> dict[str, float]:
     Raises:
         ValueError: if one is not of this form; the message names `parameter`.
     """
-    values = {}
-    for text in texts:
-        name, _, number = text.partition('=')
-        try:
-            values[name.strip()] = float(number)
-        except ValueError:
-            raise ValueError(f"{parameter} has '{text}'; write it like 'mu=1.3'") from None
-    return values
+    try:
+        return parse_settings(texts)
+    except ValueError as error:
+        raise ValueError(f'{parameter}: {error}') from None
 
 
 def _agree(ours: Any, theirs: Any) -> bool:
