@@ -4,6 +4,16 @@ import torch
 
 from trc_core.models import TinyRecursiveControl
 
+# choices of `TRCConfig`, one plan at a time
+ARCHITECTURES = {
+    'two-level': {'use_two_level': True, 'feedback': ('trajectory', 'gradient'), 'num_heads': 0},
+    'attention': {'use_two_level': True, 'feedback': ('terminal', 'gradient'), 'L_layers': 2},
+    'single-latent': {'feedback': ('trajectory',), 'num_inner_cycles': 2},
+    'no feedback': {'feedback': (), 'use_residual_decoder': False},
+    'RMSNorm before': {'use_two_level': True, 'norm': 'rms', 'norm_position': 'pre'},
+    'plain perceptron': {'use_two_level': True, 'activation': 'silu', 'norm_position': 'pre'},
+}
+
 
 def randomised(model: TinyRecursiveControl, seed: int = 0) -> TinyRecursiveControl:
     """Weights large enough that every part shows in the output."""

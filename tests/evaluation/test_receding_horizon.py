@@ -25,7 +25,7 @@ def test_an_open_loop_flight_costs_what_the_plan_says():
     plan = ilqr.solve(system, x0, goal)
 
     def planner(x, goal, previous):
-        return plan if previous is None else shifted(system, previous, goal)
+        return plan if previous is None else shifted(system, previous)
 
     cost, fallen = fly(planner, system, Plant(system), x0, goal, system.horizon)
     assert cost == pytest.approx(plan.cost, rel=1e-9)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.random_models import ARCHITECTURES as PLAIN_ONES
 from tests.random_models import randomised
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import shipped_checkpoints
@@ -21,11 +22,7 @@ from trc_core.runtime.layer_kernels import squash
 from trc_core.solvers import multistart, nlp
 
 ARCHITECTURES = {
-    'two-level': {'use_two_level': True, 'feedback': ('trajectory', 'gradient'), 'num_heads': 0},
-    'attention': {'use_two_level': True, 'feedback': ('terminal', 'gradient'), 'L_layers': 2},
-    'single-latent': {'feedback': ('trajectory',), 'num_inner_cycles': 2},
-    'no feedback': {'feedback': (), 'use_residual_decoder': False},
-    'RMSNorm before': {'use_two_level': True, 'norm': 'rms', 'norm_position': 'pre'},
+    **PLAIN_ONES,
     'many plans': {
         'use_two_level': True,
         'plans': 3,
@@ -35,7 +32,6 @@ ARCHITECTURES = {
         'feedback': ('trajectory',),
         'feedback_stride': 4,
     },
-    'plain perceptron': {'use_two_level': True, 'activation': 'silu', 'norm_position': 'pre'},
 }
 
 

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from tests.random_models import ARCHITECTURES as PLAIN_ONES
 from tests.random_models import randomised
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import load_checkpoint
@@ -26,12 +27,7 @@ from trc_core.runtime.onnx_backend import WholePlans
 
 KINDS = {'double_integrator': 'plan', 'van_der_pol': 'cycle'}
 ARCHITECTURES = {
-    'two-level': {'use_two_level': True, 'feedback': ('trajectory', 'gradient'), 'num_heads': 0},
-    'attention': {'use_two_level': True, 'feedback': ('terminal', 'gradient'), 'L_layers': 2},
-    'single-latent': {'feedback': ('trajectory',), 'num_inner_cycles': 2},
-    'no feedback': {'feedback': (), 'use_residual_decoder': False},
-    'RMSNorm before': {'use_two_level': True, 'norm': 'rms', 'norm_position': 'pre'},
-    'plain perceptron': {'use_two_level': True, 'activation': 'silu', 'norm_position': 'pre'},
+    **PLAIN_ONES,
     'beam': {
         'use_two_level': True,
         'plans': 3,

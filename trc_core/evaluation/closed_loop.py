@@ -157,13 +157,13 @@ def tick_planners(controller: Controller) -> Mapping[str, Tick]:
 
 def _ilqr_tick(system: System, sweeps: int, x: Array, goal: Array, previous: Plan | None) -> Plan:
     """Box-iLQR from the shifted previous plan; from the clipped LQR plan at first."""
-    start = None if previous is None else shifted(system, previous, goal)
+    start = None if previous is None else shifted(system, previous, previous.controls[-1])
     sweeps = SWEEPS if start is None else sweeps
     return ilqr.solve(system, x, goal, start, sweeps)
 
 
-def shifted(system: System, plan: Plan, goal: Array) -> Plan:
-    """The plan one step later; its last control is held."""
-    controls = np.vstack([plan.controls[1:], plan.controls[-1:]])
-    states = np.vstack([plan.states[1:], system.step(plan.states[-1], plan.controls[-1])[None]])
-    return replace(plan, controls=controls, states=states)
+def shifted(system: System, plan: Plan, last: Array | None = None) -> Plan:
+    """The plan from its second state on; `last` (n_u,), u_trim by default, ends it."""
+    last = system.u_trim if last is None else last
+    states = np.vstack([plan.states[1:], system.step(plan.states[-1], last)])
+    return replace(plan, controls=np.vstack([plan.controls[1:], last]), states=states)

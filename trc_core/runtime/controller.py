@@ -23,6 +23,7 @@ from trc_core.runtime.inputs import (
     checked_goals,
     checked_state,
     checked_states,
+    require_sweeps,
     warnings,
 )
 from trc_core.runtime.kernels import Budget, Found
@@ -167,10 +168,8 @@ class Controller:
         if deadline is not None and self._seconds is None:
             self.warm_up()
         budget = self._budget(math.inf if deadline is None else now() + deadline)
-        x, goal = (
-            checked_state('x', x, self.system.n_x),
-            checked_state('goal', goal, self.system.n_x),
-        )
+        x, goal = self._checked(x, goal)
+        require_sweeps(polish)
         problems = Problems(x[None], goal[None])
         if warm_start is not None:
             problems = self._continuing(problems, warm_start, elapsed)
@@ -214,6 +213,7 @@ class Controller:
         """
         x = checked_states('x', x, self.system.n_x)
         goal = checked_goals(goal, len(x), self.system.n_x)
+        require_sweeps(polish)
         problems = Problems(x, goal)
         if warm_start is not None:
             problems = self._continuing(problems, warm_start, elapsed)
@@ -231,16 +231,17 @@ class Controller:
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
-        x, goal = (
-            checked_state('x', x, self.system.n_x),
-            checked_state('goal', goal, self.system.n_x),
-        )
+        x, goal = self._checked(x, goal)
         T, n_u = self.system.horizon, self.system.n_u
         states, controls = np.empty((T + 1, self.system.n_x)), np.empty((T, n_u))
         law = plain_law(self._representation.K_start[0])
         nothing = np.zeros((T, n_u))
         J = self._rollout(self.system.arrays, law, nothing, x, goal, states, controls)
         return Plan(controls, states, float(J), 'lqr')
+
+    def _checked(self, x: ArrayLike, goal: ArrayLike) -> tuple[Array, Array]:
+        n_x = self.system.n_x
+        return checked_state('x', x, n_x), checked_state('goal', goal, n_x)
 
     def _budget(self, deadline: float) -> Budget:
         return Budget(self.cycles, deadline, self.tolerance, self._seconds or 0.0)
@@ -250,8 +251,6 @@ class Controller:
         return names if found.starts.shape[1] == len(names) else (*names, 'previous')
 
     def _polished(self, found: Found, goal: Array, sweeps: int) -> Found:
-        if sweeps < 0:
-            raise ValueError(f'polish must not be negative, got {sweeps}')
         rows = np.flatnonzero(np.isfinite(found.J))
         if not sweeps or not len(rows):
             return found

@@ -53,6 +53,12 @@ def checked_goals(value: ArrayLike, rows: int, n_x: int) -> Array:
     return goals
 
 
+def require_sweeps(polish: int) -> None:
+    """Raises a ValueError for a negative number of sweeps, before anything is planned."""
+    if polish < 0:
+        raise ValueError(f'polish must not be negative, got {polish}')
+
+
 def outside(system: System, x: Array, goal: Array) -> NDArray[np.bool_]:
     """Which coordinates are far outside the training box around the goal, as x."""
     return np.abs(x - goal) > OUTSIDE_FACTOR * (system.x0_box + system.goal_box)

@@ -18,7 +18,6 @@ from trc_core.systems.base import Array
 
 Factory = Callable[[], Contestant]
 EAGER = 'PyTorch eager, network and physics'
-WHATEVER_IT_GAINS = -1.0  # a tolerance that no cycle can fall short of
 
 
 def enter(table: Mapping[str, Factory]) -> tuple[list[Contestant], dict[str, str]]:
@@ -69,7 +68,7 @@ def _tireless(
     label: str, planner: Backend, checkpoint: Checkpoint, cycles: int | None
 ) -> Contestant:
     own = Controller(checkpoint, 'numba').cycles if cycles is None else cycles
-    budget = Budget(own, math.inf, WHATEVER_IT_GAINS, 0.0)
+    budget = Budget(own, math.inf, tolerance=0.0, seconds=0.0)
 
     def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
         found = planner.plan(Problems(np.atleast_2d(x), np.atleast_2d(goal)), budget)

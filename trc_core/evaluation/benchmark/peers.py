@@ -10,7 +10,8 @@ import numpy as np
 
 from trc_core.cost import is_success
 from trc_core.evaluation.benchmark.contestants import Factory
-from trc_core.evaluation.benchmark.race import Contestant, shifted
+from trc_core.evaluation.benchmark.race import Contestant
+from trc_core.evaluation.closed_loop import shifted
 from trc_core.ilqr import batch_improve
 from trc_core.plan import Plan
 from trc_core.riccati import finite_horizon_gains

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from trc_core.evaluation.closed_loop import shifted
 from trc_core.plan import Plan
 from trc_core.solvers import ilqr
 from trc_core.solvers.replay import replay
@@ -223,12 +224,6 @@ class Race:
         known = (plan, shifted(self.system, cheapest))
         costs = [ilqr.solve(self.system, x, goal, start).cost for start in known]
         return min(plan.cost, *costs)
-
-
-def shifted(system: System, plan: Plan) -> Plan:
-    """The plan from its second state on, at rest with u_trim in the last step."""
-    states = np.vstack([plan.states[1:], system.step(plan.states[-1], system.u_trim)])
-    return Plan(np.vstack([plan.controls[1:], system.u_trim]), states, plan.cost, plan.source)
 
 
 def ratios(values: Sequence[float]) -> dict[str, float]:
