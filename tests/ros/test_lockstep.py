@@ -119,7 +119,7 @@ def test_the_speed_is_limited_when_asked(turns):
     probe, responder, _ = turns('speed', '-p', 'speed:=2.0')
     probe.require(lambda: len(responder.seen) >= 101, '100 turns', 60.0)
     elapsed = responder.times[100] - responder.times[0]
-    assert 2.0 * elapsed == pytest.approx(100 * PERIOD, rel=0.15)
+    assert elapsed > 0.8 * 100 * PERIOD / 2.0  # a busy machine may be slower, never much faster
 
 
 def test_a_reset_is_seen_before_the_plant_moves_on():
