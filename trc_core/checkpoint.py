@@ -24,6 +24,7 @@ from trc_core.systems.contract import system_from_contract
 FORMAT = 2
 PRETRAINED = Path(__file__).parent / 'pretrained'
 RECORD = 'trc'
+CORRECTION = 'correction.'  # begins the names of the tensors that fine-tuning adds
 GRAPH_SUFFIX = '.onnx'
 
 
@@ -41,6 +42,8 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     """How the weights came about: command, seed, seconds, config."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    correction: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What fine-tuning has added (`correction.*`); empty without it."""
     graph: Path | None = None
     """The ONNX file that it was read from; the weights are in there, `tensors` has the rest."""
 
@@ -60,6 +63,10 @@ class Checkpoint:
             'training': dict(self.training),
             'metrics': dict(self.metrics),
         }
+
+    def without_correction(self) -> Checkpoint:
+        """What it was before it was fine-tuned."""
+        return replace(self, correction={})
 
     def with_parameters(self, parameters: Mapping[str, float]) -> Checkpoint:
         """The same network for a plant with other physical parameters.
@@ -84,7 +91,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    tensors = {name: np.array(value, order='C') for name, value in checkpoint.tensors.items()}
+    held = {**checkpoint.tensors, **checkpoint.correction}
+    tensors = {name: np.array(value, order='C') for name, value in held.items()}
     try:
         save_file(tensors, temporary, metadata={RECORD: json.dumps(checkpoint.record)})
         temporary.chmod(0o644)
@@ -112,13 +120,15 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
         system = system_from_contract(record['system'], system)
         if record['format'] != FORMAT:
             raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
+        correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
         return Checkpoint(
-            tensors,
+            {key: a for key, a in tensors.items() if key not in correction},
             system,
             record['model'],
             Coordinates.from_record(record['coordinates']),
             record['training'],
             record['metrics'],
+            correction,
             path if is_graph else None,
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

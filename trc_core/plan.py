@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from trc_core.systems.base import Array
+
+if TYPE_CHECKING:
+    from trc_core.runtime.correction import Sight
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,6 @@ class Plan:
     """Predicted cost of every candidate that was considered, by source."""
     warnings: tuple[str, ...] = ()
     """What the user should know, one line each."""
+    sight: Sight | None = None
+    """What the correction of a fine-tuned controller saw and remembers; the next plan gets it by
+    `warm_start`. Its arrays have a leading axis B, 1 for a single plan."""

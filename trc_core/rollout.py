@@ -8,6 +8,7 @@ under Numba.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ class Law(NamedTuple):
     G: Array
 
 
+DIFFERENCE = 1e-5  # of numerical slopes: in a state, and in the logarithm of a parameter
 BOUND_TOLERANCE = 1e-9  # a control this close to its bound counts as being on it
 
 
@@ -167,6 +169,42 @@ def gradient(step, step_jacobian, system, law, v, x, u, goal, dJ_dv):
                 previous[j] -= (weight * law.K[t, i, j] - applied * closing * G_e[j]) * slope
         for i in range(n_x):
             costate[i] = previous[i]
+
+
+@register_jitable
+def hold(step, step_jacobian, system, p, x, controls, seconds, x_next):
+    """Fills x_next (n_x,) with the state after holding controls (N, n_u), one after the other.
+
+    Each is held for its own seconds (N,); the plant has the parameters p (n_p,).
+    """
+    before = np.empty(x.shape[0])
+    for i in range(x.shape[0]):
+        x_next[i] = x[i]
+    for k in range(controls.shape[0]):
+        n = math.ceil(seconds[k] / system.dt)
+        for _ in range(n):
+            for i in range(x.shape[0]):
+                before[i] = x_next[i]
+            step(before, controls[k], p, seconds[k] / n, x_next)
+
+
+@register_jitable
+def hold_and_slopes(step, step_jacobian, system, p, x, controls, seconds, x_next, by_x, by_p):
+    """`hold`, and its slopes: fills by_x (n_x, n_x) and by_p (n_x, n_p), d x_next / d log p."""
+    near_x, near_p, moved = x.copy(), p.copy(), np.empty(x.shape[0])
+    hold(step, step_jacobian, system, p, x, controls, seconds, x_next)
+    for j in range(x.shape[0]):
+        near_x[j] = x[j] + DIFFERENCE
+        hold(step, step_jacobian, system, p, near_x, controls, seconds, moved)
+        near_x[j] = x[j]
+        for i in range(x.shape[0]):
+            by_x[i, j] = (moved[i] - x_next[i]) / DIFFERENCE
+    for j in range(p.shape[0]):
+        near_p[j] = p[j] * (1.0 + DIFFERENCE)
+        hold(step, step_jacobian, system, near_p, x, controls, seconds, moved)
+        near_p[j] = p[j]
+        for i in range(x.shape[0]):
+            by_p[i, j] = (moved[i] - x_next[i]) / DIFFERENCE
 
 
 @register_jitable

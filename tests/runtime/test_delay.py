@@ -43,7 +43,7 @@ def test_before_any_command_the_plant_is_predicted_under_its_trim_control():
     np.testing.assert_allclose(predicted.x, held(X, (SYSTEM.u_trim, DELAY)), atol=1e-5)
 
 
-def test_without_a_delay_nothing_is_predicted_and_nothing_kept():
+def test_without_a_delay_nothing_is_predicted():
     pending = PendingCommands(SYSTEM, 0.0)
     pending.issued(0.0, np.array([5.0]), oldest=0.0)
     measurement = Measurement(X, 1.0)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from trc_core.plan import Plan
 from trc_core.plants import in_error
+from trc_core.runtime.adaptation import ParameterEstimator
 from trc_core.runtime.controller import Controller
 from trc_core.solvers import ilqr
 from trc_core.systems.base import Array, System
@@ -81,17 +82,17 @@ def fly(
 
 
 def fly_all(
-    planner: Tick,
+    planner: Callable[[], Tick],
     model: System,
     plant: Plant,
     x0: Array,
     goal: Array,
     progress: Iterable[int] | None = None,
 ) -> Flights:
-    """`fly` for every row of x0 and goal (N, n_x), two horizons each."""
+    """`fly` for every row of x0 and goal (N, n_x), two horizons each, with a new planner."""
     ticks = round(HORIZONS * model.horizon)
     rows = progress or range(len(x0))
-    found = [fly(planner, model, plant, x0[i], goal[i], ticks) for i in rows]
+    found = [fly(planner(), model, plant, x0[i], goal[i], ticks) for i in rows]
     cost, fallen = zip(*found, strict=True)
     return Flights(np.array(cost), np.array(fallen))
 
@@ -141,18 +142,39 @@ def compare(
     return Comparison(title, flights)
 
 
-def tick_planners(controller: Controller) -> Mapping[str, Tick]:
-    """What is compared: the controller, and local methods that start from their own last plan."""
+def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
+    """What is compared: the controller, and local methods that start from their own last plan.
+
+    They are made anew for every flight, so that what learns begins with the model.
+    """
     system = controller.system
     one = Controller(controller.checkpoint, controller.backend, cycles=1)
-    return {
-        CONVERGED: partial(_ilqr_tick, system, SWEEPS),
-        'clipped LQR': lambda x, goal, previous: controller.lqr_plan(x, goal),
-        'iLQR-MPC, 1 sweep': partial(_ilqr_tick, system, 1),
-        'iLQR-MPC, 3 sweeps': partial(_ilqr_tick, system, 3),
-        'trc, 1 cycle': lambda x, goal, previous: one.plan(x, goal, previous),
-        'trc': lambda x, goal, previous: controller.plan(x, goal, previous),
+    planners: dict[str, Callable[[], Tick]] = {
+        CONVERGED: lambda: partial(_ilqr_tick, system, SWEEPS),
+        'clipped LQR': lambda: lambda x, goal, previous: controller.lqr_plan(x, goal),
+        'iLQR-MPC, 1 sweep': lambda: partial(_ilqr_tick, system, 1),
+        'iLQR-MPC, 3 sweeps': lambda: partial(_ilqr_tick, system, 3),
+        'trc, 1 cycle': lambda: one.plan,
+        'trc': lambda: controller.plan,
     }
+    if system.parameters and one.takes_parameters:
+        planners['trc, 1 cycle, learning'] = lambda: learning(one)
+    return planners
+
+
+def learning(controller: Controller) -> Tick:
+    """Plans with the plant's parameters as they show in the flight."""
+    estimator = ParameterEstimator(controller.system)
+    belief, seconds = estimator.prior(), np.array([controller.system.dt])
+
+    def tick(x: Array, goal: Array, previous: Plan | None) -> Plan:
+        nonlocal belief
+        if previous is not None:
+            obeyed = previous.controls[:1], seconds
+            belief = estimator.update(belief, previous.states[0], *obeyed, x)
+        return controller.plan(x, goal, previous, p=estimator.parameters(belief))
+
+    return tick
 
 
 def _ilqr_tick(system: System, sweeps: int, x: Array, goal: Array, previous: Plan | None) -> Plan:

@@ -40,12 +40,17 @@ def export(checkpoint: Checkpoint, path: Path) -> Written:
     """Writes the graph of a checkpoint, at once or not at all.
 
     Raises:
-        ValueError: if the model is of a kind that only PyTorch runs, or the graph does not plan
-            what the compiled kernels plan: nothing is written then.
+        ValueError: if the model is of a kind that only PyTorch runs or was fine-tuned, or the
+            graph does not plan what the compiled kernels plan: nothing is written then.
         OSError: if the folder cannot be written.
     """
     if checkpoint.graph is not None:
         raise ValueError(f"'{checkpoint.graph}' is an exported graph already")
+    if checkpoint.correction:
+        raise ValueError(
+            'a graph cannot hold what fine-tuning has added; export the controller that it '
+            'started from'
+        )
     kind, content = graph_of(checkpoint)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from trc_core.systems.base import Array, System
 
 TOLERANCE = 1e-6  # of an integration step, by which a duration may miss the grid
+SLIP = 0.01  # of the speed scale: where dry friction is three quarters of its full size
 
 
 class Physics(Protocol):
@@ -26,10 +27,11 @@ class Imperfections:
     """What the model of a plant does not know.
 
     A command is clipped to the bounds, waits for `actuation_delay`, is multiplied by
-    `input_gain`, and has `bias` and `disturbance` added, which no bound holds.
+    `input_gain`, lags behind by `motor_lag`, and has `bias`, `disturbance`, `friction` and `drag`
+    added, which no bound holds.
 
     Raises:
-        ValueError: if a delay or a deviation is negative.
+        ValueError: if a delay, a deviation or a friction is negative.
     """
 
     parameter_error: float = 0.0
@@ -43,9 +45,16 @@ class Imperfections:
     drawn anew every dt of the system."""
     bias: float = 0.0
     """A constant force on every control, in the same share."""
+    motor_lag: float = 0.0
+    """Time constant with which the force follows [s]."""
+    friction: float = 0.0
+    """Dry friction at full slip on every joint that a control drives, in the same share."""
+    drag: float = 0.0
+    """Resistance that grows with the square of the speed there, in the same share at the speed
+    of one half-width of the training box."""
 
     def __post_init__(self) -> None:
-        for name in ('actuation_delay', 'disturbance'):
+        for name in ('actuation_delay', 'disturbance', 'motor_lag', 'friction', 'drag'):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'{name} is {getattr(self, name)}; choose 0 or more')
 
@@ -79,6 +88,8 @@ class Plant:
         self._range = system.u_max - system.u_min
         self._rng = np.random.default_rng(seed)
         self._steps_per_draw = max(1, round(system.dt / integration_step))
+        self._follows = following(imperfections.motor_lag, integration_step)
+        self._resistance = Resistance(system, imperfections.friction, imperfections.drag)
         self.reset(np.zeros(system.n_x))
 
     def reset(self, x: ArrayLike) -> Array:
@@ -92,6 +103,7 @@ class Plant:
         self.x = _vector('the state', x, self._system.n_x)
         delay = round(self._imperfections.actuation_delay / self.integration_step)
         self._under_way = deque([self._system.u_trim] * delay)
+        self._motor = self._imperfections.input_gain * self._system.u_trim
         self._steps = 0
         return self.x
 
@@ -110,7 +122,9 @@ class Plant:
         command = np.clip(command, self._system.u_min, self._system.u_max)
         for _ in range(count):
             self._under_way.append(command)
-            force = self._imperfections.input_gain * self._under_way.popleft() + self._push()
+            asked = self._imperfections.input_gain * self._under_way.popleft()
+            self._motor = asked + (1 - self._follows) * (self._motor - asked)
+            force = self._motor + self._push() - self._resistance(self.x)
             self.x = self._physics(self.x, force, self.integration_step)
             self._steps += 1
         return self.x
@@ -123,6 +137,49 @@ class Plant:
             )
             self._force = share * self._range
         return self._force
+
+
+def following(lag: Any, seconds: float) -> Any:
+    """The share of a step that a force with this time constant [s] makes in a time; 1 for 0."""
+    with np.errstate(divide='ignore'):
+        return -np.expm1(-seconds / np.asarray(lag, dtype=np.float64))
+
+
+class Resistance:
+    """Friction and drag on the joints that a control drives, as a force on that control.
+
+    Args:
+        system: says which control drives which joint.
+        friction: share of a control's range, at full slip.
+        drag: share of a control's range, at the speed of one half-width of the box.
+
+    Raises:
+        ValueError: if there is friction or drag, and no control drives a joint.
+    """
+
+    def __init__(self, system: System, friction: Any, drag: Any) -> None:
+        pairs = [(j.velocity, j.effort) for j in system.joints]
+        driven = np.array([pair for pair in pairs if None not in pair], dtype=np.int64)
+        self._none = not (np.any(friction) or np.any(drag))
+        if not self._none and not len(driven):
+            raise ValueError(
+                f"no control of '{system.name}' drives a joint; leave friction and drag at 0"
+            )
+        self._velocity, self._effort = driven.reshape(-1, 2).T
+        width = (system.x0_box + system.goal_box)[self._velocity]
+        self._speed = np.where(width > 0, width, 1.0)
+        self._range = system.u_max - system.u_min
+        self._friction, self._drag = friction, drag
+
+    def __call__(self, x: Array) -> Array:
+        """The force (..., n_u) that state x (..., n_x) loses."""
+        force = np.zeros((*x.shape[:-1], len(self._range)))
+        if self._none:
+            return force
+        slip = x[..., self._velocity] / self._speed
+        dry = np.tanh(slip / SLIP) * self._friction
+        force[..., self._effort] = dry + slip * np.abs(slip) * self._drag
+        return force * self._range
 
 
 def in_error(system: System, share: float) -> System:

@@ -16,7 +16,7 @@ from trc_core.runtime import kernels
 from trc_core.runtime.kernels import Budget, Found
 from trc_core.runtime.network import network_of
 from trc_core.systems import System
-from trc_core.systems.base import Array
+from trc_core.systems.base import Array, SystemArrays
 from trc_core.systems.compiled import compiled
 
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
@@ -33,6 +33,12 @@ class Problems(NamedTuple):
     """Plans v (B, T, n_u) that are candidates beside the LQR's and the network's own."""
     narrow: NDArray[np.bool_] | None = None
     """(B,): refine nothing but `previous`, unless another candidate is cheaper."""
+    p: Array | None = None
+    """Physical parameters (n_p,) of the plant, where they are not the system's own."""
+
+    def plant(self, system: System) -> SystemArrays:
+        """The numbers of the plant."""
+        return system.arrays if self.p is None else system.arrays._replace(p=self.p)
 
 
 class Backend(ABC):
@@ -45,6 +51,9 @@ class Backend(ABC):
     """
 
     devices: tuple[str, ...] = ('cpu',)
+
+    takes_parameters = False
+    """Whether a problem may have physical parameters of its own."""
 
     kernels: tuple[Callable[..., Any], ...] = ()
     """What it compiles for its plant."""
@@ -87,6 +96,8 @@ def _numbered(name: str, count: int) -> list[str]:
 class KernelBackend(Backend):
     """The kernels of `kernels.py`: plain Python, or compiled by Numba."""
 
+    takes_parameters = True
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -95,7 +106,7 @@ class KernelBackend(Backend):
         bind: Callable[[Callable[..., Any], System], Callable[..., Any]],
     ) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self._numbers = self.system.arrays, checkpoint.representation, network_of(checkpoint)
+        self._numbers = checkpoint.representation, network_of(checkpoint)
         self._plan_rows = bind(kernels.plan_rows, self.system)
         self.kernels = (self._plan_rows,)
 
@@ -104,10 +115,11 @@ class KernelBackend(Backend):
         T, n_u = self.system.horizon, self.system.n_u
         previous = np.zeros((B, T, n_u)) if problems.previous is None else problems.previous
         narrow = np.zeros(B, dtype=np.bool_) if problems.narrow is None else problems.narrow
-        arrays = problems.x0, problems.goal, previous, narrow
+        plant, arrays = problems.plant(self.system), (problems.x0, problems.goal, previous, narrow)
 
         def run(rows: slice) -> None:
-            self._plan_rows(*self._numbers, budget, *(a[rows] for a in arrays), found.rows(rows))
+            rest = *(a[rows] for a in arrays), found.rows(rows)
+            self._plan_rows(plant, *self._numbers, budget, *rest)
 
         in_blocks(run, B, ROWS_PER_THREAD, self.num_threads)
         return found
@@ -119,8 +131,12 @@ def plain(kernel: Callable[..., Any], system: System) -> Callable[..., Any]:
 
 
 def _torch(checkpoint: Checkpoint, device: str, num_threads: int | None) -> Backend:
-    from trc_core.runtime.torch_backend import TorchBackend
-
+    try:
+        from trc_core.runtime.torch_backend import TorchBackend
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the backend 'torch' needs {error.name}: pip install 'trc[train]'"
+        ) from None
     return TorchBackend(checkpoint, device, num_threads)
 
 

@@ -1,14 +1,13 @@
-"""A plant that obeys late: the state in which it will be when a new command takes effect."""
+"""A plant that obeys late: what it obeys when, and where that will have taken it."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
+from trc_core.rollout import hold
 from trc_core.runtime.safety import Measurement
 from trc_core.systems.base import Array, System
 
@@ -34,41 +33,40 @@ class PendingCommands:
         self._commands.clear()
 
     def issued(self, time: float, control: Array, oldest: float) -> None:
-        """Notes a command; forgets what no measurement later than `oldest` can ask for."""
-        if not self._delay:
-            return
+        """Notes a command; forgets what the plant did not obey later than `oldest`."""
         self._commands.append((time, control))
         while len(self._commands) > 1 and self._commands[1][0] <= oldest - self._delay:
             self._commands.popleft()
 
-    def predicted(self, measurement: Measurement) -> Measurement:
-        """The measurement with its state `delay` seconds later; as it is if that blows up."""
+    def predicted(self, measurement: Measurement, p: Array | None = None) -> Measurement:
+        """The measurement with its state `delay` seconds later; as it is if that blows up.
+
+        Args:
+            measurement: the newest.
+            p: physical parameters (n_p,) of the plant, where they are not the system's own.
+        """
         if not self._delay:
             return measurement
-        x = measurement.x
+        system, x = self._system, np.empty(self._system.n_x)
+        step, p = system.functions.step, system.arrays.p if p is None else p
+        held = self.obeyed(measurement.time, measurement.time + self._delay)
         try:
-            for control, seconds in self._acting(measurement.time):
-                x = self._held(x, control, seconds)
+            hold(step, None, system.arrays, p, measurement.x, *held, x)
         except ArithmeticError:
             return measurement
         return replace(measurement, x=x) if np.isfinite(x).all() else measurement
 
-    def _acting(self, measured: float) -> list[tuple[Array, float]]:
-        """What the plant will obey in the `delay` seconds after `measured`, and how long each."""
-        first = measured - self._delay
-        controls = [self._system.u_trim]
-        starts = [first]
+    def obeyed(self, since: float, until: float) -> tuple[Array, Array]:
+        """What the plant obeys between two times: controls (N, n_u), and each one's seconds (N,).
+
+        It obeys the trim control until the first command takes effect.
+        """
+        first, last = since - self._delay, until - self._delay
+        controls, starts = [self._system.u_trim], [first]
         for time, control in self._commands:
             if time <= first:
                 controls[-1] = control
-            elif time < measured:
+            elif time < last:
                 controls.append(control)
                 starts.append(time)
-        ends = pairwise([*starts, measured])
-        return [(u, end - start) for u, (start, end) in zip(controls, ends, strict=True)]
-
-    def _held(self, x: Array, control: Array, seconds: float) -> Array:
-        n = math.ceil(seconds / self._system.dt)
-        for _ in range(n):
-            x = self._system.step(x, control, seconds / n)
-        return x
+        return np.array(controls), np.diff([*starts, last])

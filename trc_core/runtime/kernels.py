@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from trc_core.ilqr import improve
-from trc_core.rollout import Law, gradient, plain, reproject, rollout
+from trc_core.rollout import Law, continued, gradient, plain, reproject, rollout
 from trc_core.runtime.clock import now
 from trc_core.runtime.network_kernels import (
     encode_problem,
@@ -253,6 +253,27 @@ def plan_rows(step, step_jacobian, system, rep, net, budget, x0, goal, previous,
             found,
             b,
         )
+
+
+@register_jitable
+def continue_rows(
+    step, step_jacobian, system, law, x, u, x0, goal, steps, surprise, previous, narrow
+):
+    """Makes candidates of the plans (x, u), `steps` later, for problems that begin in x0 (B, n_x).
+
+    Fills previous (B, T, n_u) by `continued`, and narrow (B,): whether x0 is where the plan was
+    then to be, every coordinate to within `surprise` (n_x,).
+    """
+    T = u.shape[1]
+    k = int(min(steps, T - 1))
+    part = min(steps - k, 1.0)
+    for b in range(x0.shape[0]):
+        continued(step, step_jacobian, system, law, x[b], u[b], goal[b], steps, previous[b])
+        narrow[b] = True
+        for i in range(x0.shape[1]):
+            predicted = (1.0 - part) * x[b, k, i] + part * x[b, k + 1, i]
+            if not abs(x0[b, i] - predicted) <= surprise[i]:
+                narrow[b] = False
 
 
 @register_jitable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trc_core.runtime.adaptation import ParameterEstimator
 from trc_core.runtime.delay import PendingCommands
 from trc_core.runtime.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.runtime.settings import Settings
@@ -13,8 +14,10 @@ from trc_core.systems.base import Array
 if TYPE_CHECKING:
     from trc_core.runtime.controller import Controller
 
+RATE_TOLERANCE = 0.01  # of the period at which a fine-tuned controller flies
 PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up late
 COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
+LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
 
 
 class Pilot:
@@ -27,6 +30,10 @@ class Pilot:
         clock: the time [s] on which measurements are stamped.
         input_delay: seconds from a command to its effect on the plant; plans start from the
             state then, as the commands already issued will have made it.
+        estimator: learns the plant's parameters in flight, to plan with; None: the model's own.
+
+    Raises:
+        ValueError: if a fine-tuned controller would fly at another rate than it was tuned at.
     """
 
     def __init__(
@@ -36,7 +43,9 @@ class Pilot:
         period: float,
         clock: Callable[[], float],
         input_delay: float = 0.0,
+        estimator: ParameterEstimator | None = None,
     ) -> None:
+        require_rate(controller, period)
         self.controller = controller
         self.monitor = monitor
         self.input_delay = input_delay
@@ -44,6 +53,9 @@ class Pilot:
         self._clock = clock
         self._own_cycles = controller.cycles
         self._pending = PendingCommands(monitor.system, input_delay)
+        self._estimator = estimator
+        self._belief = None if estimator is None else estimator.prior()
+        self._last: Measurement | None = None
         self.change(monitor.settings)
 
     def change(self, settings: Settings) -> None:
@@ -57,10 +69,40 @@ class Pilot:
         self.controller.cycles = self._own_cycles if cycles is None else cycles
         self.controller.tolerance = settings.tolerance
 
+    def take_over(self, controller: Controller) -> None:
+        """Flies with another controller of the same plant; call it between two cycles.
+
+        Raises:
+            ValueError: if a fine-tuned one would fly at another rate than it was tuned at.
+        """
+        require_rate(controller, self._period)
+        self.controller = controller
+        self.monitor.lqr_plan = controller.lqr_plan
+        self._own_cycles = controller.cycles
+        self.change(self.monitor.settings)
+
     def reset(self) -> None:
-        """Forgets the flight so far."""
+        """Forgets everything, as after construction."""
         self.monitor.reset()
         self._pending.clear()
+        self._belief = None if self._estimator is None else self._estimator.prior()
+        self._last = None
+
+    @property
+    def parameters(self) -> Array | None:
+        """Physical parameters of the plant (n_p,) as learned in flight; None without learning."""
+        if self._estimator is None or self._belief is None:
+            return None
+        return self._estimator.parameters(self._belief)
+
+    def restart(self) -> None:
+        """Forgets the flight so far, but not the commands that the plant still obeys."""
+        self.monitor.restart()
+
+    def stand_by(self) -> Decision:
+        """A cycle without a plan: the safe control flies."""
+        now = self._clock()
+        return self._issued(now, self.monitor.stand_by(now))
 
     def fly(
         self, measurement: Measurement | None, goal: Array, goal_time: float | None = None
@@ -73,14 +115,29 @@ class Pilot:
             goal_time: when it arrived, None for one that does not age.
         """
         if measurement is not None:
-            measurement = self._pending.predicted(measurement)
+            self._learn(measurement)
+            measurement = self._pending.predicted(measurement, self.parameters)
         proposal = self._propose(measurement, goal, goal_time)
         now = self._clock()
-        decision = self.monitor.decide(now, measurement, goal, proposal, goal_time)
-        if decision.control is not None:
-            oldest = now - self.monitor.settings.state_timeout
+        return self._issued(now, self.monitor.decide(now, measurement, goal, proposal, goal_time))
+
+    def _issued(self, now: float, decision: Decision) -> Decision:
+        """The decision, its control noted as under way to the plant."""
+        if decision.control is None:
+            self._last = None  # nobody knows what the plant obeys
+        else:
+            oldest = now - max(self.monitor.settings.state_timeout, LONGEST_GAP * self._period)
             self._pending.issued(now, decision.control, oldest)
         return decision
+
+    def _learn(self, measurement: Measurement) -> None:
+        """Compares the motion since the last measurement with what was commanded."""
+        last, self._last = self._last, measurement
+        if self._estimator is None or self._belief is None or last is None:
+            return
+        if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
+            obeyed = self._pending.obeyed(last.time, measurement.time)
+            self._belief = self._estimator.update(self._belief, last.x, *obeyed, measurement.x)
 
     def _propose(
         self, measurement: Measurement | None, goal: Array, goal_time: float | None
@@ -96,6 +153,7 @@ class Pilot:
                 goal,
                 deadline=PLANNING_SHARE * self._period,
                 **self._warm_start_from(measurement),
+                **({} if self._estimator is None else {'p': self.parameters}),
             )
         except (ValueError, ArithmeticError) as error:
             return Proposal(plan_time=self._clock() - start, failure=f'no plan: {error}')
@@ -109,4 +167,21 @@ class Pilot:
             return {}
         if self.monitor.rejections >= COLD_START_AFTER:
             return {}
-        return {'warm_start': accepted.plan, 'elapsed': measurement.time - accepted.origin}
+        start = {'warm_start': accepted.plan, 'elapsed': measurement.time - accepted.origin}
+        if self.controller.correction is None:
+            return start
+        return {**start, 'issued': self.monitor.last_control}
+
+
+def require_rate(controller: Controller, period: float) -> None:
+    """Checks that a fine-tuned controller flies at the rate that it was tuned at.
+
+    Raises:
+        ValueError: if it would not; the message names the rate.
+    """
+    dt = controller.system.dt
+    if controller.correction is not None and abs(period - dt) > RATE_TOLERANCE * dt:
+        raise ValueError(
+            f'the controller was fine-tuned at {1 / dt:g} Hz and would fly at {1 / period:g} Hz; '
+            f'set controller_frequency to {1 / dt:g}, or take the one that it was tuned from'
+        )

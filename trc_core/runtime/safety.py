@@ -25,7 +25,8 @@ class SafetyState(Enum):
     DEGRADED = 'degraded'
     """The newest plan was late or rejected: the rest of the last accepted plan flies."""
     FALLBACK = 'fallback'
-    """State or goal is stale, or no usable plan is left: the fallback flies."""
+    """State or goal is stale, or no usable plan is left: the fallback flies. Or somebody has
+    switched planning off: the safe control flies."""
 
 
 class Condition(Enum):
@@ -34,6 +35,7 @@ class Condition(Enum):
     NO_STATE = 'no state yet'
     STALE = 'state is stale'
     GOAL_STALE = 'goal is stale'
+    DISABLED = 'disabled'
     PLANNED = 'plan accepted'
     TAIL = 'plan late or rejected, the last accepted one still reaches'
     EXHAUSTED = 'no usable plan left'
@@ -46,6 +48,7 @@ TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.STALE: {W: W, A: F, D: F, F: F},
     # Nobody starts to fly towards a goal that nobody stands by.
     Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
+    Condition.DISABLED: {W: W, A: F, D: F, F: F},
     Condition.PLANNED: {W: A, A: A, D: A, F: A},
     # A tail that was once abandoned is not resumed: only a new plan leads out of FALLBACK.
     Condition.TAIL: {W: D, A: D, D: D, F: F},
@@ -156,12 +159,19 @@ class SafetyMonitor:
 
     def reset(self) -> None:
         """Forgets everything, as after construction."""
-        self.state = SafetyState.WAITING
-        self.accepted: TimedPlan | None = None
         self.last_control: Array | None = None
         self.last_time = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets plans and counts, but not the last command: the plant still obeys it."""
+        self.state = SafetyState.WAITING
         self.limited: Counter[str] = Counter()
         """Commands that a limit changed, by its name."""
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self.accepted: TimedPlan | None = None
         self.rejections = 0
         self._lqr: TimedPlan | None = None
 
@@ -196,6 +206,15 @@ class SafetyMonitor:
             control, limit = self._send(now, control)
         plan = proposal.plan if self.accepted is not previous else None
         return Decision(self.state, control, plan, reason, proposal.plan_time, limit)
+
+    def stand_by(self, now: float) -> Decision:
+        """The decision while nobody may plan: the safe control, as soon as the limits let it."""
+        self.state = TRANSITIONS[Condition.DISABLED][self.state]
+        self._forget_plans()
+        control, limit = None if self.state is SafetyState.WAITING else self.safe_control(), ''
+        if control is not None:
+            control, limit = self._send(now, control)
+        return Decision(self.state, control, None, Condition.DISABLED.value, None, limit)
 
     def safe_control(self) -> Array | None:
         """What to command last before going silent; None where silence is the safe thing."""
