@@ -59,8 +59,8 @@ def make_probe(context):
 
     probes = []
 
-    def make_probe(namespace, joint='slider'):
-        probes.append(Probe(context, namespace, joint))
+    def make_probe(namespace, joint='slider', **kinds):
+        probes.append(Probe(context, namespace, joint, **kinds))
         return probes[-1]
 
     yield make_probe

@@ -88,7 +88,9 @@ class Log:
 class Probe:
     """The other end of the topics in one namespace."""
 
-    def __init__(self, context: Any, namespace: str, joint: str) -> None:
+    def __init__(
+        self, context: Any, namespace: str, joint: str, goal_kind: type = JointState
+    ) -> None:
         self.joint = joint
         self.node = rclpy.create_node('probe', namespace=namespace, context=context)
         self._executor = SingleThreadedExecutor(context=context)
@@ -99,7 +101,7 @@ class Probe:
         deep = QoSProfile(depth=100)
         self._state = None
         self._best_effort = best_effort
-        self._goal = self.node.create_publisher(JointState, 'goal', 1)
+        self._goal = self.node.create_publisher(goal_kind, 'goal', 1)
         self._command: Any = None
         for kind, topic, name in (
             (Float64MultiArray, 'command', 'command'),
@@ -112,6 +114,16 @@ class Probe:
         """Records the states of a plant."""
         record = self._recorder('state')
         self.node.create_subscription(JointState, 'state', record, self._best_effort)
+
+    def listen(self, kind: type, topic: str) -> list[Any]:
+        """The messages of another topic of this namespace, from now on."""
+        received: list[Any] = []
+        name = f'{self._namespace}/{topic}'
+        self.node.create_subscription(kind, topic, received.append, QoSProfile(depth=100))
+        self.require(
+            lambda: self.node.count_publishers(name) > 0, f'publisher of {name}', START_TIMEOUT
+        )
+        return received
 
     def _recorder(self, name: str) -> Callable[[Any], None]:
         received = getattr(self.log, name)
@@ -178,15 +190,28 @@ class Probe:
             self.send_state(x)
             self.spin(period)
 
-    def send_goal(self, x: Sequence[float], joints: Sequence[Joint] | None = None) -> None:
+    def fly_until(
+        self, x: Sequence[float], condition: Callable[[], bool], what: str, timeout: float = 30.0
+    ) -> None:
+        """Publishes one state again and again until the condition holds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f'not within {timeout} s: {what}'
+            self.send_state(x)
+            self.spin(0.02)
+
+    def publish_goal(self, message: Any) -> None:
         self.require(lambda: self._goal.get_subscription_count() > 0, 'listener of goal')
+        self._goal.publish(message)
+
+    def send_goal(self, x: Sequence[float], joints: Sequence[Joint] | None = None) -> None:
         moving = joints or [Joint(self.joint, 0, 1)]
         message = JointState(
             name=[joint.name for joint in moving],
             position=[float(x[joint.position]) for joint in moving],
             velocity=[float(x[joint.velocity]) for joint in moving],
         )
-        self._goal.publish(message)
+        self.publish_goal(message)
 
     def send_command(self, u: Sequence[float]) -> None:
         if self._command is None:

@@ -19,6 +19,8 @@ IMPERFECT_PLANT = {
 }
 SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
+    *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
+    *('adaptation.enabled', 'adaptation.noise'),
     *(spec.name for spec in SPECS if spec.name.startswith(('command', 'contract', 'realtime'))),
 }
 
@@ -58,9 +60,10 @@ BROKEN = {
         "parameter 'fallback_mode' is 'panic'; "
         "choose from ['tail', 'lqr', 'hold', 'zero', 'none']",
     ),
-    'type of a later version': (
-        'state_type: Odometry',
-        "parameter 'state_type' is 'Odometry'; choose from ['JointState', 'Float64MultiArray']",
+    'type that cannot be': (
+        'state_type: Twist',
+        "parameter 'state_type' is 'Twist'; "
+        "choose from ['JointState', 'Odometry', 'Float64MultiArray']",
     ),
     'list of the wrong length': (
         'initial_goal: [1.0, 2.0, 3.0]',
@@ -148,6 +151,8 @@ def test_a_configured_controller_says_which_transition_a_change_needs(
         "parameter 'controller_frequency' is read at configure: "
         'deactivate and clean up, set it, configure'
     )
+    same = get(probe, f'{namespace}/controller', 'controller_frequency').double_value
+    assert set_one(probe, f'{namespace}/controller', 'controller_frequency', same).successful
 
 
 def test_every_parameter_describes_itself(start, probe, namespace):
@@ -187,6 +192,7 @@ def flat(tree, prefix=''):
 def test_coercion_leaves_nothing_but_the_declared_type():
     assert coerce(spec('state_timeout'), 1) == 1.0
     assert type(coerce(spec('state_timeout'), 1)) is float
+    assert coerce(spec('early_exit_tolerance'), '1e-06') == 1e-6  # as YAML reads it
     assert coerce(spec('initial_goal'), 3) == [3.0]
     with pytest.raises(ParameterError):
         coerce(spec('autostart'), 1)

@@ -63,8 +63,34 @@ def test_the_scheduler_is_asked_for_the_priority(monkeypatch):
     asked = []
     monkeypatch.setattr(os, 'sched_setscheduler', lambda *arguments: asked.append(arguments))
     assert realtime_of(sched_fifo_priority=80).enter() == []
-    (thread, policy, parameters), *_ = asked
+    (thread, policy, parameters), *others = asked
     assert (thread, policy, parameters.sched_priority) == (0, os.SCHED_FIFO, 80)
+    assert all((o[1], o[2].sched_priority) == (os.SCHED_FIFO, 79) for o in others)
+
+
+def may_schedule():
+    """Whether this machine lets us into SCHED_FIFO."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+def test_whoever_may_hold_the_interpreter_is_scheduled_one_step_below():
+    if not in_a_thread(may_schedule):
+        pytest.skip('SCHED_FIFO is not permitted here')
+    subject = realtime_of(sched_fifo_priority=80)
+    main = threading.main_thread().native_id
+
+    def priorities():
+        assert subject.enter() == []
+        flying = os.sched_getparam(0).sched_priority, os.sched_getparam(main).sched_priority
+        subject.leave()
+        return flying, os.sched_getscheduler(main)
+
+    assert in_a_thread(priorities) == ((80, 79), os.SCHED_OTHER)
 
 
 def refuse(*arguments):

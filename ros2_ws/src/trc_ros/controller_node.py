@@ -11,16 +11,17 @@ import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from trc_core import Controller, System, get_system
-from trc_core.runtime.agreement import assignments, require_agreement
-from trc_core.runtime.pace import require_pace
-from trc_core.runtime.pilot import Pilot
+from trc_core import Controller, System
+from trc_core.runtime.adaptation import ParameterEstimator
+from trc_core.runtime.pilot import Pilot, require_rate
 from trc_core.runtime.safety import SafetyMonitor
 from trc_core.systems.base import Array
 from trc_ros import parameters
-from trc_ros.flight import Flight
+from trc_ros.flight import Flight, readers_of
 from trc_ros.live import Live
+from trc_ros.loading import load, make_ready, require_same_plant
 from trc_ros.process import Startup, one_line, run
+from trc_ros.services import Services
 
 
 def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackReturn]:
@@ -51,6 +52,7 @@ class ControllerNode(LifecycleNode):
         self._system: System | None = None
         parameters.declare(self, 'controller', self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._take_over)
+        Services(self, lambda: self._flight, self._load_again)
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Configures and activates, if `autostart` says so.
@@ -75,14 +77,11 @@ class ControllerNode(LifecycleNode):
         """Loads and compiles the model, then opens the topics."""
         values = parameters.values_of(self, 'controller')
         controller = load(values)
-        require_agreement(controller.system, parameters.group(values, 'contract'))
         goal = initial_goal(values, controller.system)
+        readers_of(values, controller.system)  # refuses before it takes half a minute
         live = Live.of(values, controller.system)
         pilot = make_pilot(controller, values, live)
-        if not controller.is_compiled:
-            self.get_logger().info(f'compiling {controller.system.name}, once: half a minute')
-        controller.warm_up()
-        require_pace(controller, 1.0 / values['controller_frequency'], values['warmup_iterations'])
+        make_ready(controller, values, self.get_logger().info)
         self._system = controller.system
         self._flight = Flight(self, pilot, values, live, goal)
 
@@ -111,6 +110,15 @@ class ControllerNode(LifecycleNode):
         if flight is not None:
             flight.close()
 
+    def _load_again(self) -> Controller:
+        """The model of the flight, read anew and ready."""
+        values = parameters.values_of(self, 'controller')
+        controller = load(values)
+        require_same_plant(self._system, controller.system)
+        require_rate(controller, 1.0 / values['controller_frequency'])
+        make_ready(controller, values, self.get_logger().info)
+        return controller
+
     def _why_locked(self) -> str:
         locked = self._flight is not None
         return 'is read at configure: deactivate and clean up, set it, configure' if locked else ''
@@ -130,29 +138,32 @@ class ControllerNode(LifecycleNode):
         self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
 
 
-def load(values: dict[str, Any]) -> Controller:
-    """The controller that the parameters ask for.
-
-    Raises:
-        ValueError: if there is no such system or the checkpoint is one of another system.
-        FileNotFoundError: if there is no such checkpoint.
-    """
-    system = get_system(values['system'])
-    return Controller.load(
-        values['model_path'] or system.name,
-        backend=values['backend'],
-        device=values['device'],
-        system=system,
-        parameters=assignments('model_parameters', values['model_parameters']),
-        num_threads=values['num_threads'],
-    )
-
-
 def make_pilot(controller: Controller, values: dict[str, Any], live: Live) -> Pilot:
     """Who flies with that controller."""
     monitor = SafetyMonitor(controller.system, live.settings, controller.lqr_plan)
     period = 1.0 / values['controller_frequency']
-    return Pilot(controller, monitor, period, time.monotonic, values['input_delay'])
+    estimator = make_estimator(controller, values)
+    return Pilot(controller, monitor, period, time.monotonic, values['input_delay'], estimator)
+
+
+def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterEstimator | None:
+    """Who learns the plant's parameters, compiled and ready; None if nobody is asked to.
+
+    Raises:
+        ValueError: if the system has no parameters, or the backend plans with fixed ones.
+    """
+    if not values['adaptation.enabled']:
+        return None
+    if not controller.takes_parameters:
+        raise ValueError(
+            f"adaptation needs the backend 'numba' or 'numpy', not '{controller.backend}'"
+        )
+    noise = parameters.state_vector(
+        'adaptation.noise', values['adaptation.noise'], controller.system.state_names
+    )
+    estimator = ParameterEstimator(controller.system, noise or None)
+    estimator.warm_up()
+    return estimator
 
 
 def initial_goal(values: dict[str, Any], system: System) -> Array:

@@ -52,6 +52,17 @@ PLANNING = (
         'Time from a command to its effect on the plant [s], made up for by prediction.',
         bounds=(0.0, 2.0),
     ),
+    Spec(
+        'adaptation.enabled',
+        False,
+        'Learn the physical parameters of the plant in flight, and plan with them.',
+    ),
+    Spec(
+        'adaptation.noise',
+        (),
+        'Standard deviation of every measured coordinate, which is not learned from; empty: a '
+        'thousandth of the box of initial states.',
+    ),
 )
 SAFETY = (
     Spec(
@@ -106,8 +117,31 @@ TOPICS = (
     Spec('state_type', 'JointState', "Message type on 'state'.", choices=tuple(STATE_TYPES)),
     Spec('goal_type', 'JointState', "Message type on 'goal'.", choices=tuple(GOAL_TYPES)),
     Spec('initial_goal', (), 'Goal until one arrives, in state coordinates; empty: zeros.'),
-    Spec('frame_id', '', 'frame_id of the published headers.'),
+    Spec(
+        'pose_axes',
+        (),
+        'Axis of every joint in a pose (x, y, z, or one of roll, pitch, yaw), for Odometry, '
+        'PoseStamped and pictures; empty: those of a shipped system.',
+        items=str,
+    ),
+    Spec(
+        'frame_id',
+        '',
+        'frame_id of the published headers; Odometry and PoseStamped in another one are refused.',
+    ),
     Spec('publish_horizon', True, "Publish every accepted plan on '~/horizon'.", live=True),
+    Spec(
+        'publish_joint_trajectory',
+        False,
+        "Publish every accepted plan on '~/joint_trajectory_command' too, as a stock "
+        'joint_trajectory_controller accepts it.',
+        live=True,
+    ),
+    Spec(
+        'zero_final_velocity',
+        True,
+        'Plans on that topic end at rest, as that controller demands by default.',
+    ),
     Spec('autostart', True, 'Configure and activate without waiting for transitions.'),
     Spec('diagnostics.period', 1.0, 'Time between diagnostics [s].', bounds=(0.01, 60.0)),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trc_core import Controller
 from trc_core.plan import Plan
+from trc_core.runtime.pilot import Pilot
 from trc_core.runtime.safety import Decision, SafetyMonitor, SafetyState
 from trc_ros.control_loop import LoopStatistics, Spread
 from trc_ros.conversions import Status
@@ -56,32 +56,46 @@ def input_status(inputs: Mapping[str, Input[Any]], state_age: float) -> Status:
     return Status('inputs', WARNING if rejected else OK, f'{rejected} messages rejected', values)
 
 
-def model_status(controller: Controller, model: str, plan: Plan | None) -> Status:
-    """Which model flies, and its newest plan."""
-    system = controller.system
+def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> Status:
+    """Which model flies, how often it was read anew, what it has learned, and its newest plan."""
+    system, learned = pilot.controller.system, pilot.parameters
     values: dict[str, object] = {
         'system': system.name,
         'model': model,
-        'refinement_cycles': controller.cycles,
+        'reloads': reloads,
+        'refinement_cycles': pilot.controller.cycles,
         'dt_s': system.dt,
         'horizon_steps': system.horizon,
     }
+    if learned is not None:
+        named = zip(system.parameters, learned.tolist(), strict=True)
+        values |= {f'learned_{name}': value for name, value in named}
     if plan is not None:
         values |= {'plan_cost': plan.cost, 'plan_cycles': plan.cycles, 'plan_source': plan.source}
     return Status('model', OK, model, values)
 
 
 def safety_status(
-    monitor: SafetyMonitor, decision: Decision, entries: Mapping[SafetyState, int], commands: int
+    monitor: SafetyMonitor,
+    decision: Decision,
+    entries: Mapping[SafetyState, int],
+    commands: int,
+    enabled: bool,
 ) -> Status:
     """Who flies and why, and what limits held commands back.
 
-    `entries` counts how often each state was entered.
+    Args:
+        monitor: of the flight.
+        decision: the newest one.
+        entries: how often each state was entered.
+        commands: how many were published.
+        enabled: whether the controller may plan.
     """
     state, reason = decision.state, decision.reason
     values = {
         'state': state.value,
         'reason': reason,
+        'enabled': enabled,
         'fallback_mode': monitor.settings.fallback_mode,
         'commands_published': commands,
         'limited_commands': monitor.limited.total(),

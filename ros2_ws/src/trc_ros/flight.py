@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory
 
+from trc_core import Controller, System
 from trc_core.runtime.pilot import Pilot
 from trc_core.runtime.safety import Decision, Measurement, SafetyState
 from trc_core.systems.base import Array
@@ -25,22 +23,23 @@ from trc_ros.control_loop import ControlLoop
 from trc_ros.conversions import (
     GOAL_TYPES,
     STATE_TYPES,
-    CommandWriter,
-    HorizonWriter,
+    Placement,
+    Reader,
     diagnostic_array,
+    frame_of,
     later,
 )
 from trc_ros.inputs import Input
 from trc_ros.live import Live
 from trc_ros.measuring import Measuring
+from trc_ros.outputs import RELIABLE, Outputs
 from trc_ros.realtime import RealTime
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused messages in this time
+NOTHING: tuple[Measurement | None, Time] = (None, Time())  # has been measured yet
 LANDING = 3.0  # [s] how long the way to the last command may take at the rate limit
 LANDING_STEP = 0.05  # [s] at most, between two commands on that way
-LAST_WORD = Duration(seconds=0.2)  # how long the last command may take to be delivered
 
 
 class Flight:
@@ -53,12 +52,19 @@ class Flight:
         live: those of them that may change; put another one into the attribute to change them
             between two cycles.
         goal: (n_x,), holds until one arrives.
+
+    Raises:
+        ValueError: if a message type cannot carry the state of the system.
     """
 
     def __init__(
         self, node: Node, pilot: Pilot, values: dict[str, Any], live: Live, goal: Array
     ) -> None:
         self.live = live
+        self.enabled = True
+        """Whether the controller may plan; otherwise the safe control flies."""
+        self._orders: deque[Callable[[], None]] = deque()  # to be carried out between two cycles
+        self._reloads = 0
         self._flown: Live | None = None
         self._node = node
         self._values = values
@@ -69,12 +75,14 @@ class Flight:
         self._decision: Decision | None = None
         self._entries: Counter[SafetyState] = Counter()
         self._commands = 0
-        self._open_inputs(goal)
-        self._open_outputs()
+        self._make_inputs(goal)
+        self._outputs = Outputs(node, pilot.controller.system, values)
+        self._open_topics()
 
     def take_off(self, fail: Callable[[str], None]) -> None:
         """Starts the loop; `fail` is told if it ever breaks."""
         self._pilot.reset()
+        self._orders.clear()
         self._decision, self._commands, self._flown = None, 0, None
         self._entries.clear()
         self._loop = ControlLoop(
@@ -85,61 +93,74 @@ class Flight:
         )
         self._loop.start()
 
+    def reset(self) -> None:
+        """Forgets the flight so far between two cycles, and waits for a state.
+
+        Raises:
+            ValueError: if the loop does not run.
+        """
+        if self._loop is None:
+            raise ValueError('the controller is not active: there is nothing to forget')
+        self._orders.append(self._start_over)
+
+    def take_over(self, controller: Controller) -> None:
+        """Flies with another controller of the same plant from the next cycle on."""
+        self._reloads += 1
+        self._orders.append(functools.partial(self._pilot.take_over, controller))
+        if self._loop is None:
+            self._take_orders()
+
     def land(self) -> None:
         """Stops the loop, then sends the last command and waits until it is delivered."""
         if self._loop is None:
             return
         self._loop.stop()
         self._loop = None
+        self._take_orders()
         self._realtime.leave()
         self._say_last_word()
 
     def close(self) -> None:
         """Lands and closes the topics."""
         self.land()
+        self._outputs.close()
         for destroy in self._destroyers:
             destroy()
 
-    def _open_inputs(self, goal: Array) -> None:
-        node, system = self._node, self._pilot.controller.system
-        clock = node.get_clock()
-        state_type, state_reader = STATE_TYPES[self._values['state_type']]
-        goal_type, goal_reader = GOAL_TYPES[self._values['goal_type']]
+    def _make_inputs(self, goal: Array) -> None:
+        read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
+        clock = self._node.get_clock()
         measure = Measuring(
-            state_reader(system),
+            read_state,
             lambda: clock.now().to_msg(),
             lambda: self.live.settings.state_timeout,
         )
-        read_goal = goal_reader(system)
-        self._state = Input[tuple[Measurement | None, Time]](
-            measure, self._log_refusal, (None, Time())
-        )
+        self._state = Input[tuple[Measurement | None, Time]](measure, self._log_refusal, NOTHING)
         self._goal = Input[tuple[Array, float | None]](
             lambda message: (read_goal(message), time.monotonic()),
             self._log_refusal,
             (goal, None),
         )
+
+    def _open_topics(self) -> None:
+        node, values = self._node, self._values
+        state_type, goal_type = STATE_TYPES[values['state_type']], GOAL_TYPES[values['goal_type']]
         self._destroyers = [
             functools.partial(
                 node.destroy_subscription, node.create_subscription(kind, name, take, qos)
             )
             for kind, name, take, qos in (
-                (state_type, 'state', self._state.take, NEWEST),
-                (goal_type, 'goal', self._goal.take, RELIABLE),
+                (state_type[0], 'state', self._state.take, NEWEST),
+                (goal_type[0], 'goal', self._goal.take, RELIABLE),
             )
         ]
 
-    def _open_outputs(self) -> None:
-        node, system = self._node, self._pilot.controller.system
-        self._write_command = CommandWriter(system.n_u)
-        self._write_horizon = HorizonWriter(system, self._values['frame_id'])
-        self._command = node.create_publisher(Float64MultiArray, 'command', RELIABLE)
-        self._horizon = node.create_publisher(JointTrajectory, '~/horizon', RELIABLE)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        timer = node.create_timer(self._values['diagnostics.period'], self._publish_diagnostics)
-        publishers = (self._command, self._horizon, self._diagnostics)
-        self._destroyers += [functools.partial(node.destroy_publisher, p) for p in publishers]
-        self._destroyers.append(functools.partial(node.destroy_timer, timer))
+        timer = node.create_timer(values['diagnostics.period'], self._publish_diagnostics)
+        self._destroyers += [
+            functools.partial(node.destroy_publisher, self._diagnostics),
+            functools.partial(node.destroy_timer, timer),
+        ]
 
     def _prepare(self) -> None:
         """Makes the loop's thread a real-time one, as far as it goes."""
@@ -154,26 +175,42 @@ class Flight:
             control = monitor.land(time.monotonic())
             if time.monotonic() > end:
                 control = target
-            self._command.publish(self._write_command(control))
+            self._outputs.send_command(control)
             if np.array_equal(control, target):
-                self._command.wait_for_all_acked(LAST_WORD)
+                self._outputs.wait_until_delivered()
                 return
             time.sleep(min(self._period, LANDING_STEP))
 
     def _cycle(self) -> None:
+        self._take_orders()
         live = self.live
         if live is not self._flown:
             self._pilot.change(live.settings)
             self._flown = live
         measurement, stamp = self._state.latest
-        decision = self._pilot.fly(measurement, *self._goal.latest)
+        goal, goal_time = self._goal.latest
+        decision = (
+            self._pilot.fly(measurement, goal, goal_time)
+            if self.enabled
+            else self._pilot.stand_by()
+        )
         if decision.control is not None:
-            self._command.publish(self._write_command(decision.control))
+            self._outputs.send_command(decision.control)
             self._commands += 1
-        if decision.plan is not None and live.publish_horizon:
+        if decision.plan is not None:
             stamp = later(stamp, self._pilot.input_delay)
-            self._horizon.publish(self._write_horizon(decision.plan, stamp))
+            self._outputs.send_plan(decision.plan, stamp, goal, live)
         self._note(decision)
+
+    def _take_orders(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
+
+    def _start_over(self) -> None:
+        self._pilot.restart()
+        self._state.latest = NOTHING
+        self._entries.clear()
+        self._decision, self._commands = None, 0
 
     def _note(self, decision: Decision) -> None:
         """Keeps the record; logs and counts every change of the safety state."""
@@ -209,8 +246,23 @@ class Flight:
             diagnostics.loop_status(loop.statistics),
             diagnostics.realtime_status(self._realtime),
             diagnostics.input_status(inputs, age),
-            diagnostics.model_status(pilot.controller, model, decision.plan),
-            diagnostics.safety_status(pilot.monitor, decision, self._entries, self._commands),
+            diagnostics.model_status(pilot, model, self._reloads, decision.plan),
+            diagnostics.safety_status(
+                pilot.monitor, decision, self._entries, self._commands, self.enabled
+            ),
         )
         stamp = node.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostic_array(statuses, name, stamp))
+
+
+def readers_of(values: dict[str, Any], system: System) -> tuple[Reader, Reader]:
+    """What reads states and goals of the types that the parameters ask for.
+
+    Raises:
+        ValueError: if a message type cannot carry them, or `pose_axes` does not fit the system.
+    """
+    placement = Placement(tuple(values['pose_axes']), values['frame_id'])
+    frame_of(system, placement)  # pictures need one that fits, whatever the message types
+    _, read_state = STATE_TYPES[values['state_type']]
+    _, read_goal = GOAL_TYPES[values['goal_type']]
+    return read_state(system, placement), read_goal(system, placement)

@@ -9,6 +9,7 @@ from typing import Any
 from trc_core import System
 from trc_core.runtime.limits import CommandLimits
 from trc_core.runtime.settings import Settings
+from trc_ros.conversions import joints_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +18,7 @@ class Live:
 
     settings: Settings
     publish_horizon: bool
+    publish_joint_trajectory: bool
 
     @classmethod
     def of(cls, values: Mapping[str, Any], system: System) -> Live:
@@ -26,6 +28,10 @@ class Live:
             ValueError: if they do not fit the system or each other.
         """
         cycles = values['refinement_cycles']
+        if values['publish_joint_trajectory'] and not joints_of(system):
+            raise ValueError(
+                f"'{system.name}' has no joints: leave publish_joint_trajectory false"
+            )
         settings = Settings(
             limits=CommandLimits.of(
                 system, *(values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
@@ -38,4 +44,4 @@ class Live:
             tolerance=values['early_exit_tolerance'],
             warm_start=values['warm_start'],
         )
-        return cls(settings, values['publish_horizon'])
+        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'])

@@ -57,7 +57,9 @@ def declare(
         node.declare_parameter(spec.name, parameter.type_, descriptor_of(spec), True)
         node.set_parameters([parameter])
     node.add_pre_set_parameters_callback(lambda changes: [_coerced(specs, c) for c in changes])
-    node.add_on_set_parameters_callback(lambda changes: _judge(specs, changes, locked, check))
+    node.add_on_set_parameters_callback(
+        lambda changes: _judge(specs, changes, values_of(node, kind), locked, check)
+    )
 
 
 def values_of(node: Node, kind: str) -> dict[str, Any]:
@@ -99,16 +101,18 @@ def _coerced(specs: dict[str, Spec], change: Parameter) -> Parameter:
 def _judge(
     specs: dict[str, Spec],
     changes: list[Parameter],
+    current: dict[str, Any],
     locked: Callable[[], str],
     check: Callable[[dict[str, Any]], None],
 ) -> SetParametersResult:
-    values = {}
+    values: dict[str, Any] = {}
     try:
         for change in changes:
             if change.name not in specs:
                 continue
-            values[change.name] = coerce(specs[change.name], change.value)
-            if locked() and not specs[change.name].live:
+            value = values[change.name] = coerce(specs[change.name], change.value)
+            same = shown(value) == shown(current[change.name])  # as when a whole file is loaded
+            if locked() and not same and not specs[change.name].live:
                 raise ParameterError(f"parameter '{change.name}' {locked()}")
         check(values)
     except ValueError as error:

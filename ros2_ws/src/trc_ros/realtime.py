@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 MCL_CURRENT, MCL_FUTURE = 1, 2  # of <sys/mman.h>
+MCL_ONFAULT = 4  # lock what is touched: the libraries reserve far more than they use
 OFF, FAILED = 'off', 'failed: '
 
 
@@ -41,6 +44,8 @@ class RealTime:
 
     def leave(self) -> None:
         """Takes back what concerns the whole process; the thread is about to end."""
+        if self.report['sched_fifo_priority'] == str(self._wanted['sched_fifo_priority']):
+            schedule_others(os.SCHED_OTHER, 0)
         if self._wanted['disable_gc']:
             gc.enable()
             gc.unfreeze()
@@ -48,7 +53,27 @@ class RealTime:
 
 
 def _schedule(priority: int) -> None:
+    """Puts this thread into SCHED_FIFO, and the others of the process one step below.
+
+    Each of them may hold the interpreter's lock while the loop waits for it: preempted by some
+    other process, it would keep the loop waiting.
+    """
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))  # 0: this thread
+    schedule_others(os.SCHED_FIFO, max(1, priority - 1))
+
+
+def schedule_others(policy: int, priority: int) -> None:
+    """Sets the scheduling class of every thread of this process but the calling one."""
+    for name in os.listdir('/proc/self/task'):
+        if int(name) != threading.get_native_id():
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setscheduler(int(name), policy, os.sched_param(priority))
+
+
+def be_patient() -> None:
+    """Takes the calling thread out of the real-time class that it may have been born into."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _pin(cpus: list[int]) -> None:
@@ -57,7 +82,7 @@ def _pin(cpus: list[int]) -> None:
 
 def _lock(_: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE):
+    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

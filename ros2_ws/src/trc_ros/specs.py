@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -62,8 +63,8 @@ def coerce(spec: Spec, value: Any) -> Any:
     """
     if isinstance(spec.default, tuple):
         return _coerced_list(spec, value)
-    if isinstance(spec.default, float) and _is_number(value):
-        value = float(value)
+    if isinstance(spec.default, float):
+        value = _as_double(value)
     if type(value) is not type(spec.default):
         raise _wrong_type(spec, value, _EXAMPLES[type(spec.default)].format(spec.default))
     if spec.choices and value not in spec.choices:
@@ -83,6 +84,14 @@ def _coerced_list(spec: Spec, value: Any) -> list[Any]:
     if not all(fits(v) for v in values):
         raise _wrong_type(spec, value, _LISTS[spec.items][1])
     return [spec.items(v) for v in values]
+
+
+def _as_double(value: Any) -> Any:
+    """The number that is meant, else the value; YAML reads 1e-06, without a dot, as a text."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return float(value) if _is_number(value) else value
 
 
 def _is_whole(value: Any) -> bool:

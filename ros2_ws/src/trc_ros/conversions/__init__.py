@@ -1,0 +1,49 @@
+"""Between messages and state vectors: the only place that knows the layout of a message."""
+
+from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
+from trc_ros.conversions.bodies import frame_of
+from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, Reader
+from trc_ros.conversions.pictures import MarkersWriter, PathWriter
+from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
+from trc_ros.conversions.poses import Placement
+from trc_ros.conversions.readers import ArrayReader, JointStateReader
+from trc_ros.conversions.rejection import RejectedInput, require_finite
+from trc_ros.conversions.stamps import later, own_stamp, seconds_of
+from trc_ros.conversions.status import Status, diagnostic_array
+from trc_ros.conversions.trajectories import (
+    ControlHorizonWriter,
+    HorizonWriter,
+    JointTrajectoryWriter,
+)
+from trc_ros.conversions.writers import CommandWriter, JointStateWriter, StampedCommandWriter
+
+__all__ = [
+    'GOAL_TYPES',
+    'STATE_TYPES',
+    'ArrayReader',
+    'Axis',
+    'CommandWriter',
+    'ControlHorizonWriter',
+    'HorizonWriter',
+    'JointStateReader',
+    'JointStateWriter',
+    'JointTrajectoryWriter',
+    'MarkersWriter',
+    'OdometryReader',
+    'PathWriter',
+    'Placement',
+    'PoseReader',
+    'Reader',
+    'RejectedInput',
+    'StampedCommandWriter',
+    'Status',
+    'axes_of',
+    'diagnostic_array',
+    'frame_of',
+    'is_one_to_one',
+    'joints_of',
+    'later',
+    'own_stamp',
+    'require_finite',
+    'seconds_of',
+]

@@ -1,0 +1,46 @@
+"""Which message types a state and a goal may come as, and what reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from trc_core.systems import System
+from trc_core.systems.base import Array
+from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
+from trc_ros.conversions.poses import ANYWHERE, Placement
+from trc_ros.conversions.readers import ArrayReader, JointStateReader
+
+Reader = Callable[[Any], Array]
+ReaderMaker = Callable[..., Reader]  # of a system and its placement
+
+
+def _state_of_joints(system: System, placement: Placement = ANYWHERE) -> Reader:
+    return JointStateReader(system)
+
+
+def _goal_of_joints(system: System, placement: Placement = ANYWHERE) -> Reader:
+    return JointStateReader(system, complete=False)
+
+
+def _array(system: System, placement: Placement = ANYWHERE) -> Reader:
+    return ArrayReader(system.state_names)
+
+
+STATE_TYPES: dict[str, tuple[type, ReaderMaker]] = {
+    'JointState': (JointState, _state_of_joints),
+    'Odometry': (Odometry, OdometryReader),
+    'Float64MultiArray': (Float64MultiArray, _array),
+}
+"""For every value of `state_type`: the message type and what reads it."""
+GOAL_TYPES: dict[str, tuple[type, ReaderMaker]] = {
+    'JointState': (JointState, _goal_of_joints),
+    'PoseStamped': (PoseStamped, PoseReader),
+    'Float64MultiArray': (Float64MultiArray, _array),
+}
+"""For every value of `goal_type`: the message type and what reads it."""

@@ -1,0 +1,162 @@
+"""Which component of a pose is which coordinate of a plant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trc_core.systems import System
+from trc_core.systems.base import Array
+from trc_ros.conversions.rejection import RejectedInput
+
+LINES = ('x', 'y', 'z')
+TURNS = ('roll', 'pitch', 'yaw')
+"""Turns about x, y and z."""
+POSE_AXES: dict[str, tuple[str, ...]] = {
+    'cartpole': ('x', 'pitch'),
+    'cartpole_swingup': ('x', 'pitch'),
+    'double_integrator': ('x',),
+    'pendulum': ('pitch',),
+    'quadrotor_2d': ('y', 'z', 'roll'),
+}
+"""For systems by name: the axis of every joint, in the order of `System.joints`."""
+UNIT_TOLERANCE = 0.01  # of a quaternion's length, as it may be typed by hand
+OFF_PLANE = 0.5  # [rad] by which a turn may lean out of the plane of the plant
+
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]  # x, y, z, w
+NO_TURN: Quaternion = (0.0, 0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a system is in space; empty: as `POSE_AXES` says, in any frame."""
+
+    axes: tuple[str, ...] = ()
+    frame_id: str = ''
+
+
+ANYWHERE = Placement()
+
+
+class BodyFrame:
+    """The frame that a plant moves in space, and its pose and twist as coordinates.
+
+    Lines are measured in the fixed frame. A turn is the angle [rad] about one axis, in (-pi, pi].
+
+    Args:
+        system: the plant.
+        axes: of every joint, in order; by default those in `POSE_AXES`.
+
+    Raises:
+        ValueError: if there is no such default, or the axes do not fit the joints.
+    """
+
+    def __init__(self, system: System, axes: Sequence[str] = ()) -> None:
+        axes = tuple(axes) or POSE_AXES.get(system.name, ())
+        _require_axes(system, axes)
+        places = [
+            (axis, joint.position, joint.velocity)
+            for axis, joint in zip(axes, system.joints, strict=True)
+        ]
+        self._lines = [(LINES.index(axis), p, v) for axis, p, v in places if axis in LINES]
+        turns = [(TURNS.index(axis), p, v) for axis, p, v in places if axis in TURNS]
+        self._turn = turns[0] if turns else None
+
+    def pose(self, x: Sequence[float]) -> tuple[Vector, Quaternion]:
+        """Position and orientation in state x (n_x,)."""
+        position = [0.0, 0.0, 0.0]
+        for i, place, _ in self._lines:
+            position[i] = x[place]
+        return (position[0], position[1], position[2]), self._orientation(x)
+
+    def _orientation(self, x: Sequence[float]) -> Quaternion:
+        if self._turn is None:
+            return NO_TURN
+        axis, place, _ = self._turn
+        half = [0.0, 0.0, 0.0]
+        half[axis] = math.sin(x[place] / 2)
+        return (half[0], half[1], half[2], math.cos(x[place] / 2))
+
+    def place(self, x: Array, position: Vector, orientation: Quaternion) -> None:
+        """Writes a pose into x (n_x,).
+
+        Args:
+            x: is changed.
+            position: [m].
+            orientation: of length 1.
+
+        Raises:
+            RejectedInput: if the orientation leans out of the plane of the turn.
+        """
+        for i, place, _ in self._lines:
+            x[place] = position[i]
+        if self._turn is not None:
+            x[self._turn[1]] = angle_about(self._turn[0], orientation)
+
+    def move(self, x: Array, linear: Vector, angular: Vector) -> None:
+        """Writes a twist into x (n_x,): `linear` in the fixed frame, `angular` in the body's."""
+        for i, _, place in self._lines:
+            if place is not None:
+                x[place] = linear[i]
+        if self._turn is not None and self._turn[2] is not None:
+            x[self._turn[2]] = angular[self._turn[0]]
+
+
+def _require_axes(system: System, axes: tuple[str, ...]) -> None:
+    names = [joint.name for joint in system.joints]
+    if not axes:
+        raise ValueError(
+            f"a pose does not say where '{system.name}' is: set pose_axes, "
+            f'one of {[*LINES, *TURNS]} for each of {names}'
+        )
+    unknown = sorted(set(axes) - {*LINES, *TURNS})
+    if unknown:
+        raise ValueError(f'pose_axes has {unknown}; choose from {[*LINES, *TURNS]}')
+    if len(axes) != len(names):
+        raise ValueError(f'pose_axes is {list(axes)}; give one axis for each of {names}')
+    if len(set(axes)) < len(axes) or len(set(axes) & set(TURNS)) > 1:
+        raise ValueError(f'pose_axes is {list(axes)}; no axis twice and at most one of {TURNS}')
+    carried = {place for joint in system.joints for place in (joint.position, joint.velocity)}
+    missing = [name for i, name in enumerate(system.state_names) if i not in carried]
+    if missing or any(joint.position is None for joint in system.joints):
+        raise ValueError(f"a pose cannot carry all of '{system.name}': {missing or names}")
+
+
+def unit(orientation: Quaternion) -> Quaternion:
+    """The orientation with length 1.
+
+    Raises:
+        RejectedInput: if it is not finite, or too far from length 1 to be one.
+    """
+    x, y, z, w = orientation
+    length = math.sqrt(x * x + y * y + z * z + w * w)
+    if not math.isfinite(length):
+        raise RejectedInput('not_finite', f'orientation {orientation}')
+    if abs(length - 1.0) > UNIT_TOLERANCE:
+        raise RejectedInput('not_unit', f'orientation {orientation} has length {length:.6g}')
+    return (x / length, y / length, z / length, w / length)
+
+
+def angle_about(axis: int, orientation: Quaternion) -> float:
+    """The turn [rad] about x, y or z (0, 1, 2), in (-pi, pi], of a quaternion of length 1.
+
+    Raises:
+        RejectedInput: if it leans that axis by more than `OFF_PLANE`.
+    """
+    w, q = orientation[3], orientation[axis]
+    upright = 2.0 * (w * w + q * q) - 1.0  # cosine between the axis before and after the turn
+    if upright < math.cos(OFF_PLANE):
+        lean = math.acos(max(upright, -1.0))
+        raise RejectedInput('off_plane', f'{TURNS[axis]} axis leans by {lean:.3g} rad')
+    return 2.0 * (math.atan2(-q, -w) if w < 0.0 else math.atan2(q, w))
+
+
+def rotated(vector: Vector, orientation: Quaternion) -> Vector:
+    """A vector of the body's frame in the fixed one, for an orientation of length 1."""
+    x, y, z, w = orientation
+    a, b, c = vector
+    # v + w t + q x t with t = 2 q x v
+    t, u, v = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
+    return (a + w * t + y * v - z * u, b + w * u + z * t - x * v, c + w * v + x * u - y * t)

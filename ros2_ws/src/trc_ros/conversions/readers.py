@@ -1,0 +1,81 @@
+"""From messages with one number per coordinate to state vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from trc_core.systems import System
+from trc_core.systems.base import Array
+from trc_ros.conversions.axes import axes_of
+from trc_ros.conversions.rejection import RejectedInput, require_finite
+
+
+class JointStateReader:
+    """Reads a state from a JointState, names in any order.
+
+    Args:
+        system: whose state it is.
+        complete: refuse a message without velocities; otherwise those are zero, as in a goal.
+    """
+
+    def __init__(self, system: System, complete: bool = True) -> None:
+        self._axes = {axis.name: axis for axis in axes_of(system)}
+        moving = any(axis.velocity is not None for axis in self._axes.values())
+        self._sizes = (len(self._axes),) if complete and moving else (0, len(self._axes))
+        self._n_x = system.n_x
+
+    def __call__(self, message: JointState) -> Array:
+        """The state (n_x,).
+
+        Raises:
+            RejectedInput: if a name is unknown, missing or there twice, if the numbers are not
+                as many as the names, or if one of them is not finite.
+        """
+        self._check_names(message.name)
+        positions, velocities = message.position, message.velocity
+        if len(positions) != len(self._axes) or len(velocities) not in self._sizes:
+            raise RejectedInput(
+                'wrong_size',
+                f'{len(message.name)} names, {len(positions)} positions and '
+                f'{len(velocities)} velocities',
+            )
+        x = np.zeros(self._n_x)
+        for i, name in enumerate(message.name):
+            axis = self._axes[name]
+            if axis.position is not None:
+                x[axis.position] = positions[i]
+            if axis.velocity is not None and velocities:
+                x[axis.velocity] = velocities[i]
+        return require_finite(x)
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        given, known = set(names), set(self._axes)
+        if len(given) != len(names):
+            raise RejectedInput('duplicate_name', f'names {list(names)}')
+        if given - known:
+            unknown = sorted(given - known)
+            raise RejectedInput('unknown_name', f'{unknown}; expected {sorted(known)}')
+        if known - given:
+            raise RejectedInput('missing_name', f'{sorted(known - given)} not among {list(names)}')
+
+
+class ArrayReader:
+    """Reads a vector from a Float64MultiArray, in the order of `names`."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+
+    def __call__(self, message: Float64MultiArray) -> Array:
+        """The vector (n,).
+
+        Raises:
+            RejectedInput: if it has another length or is not finite.
+        """
+        if len(message.data) != len(self._names):
+            expected = f'{len(message.data)} values, expected {list(self._names)}'
+            raise RejectedInput('wrong_size', expected)
+        return require_finite(np.array(message.data, dtype=np.float64))

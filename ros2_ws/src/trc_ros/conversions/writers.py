@@ -1,0 +1,67 @@
+"""From states and controls to messages that are filled again and again."""
+
+from __future__ import annotations
+
+import array
+
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from trc_core.systems import System
+from trc_core.systems.base import Array
+from trc_ros.conversions.axes import actuators_of, axes_of
+
+
+class JointStateWriter:
+    """Fills one JointState again and again."""
+
+    def __init__(self, system: System, frame_id: str = '') -> None:
+        self._axes = axes_of(system)
+        zeros = array.array('d', [0.0] * len(self._axes))
+        self._message = JointState(name=[axis.name for axis in self._axes])
+        self._message.header.frame_id = frame_id
+        self._message.position, self._message.velocity = zeros[:], zeros[:]
+
+    def __call__(self, x: Array, stamp: Time) -> JointState:
+        """The message for state x (n_x,); valid until the next call."""
+        message = self._message
+        message.header.stamp = stamp
+        for i, axis in enumerate(self._axes):
+            if axis.position is not None:
+                message.position[i] = x[axis.position]
+            if axis.velocity is not None:
+                message.velocity[i] = x[axis.velocity]
+        return message
+
+
+class CommandWriter:
+    """Fills one Float64MultiArray again and again."""
+
+    def __init__(self, n_u: int) -> None:
+        self._message = Float64MultiArray(data=array.array('d', [0.0] * n_u))
+
+    def __call__(self, control: Array) -> Float64MultiArray:
+        """The message for a control (n_u,); valid until the next call."""
+        for i, value in enumerate(control.tolist()):
+            self._message.data[i] = value
+        return self._message
+
+
+class StampedCommandWriter:
+    """Fills one JointTrajectory of one point with command after command."""
+
+    def __init__(self, system: System, frame_id: str = '') -> None:
+        self._message = JointTrajectory(joint_names=actuators_of(system))
+        self._message.header.frame_id = frame_id
+        effort = array.array('d', [0.0] * system.n_u)
+        self._message.points = [JointTrajectoryPoint(effort=effort)]
+
+    def __call__(self, control: Array, stamp: Time) -> JointTrajectory:
+        """The message for a control (n_u,) that holds from `stamp`; valid until the next call."""
+        self._message.header.stamp = stamp
+        effort = self._message.points[0].effort
+        for i, value in enumerate(control.tolist()):
+            effort[i] = value
+        return self._message
