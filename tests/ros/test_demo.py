@@ -1,6 +1,7 @@
 """`trc demo`: its numbers against flights whose truth is known, and short runs over real DDS."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,11 @@ from rosbags.rosbag2 import Reader
 
 from trc_core import SYSTEMS
 from trc_core.solvers import nlp
-from trc_ros.demo import DemoError, main
+from trc_ros.children import Child, NodeError, find_params
+from trc_ros.demo import main
 from trc_ros.demo_flight import Flight, Task
-from trc_ros.demo_process import Child, find_params
-from trc_ros.demo_recording import Samples
 from trc_ros.demo_report import Score, cost_ratio, format_table, mean_controls, settling_time
+from trc_ros.recording import Samples
 
 DEMO = (sys.executable, '-c', 'from trc_ros.demo import main; main()')
 
@@ -84,7 +85,7 @@ def test_every_system_has_parameters(name):
 def test_a_child_that_ends_is_reported_with_its_last_line():
     command = [sys.executable, '-c', 'print("before"); raise SystemExit("no such plant")']
     message = 'plant ended with code 1: no such plant'
-    with Child(command, 'plant') as child, pytest.raises(DemoError, match=message):
+    with Child(command, 'plant') as child, pytest.raises(NodeError, match=message):
         check_for_a_while(child)
 
 
@@ -113,7 +114,7 @@ def test_a_short_flight_leaves_a_figure_a_bag_and_a_table(tmp_path):
         [*DEMO, '--systems', 'van_der_pol', '--seconds', '3', '--output', tmp_path],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
     assert answer.returncode == 0, answer.stderr
     assert 'deadline misses' in answer.stdout
@@ -125,6 +126,20 @@ def test_a_short_flight_leaves_a_figure_a_bag_and_a_table(tmp_path):
     assert counts['/van_der_pol/controller/horizon'] > 30
     assert counts['/van_der_pol/goal'] == 3
     assert counts['/diagnostics'] >= 2
+
+
+def test_a_fault_leaves_a_picture_of_the_recovery(tmp_path):
+    answer = subprocess.run(
+        [*DEMO, '--systems', 'double_integrator', '--fault', 'nan', '--output', tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert re.search(r'safe \d+ ms after the fault began, recovered \d+ ms', answer.stdout)
+    (picture,) = tmp_path.iterdir()
+    assert picture.name == 'double_integrator_nan.png'
+    assert picture.stat().st_size > 10_000
 
 
 def test_ctrl_c_ends_everything_and_keeps_the_bag(tmp_path):

@@ -19,7 +19,10 @@ from trc_ros.faults import FAULTS, JUMP, LATENESS, seconds
 
 NAMESPACE, SPEED = '/faults', 0.5
 READ = JointStateReader(SYSTEMS['double_integrator'])
-OBSERVED = 0.3  # [s]
+OBSERVED = 20  # messages
+SILENCE = 0.3  # [s] without a message: thirty are missing
+PATIENCE = 30.0  # [s] for what takes a fraction of a second on an idle machine
+PROMPT = 0.1  # [s] from a stamp to its arrival, at least once
 
 
 class Bench:
@@ -43,11 +46,11 @@ class Bench:
         client = self.probe.node.create_client(SetBool, f'{NAMESPACE}/plant/fault')
         return self.probe.call(client, SetBool.Request(data=data))
 
-    def observe(self, span=OBSERVED):
-        """Messages of the next time, and their ages on arrival [s]."""
+    def observe(self, span=PATIENCE):
+        """The next messages, those of `span` seconds at most, and their ages on arrival [s]."""
         self.probe.spin(0.1)  # what was under way
         self.probe.log.state.clear()
-        self.probe.spin(span)
+        self.probe.wait(lambda: len(self.probe.log.state) >= OBSERVED, span)
         received = list(self.probe.log.state)
         wall = time.time() - time.monotonic()
         messages = [r.message for r in received]
@@ -57,8 +60,8 @@ class Bench:
     def is_healthy(self):
         messages, ages = self.observe()
         x = np.array([READ(message) for message in messages])
-        speed = np.polyfit([seconds(message) for message in messages], x[:, 0], 1)[0]
-        return len(messages) > 10 and np.median(ages) < 0.1 and abs(speed - SPEED) < 0.05
+        moves = (np.diff(x[:, 0]) > 0).mean() > 0.5 and (x[:, 1] == SPEED).all()
+        return len(messages) >= OBSERVED and 0.0 <= ages.min() < PROMPT and moves
 
 
 @pytest.fixture(scope='module')
@@ -96,25 +99,25 @@ def refused_for(reason):
             with pytest.raises(RejectedInput) as refusal:
                 READ(message)
             assert refusal.value.reason == reason
-        return len(messages) > 10 and np.median(ages) < 0.1
+        return len(messages) >= OBSERVED and ages.min() < PROMPT
 
     return judge
 
 
 def is_from_the_past(messages, ages):
     positions = [READ(message)[0] for message in messages]
-    return len(set(positions)) > 10 and abs(np.median(ages) - JUMP) < 0.1
+    return len(set(positions)) > 10 and 0.0 <= ages.min() - JUMP < PROMPT
 
 
 def stands_still(messages, ages):
     stamps = [seconds(message) for message in messages]
     assert all(a < b for a, b in itertools.pairwise(stamps))
-    return len(messages) > 10 and len({READ(m).tobytes() for m in messages}) == 1
+    return len(messages) >= OBSERVED and len({READ(m).tobytes() for m in messages}) == 1
 
 
 def is_old(messages, ages):
     moving = len({READ(message)[0] for message in messages}) > 10
-    return moving and abs(np.median(ages) - LATENESS) < 0.1
+    return moving and 0.0 <= ages.min() - LATENESS < PROMPT
 
 
 SEEN = {
@@ -137,18 +140,19 @@ def test_a_subscriber_sees_the_fault_while_it_is_set(bench, fault):
     bench.set(fault=fault)
     if fault == 'late':
         bench.probe.spin(LATENESS)
-    assert SEEN[fault](*bench.observe())
+    span = SILENCE if fault == 'dropout' else PATIENCE
+    assert SEEN[fault](*bench.observe(span))
 
 
 def test_a_fault_ends_by_itself_after_its_duration_and_logs_both(bench):
     before = bench.node.log()
-    bench.set(fault_duration=0.5, fault='dropout')
+    bench.set(fault_duration=2.0, fault='dropout')
     messages, _ = bench.observe(0.2)
     assert not messages
-    bench.probe.require(lambda: bench.probe.log.state, 'states again', 2.0)
+    bench.probe.require(lambda: bench.probe.log.state, 'states again', PATIENCE)
     assert bench.is_healthy()
     news = bench.node.log()[len(before) :]
-    assert news.count("fault 'dropout' begins, for 0.5 s") == 1
+    assert news.count("fault 'dropout' begins, for 2 s") == 1
     assert news.count("fault 'dropout' ends") == 1
 
 
@@ -160,7 +164,7 @@ def test_the_service_injects_and_clears_the_fault_that_the_parameter_names(bench
     assert bench.service(False).success
     assert bench.is_healthy()
     assert bench.service(True).success
-    assert is_silent(*bench.observe())
+    assert is_silent(*bench.observe(SILENCE))
 
 
 def test_an_unknown_fault_is_refused_with_the_known_ones(bench):

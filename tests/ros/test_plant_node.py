@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -13,9 +14,13 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from trc_ros.plant_node import EPOCH
+
+PATIENCE = 30.0  # [s] for what takes a second on an idle machine
 
 
 def newest(probe):
@@ -23,9 +28,13 @@ def newest(probe):
     return np.array([message.position[0], message.velocity[0]])
 
 
+def moves(probe, speed):
+    return bool(probe.log.state) and newest(probe)[1] > speed
+
+
 def wait_for_news(probe):
     seen = len(probe.log.state)
-    probe.require(lambda: len(probe.log.state) > seen, 'a new state')
+    probe.require(lambda: len(probe.log.state) > seen, 'a new state', PATIENCE)
 
 
 def stamp_seconds(message):
@@ -48,63 +57,75 @@ def set_parameter(probe, namespace, name, value):
 
 def test_it_stands_still_until_the_first_command(plant, probe):
     plant('-p', 'initial_state:=[1.0, 0.5]')
-    probe.spin(0.5)
+    probe.require(lambda: len(probe.log.state) > 20, 'states', PATIENCE)
     states = np.array([[*r.message.position, *r.message.velocity] for r in probe.log.state])
-    assert len(states) > 20
     assert (states == (1.0, 0.5)).all()
     assert list(probe.log.state[0].message.name) == ['slider']
 
 
 def test_it_moves_under_the_trim_control_when_told_not_to_wait(plant, probe):
     plant('-p', 'initial_state:=[0.0, 0.5]', '-p', 'wait_for_command:=false')
-    probe.spin(0.5)
-    assert newest(probe)[0] > 0.2
+    probe.require(lambda: probe.log.state and newest(probe)[0] > 0.2, 'a motion', PATIENCE)
     assert newest(probe)[1] == 0.5
 
 
 def test_it_follows_a_command_as_a_double_integrator_does(plant, probe):
     plant('-p', 'initial_state:=[0.0, 0.0]')
     probe.send_command([2.0])
-    probe.spin(1.0)
+    probe.require(lambda: moves(probe, 2.0), 'a second of motion', PATIENCE)
     messages = [r.message for r in probe.log.state if r.message.velocity[0] > 0]
-    assert len(messages) > 50
+    assert len(messages) > 20
     p, v = np.array([[m.position[0], m.velocity[0]] for m in messages]).T
     np.testing.assert_allclose(p, v**2 / (2 * 2.0), atol=1e-6)  # x = v^2 / 2a from rest
     t = np.array([stamp_seconds(m) for m in messages])
-    assert np.polyfit(t - t[0], v, 1)[0] == pytest.approx(2.0, rel=0.02)
+    assert drift(t, v / 2.0) == pytest.approx(0.0, abs=0.02)
+
+
+def drift(clock, other):
+    """How much `clock` (N,), late at times, gains on `other` from the first half to the second.
+
+    A busy machine delays some readings, none are early: the promptest of each half count.
+    """
+    lag, half = clock - other, len(clock) // 2
+    return lag[half:].min() - lag[:half].min()
 
 
 def test_the_actuator_saturates_and_holds_between_commands(plant, probe):
     plant('-p', 'initial_state:=[0.0, 0.0]')
     probe.send_command([1e9])
-    probe.spin(0.5)
+    probe.require(lambda: moves(probe, 1.0), 'a motion', PATIENCE)
     p, v = newest(probe)
     assert p == pytest.approx(v**2 / (2 * 4.0))
 
 
 def test_gain_and_delay_lie_between_a_command_and_the_motion(plant, probe):
-    gain = ('-p', 'input_gain:=0.5', '-p', 'actuation_delay:=0.3')
-    plant('-p', 'initial_state:=[0.0, 0.0]', *gain)
-    probe.send_command([2.0])
-    sent = probe.node.get_clock().now().nanoseconds * 1e-9
-    probe.spin(1.0)
-    moving = [r.message for r in probe.log.state if r.message.velocity[0] > 0]
-    assert stamp_seconds(moving[0]) - sent == pytest.approx(0.3, abs=0.1)
-    p, v = newest(probe)
-    assert p == pytest.approx(v**2 / (2 * 0.5 * 2.0))
+    command = probe.node.create_publisher(Float64MultiArray, 'command', 1)
+    answer = Float64MultiArray(data=[2.0])
+    probe.node.create_subscription(JointState, 'state', lambda _: command.publish(answer), 10)
+    imperfect = ('-p', 'input_gain:=0.5', '-p', 'actuation_delay:=0.3')
+    plant('-p', 'initial_state:=[0.0, 0.0]', '-p', 'lockstep:=true', *imperfect)
+    probe.require(lambda: moves(probe, 0.5), 'a motion', PATIENCE)
+    messages = [r.message for r in probe.log.state]
+    moving = np.maximum([stamp_seconds(m) - EPOCH - 0.3 for m in messages], 0.0)
+    acceleration = 0.5 * 2.0
+    v = [m.velocity[0] for m in messages]
+    np.testing.assert_allclose(v, acceleration * moving, atol=1e-6)
+    p = [m.position[0] for m in messages]
+    np.testing.assert_allclose(p, acceleration * moving**2 / 2, atol=1e-6)
 
 
 def test_a_published_clock_is_the_time_of_the_states(plant, probe):
     plant('-p', 'publish_clock:=true')
     clock = []
-    probe.node.create_subscription(Clock, '/clock', clock.append, QoSProfile(depth=100))
-    probe.spin(0.5)
-    assert len(clock) > 20
+    probe.node.create_subscription(
+        Clock, '/clock', lambda m: clock.append((time.monotonic(), m.clock)), QoSProfile(depth=100)
+    )
+    probe.require(lambda: len(clock) > 50, 'the clock', PATIENCE)
     states = {stamp_seconds(r.message) for r in probe.log.state}
-    times = [message.clock.sec + 1e-9 * message.clock.nanosec for message in clock]
+    arrivals, times = np.array([(t, c.sec + 1e-9 * c.nanosec) for t, c in clock]).T
     assert len(states & set(times)) > 20
-    assert EPOCH < times[0] < times[-1] < EPOCH + 60.0
-    assert times[-1] - times[0] == pytest.approx(0.5, abs=0.2)
+    assert times[0] > EPOCH
+    assert drift(arrivals, times) == pytest.approx(0.0, abs=0.05)
 
 
 def test_the_controller_balances_the_pole_of_mujoco(start, make_probe):
@@ -122,7 +143,7 @@ def test_the_controller_balances_the_pole_of_mujoco(start, make_probe):
         return sum(map(abs, [*message.position, *message.velocity]))
 
     assert distance() > 0.5
-    probe.require(lambda: distance() < 0.05, 'the goal', 8.0)
+    probe.require(lambda: distance() < 0.05, 'the goal', PATIENCE)
 
 
 def test_mujoco_refuses_other_systems_with_one_line(start):
@@ -170,7 +191,7 @@ def test_reset_draws_states_that_the_seed_determines(start, make_probe):
 
 def test_noise_has_the_deviation_asked_for(plant, probe):
     plant('-p', 'initial_state:=[1.0, 0.0]', '-p', 'measurement_noise:=0.1')
-    probe.spin(2.0)
+    probe.require(lambda: len(probe.log.state) > 150, 'states', PATIENCE)
     states = np.array([[*r.message.position, *r.message.velocity] for r in probe.log.state])
     assert states.std(axis=0) == pytest.approx([0.1, 0.1], rel=0.3)
     assert states.mean(axis=0) == pytest.approx([1.0, 0.0], abs=0.05)

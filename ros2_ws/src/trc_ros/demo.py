@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import sys
@@ -12,19 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trc_core import get_system
+from trc_core.runtime.safety import FALLBACKS
 from trc_core.systems import System
+from trc_ros.campaign.disturbances import DISTURBANCES
+from trc_ros.children import NodeError, set_environment
 
 SYSTEMS = ('double_integrator', 'van_der_pol')
-ENVIRONMENT = {
-    # Wheels of ROS 2 find their resources here; a ROS installation has set it already.
-    'AMENT_PREFIX_PATH': sys.prefix,
-    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    # A killed process leaves locks in shared memory that spoil the next run.
-    'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4',
-    # Nodes that happen to run on this machine must not take part.
-    'ROS_DOMAIN_ID': str(1 + os.getpid() % 100),
-}
-"""What the nodes need from the environment, unless it is set already."""
 
 
 class DemoError(RuntimeError):
@@ -38,19 +30,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: with the exit code, unless all went well.
     """
     options = parse(argv)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    set_environment()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(options)
     except KeyboardInterrupt:
-        kept = f'; what was recorded is in {options.output}/bag' if options.bag else ''
+        recorded = options.bag and not options.fault
+        kept = f'; what was recorded is in {options.output}/bag' if recorded else ''
         print(f'\ntrc demo: interrupted{kept}', file=sys.stderr)
         raise SystemExit(130) from None
     except ModuleNotFoundError as error:
         needed = "pip install 'trc[ros,demo]'"
         raise SystemExit(f"trc demo: needs '{error.name}'; install it with {needed}") from None
-    except (DemoError, ValueError, OSError) as error:
+    except (DemoError, NodeError, ValueError, OSError) as error:
         raise SystemExit(f'trc demo: {error}') from None
 
 
@@ -69,28 +61,45 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=22, help='of states and goals (default: 22)')
     parser.add_argument('--no-bag', dest='bag', action='store_false', help='record no bag')
+    parser.add_argument(
+        '--fault',
+        choices=DISTURBANCES,
+        metavar='NAME',
+        help='instead: inject this fault in mid-flight and draw the recovery; one of '
+        f'{" ".join(DISTURBANCES)}',
+    )
+    parser.add_argument(
+        '--fallback', choices=FALLBACKS, default='tail', help='for --fault (default: tail)'
+    )
     options = parser.parse_args(argv)
     if not options.seconds >= 1.0:
         parser.error(f'--seconds is {options.seconds}; choose at least 1')
     return options
 
 
-def run(options: argparse.Namespace) -> int:
-    """Flies all systems, then reports; returns the exit code."""
+def run(options: argparse.Namespace) -> None:
+    """Flies all systems, then reports."""
     systems = [get_system(name) for name in options.systems]
     workspace = make_workspace(options.output)
+    show = show_recoveries if options.fault else fly_and_report
     try:
-        return fly_and_report(systems, options, workspace)
+        show(systems, options, workspace)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 
 
-def fly_and_report(systems: Sequence[System], options: argparse.Namespace, workspace: Path) -> int:
-    """Flies all systems, writes bag and figures and prints the table; returns the exit code."""
+def fly_and_report(
+    systems: Sequence[System], options: argparse.Namespace, workspace: Path
+) -> None:
+    """Flies all systems, writes bag and figures and prints the table.
+
+    Raises:
+        DemoError: if a goal was not reached.
+    """
     # Imported late: what is missing becomes one readable line, and ROS reads the environment.
+    from trc_ros.demo_bag import open_bag
     from trc_ros.demo_figure import draw
     from trc_ros.demo_flight import fly_all
-    from trc_ros.demo_recording import open_bag
     from trc_ros.demo_report import format_table, score
 
     seconds = f'{options.seconds:g} s each'
@@ -111,6 +120,27 @@ def fly_and_report(systems: Sequence[System], options: argparse.Namespace, works
     missed = [f'{score.system}: {score.missed}' for score in scores if score.missed]
     if missed:
         raise DemoError('; '.join(missed))
+
+
+def show_recoveries(systems: Sequence[System], options: argparse.Namespace, folder: Path) -> None:
+    """Flies all systems through a fault and draws each recovery.
+
+    Raises:
+        DemoError: if one of them was unsafe or did not recover.
+    """
+    from trc_ros.demo_fault import fly_through, sentence
+
+    problems = []
+    for system in systems:
+        name = f'{system.name}_{options.fault}.png'
+        print(f"flying {system.name} through the fault '{options.fault}'", flush=True)
+        path = folder / name
+        verdict = fly_through(system, options.fault, options.fallback, options.seed, path)
+        publish(path, options.output)
+        print(f'{sentence(system, verdict)}\n{options.output / name}')
+        problems += [f'{system.name}: {problem}' for problem in verdict.problems]
+    if problems:
+        raise DemoError('; '.join(problems))
 
 
 def make_workspace(output: Path) -> Path:

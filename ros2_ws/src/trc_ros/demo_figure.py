@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 
 from trc_core.systems import System
 from trc_ros.demo_flight import Flight
-from trc_ros.demo_recording import Horizon, Samples
+from trc_ros.recording import Horizon, Samples
 
 INK, PAPER, GRID = '#22303c', '#ffffff', '#e6eaee'
 STATE, PREDICTED, CONTROL = '#7fb2f5', '#e8590c', '#0f9d76'

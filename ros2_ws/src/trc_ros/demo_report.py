@@ -12,7 +12,7 @@ from trc_core.solvers import nlp
 from trc_core.systems import System
 from trc_core.systems.base import SUCCESS_TOLERANCE, Array
 from trc_ros.demo_flight import Flight, Task
-from trc_ros.demo_recording import Samples
+from trc_ros.recording import Samples
 
 
 @dataclass(frozen=True)

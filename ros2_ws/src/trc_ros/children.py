@@ -1,7 +1,8 @@
-"""A node of the demo as a child process: its command line, its last words, its end."""
+"""Nodes as child processes of a command: their environment, command lines, last words and end."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trc_ros.demo import DemoError
+STOP_TIME = 10.0  # [s] between asking a process to end and ending it
+ENVIRONMENT = {
+    # Wheels of ROS 2 find their resources here; a ROS installation has set it already.
+    'AMENT_PREFIX_PATH': sys.prefix,
+    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    # A killed process leaves locks in shared memory that spoil the next run.
+    'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4',
+    # Nodes that happen to run on this machine must not take part.
+    'ROS_DOMAIN_ID': str(1 + os.getpid() % 100),
+}
+"""What the nodes need from the environment, unless it is set already."""
 
-STOP_TIME = 5.0  # [s] between asking a process to end and ending it
+
+class NodeError(RuntimeError):
+    """A node ended, stayed silent or refused what it was asked for; the message is one line."""
+
+
+def set_environment() -> None:
+    """Completes the environment of this process and its children; before rclpy is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def node_command(node: str, system: str, overrides: Mapping[str, Any]) -> list[str]:
@@ -33,7 +52,7 @@ def find_params(system: str) -> Path:
     """The parameter file of a system, in a checkout or an installation.
 
     Raises:
-        DemoError: if there is none.
+        NodeError: if there is none.
     """
     for parent in Path(__file__).resolve().parents:
         for share in (parent, parent / 'share' / 'trc'):
@@ -41,11 +60,11 @@ def find_params(system: str) -> Path:
                 path = share / 'params' / f'{system}.yaml'
                 if path.is_file():
                     return path
-    raise DemoError(f"there is no params/{system}.yaml for system '{system}'")
+    raise NodeError(f"there is no params/{system}.yaml for system '{system}'")
 
 
 class Child:
-    """A process that lives as long as the `with` block.
+    """A process that lives as long as the `with` block, at most.
 
     Args:
         command: the words of the command line.
@@ -58,7 +77,7 @@ class Child:
 
     def __enter__(self) -> Child:
         self._log = tempfile.TemporaryFile('w+', errors='replace')
-        # In a session of its own: Ctrl-C reaches only the demo, which ends the nodes in order.
+        # In a session of its own: Ctrl-C reaches only this process, which ends nodes in order.
         self._process = subprocess.Popen(
             self._command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -71,24 +90,39 @@ class Child:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._process.poll() is None:
-                self._process.send_signal(signal.SIGINT)
-                self._process.wait(STOP_TIME)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.end()
         finally:
             self._log.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def end(self) -> int:
+        """Asks the process to end, and ends it if it does not; returns its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(STOP_TIME)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self._process.returncode
+
+    def kill(self) -> None:
+        """Ends the process without giving it a chance to say anything (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
 
     def check(self) -> None:
         """Makes sure that the process is alive.
 
         Raises:
-            DemoError: if it ended; with the last line that it printed.
+            NodeError: if it ended; with the last line that it printed.
         """
         code = self._process.poll()
         if code is not None:
-            raise DemoError(f'{self._name} ended with code {code}: {self._last_line()}')
+            raise NodeError(f'{self._name} ended with code {code}: {self._last_line()}')
 
     def _last_line(self) -> str:
         self._log.seek(0)

@@ -1,0 +1,1 @@
+"""`trc faults`: every fault against every fallback, with real nodes over real DDS."""
