@@ -55,6 +55,9 @@ ONNX = ['onnx>=1.16', 'onnxruntime>=1.18']
 # Physics for the node `plant` that was not written here.
 MUJOCO = ['mujoco>=3.1']
 
+# Other people's environments, to fine-tune on.
+GYMNASIUM = ['gymnasium>=1.0']
+
 # The peers; PyTorch comes with `train`.
 BENCHMARK = [
     'casadi>=3.6',
@@ -71,6 +74,7 @@ BENCHMARK = [
 # launch_testing, part of a ROS 2 installation, stops pytest 9 from starting.
 TEST = [
     'catkin-pkg>=1.0',
+    *GYMNASIUM,
     'hypothesis>=6.100',
     *MUJOCO,
     *ONNX,
@@ -97,7 +101,7 @@ setup(
     maintainer_email=MANIFEST.find('maintainer').get('email'),
     license='MIT',
     python_requires='>=3.10',
-    packages=[*find_packages(include=['trc_core', 'trc_core.*']), 'trc_ros'],
+    packages=[*find_packages(include=['trc_core', 'trc_core.*']), *find_packages('ros2_ws/src')],
     package_dir={'trc_ros': 'ros2_ws/src/trc_ros'},
     package_data={'trc_core': ['py.typed', 'plants/*.xml', 'pretrained/*.safetensors']},
     data_files=[
@@ -106,6 +110,10 @@ setup(
         share('launch', '*.launch.py'),
         share('params', '*.yaml'),
         share('params/training', '*.yaml'),
+        share('params/ros2_control', '*.yaml'),
+        share('rviz', '*.rviz'),
+        share('layouts', '*'),
+        share('security', '*.xml'),
         # launch and ros2cli look for executables in lib/<package>, where wheels put no scripts.
         (f'lib/{NAME}', ['libexec/controller', 'libexec/plant']),
     ],
@@ -116,6 +124,7 @@ setup(
         'train': TRAIN,
         'onnx': ONNX,
         'mujoco': MUJOCO,
+        'gymnasium': GYMNASIUM,
         'benchmark': BENCHMARK,
         'test': TEST,
         'lint': LINT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 PARAMS = Path(__file__).resolve().parents[1] / 'params'
 SHIPPED = sorted(path.stem for path in PARAMS.glob('*.yaml'))
 DEFAULT_SYSTEM = 'double_integrator'
+LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
 ARGUMENTS = {
     'system': (
@@ -24,24 +26,33 @@ ARGUMENTS = {
     'model_path': ('', 'Checkpoint to fly. Unset: what params_file says.'),
     'with_plant': ('true', 'Also start the simulated plant: true or false.'),
     'namespace': ('', 'Namespace of both nodes; several run side by side.'),
-    'use_sim_time': ('', 'Follow /clock: true or false. Unset: what params_file says.'),
+    'use_sim_time': (
+        '',
+        'Follow /clock: true or false. The plant, where it is started too, publishes that clock. '
+        'Unset: what params_file says.',
+    ),
     'autostart': (
         '',
         'true: the controller configures and activates itself; false: transitions come from '
         'outside. Unset: what params_file says.',
     ),
-    'log_level': ('', 'debug, info, warn, error or fatal. Unset: info.'),
+    'log_level': ('', f'{", ".join(LOG_LEVELS)}. Unset: info.'),
     'device': ('', 'Where the network runs: cpu, cuda. Unset: what params_file says.'),
 }
 OVERRIDES = {
     'system': str,
     'model_path': str,
     'use_sim_time': bool,
+    'publish_clock': bool,
     'autostart': bool,
     'device': str,
 }
 """Launch arguments that are parameters of the nodes, too, and their types there."""
-NODES_OF = {'system': ('controller', 'plant'), 'use_sim_time': ('controller', 'plant')}
+NODES_OF = {
+    'system': ('controller', 'plant'),
+    'use_sim_time': ('controller', 'plant'),
+    'publish_clock': ('plant',),
+}
 """Who gets an override; all others go to the controller only."""
 
 
@@ -58,14 +69,31 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     """The nodes that the launch arguments ask for.
 
     Raises:
-        ValueError: if there are no parameters for the system, or `with_plant` is not a boolean.
+        ValueError: if there are no parameters for the system, or an argument makes no sense.
     """
-    values = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    values = read_arguments(context)
     params_file = find_params_file(values)
     names = (
         ['controller', 'plant'] if boolean('with_plant', values['with_plant']) else ['controller']
     )
     return [node(name, values, params_file) for name in names]
+
+
+def read_arguments(context: LaunchContext) -> dict[str, str]:
+    """The launch arguments by name, and what follows from them.
+
+    Raises:
+        ValueError: if one makes no sense.
+    """
+    values = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    if values['log_level'] not in ('', *LOG_LEVELS):
+        raise ValueError(f"log_level is '{values['log_level']}'; choose from {list(LOG_LEVELS)}")
+    # No shell expands a ~ behind `:=`.
+    values['model_path'] = os.path.expanduser(values['model_path'])
+    # Time stands still unless somebody publishes it.
+    follows = values['use_sim_time'] and boolean('use_sim_time', values['use_sim_time'])
+    values['publish_clock'] = 'true' if follows else ''
+    return values
 
 
 def find_params_file(values: dict[str, str]) -> str:

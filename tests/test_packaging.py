@@ -48,7 +48,7 @@ def test_package_xml_is_valid_and_builds_as_ament_python():
 def test_package_xml_declares_every_ros_package_that_the_nodes_import():
     declared = {dependency.name for dependency in manifest().exec_depends}
     imported = set()
-    for path in [*ROOT.glob('ros2_ws/src/trc_ros/*.py'), *ROOT.glob('launch/*.py')]:
+    for path in [*ROOT.glob('ros2_ws/src/trc_ros/**/*.py'), *ROOT.glob('launch/*.py')]:
         for line in path.read_text().splitlines():
             match = re.match(
                 r'\s*(?:from|import) (rclpy|launch|launch_ros|\w+_(?:msgs|srvs|interfaces))\b',
@@ -74,7 +74,15 @@ def test_torch_is_pinned_in_the_constraints_only():
 
 @pytest.mark.parametrize(
     ('folder', 'pattern'),
-    [('launch', '*.launch.py'), ('params', '*.yaml'), ('params/training', '*.yaml')],
+    [
+        ('launch', '*.launch.py'),
+        ('params', '*.yaml'),
+        ('params/training', '*.yaml'),
+        ('params/ros2_control', '*.yaml'),
+        ('rviz', '*.rviz'),
+        ('layouts', '*'),
+        ('security', '*.xml'),
+    ],
 )
 def test_every_shared_file_is_installed(wheel, folder, pattern):
     files = {path.name for path in (ROOT / folder).glob(pattern)}
@@ -103,7 +111,8 @@ def pretrained():
 
 def test_every_module_is_installed(wheel):
     core = {p.relative_to(ROOT).as_posix() for p in (ROOT / 'trc_core').rglob('*.py')}
-    nodes = {f'trc_ros/{p.name}' for p in (ROOT / 'ros2_ws/src/trc_ros').glob('*.py')}
+    sources = ROOT / 'ros2_ws' / 'src'
+    nodes = {p.relative_to(sources).as_posix() for p in (sources / 'trc_ros').rglob('*.py')}
     assert core | nodes <= set(wheel.namelist())
 
 

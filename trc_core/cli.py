@@ -18,12 +18,22 @@ class Verb(NamedTuple):
 
 VERBS = {
     'demo': Verb('trc_ros.demo', 'fly the shipped systems over ROS 2', 'ros,demo'),
+    'faults': Verb('trc_ros.campaign.command', 'inject faults, judge what flies', 'ros,demo'),
     'systems': Verb('trc_core.systems.command', 'list what can be controlled'),
     'generate': Verb('trc_core.data.lqr_generator', 'make a dataset of optima', 'train'),
     'train': Verb('trc_core.training.command', 'train a controller', 'train'),
+    'finetune': Verb(
+        'trc_core.training.rl_finetuner', 'tune a controller on plants that differ', 'train'
+    ),
     'evaluate': Verb('trc_core.evaluation.command', 'score a controller against IPOPT', 'train'),
+    'experiment': Verb(
+        'trc_core.evaluation.experiments.command', 'answer a question with figures', 'train'
+    ),
     'warm-up': Verb('trc_core.runtime.command', 'compile controllers ahead of time'),
     'benchmark': Verb('trc_core.evaluation.benchmark.command', 'time a controller', 'benchmark'),
+    'benchmark-loop': Verb(
+        'trc_ros.loop_benchmark.command', 'time the control loop over ROS 2', 'ros,demo'
+    ),
     'export': Verb('trc_core.export.command', 'write a controller for ONNX Runtime', 'onnx'),
     'info': Verb('trc_core.info', 'show what a checkpoint holds'),
 }
@@ -55,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def usage() -> str:
     """What `trc --help` prints."""
-    rows = [f'  {name:10}{verb.summary}' for name, verb in VERBS.items()]
+    width = 2 + max(map(len, VERBS))
+    rows = [f'  {name:{width}}{verb.summary}' for name, verb in VERBS.items()]
     lines = ['usage: trc VERB [options]', '', 'verbs:', *rows, '', 'trc VERB --help tells more.']
     return '\n'.join(lines)
 

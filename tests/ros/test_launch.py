@@ -82,7 +82,16 @@ def test_arguments_become_parameters_of_their_type_where_they_were_given(start):
         'model_path': '1.5',
         'use_sim_time': True,
     }
-    assert nodes['plant']['overrides'] == {'use_sim_time': True}
+    assert nodes['plant']['overrides'] == {'use_sim_time': True, 'publish_clock': True}
+
+
+def test_only_a_clock_that_is_followed_is_asked_of_the_plant(start):
+    assert start(use_sim_time='false')['plant']['overrides'] == {'use_sim_time': False}
+
+
+def test_a_home_folder_is_found_although_no_shell_expands_it(start):
+    overrides = start(model_path='~/mine.safetensors')['controller']['overrides']
+    assert overrides == {'model_path': str(Path.home() / 'mine.safetensors')}
 
 
 def test_a_file_of_ones_own_replaces_the_shipped_one(start, tmp_path):
@@ -109,6 +118,7 @@ def test_namespace_and_log_level_reach_both_nodes(start):
         ({'system': 'vdp'}, "no parameters for system 'vdp'; choose from"),
         ({'params_file': '/nowhere.yaml'}, "params_file '/nowhere.yaml' does not exist"),
         ({'with_plant': 'maybe'}, "with_plant is 'maybe'; choose from true, false"),
+        ({'log_level': 'loud'}, "log_level is 'loud'; choose from"),
     ],
 )
 def test_a_wrong_argument_is_one_readable_line(start, arguments, message):
