@@ -15,8 +15,13 @@ from trc_core.models.persistence import save_model
 
 ROOT = Path(__file__).parents[1]
 SEEDS = ROOT.parent / 'shared' / 'seeds'  # the specification, where it stands beside the checkout
-OURS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+GUIDES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+WITH_COMMANDS = ('your_own_robot.md',)  # run as a whole by tests/ros/test_your_own_robot.py
+OURS = [path for path in GUIDES if path.name not in WITH_COMMANDS]
+PAGES = [*GUIDES, *ROOT.glob('[A-Z]*.md'), *(ROOT / 'docs').glob('*/*.md')]
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.DOTALL | re.MULTILINE)
+LINK = re.compile(r'\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)')
+PATH = re.compile(r'`((?:trc_core|ros2_ws|tests|docs|launch|params|benchmarks)/[\w./-]*)`')
 OURS_FOR_THEIRS = {  # the seeds' paths and formats, and the two blocks that only sketch
     'from src.': 'from trc_core.',
     '.pt")': '.safetensors")',
@@ -71,6 +76,34 @@ def run(document, replacements):
 def test_our_documents_run(document, folder):
     blocks, _ = run(document, {})
     assert blocks or document.name != 'README.md'
+
+
+def anchors(document):
+    """What links to headings of a document may say."""
+    headings = re.findall(r'^#+ (.+)$', document.read_text(), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading).lower().replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize(
+    'document', sorted(set(PAGES)), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_links_and_paths_lead_somewhere(document):
+    for target, anchor in LINK.findall(document.read_text()):
+        place = (document.parent / target) if target else document
+        assert place.exists(), f'{document.name} links to {target}'
+        assert not anchor or anchor[1:] in anchors(place), f'{document.name}: {target}{anchor}'
+    for path in PATH.findall(document.read_text()):
+        assert (ROOT / path).exists(), f'{document.name} names {path}'
+
+
+def test_the_tuning_guide_knows_every_parameter():
+    listed = (ROOT / 'docs' / 'parameters.md').read_text()
+    guide = (ROOT / 'docs' / 'tuning.md').read_text()
+    names = re.findall(r'^\| `([\w.]+)` \|', listed, re.MULTILINE)
+    assert len(names) > 50
+    assert [
+        n for n in names if f'`{n}`' not in guide and f'`{n.split(".")[0]}.*`' not in guide
+    ] == []
 
 
 @pytest.mark.skipif(not SEEDS.is_dir(), reason='the specification is not beside this checkout')

@@ -147,14 +147,12 @@ class Pilot:
             return Proposal()
         if monitor.is_goal_stale(start, goal_time):
             return Proposal()
+        known = self._warm_start_from(measurement)
+        if self._estimator is not None:
+            known['p'] = self.parameters
         try:
-            plan = self.controller.plan(
-                measurement.x,
-                goal,
-                deadline=PLANNING_SHARE * self._period,
-                **self._warm_start_from(measurement),
-                **({} if self._estimator is None else {'p': self.parameters}),
-            )
+            deadline = PLANNING_SHARE * self._period
+            plan = self.controller.plan(measurement.x, goal, deadline=deadline, **known)
         except (ValueError, ArithmeticError) as error:
             return Proposal(plan_time=self._clock() - start, failure=f'no plan: {error}')
         plan_time = self._clock() - start
@@ -167,10 +165,11 @@ class Pilot:
             return {}
         if self.monitor.rejections >= COLD_START_AFTER:
             return {}
-        start = {'warm_start': accepted.plan, 'elapsed': measurement.time - accepted.origin}
-        if self.controller.correction is None:
-            return start
-        return {**start, 'issued': self.monitor.last_control}
+        known: dict[str, Any] = {'warm_start': accepted.plan}
+        known['elapsed'] = measurement.time - accepted.origin
+        if self.controller.correction is not None:
+            known['issued'] = self.monitor.last_control
+        return known
 
 
 def require_rate(controller: Controller, period: float) -> None:
