@@ -41,6 +41,7 @@ TRAIN = [
     'joblib>=1.3',
     'jsonargparse[signatures]>=4.28',
     'lightning>=2.6',
+    'markdown>=3.5',
     'matplotlib>=3.8',
     'scipy>=1.11',
     'sympy>=1.12',

@@ -39,7 +39,9 @@ def test_saving_and_loading_changes_nothing(shipped, tmp_path):
 
 
 def test_shipped_checkpoints_say_how_they_were_made(shipped):
-    assert shipped.training['command'].startswith('trc train')
+    makers = ('trc finetune', 'python -m trc_core.training.rl_finetuner')
+    command = shipped.training['command']
+    assert command.startswith(makers if shipped.correction else 'trc train')
     assert shipped.training['seed'] == shipped.training['config']['seed']
     assert shipped.training['cpu_seconds'] > 0
     assert re.fullmatch('[0-9a-f]{7,40}', shipped.training['commit'])  # no uncommitted change
@@ -57,6 +59,16 @@ def test_shipped_checkpoints_carry_their_certificate(shipped):
             1.0005, scores['clipped LQR']['median']
         )
         assert scores[f'trc, K = {cycles} + 5 sweeps']['wrong'] <= 0.1
+
+
+def test_tuned_checkpoints_carry_what_tuning_was_worth(shipped):
+    if not shipped.correction:
+        return
+    test = shipped.metrics['finetuning']
+    assert test['flights'] >= 200
+    assert test['improvement_interval'][0] >= 0.1
+    tuned, untuned = (test['nominal'][name] for name in ('trc, tuned', 'trc, un-tuned'))
+    assert tuned <= 1.02 * untuned
 
 
 def test_other_parameters_travel_with_the_checkpoint(tmp_path):

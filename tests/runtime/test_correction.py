@@ -143,10 +143,9 @@ def test_a_correction_stays_inside_the_bounds_whatever_was_measured(bad):
     assert (np.abs(first[1:]) <= SYSTEM.u_max).all()
 
 
-def pilot(tuned, period):
-    monitor = SafetyMonitor(
-        SYSTEM, Settings(CommandLimits.of(SYSTEM), state_timeout=10.0), tuned.lqr_plan
-    )
+def pilot(tuned, period, limits=None):
+    settings = Settings(limits or CommandLimits.of(SYSTEM), state_timeout=10.0)
+    monitor = SafetyMonitor(SYSTEM, settings, tuned.lqr_plan)
     clock = iter(np.arange(1000) * 1e-6)
     return Pilot(tuned, monitor, period, lambda: next(clock))
 
@@ -160,16 +159,21 @@ def test_it_flies_at_the_rate_that_it_was_tuned_at_only():
         flying.take_over(tuned)
 
 
-def test_a_pilot_passes_on_what_it_has_seen():
-    flying = pilot(controller(weights()), SYSTEM.dt)
+def test_a_pilot_tells_what_it_really_sent():
+    """A limit holds the commands: the plant obeys what was sent, so no push is seen."""
+    limits = CommandLimits.of(SYSTEM, [-0.1], [0.1], [])
+    flying = pilot(controller(weights()), SYSTEM.dt, limits)
     (x, *_), (goal, *_) = problems()
-    memories = []
-    for tick in range(3):
+    sent, memories, held = [], [], 0
+    for tick in range(4):
         decision = flying.fly(Measurement(x, tick * SYSTEM.dt), goal)
         memories.append(decision.plan.sight.memory)
+        sent.append(decision.control)
+        held += decision.limit == 'range'
         x = SYSTEM.step(x, decision.control)
-    assert memories[2].evidence[0, 0] == pytest.approx(0.0, abs=1e-9)  # it obeys at once
-    assert memories[2].evidence[0, 1:].min() > 1e-6
+    assert held
+    np.testing.assert_array_equal(memories[3].commands[0, :3], sent[2::-1])
+    assert memories[3].evidence[0, 0] == pytest.approx(0.0, abs=1e-9)  # it obeys at once
 
 
 def test_a_graph_that_would_lose_it_is_not_written(tmp_path):

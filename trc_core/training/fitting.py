@@ -40,26 +40,19 @@ CONFIG_FILE = 'config.yaml'
 BEST_MODEL = 'best_model.safetensors'
 LAST_MODEL = 'last_model.safetensors'
 NOT_PART_OF_THE_RUN = ('resume', 'output_dir')
-Config = TypeVar('Config', bound='FitConfig')
+Config = TypeVar('Config', bound='RunConfig')
 
 
 @dataclass(frozen=True)
-class FitConfig:
-    """What every stage can be told."""
+class RunConfig:
+    """What every run can be told."""
 
     output_dir: str = 'outputs'
     """Where checkpoints and logs go."""
     seed: int = 0
     learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    """Steps of linear warm-up; the rate then follows a cosine down to zero."""
-    weight_decay: float = 1e-4
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
-    ema_decay: float = 0.995
-    """Decay of the averaged weights, which are the ones delivered."""
-    devices: int = 1
-    """Processes that train together (DDP), each on problems of its own."""
     num_threads: int = 1
     """Threads of PyTorch; networks this small only get slower with more."""
     resume: bool = False
@@ -69,6 +62,22 @@ class FitConfig:
         for name in ('learning_rate', 'gradient_clip'):
             if getattr(self, name) <= 0:
                 raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
+
+
+@dataclass(frozen=True)
+class FitConfig(RunConfig):
+    """What every stage of supervised training can be told."""
+
+    warmup_steps: int = 200
+    """Steps of linear warm-up; the rate then follows a cosine down to zero."""
+    weight_decay: float = 1e-4
+    ema_decay: float = 0.995
+    """Decay of the averaged weights, which are the ones delivered."""
+    devices: int = 1
+    """Processes that train together (DDP), each on problems of its own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.devices < 1:
             raise ValueError(f'devices must be at least 1, got {self.devices}')
         if not 0 <= self.ema_decay < 1:
@@ -341,7 +350,7 @@ def _interval(config: FitConfig, batches: Iterable[Any]) -> int | float:
     return steps // max(1, round(steps / every))
 
 
-def prepare_folder(output_dir: Path, config: FitConfig) -> None:
+def prepare_folder(output_dir: Path, config: RunConfig) -> None:
     """Makes the folder and records the config; refuses to mix two runs."""
     recorded = output_dir / CONFIG_FILE
     ours = {k: v for k, v in _plain(config).items() if k not in NOT_PART_OF_THE_RUN}
@@ -365,7 +374,7 @@ def prepare_folder(output_dir: Path, config: FitConfig) -> None:
     recorded.write_text(yaml.safe_dump(ours, sort_keys=False))
 
 
-def _plain(config: FitConfig) -> dict[str, Any]:
+def _plain(config: RunConfig) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
 
 
