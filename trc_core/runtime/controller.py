@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from trc_core.rollout import plain as plain_law
 from trc_core.rollout import rollout
 from trc_core.runtime.backends import BACKENDS, Problems, choose, plain
 from trc_core.runtime.clock import now
-from trc_core.runtime.correction import Correction, Sight, Weights
+from trc_core.runtime.correction import Correction, Past, Sight, Weights
 from trc_core.runtime.inputs import (
     batch_warnings,
     checked_goals,
@@ -36,6 +36,19 @@ from trc_core.systems.compiled import compiled, is_compiled
 TOLERANCE = 1e-6
 SURPRISE = 0.1  # half-widths of the training box between a state and its prediction: start cold
 TIMING_RUNS = 20
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What became of B problems."""
+
+    found: Found
+    names: tuple[str, ...]
+    """Of the N candidates."""
+    uncorrected: Array
+    """Cost of every plan (B,) before fine-tuning corrected it."""
+    sight: Sight | None
+    """Of a fine-tuned controller."""
 
 
 class Controller:
@@ -190,32 +203,30 @@ class Controller:
         """
         if deadline is not None and self._seconds is None:
             self.warm_up()
-        budget = self._budget(math.inf if deadline is None else now() + deadline)
+        end = math.inf if deadline is None else now() + deadline
         x, goal = self._checked(x, goal)
         require_sweeps(polish)
+        if issued is not None:
+            issued = checked_state('issued', issued, self.system.n_u)[None]
         problems = Problems(x[None], goal[None], p=self._checked_parameters(p))
-        command = (
-            None if issued is None else checked_state('issued', issued, self.system.n_u)[None]
-        )
-        sight, problems = self._seen(problems, warm_start, elapsed, command)
-        if warm_start is not None:
-            problems = self._continuing(problems, warm_start, elapsed)
-        found = self._backend.plan(problems, budget)
-        if polish:
-            self._polish(found, problems, polish, budget.deadline)
-        names = self._names(found)
-        start, J = int(found.start[0]), float(found.J[0])
-        plan = Plan(
+        past = Past(warm_start, elapsed, issued)
+        solved = self._solved(problems, past, polish, end)
+        found, names = solved.found, solved.names
+        start, J = int(found.start[0]), float(solved.uncorrected[0])
+        candidates = dict(zip(names, found.starts[0].tolist(), strict=True))
+        if solved.sight is not None:
+            candidates['uncorrected'] = J
+        return Plan(
             found.u[0],
             found.x[0],
-            J,
+            float(found.J[0]),
             'refined' if found.starts[0, start] > J else names[start],
-            converged=math.isfinite(J),
+            converged=math.isfinite(found.J[0]),
             cycles=int(found.cycles[0]),
-            candidates=dict(zip(names, found.starts[0].tolist(), strict=True)),
+            candidates=candidates,
             warnings=warnings(self.system, x, goal),
+            sight=solved.sight,
         )
-        return plan if sight is None else self._corrected(plan, sight, problems.goal)
 
     def plan_batch(
         self,
@@ -246,25 +257,24 @@ class Controller:
         x = checked_states('x', x, self.system.n_x)
         goal = checked_goals(goal, len(x), self.system.n_x)
         require_sweeps(polish)
-        problems = Problems(x, goal)
-        command = None if issued is None else checked_states('issued', issued, self.system.n_u)
-        sight, problems = self._seen(problems, warm_start, elapsed, command)
-        if warm_start is not None:
-            problems = self._continuing(problems, warm_start, elapsed)
-        found = self._backend.plan(problems, self._budget(math.inf))
-        if polish:
-            self._polish(found, problems, polish, math.inf)
-        names = self._names(found)
-        improved = found.starts[np.arange(len(x)), found.start] > found.J
+        if issued is not None:
+            issued = checked_states('issued', issued, self.system.n_u)
+        past = Past(warm_start, elapsed, issued)
+        solved = self._solved(Problems(x, goal), past, polish, math.inf)
+        found, names = solved.found, solved.names
+        candidates = dict(zip(names, found.starts.T, strict=True))
+        if solved.sight is not None:
+            candidates['uncorrected'] = solved.uncorrected
+        improved = found.starts[np.arange(len(x)), found.start] > solved.uncorrected
         rows: Any = {
             'cost': found.J,
             'source': np.where(improved, 'refined', np.array(names)[found.start]),
             'converged': np.isfinite(found.J),
             'cycles': found.cycles,
-            'candidates': dict(zip(names, found.starts.T, strict=True)),
+            'candidates': candidates,
         }
-        plan = Plan(found.u, found.x, **rows, warnings=batch_warnings(self.system, x, goal))
-        return plan if sight is None else self._corrected(plan, sight, goal)
+        warned = batch_warnings(self.system, x, goal)
+        return Plan(found.u, found.x, **rows, warnings=warned, sight=solved.sight)
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
@@ -280,13 +290,6 @@ class Controller:
         n_x = self.system.n_x
         return checked_state('x', x, n_x), checked_state('goal', goal, n_x)
 
-    def _budget(self, deadline: float) -> Budget:
-        return Budget(self.cycles, deadline, self.tolerance, self._seconds or 0.0)
-
-    def _names(self, found: Found) -> tuple[str, ...]:
-        names = self._backend.candidates
-        return names if found.starts.shape[1] == len(names) else (*names, 'previous')
-
     def _checked_parameters(self, p: ArrayLike | None) -> Array | None:
         if p is None:
             return None
@@ -296,6 +299,43 @@ class Controller:
                 f"those of a single plan need 'numba' or 'numpy'"
             )
         return checked_state('p', p, len(self.system.parameters))
+
+    def _solved(self, problems: Problems, past: Past, polish: int, end: float) -> Solved:
+        """What became of the problems, by `end` on the clock."""
+        sight = None
+        if self.correction is not None:
+            sight = self.correction.see(problems.x0, past)
+            problems = problems._replace(x0=self.correction.planned_from(sight))
+        if past.plan is not None:
+            problems = self._continuing(problems, past.plan, past.elapsed)
+        budget = Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
+        found = self._backend.plan(problems, budget)
+        if polish:
+            self._polish(found, problems, polish, end)
+        names = self._backend.candidates
+        if past.plan is not None:
+            names = (*names, 'previous')
+        uncorrected = found.J
+        if self.correction is not None and sight is not None:
+            uncorrected = found.J.copy()
+            first, sight = self.correction.corrected(sight, problems.goal, found.u)
+            self._fly_first(first, found, problems)
+        return Solved(found, names, uncorrected, sight)
+
+    def _fly_first(self, first: Array, found: Found, problems: Problems) -> None:
+        """Makes `first` (B, n_u) the first control of every plan; its feedback flies the rest."""
+        plant, law, start = (
+            problems.plant(self.system),
+            self._representation.law,
+            found.x[:, 0].copy(),
+        )
+        v, known = np.empty_like(found.u), np.empty(len(first), dtype=np.bool_)
+        own = found.x, found.u, start, problems.goal
+        self._continue_rows(plant, law, *own, 0.0, self._surprise, v, known)
+        v[:, 0] += first - found.u[:, 0]
+        for b in np.flatnonzero(np.isfinite(found.J) & (first != found.u[:, 0]).any(1)):
+            row = v[b], start[b], problems.goal[b], found.x[b], found.u[b]
+            found.J[b] = self._rollout(plant, law, *row)
 
     def _polish(self, found: Found, problems: Problems, sweeps: int, deadline: float) -> None:
         """Spends sweeps on every plan in place, one after the other where there is a deadline."""
@@ -309,45 +349,6 @@ class Controller:
                 break
             self._improve(plant, problems.goal[rows], at_once, x, u, J, spent, converged)
         found.x[rows], found.u[rows], found.J[rows] = x, u, J
-
-    def _seen(
-        self, problems: Problems, plan: Plan | None, elapsed: float | None, issued: Array | None
-    ) -> tuple[Sight | None, Problems]:
-        """What the correction sees, and the problems from where a command will act."""
-        if self.correction is None:
-            return None, problems
-        x, n_u = problems.x0, self.system.n_u
-        if plan is None or plan.sight is None:
-            return self.correction.start(x), problems
-        ticks = 1 if elapsed is None else round(max(elapsed, 0.0) / self.system.dt)
-        command = plan.controls.reshape(len(x), -1, n_u)[:, 0] if issued is None else issued
-        sight = self.correction.observe(plan.sight.memory, command, x, ticks)
-        return sight, problems._replace(x0=self.correction.planned_from(sight))
-
-    def _corrected(self, plan: Plan, sight: Sight, goal: Array) -> Plan:
-        """The plan with its first control corrected; its feedback flies the rest."""
-        assert self.correction is not None
-        system, law = self.system, self._representation.law
-        T, B, single = system.horizon, len(goal), plan.controls.ndim == 2
-        u = plan.controls.reshape(B, T, system.n_u).copy()
-        x = plan.states.reshape(B, T + 1, system.n_x).copy()
-        J = np.array(plan.cost, dtype=np.float64).reshape(B)
-        first, sight = self.correction.corrected(sight, goal, u)
-        uncorrected, start = J.copy(), x[:, 0].copy()
-        v, known = np.empty_like(u), np.empty(B, dtype=np.bool_)
-        self._continue_rows(system.arrays, law, x, u, start, goal, 0.0, self._surprise, v, known)
-        v[:, 0] += first - u[:, 0]
-        for b in np.flatnonzero(np.isfinite(J) & (first != u[:, 0]).any(1)):
-            J[b] = self._rollout(system.arrays, law, v[b], start[b], goal[b], x[b], u[b])
-        before: Any = float(uncorrected[0]) if single else uncorrected
-        return replace(
-            plan,
-            controls=u[0] if single else u,
-            states=x[0] if single else x,
-            cost=float(J[0]) if single else J,  # type: ignore[arg-type]
-            candidates={**plan.candidates, 'uncorrected': before},
-            sight=sight,
-        )
 
     def _continuing(self, problems: Problems, plan: Plan, elapsed: float | None) -> Problems:
         """The problems with `plan`, shifted in time, as a candidate.

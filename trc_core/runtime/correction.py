@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trc_core.batch_step import BatchStep
 from trc_core.checkpoint import CORRECTION
+from trc_core.plan import Plan
 from trc_core.systems.base import Array, System
 
 DELAYS = 4  # 0 to 3 ticks
@@ -23,6 +24,17 @@ FORGETTING = 0.99  # of the evidence against a delay, per tick
 CREDIBLE = 4.0  # the most that one tick counts against a delay, in squared half ranges
 SMOOTHING = 0.8  # of the mean push, per tick
 FEATURE_LIMIT = 3.0  # a feature beyond it says nothing more
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was planned and commanded before."""
+
+    plan: Plan | None = None
+    elapsed: float | None = None
+    """Seconds since it was made; the system's dt by default."""
+    issued: Array | None = None
+    """What was really commanded (B, n_u); the first control of the plan by default."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,21 @@ class Correction:
         nothing = np.zeros((B, n_u))
         memory = Memory(x, commands, np.zeros((B, DELAYS)), nothing, nothing)
         return Sight(memory, np.zeros((B, DELAYS, self.system.n_x)), begun=False)
+
+    def see(self, x: Array, past: Past) -> Sight:
+        """What a tick shows, the first one or the next.
+
+        Args:
+            x: newest measured states (B, n_x).
+            past: with the plans of the last tick.
+        """
+        plan, command = past.plan, past.issued
+        if plan is None or plan.sight is None:
+            return self.start(x)
+        if command is None:
+            command = plan.controls.reshape(len(x), -1, self.system.n_u)[:, 0]
+        elapsed = self.system.dt if past.elapsed is None else max(past.elapsed, 0.0)
+        return self.observe(plan.sight.memory, command, x, round(elapsed / self.system.dt))
 
     def observe(self, memory: Memory, command: Array, x: Array, ticks: int = 1) -> Sight:
         """The next tick.
