@@ -29,6 +29,9 @@ VERBS = {
     'experiment': Verb(
         'trc_core.evaluation.experiments.command', 'answer a question with figures', 'train'
     ),
+    'report': Verb(
+        'trc_core.evaluation.report', 'one HTML file about a run or a bag', 'train,demo'
+    ),
     'warm-up': Verb('trc_core.runtime.command', 'compile controllers ahead of time'),
     'benchmark': Verb('trc_core.evaluation.benchmark.command', 'time a controller', 'benchmark'),
     'benchmark-loop': Verb(

@@ -37,11 +37,11 @@ def test_the_optimum_scores_one_and_lqr_more():
     system = get_system('van_der_pol')
     x0, goal = fresh_problems(system, 8)
     optimum = np.array([nlp.solve(system, a, b).cost for a, b in zip(x0, goal, strict=True)])
-    itself = score(lambda a, b: nlp.solve(system, a, b), x0, goal, optimum)
+    itself = score(system, lambda a, b: nlp.solve(system, a, b), x0, goal, optimum)
     assert itself.worst == pytest.approx(1.0, abs=1e-9)
     controller = Controller.load('van_der_pol')
     table = {
-        label: score(planner, x0, goal, optimum)
+        label: score(system, planner, x0, goal, optimum)
         for label, planner in planners(controller, (0, 3)).items()
     }
     assert table['trc, K = 3'].mean <= table['trc, K = 0'].mean <= table['clipped LQR'].mean
@@ -65,6 +65,28 @@ def test_evaluate_model_gives_the_figures_of_the_guide(tmp_path):
     )
     assert figures['control_cost'] == pytest.approx(dataset.data.cost.mean(), rel=2e-4)
     assert 0 <= figures['mean_error'] < 0.1
+    assert 1 - 1e-6 <= figures['cost_ratio_median'] <= figures['cost_ratio_p95']
+    assert figures['cost_ratio_p95'] <= figures['cost_ratio_max'] < 1.001
+    assert figures['latency_ms'] > 0
+
+
+def test_evaluate_model_says_what_each_cycle_gains_and_how_often_a_bound_holds(tmp_path):
+    lqr_generator.main(
+        ['--num_samples', '6', '--system', 'van_der_pol', '--output', str(tmp_path)]
+    )
+    dataset = LQRDataset(tmp_path)
+    model, checkpoint = load_model('van_der_pol')
+    figures = evaluate_model(model, dataset)
+    controllers = [Controller(checkpoint, cycles=K) for K in range(model.config.cycles + 1)]
+    data = dataset.data
+    problems = list(zip(data.current_state, data.target_state, strict=True))
+    plans = [[controller.plan(*p) for p in problems] for controller in controllers]
+    J = np.array([[plan.cost for plan in row] for row in plans])
+    np.testing.assert_allclose(figures['refinement_gain'], (1 - J[1:] / J[:-1]).mean(1), atol=1e-5)
+    limit = checkpoint.system.u_max - 1e-9
+    held = np.mean([np.abs(plan.controls) >= limit for plan in plans[-1]])
+    assert 0 < held < 1
+    assert figures['bound_activity'] == pytest.approx(held, abs=0.02)
 
 
 def test_test_states_are_drawn_from_a_seed_of_their_own():
@@ -112,6 +134,18 @@ def test_the_table_of_baselines_is_the_known_one(capsys, tmp_path):
     assert mean[0] == pytest.approx(1.0026, abs=0.0015)
     out = capsys.readouterr().out
     assert 'van_der_pol: J/J* against IPOPT on 40 states' in out and '> 2 %' in out
+
+
+def test_the_baselines_beside_a_checkpoint_can_be_chosen(capsys, tmp_path):
+    output = tmp_path / 'figures.json'
+    main(['--states', '3', '--baseline', 'lqr,nlp', '--output', str(output)])
+    figures = json.loads(output.read_text())
+    assert [label for label in figures if not label.startswith('trc')] == ['clipped LQR', 'nlp']
+    assert figures['nlp']['mean'] == pytest.approx(1, abs=1e-6)
+    assert figures['nlp']['milliseconds'] > 0 and 0 < figures['nlp']['on_bound'] < 1
+    assert figures['nlp']['error'] < 0.1
+    assert (tmp_path / 'figures.png').stat().st_size > 1000
+    assert 'on bound' in capsys.readouterr().out
 
 
 def test_the_lqr_fails_most_swing_ups(capsys):
@@ -185,3 +219,9 @@ def test_the_nearest_stored_plan_is_found_and_improved():
         assert plan.cost == pytest.approx(baseline.cost[i], rel=1e-9)
     moved = x0[0] + 0.01
     assert NearestPlan(system, count=50)(moved, goal[0]).cost <= baseline(moved, goal[0]).cost
+
+
+def test_flying_over_ros_is_refused_where_it_would_ignore_a_flag(capsys):
+    with pytest.raises(SystemExit):
+        main(['--ros', '--expert', 'lqr'])
+    assert '--ros goes with --closed_loop' in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shlex
 import sys
@@ -18,6 +19,7 @@ from trc_core.command_line import report_errors
 from trc_core.evaluation.baselines import expert_planners
 from trc_core.evaluation.closed_loop import Comparison, compare
 from trc_core.evaluation.evaluator import (
+    BASELINES,
     TEST_SEED,
     Planner,
     Scores,
@@ -26,13 +28,15 @@ from trc_core.evaluation.evaluator import (
     score,
 )
 from trc_core.evaluation.reference import reference_optima, starts_needed
+from trc_core.evaluation.report_html import bars
 from trc_core.runtime.command import ready
 from trc_core.runtime.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
 
 CYCLES = (1, 3, 5, 10)
-HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success')
+OVER_ROS = Path('outputs/over_ros')
+HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Evaluation:
         ]
         for label, s in self.scores.items():
             ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
-            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}')
+            behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
+            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
         if self.unsolved:
             lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
         return '\n'.join(lines)
@@ -70,6 +75,11 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         '--expert',
         help='instead of a checkpoint, experts: a list like lqr,ilqr1,ilqr3,ilqr,multistart',
+    )
+    add(
+        '--baseline',
+        help='experts to stand beside a checkpoint, a list like lqr,ilqr,nlp (default: '
+        f'{",".join(BASELINES)})',
     )
     add(
         '--system',
@@ -95,7 +105,16 @@ def build_parser() -> argparse.ArgumentParser:
         'ERROR = 0.05 on a plant whose parameters are 5 %% larger and whose input gain is 5 %% '
         'smaller than the controller thinks',
     )
-    add('--output', type=Path, help='also write the figures to this JSON file')
+    add(
+        '--ros',
+        type=Path,
+        nargs='?',
+        const=OVER_ROS,
+        metavar='FOLDER',
+        help='with --closed_loop: fly with both nodes over DDS as well, on a plant without error, '
+        'and compare the costs; leaves a bag and a report in FOLDER (default: %(const)s)',
+    )
+    add('--output', type=Path, help='also write the figures to this JSON file, and a .png of each')
     add(
         '--record',
         action='store_true',
@@ -112,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with report_errors(parser.prog):
         if arguments.states < 1:
             raise ValueError(f'--states must be at least 1, got {arguments.states}')
+        if arguments.ros is not None:
+            print(_flown_over_ros(arguments))
+            return
         if arguments.closed_loop is not None:
             print(_flown(arguments))
             return
@@ -122,22 +144,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.record:
             _record(arguments, results[0])
         if arguments.output:
-            arguments.output.write_text(json.dumps(_figures(results), indent=2) + '\n')
+            _write(arguments.output, results)
 
 
 def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[str, Planner]]]:
     """(title, system, planners) of every table that the flags ask for."""
     if arguments.expert is None:
         title, controller = _controller(arguments)
-        return [(title, controller.system, planners(controller, CYCLES))]
-    if arguments.checkpoint or arguments.record:
-        raise ValueError('give either --expert, or --checkpoint (and --record)')
+        baselines = _names(arguments.baseline) if arguments.baseline else BASELINES
+        return [(title, controller.system, planners(controller, CYCLES, baselines))]
+    if arguments.checkpoint or arguments.record or arguments.baseline:
+        raise ValueError('give either --expert, or --checkpoint (and --record, --baseline)')
     if arguments.set and not arguments.system:
         raise ValueError('--set needs --system')
     systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
     systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
-    names = [name.strip() for name in arguments.expert.split(',')]
+    names = _names(arguments.expert)
     return [(system.name, system, expert_planners(system, names)) for system in systems]
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(',')]
 
 
 def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
@@ -163,6 +190,22 @@ def _flown(arguments: argparse.Namespace) -> Comparison:
     return compare(controller, error, *problems, title)
 
 
+def _flown_over_ros(arguments: argparse.Namespace) -> Any:
+    """The flights in process and over ROS 2 that the flags ask for."""
+    if arguments.closed_loop != 0.0 or arguments.expert or arguments.set or arguments.system:
+        raise ValueError('--ros goes with --closed_loop, --checkpoint, --states and --seed only')
+    title, controller = _controller(arguments)
+    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
+    try:  # by name: the library imports no ROS
+        importlib.import_module('trc_ros.children').set_environment()
+        flights = importlib.import_module('trc_ros.evaluation')
+    except ModuleNotFoundError as error:
+        needed = "pip install 'trc[ros,demo]'"
+        raise ValueError(f"--ros needs '{error.name}'; install it with {needed}") from None
+    model = str(find_checkpoint(arguments.checkpoint or 'van_der_pol'))
+    return flights.evaluate(title, controller, model, *problems, arguments.ros)
+
+
 def evaluate(
     title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
 ) -> Evaluation:
@@ -180,7 +223,7 @@ def evaluate(
     scores = {}
     for label, planner in table.items():
         bar = tqdm(range(len(optimum)), desc=label, leave=False)
-        scores[label] = score(planner, x0[solved], goal[solved], optimum, bar)
+        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
     return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
 
 
@@ -197,6 +240,15 @@ def _record(arguments: argparse.Namespace, result: Evaluation) -> None:
     name = ' '.join(['certificate', *arguments.set])
     metrics = {**checkpoint.metrics, name: certificate}
     save_checkpoint(path, replace(checkpoint, metrics=metrics))
+
+
+def _write(output: Path, results: Sequence[Evaluation]) -> None:
+    """The figures as JSON, and a picture of every table."""
+    output.write_text(json.dumps(_figures(results), indent=2) + '\n')
+    for result in results:
+        name = f'_{result.title}' if len(results) > 1 else ''
+        rows = {label: asdict(s) for label, s in result.scores.items()}
+        bars(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
 
 
 def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:

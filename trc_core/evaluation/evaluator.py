@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.cost import WRONG_BASIN, is_success, trajectory_cost
+from trc_core.cost import WRONG_BASIN, is_success
 from trc_core.plan import Plan
 from trc_core.runtime.controller import Controller
 from trc_core.systems.base import Array, System
 
 Planner = Callable[..., Plan]
+BOUND_TOLERANCE = 1e-6  # of the control range; nearer to a bound a control lies on it
+TIMED = 20  # plans whose time is taken
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
 BASELINES = {
     'lqr': 'clipped LQR',
@@ -41,6 +44,12 @@ class Scores:
     """Share of plans that end within sum |x_T - goal| <= 0.1."""
     wrong: float
     """Share with J more than 2 % above the best known: in the wrong basin, or not converged."""
+    error: float | None = None
+    """Mean of sum |x_T - goal|."""
+    on_bound: float | None = None
+    """Share of the controls that lie on a bound."""
+    milliseconds: float | None = None
+    """Median time of a plan, under the load that there was."""
 
     @classmethod
     def of(cls, ratio: Array, success: NDArray[np.bool_]) -> Scores:
@@ -56,31 +65,57 @@ class Scores:
 
 
 def score(
-    planner: Planner, x0: Array, goal: Array, optimum: Array, progress: Iterable[int] | None = None
+    system: System,
+    planner: Planner,
+    x0: Array,
+    goal: Array,
+    optimum: Array,
+    progress: Iterable[int] | None = None,
 ) -> Scores:
     """Runs `planner` on every problem.
 
     Args:
+        system: the plant.
         planner: x0 (n_x,), goal (n_x,) -> Plan.
         x0: (N, n_x).
         goal: (N, n_x).
         optimum: J* (N,).
         progress: an iterable over range(N) that shows progress.
     """
-    costs, successes = np.empty(len(x0)), np.empty(len(x0), dtype=np.bool_)
+    plans, seconds = [], []
     for i in progress or range(len(x0)):
-        plan = planner(x0[i], goal[i])
-        costs[i], successes[i] = plan.cost, is_success(plan.states, goal[i])
-    return Scores.of(costs / optimum, successes)
+        began = time.perf_counter()
+        plans.append(planner(x0[i], goal[i]))
+        seconds.append(time.perf_counter() - began)
+    states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
+    cost = np.array([plan.cost for plan in plans])
+    return replace(
+        Scores.of(cost / optimum, is_success(states, goal)),
+        error=float(np.abs(states[:, -1] - goal).sum(-1).mean()),
+        on_bound=on_bound(system, controls),
+        milliseconds=1e3 * float(np.median(seconds)),
+    )
 
 
-def planners(controller: Controller, cycles: Iterable[int]) -> dict[str, Planner]:
-    """What stands in the table: the baselines, and the controller at each K, also polished."""
+def on_bound(system: System, controls: Array) -> float:
+    """Share of controls (..., n_u) that lie on a bound."""
+    reach = BOUND_TOLERANCE * (system.u_max - system.u_min)
+    held = (controls <= system.u_min + reach) | (controls >= system.u_max - reach)
+    return float(held.mean())
+
+
+def planners(
+    controller: Controller, cycles: Iterable[int], baselines: Iterable[str] = tuple(BASELINES)
+) -> dict[str, Planner]:
+    """What stands in the table: the baselines, and the controller at each K, also polished.
+
+    Raises:
+        ValueError: if a baseline is unknown; the message lists the known ones.
+    """
     from trc_core.evaluation.baselines import expert_planners
 
-    system = controller.system
-    experts = expert_planners(system, BASELINES)
-    table = {label: experts[name] for name, label in BASELINES.items()}
+    experts = expert_planners(controller.system, baselines)
+    table = {BASELINES.get(name, name): planner for name, planner in experts.items()}
     for K in cycles:
         twin = Controller(controller.checkpoint, controller.backend, cycles=K)
         table[f'trc, K = {K}'] = twin.plan
@@ -89,7 +124,7 @@ def planners(controller: Controller, cycles: Iterable[int]) -> dict[str, Planner
     return table
 
 
-def evaluate_model(model: Any, dataset: Any) -> dict[str, float]:
+def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
     """Figures of a PyTorch model on a dataset (the guide's function).
 
     The dynamics of the dataset's system are connected as feedback, and roll out what the model
@@ -101,25 +136,51 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, float]:
 
     Returns:
         `mean_error`: mean over samples of sum |x_T - goal|; `success_rate`: share with an error
-        of at most 0.1; `control_cost`: mean of J; `cost_ratio`: mean of J over the dataset's J.
+        of at most 0.1; `control_cost`: mean of J; `cost_ratio`, `cost_ratio_median`,
+        `cost_ratio_p95` and `cost_ratio_max`: of J over the dataset's J; `bound_activity`: share
+        of the controls on a bound; `refinement_gain`: share of J that each cycle saves, mean over
+        samples, a list; `latency_ms`: median time of a plan for one sample.
     """
     import torch
 
     from trc_core.models.simulation import SystemDynamics
 
     data, system = dataset.data, dataset.system
-    current, target = data.current_state[dataset.indices], data.target_state[dataset.indices]
+    current, target = (
+        torch.tensor(states[dataset.indices]) for states in (data.current_state, data.target_state)
+    )
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, system)
-        *_, (plan, _) = model.refine(torch.tensor(current), torch.tensor(target), dynamics)
-    states, controls = plan.states.numpy(), plan.controls.numpy()
-    cost = trajectory_cost(system, states, controls, target)
+        history = [plan for plan, _ in model.refine(current, target, dynamics)]
+    costs = np.stack([plan.cost.numpy() for plan in history])  # (K + 1, N)
+    states, controls = history[-1].states.numpy(), history[-1].controls.numpy()
+    goal = target.numpy()
+    scores = Scores.of(costs[-1] / data.cost[dataset.indices], is_success(states, goal))
     return {
-        'mean_error': float(np.abs(states[:, -1] - target).sum(-1).mean()),
-        'success_rate': float(np.mean(is_success(states, target))),
-        'control_cost': float(cost.mean()),
-        'cost_ratio': float((cost / data.cost[dataset.indices]).mean()),
+        'mean_error': float(np.abs(states[:, -1] - goal).sum(-1).mean()),
+        'success_rate': scores.success,
+        'control_cost': float(costs[-1].mean()),
+        'cost_ratio': scores.mean,
+        'cost_ratio_median': scores.median,
+        'cost_ratio_p95': scores.p95,
+        'cost_ratio_max': scores.worst,
+        'bound_activity': on_bound(system, controls),
+        'refinement_gain': (1 - costs[1:] / costs[:-1]).mean(1).tolist(),
+        'latency_ms': _latency(model, current[:1], target[:1], system),
     }
+
+
+def _latency(model: Any, current: Any, target: Any, system: System) -> float:
+    """Median time [ms] of `model` for one state (1, n_x), in PyTorch."""
+    import torch
+
+    seconds = []
+    for _ in range(TIMED + 1):  # the first one warms up
+        began = time.perf_counter()
+        with torch.no_grad():
+            model(current, target, dynamics_fn=system)
+        seconds.append(time.perf_counter() - began)
+    return 1e3 * float(np.median(seconds[1:]))
 
 
 def fresh_problems(system: System, count: int, seed: int = TEST_SEED) -> tuple[Array, Array]:
