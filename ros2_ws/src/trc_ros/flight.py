@@ -33,6 +33,7 @@ from trc_ros.inputs import Input
 from trc_ros.live import Live
 from trc_ros.measuring import Measuring
 from trc_ros.outputs import RELIABLE, Outputs
+from trc_ros.polling import PolledTopic
 from trc_ros.realtime import RealTime
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -145,16 +146,13 @@ class Flight:
     def _open_topics(self) -> None:
         node, values = self._node, self._values
         state_type, goal_type = STATE_TYPES[values['state_type']], GOAL_TYPES[values['goal_type']]
+        # The loop takes states itself: to wake the executor for each costs more than a plan.
+        self._states = PolledTopic(node, state_type[0], 'state', NEWEST)
+        goals = node.create_subscription(goal_type[0], 'goal', self._goal.take, RELIABLE)
         self._destroyers = [
-            functools.partial(
-                node.destroy_subscription, node.create_subscription(kind, name, take, qos)
-            )
-            for kind, name, take, qos in (
-                (state_type[0], 'state', self._state.take, NEWEST),
-                (goal_type[0], 'goal', self._goal.take, RELIABLE),
-            )
+            self._states.close,
+            functools.partial(node.destroy_subscription, goals),
         ]
-
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         timer = node.create_timer(values['diagnostics.period'], self._publish_diagnostics)
         self._destroyers += [
@@ -187,6 +185,8 @@ class Flight:
         if live is not self._flown:
             self._pilot.change(live.settings)
             self._flown = live
+        if news := self._states.newest():
+            self._state.take(*news)
         measurement, stamp = self._state.latest
         goal, goal_time = self._goal.latest
         decision = (

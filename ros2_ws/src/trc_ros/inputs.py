@@ -15,14 +15,14 @@ class Input(Generic[Content]):
     """Keeps the newest valid message of one topic; counts the others by reason.
 
     Args:
-        read: makes the content of a message, or raises `RejectedInput`.
+        read: makes the content of what `take` is given, or raises `RejectedInput`.
         refused: told the first line of every refusal.
         initial: the content before any message.
     """
 
     def __init__(
         self,
-        read: Callable[[Any], Content],
+        read: Callable[..., Content],
         refused: Callable[[str], None],
         initial: Content,
     ) -> None:
@@ -32,11 +32,11 @@ class Input(Generic[Content]):
         self._read = read
         self._refused = refused
 
-    def take(self, message: Any) -> None:
-        """Subscription callback."""
+    def take(self, *message: Any) -> None:
+        """Subscription callback; more than the message where there is more to know of it."""
         self.received += 1
         try:
-            self.latest = self._read(message)
+            self.latest = self._read(*message)
         except RejectedInput as error:
             self.rejected[error.reason] += 1
             self._refused(str(error))

@@ -30,18 +30,22 @@ class Measuring:
         self._timeout = timeout
         self._stamps = StampCheck()
 
-    def __call__(self, message: Any) -> tuple[Measurement, Time]:
+    def __call__(self, message: Any, waited: float = 0.0) -> tuple[Measurement, Time]:
         """The state, its time on the steady clock, and its stamp.
+
+        Args:
+            message: as it came.
+            waited: seconds since it did.
 
         Raises:
             RejectedInput: for a message or a stamp that must not be used.
         """
-        arrival, now = time.monotonic(), self._clock()
+        moment, now = time.monotonic(), self._clock()
         x, stamp = self._read(message), own_stamp(message)
         if stamp is None:
-            return Measurement(x, arrival), now
+            return Measurement(x, moment - waited), now
         try:
             age = self._stamps.age(seconds_of(stamp), seconds_of(now), self._timeout())
         except BadStamp as error:
             raise RejectedInput(error.reason, str(error)) from error
-        return Measurement(x, arrival - age), stamp
+        return Measurement(x, moment - age), stamp

@@ -75,7 +75,7 @@ class Listener:
         subscribe(
             JointTrajectory,
             'controller/horizon',
-            lambda d, i: self._keep(self.horizons, stamp_of(d), i),
+            lambda d, i: self._on_horizon(d, i),
             RELIABLE,
             raw=True,
         )
@@ -93,15 +93,19 @@ class Listener:
 
     def _on_state(self, data: bytes, info: Mapping[str, int]) -> None:
         self._state = data
-        self._keep(self.states, stamp_of(data), info)
+        # Received by DDS: the controller's loop takes states from there, and is not woken.
+        self._keep(self.states, stamp_of(data), info, info['received_timestamp'])
 
     def _on_command(self, info: Mapping[str, int]) -> None:
         self._commanded = True
-        self._keep(self.commands, 0, info)
+        self._keep(self.commands, 0, info, time.time_ns())
 
-    def _keep(self, times: Times, stamp: int, info: Mapping[str, int]) -> None:
+    def _on_horizon(self, data: bytes, info: Mapping[str, int]) -> None:
+        self._keep(self.horizons, stamp_of(data), info, time.time_ns())
+
+    def _keep(self, times: Times, stamp: int, info: Mapping[str, int], arrived: int) -> None:
         if self.keeps:
-            times.add(stamp, info['source_timestamp'], time.time_ns())
+            times.add(stamp, info['source_timestamp'], arrived)
 
     def _on_status(self, message: DiagnosticArray) -> None:
         values = status_values(message, 'control_loop')

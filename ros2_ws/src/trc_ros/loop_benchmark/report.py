@@ -16,8 +16,9 @@ from trc_ros.loop_benchmark.bars import (
 NOTES = """\
 - *rate*, *jitter* (of the period), *plan* and *deadline misses*: the controller's own, from
   `/diagnostics`, since the loop was started anew for the measurement.
-- *state* and *command*: from sending to arrival in a Python process beside the controller, on one
-  clock, waking it included; the way of a state to the controller is taken to be as long.
+- *state*: from sending until DDS has it in a process beside the controller, whose loop takes the
+  newest one from there itself. *command*: from sending to arrival in that Python process, waking
+  it included. All on one clock.
 - *without wait*: the sum of state, plan and command, percentile by percentile. *with wait*: from
   the sending of a state to the arrival of the command that answers it, matched by its stamp; the
   loop is not woken by a state, so that this contains up to a period of waiting for the next cycle.

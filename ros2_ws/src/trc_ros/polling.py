@@ -1,0 +1,55 @@
+"""A topic that is looked at when its newest message is needed, and wakes nobody in between."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+
+class Unattended(CallbackGroup):
+    """Entities that no executor waits for."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
+
+
+class PolledTopic:
+    """A subscription without a callback: a flood of messages costs no more than one.
+
+    Args:
+        node: owns it.
+        kind: type of the messages.
+        topic: its name.
+        qos: of depth 1, so that only the newest message is kept.
+    """
+
+    def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile) -> None:
+        self._node = node
+        self._subscription = node.create_subscription(
+            kind, topic, lambda message: None, qos, callback_group=Unattended()
+        )
+
+    def newest(self) -> tuple[Any, float] | None:
+        """The newest message and the seconds since it arrived; None if there is no new one."""
+        subscription = self._subscription
+        with subscription.handle:
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+        if taken is None:
+            return None
+        message, info = taken
+        received = info['received_timestamp']  # by the wall clock; 0 where DDS does not say
+        return message, max(0.0, 1e-9 * (time.time_ns() - received)) if received else 0.0
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._node.destroy_subscription(self._subscription)
