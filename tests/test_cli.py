@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from trc_core import cli
+from trc_core.command_line import report_errors
 
 
 def run(*arguments):
@@ -64,3 +65,14 @@ def test_evaluate_puts_the_baselines_beside_the_controller(tmp_path):
     assert {'clipped LQR', 'LQR + 1 iLQR sweep', 'trc, K = 3'} <= set(figures)
     assert 1 - 1e-6 <= figures['trc, K = 3']['mean'] <= figures['clipped LQR']['mean']
     assert 'clipped LQR' in shown.stdout
+
+
+def test_ctrl_c_is_one_line_also_where_compiled_code_has_wrapped_it(capsys):
+    wrapped = TypeError('unable to convert')
+    wrapped.__cause__ = KeyboardInterrupt()
+    with pytest.raises(SystemExit) as stopped, report_errors('trc faults'):
+        raise wrapped
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == 'trc faults: interrupted\n'
+    with pytest.raises(TypeError), report_errors('trc faults'):
+        raise TypeError('a mistake of ours')

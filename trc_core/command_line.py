@@ -16,13 +16,25 @@ SPINNER, SPINNER_PERIOD = '|/-\\', 0.1  # [s]
 def report_errors(program: str) -> Iterator[None]:
     """Turns the errors that a user can mend into one line on stderr; Ctrl-C exits with 130."""
     try:
-        yield
+        with interrupts():
+            yield
     except (ValueError, OSError) as error:
         print(f'{program}: {error}', file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(f'{program}: interrupted', file=sys.stderr)
         raise SystemExit(130) from None
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Lets Ctrl-C through as what it is where compiled code has turned it into another error."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trc_core import get_system
+from trc_core.command_line import interrupts
 from trc_core.runtime.safety import FALLBACKS
 from trc_core.systems import System
 from trc_ros.campaign.disturbances import DISTURBANCES
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_environment()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(options)
+        with interrupts():
+            run(options)
     except KeyboardInterrupt:
         recorded = options.bag and not options.fault
         kept = f'; what was recorded is in {options.output}/bag' if recorded else ''
