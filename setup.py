@@ -79,6 +79,7 @@ TEST = [
     'hypothesis>=6.100',
     *MUJOCO,
     *ONNX,
+    'playwright>=1.48',
     'pytest>=8.0,<9',
     'pytest-xdist>=3.5',
     'setuptools>=70.1',

@@ -5,9 +5,11 @@ import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import sync_playwright
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -17,11 +19,27 @@ from trc_core.evaluation.report import main
 from trc_core.evaluation.report_bag import read_bag
 from trc_core.evaluation.report_html import PLAYER
 
+RESULTS = Path(__file__).parents[2] / 'docs' / 'results'
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPE = STORE.types
 STATES, COMMANDS, RATE = 60, 30, 50.0  # the plant's states come at this rate [Hz]
 START = 1_700_000_000.0  # [s since the epoch]
 VOID = ('meta', 'img', 'input', 'br', 'hr', 'link')
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
+DRAWN = """(canvas, colour) => {
+  const seen = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const near = (i) => colour.every((value, k) => Math.abs(seen[i + k] - value) < 30);
+  return seen.some((_, i) => i % 4 == 0 && seen[i + 3] > 60 && near(i));
+}"""
+RESULTS = Path(__file__).parents[2] / 'docs' / 'results'
+STORE = get_typestore(Stores.ROS2_JAZZY)
+TYPE = STORE.types
+STATES, COMMANDS, RATE = 60, 30, 50.0  # the plant's states come at this rate [Hz]
+START = 1_700_000_000.0  # [s since the epoch]
+VOID = ('meta', 'img', 'input', 'br', 'hr', 'link')
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
+INKED = """canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  .data.some((value, i) => i % 4 == 3 && value > 0)"""
 
 
 class Reader(HTMLParser):
@@ -73,6 +91,32 @@ def opened(path):
         assert base64.b64decode(data, validate=True)
     assert 'http' not in path.read_text().replace('http-equiv', '')
     return reader
+
+
+@pytest.fixture(scope='module')
+def chromium():
+    """Headless Chromium: this machine's, or the one of `playwright install chromium`."""
+    with sync_playwright() as playwright:
+        installed = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if installed is None and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip('no Chromium here')
+        with playwright.chromium.launch(executable_path=installed) as browser:
+            yield browser
+
+
+def shown(chromium, path):
+    """The file on a screen: without errors, wide pictures only, and nothing from elsewhere."""
+    screen, complaints, requests = chromium.new_page(), [], []
+    screen.on('pageerror', lambda error: complaints.append(str(error)))
+    screen.on('console', lambda message: complaints.append(message.text))
+    screen.on('request', lambda request: requests.append(request.url))
+    screen.goto(path.as_uri())
+    assert complaints == []
+    assert [url for url in requests if not url.startswith('data:')] == [path.as_uri()]
+    widths = screen.locator('img').evaluate_all('all => all.map(image => image.naturalWidth)')
+    assert min(widths) > 300
+    assert screen.evaluate('document.documentElement.scrollWidth <= innerWidth')
+    return screen
 
 
 def stamp(time):
@@ -171,6 +215,32 @@ def test_the_report_of_a_bag_is_one_file_with_an_animation(name, tmp_path):
     left, right, bottom, top = film['view']
     points = [p for lines in film['frames'] for _, _, part in lines for p in part]
     assert all(left < x < right and bottom < y < top for x, y in points)
+
+
+@pytest.mark.parametrize('name', ['cartpole', 'quadrotor_2d'])
+def test_chromium_plays_the_animation_until_it_is_clicked(name, tmp_path, chromium):
+    record(tmp_path / 'bag', SYSTEMS[name], f'/{name}')
+    main([str(tmp_path / 'bag'), '--output', str(tmp_path / 'flight.html')])
+    screen = shown(chromium, tmp_path / 'flight.html')
+    assert screen.locator('img').count() == 2  # signals and phase portraits
+    screen.wait_for_function('document.querySelector("input").value > 3')
+    canvas, slider = screen.locator('canvas'), screen.locator('input')
+    for colour in (report_flight.INK, report_flight.TARGET):
+        assert canvas.evaluate(DRAWN, list(bytes.fromhex(colour[1:])))
+    canvas.click()
+    stopped = slider.input_value()
+    screen.wait_for_timeout(200)  # [ms], five frames
+    assert slider.input_value() == stopped
+    before = canvas.screenshot()
+    slider.fill('0')
+    assert canvas.screenshot() != before
+
+
+def test_chromium_shows_every_page_of_results(tmp_path, chromium):
+    main([str(RESULTS), '--output', str(tmp_path / 'results.html')])
+    screen = shown(chromium, tmp_path / 'results.html')
+    assert screen.locator('img').count() == len(list(RESULTS.glob('*.png')))
+    assert screen.locator('table').evaluate_all('all => all.every(table => table.rows.length > 1)')
 
 
 def test_outlines_stand_where_the_state_says():
