@@ -31,6 +31,7 @@ ALLOWED = {
     'riccati': {'systems'},
     'representation': {'systems', 'riccati', 'rollout'},
     'parallel': set(),
+    'provenance': {'parallel'},
     'batch_rollout': {'systems', 'rollout', 'ilqr', 'parallel'},
     'batch_step': {'systems', 'rollout', 'batch_rollout', 'parallel'},
     'ilqr': {'systems', 'cost', 'rollout'},
@@ -42,7 +43,7 @@ ALLOWED = {
     '__init__': {'systems', 'plan', 'runtime'},
 }
 KERNELS = {'cost', 'rollout', 'batch_rollout', 'batch_step', 'ilqr', 'riccati', 'representation'}
-BELOW = KERNELS | {'systems', 'plan', 'command_line', 'checkpoint', 'parallel'}
+BELOW = KERNELS | {'systems', 'plan', 'command_line', 'checkpoint', 'parallel', 'provenance'}
 ALLOWED['solvers'] = BELOW
 ALLOWED['data'] = ALLOWED['solvers'] | {'solvers'}
 ALLOWED['models'] = ALLOWED['data'] | {'data'}

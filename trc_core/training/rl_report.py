@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from trc_core import provenance
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trc_core.runtime.controller import Controller
 from trc_core.runtime.correction import Weights
@@ -122,8 +123,10 @@ def test_and_report(
     save_checkpoint(path, replace(after, metrics={**after.metrics, 'finetuning': test.record()}))
     stem = Path(config.report or Path(config.output_dir) / 'report')
     stem.parent.mkdir(parents=True, exist_ok=True)
-    text = describe(test, before.system, after.training, stem.name)
-    stem.with_suffix('.json').write_text(json.dumps(test.record(), indent=2) + '\n')
+    origin = _origin(after.training)
+    text = describe(test, before.system, origin, stem.name)
+    record = {'origin': origin, **test.record()}
+    stem.with_suffix('.json').write_text(json.dumps(record, indent=2) + '\n')
     stem.with_suffix('.md').write_text(text)
     draw(flown, before.system, stem.with_suffix('.png'))
     print(text)
@@ -173,15 +176,27 @@ def _compared(flown: Mapping[str, Flown], nominal: Mapping[str, Flown], count: i
     )
 
 
-def describe(test: Test, system: System, training: Mapping[str, Any], figure: str) -> str:
+def _origin(training: Mapping[str, Any]) -> dict[str, str]:
+    seconds = f'{training["seconds"]:.0f} s ({training["cpu_seconds"]:.0f} CPU seconds)'
+    return {
+        'command': f'`{training["command"]}`',
+        'seed': f'{training["seed"]} of the training, {TEST_SEED} of the flights',
+        **provenance.brief(),
+        'learning': f'{training["iterations"]} iterations, {seconds}',
+    }
+
+
+def describe(test: Test, system: System, origin: Mapping[str, str], figure: str) -> str:
     """The report, in Markdown."""
     low, high = test.improvement_interval
     lines = [
         f'# {system.name}, fine-tuned',
         '',
+        provenance.table(origin),
+        '',
         f'Mean closed-loop cost **{test.improvement:.1%} below** the un-tuned controller '
-        f'(95 % interval {low:.1%} to {high:.1%}), on {test.flights} flights of held-out plants '
-        f'(seed {test.seed}), {TEST_HORIZONS:g} horizons each.',
+        f'(95 % interval {low:.1%} to {high:.1%}), on {test.flights} flights of held-out plants, '
+        f'{TEST_HORIZONS:g} horizons each.',
         '',
         '| | mean cost (95 % interval) | median | p95 | success | fallen | on a bound | '
         'model itself: mean J/J of iLQR-MPC |',
@@ -197,10 +212,6 @@ def describe(test: Test, system: System, training: Mapping[str, Any], figure: st
     lines += [
         '',
         f'![Distributions of the closed-loop cost]({figure}.png)',
-        '',
-        f'Command: `{training["command"]}`; seed {training["seed"]}, '
-        f'{training["iterations"]} iterations, {training["seconds"]:.0f} s of learning '
-        f'({training["cpu_seconds"]:.0f} CPU seconds).',
         '',
     ]
     return '\n'.join(lines)

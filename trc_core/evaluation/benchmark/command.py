@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from trc_core import provenance
 from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
 from trc_core.command_line import report_errors
 from trc_core.evaluation.benchmark import environment
@@ -26,8 +27,10 @@ from trc_core.evaluation.benchmark.latency import (
 from trc_core.evaluation.benchmark.options import DEFAULT_SYSTEMS, Options, known, quick
 from trc_core.evaluation.benchmark.plots import draw
 from trc_core.evaluation.benchmark.process import cold_start, soak
+from trc_core.evaluation.benchmark.race import SHUFFLE_SEED
 from trc_core.evaluation.benchmark.report import report
 from trc_core.evaluation.benchmark.scaling import by_cycles, by_horizon, throughput
+from trc_core.evaluation.evaluator import TEST_SEED
 
 Section = Callable[[Options, dict[str, Any]], None]
 STEM = 'benchmark'
@@ -142,7 +145,9 @@ def run(options: Options, sections: Sequence[str], results: dict[str, Any]) -> N
     Raises:
         KeyboardInterrupt: after noting it.
     """
-    where = results['environment'] = {'load before': environment.load(), **environment.describe()}
+    seed = f'{TEST_SEED} of the problems, {SHUFFLE_SEED} of their order'
+    where = results['environment'] = {'seed': seed, **provenance.describe()}
+    where['load before'] = provenance.load()
     with environment.placed(options.core, options.fifo) as placement:
         where.update(placement)
     print('\n'.join(f'{name}: {value}' for name, value in where.items()), flush=True)
@@ -161,7 +166,7 @@ def run(options: Options, sections: Sequence[str], results: dict[str, Any]) -> N
         results['interrupted'] = section
         raise
     finally:
-        where['load after'] = environment.load()
+        where['load after'] = provenance.load()
 
 
 def write(results: dict[str, Any], folder: Path, name: str) -> Path:

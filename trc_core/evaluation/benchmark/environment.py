@@ -1,28 +1,14 @@
-"""Where figures were measured: the machine, its load, the versions, and who may run when."""
+"""What figures are measured under: a core, a scheduling class, and the memory in use."""
 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trc_core.parallel import cores
+from trc_core.provenance import read
 
-PACKAGES = (
-    'trc',
-    'numpy',
-    'numba',
-    'torch',
-    'onnxruntime',
-    'casadi',
-    'daqp',
-    'osqp',
-    'do-mpc',
-    'scipy',
-)
 FIFO_PRIORITY = 50
 NO_FIFO = (
     'SCHED_FIFO not permitted: run as root, or put `USER - rtprio 50` into '
@@ -30,24 +16,6 @@ NO_FIFO = (
 )
 THROTTLED = 'the kernel lets real-time tasks run for {} us of every {} us'
 CLASSES = {0: 'SCHED_OTHER', 1: 'SCHED_FIFO', 2: 'SCHED_RR', 3: 'SCHED_BATCH', 5: 'SCHED_IDLE'}
-
-
-def describe() -> dict[str, str]:
-    """The machine and the versions, by name."""
-    return {
-        'CPU': _cpu_model(),
-        'cores': f'{cores()} of {os.cpu_count()}',
-        'L2 cache': _read('/sys/devices/system/cpu/cpu0/cache/index2/size'),
-        'governor': _read('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor'),
-        'kernel': platform.release(),
-        'python': platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
-    }
-
-
-def load() -> str:
-    """The load averages over 1, 5 and 15 minutes."""
-    return ' '.join(f'{value:.2f}' for value in os.getloadavg())
 
 
 @contextmanager
@@ -73,7 +41,7 @@ def placed(core: int | None, fifo: bool) -> Iterator[dict[str, str]]:
         except PermissionError:
             note = f' ({NO_FIFO})'
         else:
-            limits = (_read(f'/proc/sys/kernel/sched_rt_{k}_us') for k in ('runtime', 'period'))
+            limits = (read(f'/proc/sys/kernel/sched_rt_{k}_us') for k in ('runtime', 'period'))
             note = f' ({THROTTLED.format(*limits)})'
     scheduling = CLASSES.get(os.sched_getscheduler(0), 'unknown')
     try:
@@ -91,24 +59,3 @@ def resident_mb() -> float:
     """Resident memory of this process [MB]."""
     pages = int(Path('/proc/self/statm').read_text().split()[1])
     return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
-
-
-def _cpu_model() -> str:
-    for line in _read('/proc/cpuinfo').splitlines():
-        if line.startswith('model name'):
-            return line.partition(':')[2].strip()
-    return platform.machine()
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return 'not readable'
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return 'not installed'

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trc_core import provenance
 from trc_core.evaluation.benchmark.bars import Results, bars
 
 AS_CHEAP = 1e-5  # J/J* may be so much higher and still count as not worse
@@ -38,11 +39,10 @@ def report(results: Results, plots: Iterable[str] = ()) -> str:
 
 
 def _environment(results: Results) -> str:
-    rows = [f'| {name} | {value} |' for name, value in results['environment'].items()]
     note = (
         [f'\n**Interrupted in `{results["interrupted"]}`.**'] if 'interrupted' in results else []
     )
-    return '\n'.join(['| | |', '|---|---|', *rows, *note])
+    return '\n'.join([provenance.table(results['environment']), *note])
 
 
 def _bars(results: Results) -> list[str]:

@@ -7,20 +7,18 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from trc_core.evaluation.benchmark import environment
+from trc_core import provenance
 
 Figures = dict[str, Any]
 Work = Callable[[], Figures]
 Results = Mapping[str, Figures]
 DIGITS = 9  # that are kept of a figure
 COLOURS = 255  # of a picture
-DESCRIBED = ('CPU', 'cores', 'python', 'torch', 'numpy', 'numba')
 SEPARATOR = ' / '
 
 
@@ -121,12 +119,11 @@ def run(
     units = experiment.units(size, seed)
     left = {name: work for name, work in units.items() if name not in record.contents['units']}
     if left:
-        session = {'date': datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')}
-        record.contents['runs'].append({**session, **_machine()})
+        record.contents['runs'].append(provenance.brief())
     bar = tqdm(left.items(), experiment.name, len(units), initial=len(units) - len(left))
     for name, work in bar:
         bar.set_postfix_str(name)
-        began, load = time.monotonic(), environment.load()
+        began, load = time.monotonic(), provenance.load()
         figures = work()
         record.add(name, figures, time.monotonic() - began, load)
     return publish(experiment, record, list(units))
@@ -166,25 +163,20 @@ def _origin(contents: Mapping[str, Any]) -> Iterable[str]:
     runs, units = contents['runs'], contents['units'].values()
     loads = [float(unit['load'].split()[0]) for unit in units]
     size = ', '.join(f'{name} {_plain(value)}' for name, value in contents['size'].items())
-    rows = [
-        ('command', f'`{contents["command"]}`'),
-        ('seed', str(contents['seed'])),
-        ('size', size),
-        ('date', ', '.join(dict.fromkeys(run['date'] for run in runs))),
-        *((name, runs[-1][name]) for name in DESCRIBED),
-        ('load', f'{min(loads):.1f} to {max(loads):.1f} (one-minute average before each unit)'),
-        ('wall time', f'{sum(unit["seconds"] for unit in units) / 60:.0f} min'),
-    ]
-    yield '\n'.join(['| | |', '|---|---|', *(f'| {name} | {value} |' for name, value in rows)])
+    origin = {
+        'command': f'`{contents["command"]}`',
+        'seed': contents['seed'],
+        'size': size,
+        **runs[-1],
+        'date': ', '.join(dict.fromkeys(run['date'] for run in runs)),
+        'load': f'{min(loads):.1f} to {max(loads):.1f} (one-minute average before each unit)',
+        'wall time': f'{sum(unit["seconds"] for unit in units) / 60:.0f} min',
+    }
+    yield provenance.table(origin)
 
 
 def _plain(value: Any) -> str:
     return ', '.join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _machine() -> dict[str, str]:
-    described = environment.describe()
-    return {name: described[name] for name in DESCRIBED}
 
 
 def _rounded(value: Any) -> Any:

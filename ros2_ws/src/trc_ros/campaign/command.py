@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +41,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = build_parser()
     options = parser.parse_args(argv)
+    given = sys.argv[2:] if argv is None else list(argv)
     set_environment()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with report_errors(parser.prog):
         try:
-            problems = run(options)
+            problems = run(options, shlex.join(['trc', 'faults', *given]))
         except NodeError as error:
             raise ValueError(str(error)) from error
         except ModuleNotFoundError as error:
@@ -93,8 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(options: argparse.Namespace) -> list[str]:
-    """Flies all trials and writes the page; returns the problems found."""
+def run(options: argparse.Namespace, command: str) -> list[str]:
+    """Flies all trials and writes the page about this command; returns the problems found."""
     # Imported late: what is missing becomes one readable line, and ROS reads the environment.
     from trc_ros.campaign.flying import fly_campaign
     from trc_ros.campaign.store import Store
@@ -110,6 +113,7 @@ def run(options: argparse.Namespace) -> list[str]:
         for fallback in options.fallback
     ]
     store = Store(path, settings_of(options, contracts[0]))
+    store.origin.setdefault('command', f'`{command}`')
     try:
         fly_campaign(contracts, options.fault, options.duration, options.seed, store)
     finally:
@@ -133,9 +137,9 @@ def settings_of(options: argparse.Namespace, contract: Contract) -> dict[str, An
 def write(store: Store, output: Path) -> None:
     """Writes the page and its picture, and says where."""
     from trc_ros.campaign.figure import draw_overview
-    from trc_ros.campaign.report import machine, page, summary
+    from trc_ros.campaign.report import page, summary
 
     draw_overview(store, output / f'{STEM}.png')
     (output / f'{STEM}.md').write_text(page(store, f'{STEM}.png'))
-    print(f'\n{summary(store)}\n{machine(store)}')
+    print(f'\n{summary(store)}')
     print(f'{output}/: {STEM}.json, {STEM}.md, {STEM}.png')

@@ -11,8 +11,8 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
-from trc_core import Controller
-from trc_core.evaluation.benchmark.environment import CLASSES, describe, load
+from trc_core import Controller, provenance
+from trc_core.evaluation.benchmark.environment import CLASSES
 from trc_core.runtime.safety import FALLBACKS
 from trc_core.systems.base import Array
 from trc_ros.campaign.contract import Contract
@@ -24,7 +24,7 @@ from trc_ros.campaign.trial import Trial
 from trc_ros.campaign.verdict import Verdict, judge
 from trc_ros.children import NodeError
 
-MACHINE = ('CPU', 'cores', 'kernel', 'python', 'trc')  # of the environment
+MACHINE = ('date', 'CPU', 'cores', 'kernel', 'python', 'trc')
 LAST_COMMANDS = {'zero': np.zeros_like, 'none': None}
 """What a controller commands last, made of u_trim, where it is not u_trim; None: anything."""
 
@@ -68,9 +68,9 @@ def fly_session(
     """Flies faults until none is left, or a process has ended that was not killed."""
     bar.set_description(f'{contract.fallback}: starting')
     with Session(contract, np.random.default_rng(seed)) as session:
-        if not store.machine:
-            store.machine = machine(session)
-            bar.write(', '.join(f'{name} {text}' for name, text in store.machine.items()))
+        if 'CPU' not in store.origin:
+            store.origin |= machine(session)
+            bar.write(', '.join(f'{name} {text}' for name, text in store.origin.items()))
         while pending:
             fault = pending.pop(0)
             bar.set_description(f'{contract.fallback}: {fault}')
@@ -120,10 +120,10 @@ def lqr_plan_of(contract: Contract) -> LqrPlan:
 
 def machine(session: Session) -> dict[str, str]:
     """Where a campaign runs, how busy that is, and the controller's scheduling class."""
-    found = describe()
+    found = provenance.describe()
     policy = os.sched_getscheduler(session.pids()['controller'])
     return {
         **{name: found[name] for name in MACHINE},
-        'load averages at the start': load(),
+        'load before': provenance.load(),
         'scheduling': CLASSES.get(policy, 'unknown'),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from trc_core import provenance
 from trc_ros.campaign.disturbances import DISTURBANCES, Effect
 from trc_ros.campaign.store import Store
 from trc_ros.campaign.verdict import Verdict
@@ -46,6 +47,7 @@ def page(store: Store, picture: str) -> str:
     """Everything as Markdown; `picture` is the file with the overview."""
     parts = [
         '# Faults\n',
+        provenance.table({**store.origin, 'seed': store.settings['seed']}) + '\n',
         summary(store),
         f'![Times of every trial]({picture})\n',
         table(store, 'Time from the fault to the first safe command [ms]', lambda v: v.safe_after),
@@ -55,7 +57,6 @@ def page(store: Store, picture: str) -> str:
         faults(),
         notes(store),
         MEANING.format(**promised(store)),
-        machine(store),
     ]
     return '\n'.join(part for part in parts if part)
 
@@ -160,8 +161,3 @@ def notes(store: Store) -> str:
         if verdict.note:
             found.setdefault(verdict.fault, []).append(verdict.note)
     return ''.join(f'`{name}`: {", ".join(values)}.\n' for name, values in found.items())
-
-
-def machine(store: Store) -> str:
-    """Where it was measured."""
-    return 'Measured on: ' + ', '.join(f'{k} {v}' for k, v in store.machine.items()) + '.\n'

@@ -24,7 +24,8 @@ class Store:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self._path = path
         self.settings = dict(settings)
-        self.machine: dict[str, str] = {}
+        self.origin: dict[str, str] = {}
+        """The command, and where and when it ran."""
         self.verdicts: dict[tuple[str, str], Verdict] = {}
         self.landings: dict[str, list[str]] = {}
         """For every fallback mode: what was wrong at the end of its processes."""
@@ -37,7 +38,7 @@ class Store:
                 f"'{self._path}' holds a campaign with other settings, {content['settings']}; "
                 'choose another --output, or --overwrite it'
             )
-        self.machine = content['machine']
+        self.origin = content['origin']
         self.landings = content['landings']
         for values in content['trials']:
             verdict = Verdict(**{**values, 'problems': tuple(values['problems'])})
@@ -52,7 +53,7 @@ class Store:
         """Replaces the file at once."""
         content = {
             'settings': self.settings,
-            'machine': self.machine,
+            'origin': self.origin,
             'landings': self.landings,
             'trials': [verdict.as_json() for verdict in self.verdicts.values()],
         }

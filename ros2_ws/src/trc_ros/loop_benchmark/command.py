@@ -13,8 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from trc_core import provenance
 from trc_core.command_line import report_errors
-from trc_core.evaluation.benchmark import environment
 from trc_ros.children import NodeError, set_environment
 from trc_ros.loop_benchmark.bars import bars
 from trc_ros.loop_benchmark.cases import DEFAULT, Case, parse
@@ -105,7 +105,8 @@ def run(options: argparse.Namespace, command: str) -> None:
         raise ValueError(f'{seconds:g} s are too short; measure for at least 2')
     settings = Settings(seconds, options.fifo, options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
-    where = {'load before': environment.load(), **environment.describe()}
+    where = {'seed': str(options.seed), **provenance.describe()}
+    where['load before'] = provenance.load()
     results: dict[str, Any] = {'command': command, 'environment': where, 'cases': {}}
     try:
         # disable=None: a bar on a terminal, silence in a log file.
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace, command: str) -> None:
                 bar.set_description_str(str(case))
                 results['cases'][str(case)] = measure(case, settings, bar.update)
     finally:
-        where['load after'] = environment.load()
+        where['load after'] = provenance.load()
         if results['cases']:
             print(f'\n{write(results, options.output)}')
 

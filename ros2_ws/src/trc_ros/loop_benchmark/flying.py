@@ -14,7 +14,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from trc_core import get_system
+from trc_core import get_system, provenance
 from trc_core.evaluation.benchmark import environment
 from trc_core.systems import System
 from trc_core.systems.base import SUCCESS_TOLERANCE, Array
@@ -97,7 +97,7 @@ class Bench:
         )
         tower.spin_for(SETTLING_TIME)
         self._begin_anew()
-        before, cpu, memory = environment.load(), self._watched.cpu_seconds(), Memory()
+        before, cpu, memory = provenance.load(), self._watched.cpu_seconds(), Memory()
         # The children were started before: they do not inherit the scheduling class.
         with environment.placed(None, self._settings.fifo) as placement:
             listener.keeps = True
@@ -106,7 +106,7 @@ class Bench:
         return {
             'seconds': seconds,
             'load before': before,
-            'load after': environment.load(),
+            'load after': provenance.load(),
             'scheduling': self._watched.scheduling(),
             'probe': placement['scheduling'],
             'cpu_share': (self._watched.cpu_seconds() - cpu) / seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from trc_core import provenance
 from trc_ros.loop_benchmark.bars import (
     Figures,
     bars,
@@ -34,11 +35,10 @@ NOTES = """\
 def report(results: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     """The page: where it was measured, the bars, every figure beside load and scheduling."""
     cases = results['cases']
-    rows = [f'| {name} | {value} |' for name, value in results['environment'].items()]
     blocks = [
         '# Control loop',
         f'`{results["command"]}`',
-        '\n'.join(['| | |', '|---|---|', *rows]),
+        provenance.table(results['environment']),
         *(f'![{name}]({name})' for name in pictures),
     ]
     if cases:
