@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
+from trajectory_rules import received
 
 from trc_core.plan import Plan
 from trc_core.systems import SYSTEMS, Joint, get_system
@@ -134,7 +135,7 @@ def test_a_horizon_carries_the_whole_plan(system):
     write = HorizonWriter(system, 'world')
     for _ in range(2):  # the second time the message is used again
         plan = plan_of(system)
-        message = write(plan, Time(sec=3))
+        message = received(write(plan, Time(sec=3)))
     assert (message.header.stamp.sec, message.header.frame_id) == (3, 'world')
     assert list(message.joint_names) == [axis.name for axis in axes_of(system)]
     for k, point in enumerate(message.points):
@@ -153,7 +154,7 @@ def test_a_horizon_carries_the_whole_plan(system):
 
 def test_controls_that_belong_to_no_single_joint_stay_out_of_the_effort():
     system = replace(SYSTEM, joints=(Joint('cart', 0, 2), Joint('pole', 1, 3)))
-    message = HorizonWriter(system)(plan_of(system), Time())
+    message = received(HorizonWriter(system)(plan_of(system), Time()))
     assert all(len(point.effort) == 0 for point in message.points)
 
 

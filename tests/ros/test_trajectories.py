@@ -1,6 +1,5 @@
 """Plans and commands as trajectories: for a stock controller, and for actuators of their own."""
 
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,9 @@ import pytest
 pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
-from trajectory_rules import nanoseconds, refusal
+from rclpy.serialization import serialize_message
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_rules import nanoseconds, received, refusal
 
 from trc_core.plan import Plan
 from trc_core.systems import SYSTEMS, Joint, get_system
@@ -20,7 +21,9 @@ from trc_ros.conversions import (
     StampedCommandWriter,
     is_one_to_one,
     joints_of,
+    serialized,
 )
+from trc_ros.conversions.serialized import SerializedTrajectory
 
 STAMP = Time(sec=1000, nanosec=1)
 NOW = nanoseconds(STAMP) + 10**6  # a plan takes a while
@@ -44,7 +47,7 @@ def names_of(system):
 def test_a_stock_controller_takes_the_plan_of_every_system(system, stops):
     write, plan = JointTrajectoryWriter(system, stops), plan_of(system)
     write(replace(plan, states=plan.states + 1.0), Time())
-    message = write(plan, STAMP)
+    message = received(write(plan, STAMP))
     assert refusal(message, names_of(system), NOW, moving_end=not stops) == ''
     assert len(message.points) == system.horizon
     for k, point in enumerate(message.points, 1):
@@ -57,7 +60,7 @@ def test_a_stock_controller_takes_the_plan_of_every_system(system, stops):
 
 def test_coordinates_of_no_joint_and_joints_without_a_position_stay_out():
     system = replace(QUADROTOR, joints=(Joint('z', 1, None), Joint('wheel', None, 4)))
-    message = JointTrajectoryWriter(system, stops=True)(plan_of(system), STAMP)
+    message = received(JointTrajectoryWriter(system, stops=True)(plan_of(system), STAMP))
     assert refusal(message, ['z'], NOW) == ''
     assert all(len(point.velocities) == 0 for point in message.points)
     assert joints_of(replace(system, joints=())) == []
@@ -114,7 +117,7 @@ def lose_a_velocity(message):
     ],
 )
 def test_the_rules_notice_every_breach(spoil, reason):
-    message = deepcopy(JointTrajectoryWriter(QUADROTOR, stops=True)(plan_of(QUADROTOR), STAMP))
+    message = received(JointTrajectoryWriter(QUADROTOR, stops=True)(plan_of(QUADROTOR), STAMP))
     assert refusal(message, names_of(QUADROTOR), NOW) == ''
     spoil(message)
     assert refusal(message, names_of(QUADROTOR), NOW).startswith(reason)
@@ -122,7 +125,7 @@ def test_the_rules_notice_every_breach(spoil, reason):
 
 def test_the_horizon_itself_is_not_for_a_stock_controller():
     system = get_system('double_integrator')
-    message = HorizonWriter(system)(plan_of(system), STAMP)
+    message = received(HorizonWriter(system)(plan_of(system), STAMP))
     assert refusal(message, names_of(system), NOW, moving_end=True).startswith('effort')
 
 
@@ -130,7 +133,7 @@ def test_controls_of_no_single_joint_travel_under_their_own_names():
     write = ControlHorizonWriter(QUADROTOR, 'world')
     write(plan_of(QUADROTOR), Time())
     plan = plan_of(QUADROTOR)
-    message = write(plan, STAMP)
+    message = received(write(plan, STAMP))
     assert message.header.frame_id == 'world' and message.header.stamp == STAMP
     assert list(message.joint_names) == ['left_thrust', 'right_thrust']
     np.testing.assert_array_equal([list(p.effort) for p in message.points], plan.controls)
@@ -149,7 +152,7 @@ def test_a_stamped_command_names_joints_where_each_control_drives_one():
         write = StampedCommandWriter(system)
         write(np.ones(system.n_u), Time())
         u = np.arange(2.0, 2.0 + system.n_u)
-        message = write(u, STAMP)
+        message = received(write(u, STAMP))
         assert (list(message.joint_names), message.header.stamp) == (names, STAMP)
         assert [list(point.effort) for point in message.points] == [u.tolist()]
         assert nanoseconds(message.points[0].time_from_start) == 0
@@ -157,3 +160,28 @@ def test_a_stamped_command_names_joints_where_each_control_drives_one():
 
 def test_only_the_quadrotor_needs_actuator_names():
     assert [system.name for system in ALL if not is_one_to_one(system)] == ['quadrotor_2d']
+
+
+@pytest.mark.parametrize('frame', ['', 'a', 'ab', 'abc', 'odom', 'ö', 'a long frame'])
+@pytest.mark.parametrize('system', ALL, ids=lambda system: system.name)
+def test_numbers_are_found_wherever_names_push_them(system, frame):
+    names = tuple(joint._replace(name=f'{joint.name}_{frame}') for joint in system.joints)
+    for write in (
+        HorizonWriter(replace(system, joints=names), frame),
+        ControlHorizonWriter(system, frame),
+        JointTrajectoryWriter(replace(system, joints=names), True, frame),
+    ):
+        message = received(write(plan_of(system), STAMP))
+        assert (message.header.frame_id, message.header.stamp) == (frame, STAMP)
+        numbers = {v for p in message.points for v in (*p.positions, *p.velocities, *p.effort)}
+        plan = plan_of(system)
+        assert numbers <= {0.0, *plan.states.ravel().tolist(), *plan.controls.ravel().tolist()}
+
+
+def test_a_layout_that_is_not_plain_cdr_is_refused(monkeypatch):
+    message = JointTrajectory(points=[JointTrajectoryPoint(positions=[1.0, 2.0])])
+    SerializedTrajectory(message)
+    packed = bytes(serialize_message(message)).replace(bytes(4), b'')
+    monkeypatch.setattr(serialized, 'serialize_message', lambda message: packed)
+    with pytest.raises(ValueError, match='plain CDR'):
+        SerializedTrajectory(message)

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from rclpy.serialization import deserialize_message
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 ZERO = 2.0**-23  # a final velocity beyond this is one: the machine epsilon of a C++ float
+
+
+def received(data: bytes) -> JointTrajectory:
+    """The message as whoever subscribes gets it."""
+    return deserialize_message(data, JointTrajectory)
 
 
 def refusal(

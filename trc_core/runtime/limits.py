@@ -9,6 +9,7 @@ import numpy as np
 
 from trc_core.systems.base import Array, System
 
+MOMENT = np.finfo(float).tiny  # [s]; no time at all times no limit would be no number
 BOUND_TOLERANCE = 1e-6  # share of the control range: beyond it is a defect, below it rounding
 
 
@@ -82,8 +83,7 @@ class CommandLimits:
     def _reachable(self, control: Array, previous: Array | None, elapsed: float) -> Array:
         if previous is None:
             return control
-        with np.errstate(invalid='ignore'):  # no time times no limit: no limit
-            step = np.nan_to_num(self.rate * max(elapsed, 0.0), nan=np.inf, posinf=np.inf)
+        step = self.rate * max(elapsed, MOMENT)
         return np.clip(control, previous - step, previous + step)
 
 

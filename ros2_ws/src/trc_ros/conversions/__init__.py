@@ -14,8 +14,9 @@ from trc_ros.conversions.trajectories import (
     ControlHorizonWriter,
     HorizonWriter,
     JointTrajectoryWriter,
+    StampedCommandWriter,
 )
-from trc_ros.conversions.writers import CommandWriter, JointStateWriter, StampedCommandWriter
+from trc_ros.conversions.writers import CommandWriter, JointStateWriter
 
 __all__ = [
     'GOAL_TYPES',

@@ -1,4 +1,4 @@
-"""From plans to trajectories that are filled again and again."""
+"""From plans and controls to trajectories, as bytes that are ready to be sent."""
 
 from __future__ import annotations
 
@@ -9,82 +9,65 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from trc_core.plan import Plan
 from trc_core.systems import System
-from trc_ros.conversions.axes import axes_of, indices, is_one_to_one, joints_of
+from trc_core.systems.base import Array
+from trc_ros.conversions.axes import actuators_of, axes_of, indices, is_one_to_one, joints_of
+from trc_ros.conversions.serialized import SerializedTrajectory, marks
 from trc_ros.conversions.stamps import duration
+
+Places = list[tuple[int, int]]
 
 
 class HorizonWriter:
-    """Fills one JointTrajectory with plan after plan.
+    """Writes plans as JointTrajectory.
 
     T + 1 points; `effort` of point k holds the control from k dt to (k + 1) dt, so that the last
     point has none. Where controls and joints do not map one to one there is no effort at all.
     """
 
     def __init__(self, system: System, frame_id: str = '') -> None:
-        self._axes = axes_of(system)
-        one_to_one = is_one_to_one(system)
-        self._positions = indices(axis.position for axis in self._axes)
-        self._velocities = indices(axis.velocity for axis in self._axes)
-        self._efforts = indices(axis.effort for axis in self._axes) if one_to_one else []
-        self._message = JointTrajectory(joint_names=[axis.name for axis in self._axes])
-        self._message.header.frame_id = frame_id
-        self._message.points = [
-            self._point(k * system.dt, one_to_one and k < system.horizon)
-            for k in range(system.horizon + 1)
+        axes = axes_of(system)
+        positions = indices(axis.position for axis in axes)
+        velocities = indices(axis.velocity for axis in axes)
+        efforts = indices(axis.effort for axis in axes)
+        states, controls = _plan_marks(system)
+        points = [
+            JointTrajectoryPoint(
+                positions=_placed(len(axes), positions, x),
+                velocities=_placed(len(axes), velocities, x),
+                time_from_start=duration(k * system.dt),
+            )
+            for k, x in enumerate(states)
         ]
+        if is_one_to_one(system):
+            for point, u in zip(points, controls, strict=False):
+                point.effort = _placed(len(axes), efforts, u)
+        self._message = _serialized([axis.name for axis in axes], frame_id, points)
 
-    def _point(self, time: float, effort: bool) -> JointTrajectoryPoint:
-        zeros = _zeros(len(self._axes))
-        return JointTrajectoryPoint(
-            positions=zeros[:],
-            velocities=zeros[:],
-            effort=zeros[:] if effort else zeros[:0],
-            time_from_start=duration(time),
-        )
-
-    def __call__(self, plan: Plan, stamp: Time) -> JointTrajectory:
-        """The message for a plan from a state measured at `stamp`; valid until the next call."""
-        self._message.header.stamp = stamp
-        points = self._message.points
-        # Plain lists and item assignment: several times faster than NumPy slices of this size.
-        for point, x in zip(points, plan.states.tolist(), strict=True):
-            for i, j in self._positions:
-                point.positions[i] = x[j]
-            for i, j in self._velocities:
-                point.velocities[i] = x[j]
-        for point, u in zip(points, plan.controls.tolist(), strict=False):
-            for i, j in self._efforts:
-                point.effort[i] = u[j]
-        return self._message
+    def __call__(self, plan: Plan, stamp: Time) -> bytes:
+        """The message for a plan from a state measured at `stamp`."""
+        return self._message.filled(stamp, plan.states, plan.controls)
 
 
 class ControlHorizonWriter:
-    """Fills one JointTrajectory with the controls of plan after plan, under their own names.
+    """Writes the controls of plans as JointTrajectory, under their own names.
 
     T points; `effort` of point k holds the controls from k dt to (k + 1) dt.
     """
 
     def __init__(self, system: System, frame_id: str = '') -> None:
-        self._message = JointTrajectory(joint_names=list(system.control_names))
-        self._message.header.frame_id = frame_id
-        self._message.points = [
-            JointTrajectoryPoint(
-                effort=_zeros(system.n_u), time_from_start=duration(k * system.dt)
-            )
-            for k in range(system.horizon)
+        points = [
+            JointTrajectoryPoint(effort=_array(u), time_from_start=duration(k * system.dt))
+            for k, u in enumerate(marks((system.horizon, system.n_u)))
         ]
+        self._message = _serialized(list(system.control_names), frame_id, points)
 
-    def __call__(self, plan: Plan, stamp: Time) -> JointTrajectory:
-        """The message for a plan from a state measured at `stamp`; valid until the next call."""
-        self._message.header.stamp = stamp
-        for point, u in zip(self._message.points, plan.controls.tolist(), strict=True):
-            for j, value in enumerate(u):
-                point.effort[j] = value
-        return self._message
+    def __call__(self, plan: Plan, stamp: Time) -> bytes:
+        """The message for a plan from a state measured at `stamp`."""
+        return self._message.filled(stamp, plan.controls)
 
 
 class JointTrajectoryWriter:
-    """Fills one JointTrajectory as a stock joint_trajectory_controller accepts it.
+    """Writes plans as a stock joint_trajectory_controller accepts them.
 
     T points, the first one dt after the stamp: positions and, if every joint has one, velocities.
     No effort, which it refuses where it does not command efforts.
@@ -98,32 +81,59 @@ class JointTrajectoryWriter:
     def __init__(self, system: System, stops: bool, frame_id: str = '') -> None:
         joints = joints_of(system)
         moving = all(joint.velocity is not None for joint in joints)
-        self._positions = indices(joint.position for joint in joints)
-        self._velocities = indices(joint.velocity for joint in joints) if moving else []
-        self._moving = slice(0, -1 if stops else None)
-        self._message = JointTrajectory(joint_names=[joint.name for joint in joints])
-        self._message.header.frame_id = frame_id
-        self._message.points = [
+        positions = indices(joint.position for joint in joints)
+        velocities = indices(joint.velocity for joint in joints) if moving else []
+        states, _ = _plan_marks(system)
+        points = [
             JointTrajectoryPoint(
-                positions=_zeros(len(joints)),
-                velocities=_zeros(len(joints) * moving),
+                positions=_placed(len(joints), positions, x),
+                velocities=_placed(len(joints) * moving, velocities, x),
                 time_from_start=duration(k * system.dt),
             )
-            for k in range(1, system.horizon + 1)
+            for k, x in enumerate(states[1:], 1)
         ]
+        if stops:
+            points[-1].velocities = _placed(len(joints) * moving, [], states[-1])
+        self._message = _serialized([joint.name for joint in joints], frame_id, points)
 
-    def __call__(self, plan: Plan, stamp: Time) -> JointTrajectory:
-        """The message for a plan from a state measured at `stamp`; valid until the next call."""
-        self._message.header.stamp = stamp
-        states, points = plan.states[1:].tolist(), self._message.points
-        for point, x in zip(points, states, strict=True):
-            for i, j in self._positions:
-                point.positions[i] = x[j]
-        for point, x in zip(points[self._moving], states[self._moving], strict=True):
-            for i, j in self._velocities:
-                point.velocities[i] = x[j]
-        return self._message
+    def __call__(self, plan: Plan, stamp: Time) -> bytes:
+        """The message for a plan from a state measured at `stamp`."""
+        return self._message.filled(stamp, plan.states)
 
 
-def _zeros(n: int) -> array.array[float]:
-    return array.array('d', [0.0] * n)
+class StampedCommandWriter:
+    """Writes commands as JointTrajectory of one point."""
+
+    def __init__(self, system: System, frame_id: str = '') -> None:
+        point = JointTrajectoryPoint(effort=_array(marks((system.n_u,))))
+        self._message = _serialized(actuators_of(system), frame_id, [point])
+
+    def __call__(self, control: Array, stamp: Time) -> bytes:
+        """The message for a control (n_u,) that holds from `stamp`."""
+        return self._message.filled(stamp, control)
+
+
+def _plan_marks(system: System) -> tuple[Array, Array]:
+    """For states (T + 1, n_x), and behind them controls (T, n_u)."""
+    states = marks((system.horizon + 1, system.n_x))
+    return states, marks((system.horizon, system.n_u), before=states.size)
+
+
+def _serialized(
+    names: list[str], frame_id: str, points: list[JointTrajectoryPoint]
+) -> SerializedTrajectory:
+    message = JointTrajectory(joint_names=names, points=points)
+    message.header.frame_id = frame_id
+    return SerializedTrajectory(message)
+
+
+def _placed(n: int, places: Places, values: Array) -> array.array[float]:
+    """n zeros, but for the coordinates of `values` that have a place."""
+    found = _array([0.0] * n)
+    for i, j in places:
+        found[i] = values[j]
+    return found
+
+
+def _array(values: Array | list[float]) -> array.array[float]:
+    return array.array('d', values)

@@ -7,11 +7,10 @@ import array
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from trc_core.systems import System
 from trc_core.systems.base import Array
-from trc_ros.conversions.axes import actuators_of, axes_of
+from trc_ros.conversions.axes import axes_of
 
 
 class JointStateWriter:
@@ -46,22 +45,4 @@ class CommandWriter:
         """The message for a control (n_u,); valid until the next call."""
         for i, value in enumerate(control.tolist()):
             self._message.data[i] = value
-        return self._message
-
-
-class StampedCommandWriter:
-    """Fills one JointTrajectory of one point with command after command."""
-
-    def __init__(self, system: System, frame_id: str = '') -> None:
-        self._message = JointTrajectory(joint_names=actuators_of(system))
-        self._message.header.frame_id = frame_id
-        effort = array.array('d', [0.0] * system.n_u)
-        self._message.points = [JointTrajectoryPoint(effort=effort)]
-
-    def __call__(self, control: Array, stamp: Time) -> JointTrajectory:
-        """The message for a control (n_u,) that holds from `stamp`; valid until the next call."""
-        self._message.header.stamp = stamp
-        effort = self._message.points[0].effort
-        for i, value in enumerate(control.tolist()):
-            effort[i] = value
         return self._message
