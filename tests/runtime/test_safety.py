@@ -242,6 +242,7 @@ class ScriptedController:
     def __init__(self, clock):
         self.system = SYSTEM
         self.cycles = 3
+        self.adjustable = False
         self.correction = None
         self.clock = clock
         self.duration = 0.0

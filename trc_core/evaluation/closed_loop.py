@@ -157,7 +157,7 @@ def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
         'trc, 1 cycle': lambda: one.plan,
         'trc': lambda: controller.plan,
     }
-    if system.parameters and one.takes_parameters:
+    if system.parameters and one.adjustable:
         planners['trc, 1 cycle, learning'] = lambda: learning(one)
     return planners
 

@@ -35,10 +35,17 @@ class Problems(NamedTuple):
     """(B,): refine nothing but `previous`, unless another candidate is cheaper."""
     p: Array | None = None
     """Physical parameters (n_p,) of the plant, where they are not the system's own."""
+    bounds: tuple[Array, Array] | None = None
+    """The smallest and the largest control (n_u,), where they are not the system's own."""
 
     def plant(self, system: System) -> SystemArrays:
         """The numbers of the plant."""
-        return system.arrays if self.p is None else system.arrays._replace(p=self.p)
+        plant = system.arrays
+        if self.p is not None:
+            plant = plant._replace(p=self.p)
+        if self.bounds is not None:
+            plant = plant._replace(u_min=self.bounds[0], u_max=self.bounds[1])
+        return plant
 
 
 class Backend(ABC):
@@ -52,8 +59,8 @@ class Backend(ABC):
 
     devices: tuple[str, ...] = ('cpu',)
 
-    takes_parameters = False
-    """Whether a problem may have physical parameters of its own."""
+    adjustable = False
+    """Whether a problem may have physical parameters and bounds of its own."""
 
     kernels: tuple[Callable[..., Any], ...] = ()
     """What it compiles for its plant."""
@@ -96,7 +103,7 @@ def _numbered(name: str, count: int) -> list[str]:
 class KernelBackend(Backend):
     """The kernels of `kernels.py`: plain Python, or compiled by Numba."""
 
-    takes_parameters = True
+    adjustable = True
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ from trc_core.systems.compiled import compiled, is_compiled
 
 TOLERANCE = 1e-6
 SURPRISE = 0.1  # half-widths of the training box between a state and its prediction: start cold
+SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's
 TIMING_RUNS = 20
 
 
@@ -100,6 +101,7 @@ class Controller:
         """What fine-tuning has added, if it has."""
         self._surprise = SURPRISE * (self.system.x0_box + self.system.goal_box)
         self._seconds: float | None = None
+        self._bounds: tuple[Array, Array] | None = None
 
     @classmethod
     def load(
@@ -143,9 +145,39 @@ class Controller:
         return self.backend == 'numpy' or all(map(is_compiled, kernels))
 
     @property
-    def takes_parameters(self) -> bool:
-        """Whether a plan may be asked for other physical parameters."""
-        return self._backend.takes_parameters
+    def adjustable(self) -> bool:
+        """Whether plans may be asked for with other physical parameters and narrower bounds."""
+        return self._backend.adjustable
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """The smallest and the largest control (n_u,) of a plan; the system's own at first.
+
+        With narrower ones, which the network has not seen, a sweep of box-iLQR ends every plan.
+
+        Raises:
+            ValueError: when set beyond those, or in the wrong order, or if the backend plans with
+                those of the system only.
+        """
+        return self._bounds or (self.system.u_min, self.system.u_max)
+
+    @bounds.setter
+    def bounds(self, bounds: tuple[ArrayLike, ArrayLike]) -> None:
+        low, high = (checked_state('a bound', bound, self.system.n_u) for bound in bounds)
+        own = self.system.u_min, self.system.u_max
+        if not ((own[0] <= low) & (low <= high) & (high <= own[1])).all():
+            raise ValueError(
+                f'plans cannot use controls from {low.tolist()} to {high.tolist()}; '
+                f'those of {self.system.name} lie from {own[0].tolist()} to {own[1].tolist()}'
+            )
+        narrower = bool((low > own[0]).any() or (high < own[1]).any())
+        if narrower and not self.adjustable:
+            raise ValueError(
+                f"backend '{self.backend}' plans with the bounds of {self.system.name}; narrower "
+                f"ones need 'numba' or 'numpy'"
+            )
+        width = SMALLEST_RANGE * (own[1] - own[0])  # the network divides by it
+        self._bounds = (np.minimum(low, high - width), high) if narrower else None
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""
@@ -208,7 +240,9 @@ class Controller:
         require_sweeps(polish)
         if issued is not None:
             issued = checked_state('issued', issued, self.system.n_u)[None]
-        problems = Problems(x[None], goal[None], p=self._checked_parameters(p))
+        problems = Problems(
+            x[None], goal[None], p=self._checked_parameters(p), bounds=self._bounds
+        )
         past = Past(warm_start, elapsed, issued)
         solved = self._solved(problems, past, polish, end)
         found, names = solved.found, solved.names
@@ -260,7 +294,7 @@ class Controller:
         if issued is not None:
             issued = checked_states('issued', issued, self.system.n_u)
         past = Past(warm_start, elapsed, issued)
-        solved = self._solved(Problems(x, goal), past, polish, math.inf)
+        solved = self._solved(Problems(x, goal, bounds=self._bounds), past, polish, math.inf)
         found, names = solved.found, solved.names
         candidates = dict(zip(names, found.starts.T, strict=True))
         if solved.sight is not None:
@@ -282,8 +316,8 @@ class Controller:
         T, n_u = self.system.horizon, self.system.n_u
         states, controls = np.empty((T + 1, self.system.n_x)), np.empty((T, n_u))
         law = plain_law(self._representation.K_start[0])
-        nothing = np.zeros((T, n_u))
-        J = self._rollout(self.system.arrays, law, nothing, x, goal, states, controls)
+        plant = Problems(x[None], goal[None], bounds=self._bounds).plant(self.system)
+        J = self._rollout(plant, law, np.zeros((T, n_u)), x, goal, states, controls)
         return Plan(controls, states, float(J), 'lqr')
 
     def _checked(self, x: ArrayLike, goal: ArrayLike) -> tuple[Array, Array]:
@@ -293,7 +327,7 @@ class Controller:
     def _checked_parameters(self, p: ArrayLike | None) -> Array | None:
         if p is None:
             return None
-        if not self.takes_parameters:
+        if not self.adjustable:
             raise ValueError(
                 f"backend '{self.backend}' plans for the parameters that it was loaded with; "
                 f"those of a single plan need 'numba' or 'numpy'"
@@ -310,8 +344,8 @@ class Controller:
             problems = self._continuing(problems, past.plan, past.elapsed)
         budget = Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
         found = self._backend.plan(problems, budget)
-        if polish:
-            self._polish(found, problems, polish, end)
+        if sweeps := polish or int(problems.bounds is not None):
+            self._polish(found, problems, sweeps, end)
         names = self._backend.candidates
         if past.plan is not None:
             names = (*names, 'previous')

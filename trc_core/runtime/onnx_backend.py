@@ -58,7 +58,7 @@ class WholePlans:
     def plan(self, problems: Problems, budget: Budget, found: Found) -> None:
         """Fills `found`."""
         began = now()
-        x0, goal, previous, narrow, _ = problems
+        x0, goal, previous, narrow, *_ = problems
         B = len(x0)
         cycles, left = budget.cycles, budget.deadline - began
         if left < budget.cycles * budget.seconds or left <= 0:

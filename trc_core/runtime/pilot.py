@@ -68,6 +68,8 @@ class Pilot:
         cycles = settings.cycles
         self.controller.cycles = self._own_cycles if cycles is None else cycles
         self.controller.tolerance = settings.tolerance
+        if self.controller.adjustable:  # otherwise commands are cut off, and plans do not know
+            self.controller.bounds = settings.limits.low, settings.limits.high
 
     def take_over(self, controller: Controller) -> None:
         """Flies with another controller of the same plant; call it between two cycles.

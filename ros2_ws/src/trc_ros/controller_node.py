@@ -154,7 +154,7 @@ def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterE
     """
     if not values['adaptation.enabled']:
         return None
-    if not controller.takes_parameters:
+    if not controller.adjustable:
         raise ValueError(
             f"adaptation needs the backend 'numba' or 'numpy', not '{controller.backend}'"
         )
