@@ -91,6 +91,24 @@ def test_stamps_that_cannot_be_now_are_refused_and_unstamped_states_fly(controll
     assert (counts['state_rejected_stale'], counts['state_rejected_stamp']) == ('1', '2')
 
 
+def test_a_sensor_may_have_a_clock_of_its_own(controller, probe):
+    controller('-p', 'use_stamps:=false')
+    for age in (5000.0, -5000.0):
+        probe.log.horizon.clear()
+        message = state_of_age(probe, age)
+        message.position[0] = 0.5 + 1e-4 * age
+        probe.publish_state(message)
+        probe.require(
+            lambda x=message.position[0]: (
+                probe.log.horizon and probe.log.horizon[-1].message.points[0].positions[0] == x
+            ),
+            'a horizon from the state',
+        )
+        stamp = probe.log.horizon[-1].message.header.stamp.sec
+        assert abs(stamp - probe.node.get_clock().now().nanoseconds / 1e9) < 60
+    assert probe.diagnosis('inputs')['state_rejected'] == '0'
+
+
 def test_a_goal_that_nobody_repeats_grows_stale(controller, probe):
     controller('-p', 'goal_timeout:=0.4', '-p', 'fallback_mode:=zero')
     probe.fly((0.0, 0.0), 0.6)

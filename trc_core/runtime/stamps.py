@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-CLOCKS = 'synchronise the clocks, or set use_sim_time on both sides or on none'
+CLOCKS = (
+    'synchronise the clocks, set use_sim_time on both sides or on none, or use_stamps to false'
+)
 
 
 class BadStamp(ValueError):  # noqa: N818  (a verdict on a message, not a fault of ours)

@@ -73,6 +73,12 @@ SAFETY = (
         live=True,
     ),
     Spec(
+        'use_stamps',
+        True,
+        'Believe the stamps of states; false, for a sensor whose clock is not synchronised: a '
+        'state is as old as its arrival.',
+    ),
+    Spec(
         'goal_timeout',
         0.0,
         'Age at which a goal that arrived is stale [s]; 0: goals do not age.',

@@ -135,6 +135,7 @@ class Flight:
             read_state,
             lambda: clock.now().to_msg(),
             lambda: self.live.settings.state_timeout,
+            self._values['use_stamps'],
         )
         self._state = Input[tuple[Measurement | None, Time]](measure, self._log_refusal, NOTHING)
         self._goal = Input[tuple[Array, float | None]](

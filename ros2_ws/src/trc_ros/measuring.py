@@ -14,20 +14,26 @@ from trc_ros.conversions import Reader, RejectedInput, own_stamp, seconds_of
 
 
 class Measuring:
-    """Reads states; an unstamped one is as old as its arrival.
+    """Reads states; where no stamp is to be believed, one is as old as its arrival.
 
     Args:
         read: the state of a message.
         clock: the node's time, simulated or not, which stamps are compared with.
         timeout: the largest age [s] of a state.
+        use_stamps: whether they are believed.
     """
 
     def __init__(
-        self, read: Reader, clock: Callable[[], Time], timeout: Callable[[], float]
+        self,
+        read: Reader,
+        clock: Callable[[], Time],
+        timeout: Callable[[], float],
+        use_stamps: bool = True,
     ) -> None:
         self._read = read
         self._clock = clock
         self._timeout = timeout
+        self._stamp_of = own_stamp if use_stamps else lambda message: None
         self._stamps = StampCheck()
 
     def __call__(self, message: Any, waited: float = 0.0) -> tuple[Measurement, Time]:
@@ -41,7 +47,7 @@ class Measuring:
             RejectedInput: for a message or a stamp that must not be used.
         """
         moment, now = time.monotonic(), self._clock()
-        x, stamp = self._read(message), own_stamp(message)
+        x, stamp = self._read(message), self._stamp_of(message)
         if stamp is None:
             return Measurement(x, moment - waited), now
         try:
