@@ -12,7 +12,13 @@ from trc_core import SYSTEMS
 from trc_core.cost import trajectory_cost
 from trc_core.evaluation.closed_loop import CONVERGED, Plant, fly, tick_planners
 from trc_core.evaluation.evaluator import fresh_problems
-from trc_core.evaluation.experiments import ablation, generalization, hierarchy, iterations
+from trc_core.evaluation.experiments import (
+    ablation,
+    contestants,
+    generalization,
+    hierarchy,
+    iterations,
+)
 from trc_core.evaluation.experiments import parameter_efficiency as efficiency
 from trc_core.evaluation.experiments.command import EXPERIMENTS, find, main
 from trc_core.evaluation.experiments.frame import Experiment, among, key, names, render, run
@@ -86,7 +92,7 @@ SIZES = {
     ),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,
-        tasks=(efficiency.Task('double_integrator', 'open_loop', 0.05, text=True),),
+        tasks=(efficiency.Task('double_integrator', 'open_loop', 0.05),),
         optima=20,
         states=4,
         batch=4,
@@ -317,9 +323,8 @@ def test_plain_networks_have_the_weights_asked_for(kind):
 
 
 def test_a_perfect_imitator_has_no_loss_and_plans_the_optimum():
-    size = replace(SIZES['parameter-efficiency'], optima=3, batch=3)
     system = SYSTEMS['van_der_pol']
-    dataset = efficiency.Dataset.of(system, size, 0)
+    dataset = contestants.Dataset.of(system, 3, 3, 0)
     rival = plain_network(system, 'stabilised', 'perceptron', 5000)
     dynamics = SystemDynamics(rival.representation, system)
     batch = dataset.batch()
@@ -329,7 +334,7 @@ def test_a_perfect_imitator_has_no_loss_and_plans_the_optimum():
     problems = Problems.of(system, dataset.draw.x0.numpy(), dataset.draw.goal.numpy())
     J = trajectory_cost(system, dataset.states.numpy(), dataset.controls.numpy(), problems.goal)
     np.testing.assert_allclose(J, problems.optimum, rtol=1e-6)
-    assert float(efficiency._imitation(rival, dataset).detach()) > 0.0
+    assert float(contestants._imitation(rival, dataset).detach()) > 0.0
 
 
 def test_plans_survive_being_written_and_read():
