@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from probe import arguments
+from probe import START_TIMEOUT, arguments
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -22,6 +22,7 @@ from trc_ros.simulation import Simulation
 
 PERIOD = 0.01  # [s] of the plant's states
 PATIENCE = 30.0  # [s] for what takes a second on an idle machine
+LOCKSTEP = ('-p', 'lockstep:=true', '-p', 'seed:=5', '-p', 'speed:=10')
 IMPERFECT = (
     *('-p', 'measurement_noise:=0.01', '-p', 'disturbance:=0.05', '-p', 'actuation_delay:=0.02'),
     *('-p', 'input_gain:=0.9'),
@@ -88,6 +89,26 @@ def test_the_same_seed_gives_the_same_bytes(turns):
     assert not {state for _, state in first} & {state for _, state in other}
     stamps = np.array([stamp for stamp, _ in first])
     np.testing.assert_array_equal(stamps, np.rint((EPOCH + PERIOD * np.arange(count)) * 1e9))
+
+
+def test_the_controller_flies_the_same_way_twice(start, make_probe):
+    flights, simulated = [], ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
+    for namespace in ('/lockstep_a', '/lockstep_b'):
+        probe = make_probe(namespace)
+        watcher = Responder(probe)
+        watcher.answers = 0
+        own = arguments('double_integrator', namespace)
+        plant = start('plant', *own, *LOCKSTEP, '-p', 'state_rate:=3', *IMPERFECT)
+        probe.require(lambda w=watcher: w.seen, 'the first state', START_TIMEOUT)
+        controller = start('controller', *own, *simulated)
+        probe.require(lambda w=watcher: len(w.seen) >= 40, '40 turns', START_TIMEOUT)
+        assert 'no command within' not in plant.log()
+        for node in (plant, controller):
+            node.kill()
+        flights.append(list(watcher.seen.items())[:40])
+    assert flights[0] == flights[1]
+    positions = [np.frombuffer(state)[0] for _, state in flights[0]]
+    assert abs(positions[-1]) < 0.2 < abs(positions[0])
 
 
 def test_every_state_answers_the_command_before(turns):

@@ -24,6 +24,7 @@ from trc_ros.loop_benchmark.watched import Moment, Watched, unexplained_misses
 
 NAP = 20_000  # [us]
 PERFECT = {
+    'cycle_on': 'clock',
     'seconds': 600.0,
     'load before': '0 0 0',
     'load after': '0 0 0',
@@ -155,6 +156,15 @@ def test_jitter_is_judged_under_fifo_only_and_memory_after_ten_minutes_only():
 def test_a_case_is_written_as_system_and_rate():
     assert parse('van_der_pol:100') == Case('van_der_pol', 100.0)
     assert parse(str(parse('double_integrator:62.5'))).frequency == 62.5
+    assert parse('pendulum:50:state') == Case('pendulum', 50.0, 'state')
+    assert str(parse('pendulum:50:state')) == 'pendulum:50:state'
+
+
+def test_a_loop_that_states_wake_is_judged_by_its_reaction():
+    woken = {**PERFECT, 'cycle_on': 'state', 'reaction_us': {'p50': 999.0, 'p99': 2001.0}}
+    judged = {bar.what: bar.met for bar in bars({'case': woken})}
+    assert judged['case: state to command, p50'] and not judged['case: state to command, p99']
+    assert not any('rate' in what or 'jitter' in what or 'without' in what for what in judged)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +172,7 @@ def test_a_case_is_written_as_system_and_rate():
     [
         (['--cases', 'vdp:100'], "unknown system 'vdp'; choose from"),
         (['--cases', 'van_der_pol'], 'write SYSTEM:HZ, like double_integrator:100'),
+        (['--cases', 'van_der_pol:9:goal'], "a cycle begins on clock or state, not 'goal'"),
         (['--cases', 'van_der_pol:0'], 'the rate is 0 Hz; choose from 1 to 1000'),
         (['--seconds', '0'], '0 s are too short'),
     ],

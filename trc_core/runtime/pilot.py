@@ -31,6 +31,8 @@ class Pilot:
         input_delay: seconds from a command to its effect on the plant; plans start from the
             state then, as the commands already issued will have made it.
         estimator: learns the plant's parameters in flight, to plan with; None: the model's own.
+        deadline: seconds that planning may take; most of a period by default, infinity for a
+            simulation that waits.
 
     Raises:
         ValueError: if a fine-tuned controller would fly at another rate than it was tuned at.
@@ -44,13 +46,15 @@ class Pilot:
         clock: Callable[[], float],
         input_delay: float = 0.0,
         estimator: ParameterEstimator | None = None,
+        deadline: float | None = None,
     ) -> None:
         require_rate(controller, period)
         self.controller = controller
         self.monitor = monitor
         self.input_delay = input_delay
+        self.clock = clock
         self._period = period
-        self._clock = clock
+        self._deadline = PLANNING_SHARE * period if deadline is None else deadline
         self._own_cycles = controller.cycles
         self._pending = PendingCommands(monitor.system, input_delay)
         self._estimator = estimator
@@ -103,7 +107,7 @@ class Pilot:
 
     def stand_by(self) -> Decision:
         """A cycle without a plan: the safe control flies."""
-        now = self._clock()
+        now = self.clock()
         return self._issued(now, self.monitor.stand_by(now))
 
     def fly(
@@ -120,7 +124,7 @@ class Pilot:
             self._learn(measurement)
             measurement = self._pending.predicted(measurement, self.parameters)
         proposal = self._propose(measurement, goal, goal_time)
-        now = self._clock()
+        now = self.clock()
         return self._issued(now, self.monitor.decide(now, measurement, goal, proposal, goal_time))
 
     def _issued(self, now: float, decision: Decision) -> Decision:
@@ -144,7 +148,7 @@ class Pilot:
     def _propose(
         self, measurement: Measurement | None, goal: Array, goal_time: float | None
     ) -> Proposal:
-        start, monitor = self._clock(), self.monitor
+        start, monitor = self.clock(), self.monitor
         if measurement is None or monitor.is_stale(start, measurement):
             return Proposal()
         if monitor.is_goal_stale(start, goal_time):
@@ -153,11 +157,10 @@ class Pilot:
         if self._estimator is not None:
             known['p'] = self.parameters
         try:
-            deadline = PLANNING_SHARE * self._period
-            plan = self.controller.plan(measurement.x, goal, deadline=deadline, **known)
+            plan = self.controller.plan(measurement.x, goal, deadline=self._deadline, **known)
         except (ValueError, ArithmeticError) as error:
-            return Proposal(plan_time=self._clock() - start, failure=f'no plan: {error}')
-        plan_time = self._clock() - start
+            return Proposal(plan_time=self.clock() - start, failure=f'no plan: {error}')
+        plan_time = self.clock() - start
         return Proposal(plan, plan_time, late=plan_time > self._period)
 
     def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from trc_ros import parameters
 from trc_ros.flight import Flight, readers_of
 from trc_ros.live import Live
 from trc_ros.loading import load, make_ready, require_same_plant
+from trc_ros.measuring import SimulatedTime
 from trc_ros.process import Startup, one_line, run
 from trc_ros.services import Services
 
@@ -80,7 +82,8 @@ class ControllerNode(LifecycleNode):
         goal = initial_goal(values, controller.system)
         readers_of(values, controller.system)  # refuses before it takes half a minute
         live = Live.of(values, controller.system)
-        pilot = make_pilot(controller, values, live)
+        simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
+        pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger().info)
         self._system = controller.system
         self._flight = Flight(self, pilot, values, live, goal)
@@ -138,12 +141,17 @@ class ControllerNode(LifecycleNode):
         self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
 
 
-def make_pilot(controller: Controller, values: dict[str, Any], live: Live) -> Pilot:
-    """Who flies with that controller."""
+def make_pilot(
+    controller: Controller, values: dict[str, Any], live: Live, simulated: bool
+) -> Pilot:
+    """Who flies with that controller, by the steady clock or by a simulation that waits."""
     monitor = SafetyMonitor(controller.system, live.settings, controller.lqr_plan)
     period = 1.0 / values['controller_frequency']
     estimator = make_estimator(controller, values)
-    return Pilot(controller, monitor, period, time.monotonic, values['input_delay'], estimator)
+    clock = SimulatedTime() if simulated else time.monotonic
+    deadline = math.inf if simulated else None
+    delay = values['input_delay']
+    return Pilot(controller, monitor, period, clock, delay, estimator, deadline)
 
 
 def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterEstimator | None:

@@ -10,6 +10,13 @@ from trc_ros.specs import Spec
 
 PLANNING = (
     Spec('controller_frequency', 50.0, 'Control cycles per second [Hz].', bounds=(0.1, 1000.0)),
+    Spec(
+        'cycle_on',
+        'clock',
+        'What begins a cycle: clock (every period) or state (its arrival, or a period without '
+        'one); state with use_sim_time: nothing else, and time is what the stamps of states say.',
+        choices=('clock', 'state'),
+    ),
     Spec('model_path', '', "Checkpoint: file or shipped name; empty: the one of 'system'."),
     Spec(
         'model_parameters',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -29,9 +30,10 @@ from trc_ros.conversions import (
     frame_of,
     later,
 )
+from trc_ros.event_loop import EventLoop
 from trc_ros.inputs import Input
 from trc_ros.live import Live
-from trc_ros.measuring import Measuring
+from trc_ros.measuring import Measuring, SimulatedMeasuring, SimulatedTime
 from trc_ros.outputs import RELIABLE, Outputs
 from trc_ros.polling import PolledTopic
 from trc_ros.realtime import RealTime
@@ -39,6 +41,7 @@ from trc_ros.realtime import RealTime
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused messages in this time
 NOTHING: tuple[Measurement | None, Time] = (None, Time())  # has been measured yet
+SOONEST = 0.5  # periods between two states that are both answered
 LANDING = 3.0  # [s] how long the way to the last command may take at the rate limit
 LANDING_STEP = 0.05  # [s] at most, between two commands on that way
 
@@ -85,12 +88,10 @@ class Flight:
         self._pilot.reset()
         self._orders.clear()
         self._decision, self._commands, self._flown = None, 0, None
+        self._answered = -math.inf
         self._entries.clear()
-        self._loop = ControlLoop(
-            self._period,
-            self._cycle,
-            lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}'),
-            prepare=self._prepare,
+        self._loop = self._make_loop(
+            lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
         )
         self._loop.start()
 
@@ -128,18 +129,30 @@ class Flight:
         for destroy in self._destroyers:
             destroy()
 
+    def _make_loop(self, on_failure: Callable[[Exception], None]) -> ControlLoop:
+        period, prepare = self._period, self._prepare
+        if self._values['cycle_on'] == 'clock':
+            return ControlLoop(period, self._cycle, on_failure, prepare=prepare)
+        timed = not self._simulated
+        return EventLoop(self._has_news, timed, period, self._cycle, on_failure, prepare)
+
     def _make_inputs(self, goal: Array) -> None:
         read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
-        clock = self._node.get_clock()
-        measure = Measuring(
-            read_state,
-            lambda: clock.now().to_msg(),
-            lambda: self.live.settings.state_timeout,
-            self._values['use_stamps'],
+        now, clock = self._pilot.clock, self._node.get_clock()
+        self._simulated = isinstance(now, SimulatedTime)
+        measure = (
+            SimulatedMeasuring(read_state, now)
+            if isinstance(now, SimulatedTime)
+            else Measuring(
+                read_state,
+                lambda: clock.now().to_msg(),
+                lambda: self.live.settings.state_timeout,
+                self._values['use_stamps'],
+            )
         )
         self._state = Input[tuple[Measurement | None, Time]](measure, self._log_refusal, NOTHING)
         self._goal = Input[tuple[Array, float | None]](
-            lambda message: (read_goal(message), time.monotonic()),
+            lambda message: (read_goal(message), now()),
             self._log_refusal,
             (goal, None),
         )
@@ -168,11 +181,12 @@ class Flight:
 
     def _say_last_word(self) -> None:
         """Walks to the safe control; what is left of the way after `LANDING` is one step."""
-        monitor, end = self._pilot.monitor, time.monotonic() + LANDING
+        monitor, begin, began = self._pilot.monitor, self._pilot.clock(), time.monotonic()
         target = monitor.safe_control()
         while target is not None:
-            control = monitor.land(time.monotonic())
-            if time.monotonic() > end:
+            elapsed = time.monotonic() - began  # a simulated clock may stand still
+            control = monitor.land(begin + elapsed)
+            if elapsed > LANDING:
                 control = target
             self._outputs.send_command(control)
             if np.array_equal(control, target):
@@ -186,9 +200,10 @@ class Flight:
         if live is not self._flown:
             self._pilot.change(live.settings)
             self._flown = live
-        if news := self._states.newest():
-            self._state.take(*news)
+        self._take_state()
         measurement, stamp = self._state.latest
+        if measurement is not None:
+            self._answered = measurement.time
         goal, goal_time = self._goal.latest
         decision = (
             self._pilot.fly(measurement, goal, goal_time)
@@ -202,6 +217,28 @@ class Flight:
             stamp = later(stamp, self._pilot.input_delay)
             self._outputs.send_plan(decision.plan, stamp, goal, live)
         self._note(decision)
+
+    def _take_state(self) -> None:
+        if news := self._states.newest():
+            self._state.take(*news)
+
+    def _has_news(self, seconds: float) -> bool:
+        """Whether a state arrives within so many seconds that deserves a cycle.
+
+        Real states are answered at the rate of the controller. Simulated ones all are; where
+        time does not go on, a simulation has begun, and so does the flight.
+        """
+        if not self._states.wait(seconds):
+            return False
+        before, _ = self._state.latest
+        self._take_state()
+        measurement, _ = self._state.latest
+        if measurement is None or measurement is before:
+            return False
+        elapsed = measurement.time - self._answered
+        if self._simulated and elapsed <= 0:
+            self._pilot.reset()
+        return self._simulated or elapsed >= SOONEST * self._period
 
     def _take_orders(self) -> None:
         while self._orders:
@@ -241,7 +278,7 @@ class Flight:
         name = node.get_fully_qualified_name()
         model = self._values['model_path'] or pilot.controller.system.name
         measurement, _ = self._state.latest
-        age = time.monotonic() - measurement.time if measurement else float('nan')
+        age = pilot.clock() - measurement.time if measurement else float('nan')
         inputs = {'state': self._state, 'goal': self._goal}
         statuses = (
             diagnostics.loop_status(loop.statistics),

@@ -13,6 +13,43 @@ from trc_core.runtime.stamps import BadStamp, StampCheck
 from trc_ros.conversions import Reader, RejectedInput, own_stamp, seconds_of
 
 
+class SimulatedTime:
+    """The time of a simulation [s], as the stamps of its states tell it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SimulatedMeasuring:
+    """Reads states of a simulation, whose stamps are what time it is.
+
+    Args:
+        read: the state of a message.
+        time: set to the stamp of every state.
+    """
+
+    def __init__(self, read: Reader, time: SimulatedTime) -> None:
+        self._read = read
+        self._time = time
+
+    def __call__(self, message: Any, waited: float = 0.0) -> tuple[Measurement, Time]:
+        """The state, its time and its stamp, however long it has `waited`.
+
+        Raises:
+            RejectedInput: for a message that must not be used, or has no stamp.
+        """
+        x, stamp = self._read(message), own_stamp(message)
+        if stamp is None:
+            raise RejectedInput(
+                'stamp', 'a simulated state needs a stamp: it says what time it is'
+            )
+        self._time.now = seconds_of(stamp)
+        return Measurement(x, self._time.now), stamp
+
+
 class Measuring:
     """Reads states; where no stamp is to be believed, one is as old as its arrival.
 

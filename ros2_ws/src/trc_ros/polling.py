@@ -1,4 +1,4 @@
-"""A topic that is looked at when its newest message is needed, and wakes nobody in between."""
+"""A topic that is looked at when its newest message is needed, and wakes only who waits for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -38,6 +39,16 @@ class PolledTopic:
         self._subscription = node.create_subscription(
             kind, topic, lambda message: None, qos, callback_group=Unattended()
         )
+
+        self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is a new message, at once or within so many seconds."""
+        with self._subscription.handle:
+            self._wait_set.clear_entities()
+            self._wait_set.add_subscription(self._subscription.handle)
+            self._wait_set.wait(max(0, round(1e9 * seconds)))
+            return bool(self._wait_set.get_ready_entities('subscription'))
 
     def newest(self) -> tuple[Any, float] | None:
         """The newest message and the seconds since it arrived; None if there is no new one."""

@@ -51,11 +51,12 @@ def rate_error_percent(figures: Figures) -> float:
 
 
 def _rate(name: str, figures: Figures) -> Iterator[Bar]:
-    yield Bar(f'{name}: error of the rate', RATE_PERCENT, rate_error_percent(figures), '%')
+    if figures['cycle_on'] == 'clock':
+        yield Bar(f'{name}: error of the rate', RATE_PERCENT, rate_error_percent(figures), '%')
 
 
 def _jitter(name: str, figures: Figures) -> Iterator[Bar]:
-    if FIFO in figures['scheduling']:
+    if FIFO in figures['scheduling'] and figures['cycle_on'] == 'clock':
         for percentile, limit in JITTER_US.items():
             jitter = figures['loop'][f'period_jitter_{percentile}_us']
             yield Bar(f'{name}: jitter of the period, {percentile}, {FIFO}', limit, jitter, 'us')
@@ -67,6 +68,11 @@ def _cpu(name: str, figures: Figures) -> Iterator[Bar]:
 
 
 def _latency(name: str, figures: Figures) -> Iterator[Bar]:
+    if figures['cycle_on'] == 'state':
+        for percentile, limit in LATENCY_US.items():
+            reaction = figures['reaction_us'].get(percentile, float('inf'))
+            yield Bar(f'{name}: state to command, {percentile}', limit, reaction, 'us')
+        return
     for percentile, latency in latency_us(figures).items():
         what = f'{name}: state to command without the wait, {percentile}'
         yield Bar(what, LATENCY_US[percentile], latency, 'us')

@@ -105,6 +105,7 @@ class Bench:
             listener.keeps = False
         return {
             'seconds': seconds,
+            'cycle_on': self._case.cycle_on,
             'load before': before,
             'load after': provenance.load(),
             'scheduling': self._watched.scheduling(),
@@ -199,7 +200,11 @@ def overrides_of(case: Case, fifo: bool) -> dict[str, dict[str, Any]]:
         'simulation_rate': max(case.frequency, SIMULATION_RATE),
         'seed': 1,
     }
-    controller = {'controller_frequency': case.frequency, **(REALTIME if fifo else {})}
+    controller = {
+        'controller_frequency': case.frequency,
+        'cycle_on': case.cycle_on,
+        **(REALTIME if fifo else {}),
+    }
     return {'plant': plant, 'controller': controller}
 
 

@@ -21,8 +21,9 @@ NOTES = """\
   newest one from there itself. *command*: from sending to arrival in that Python process, waking
   it included. All on one clock.
 - *without wait*: the sum of state, plan and command, percentile by percentile. *with wait*: from
-  the sending of a state to the arrival of the command that answers it, matched by its stamp; the
-  loop is not woken by a state, so that this contains up to a period of waiting for the next cycle.
+  the sending of a state to the arrival of the command that answers it, matched by its stamp. Up to
+  a period of that is waiting for the next cycle, but for cases that end in `:state`, where the
+  arrival of a state begins one (`cycle_on`).
 - *unexplained*: deadline misses in seconds in which the kernel let the process wait for no longer
   than usual; *held up*: that waiting of all threads together, and the time that the host took
   (`/proc/PID/task/*/schedstat`, `/proc/stat`).
