@@ -21,6 +21,11 @@ OURS = [path for path in GUIDES if path.name not in WITH_COMMANDS]
 PAGES = [*GUIDES, *ROOT.glob('[A-Z]*.md'), *(ROOT / 'docs').glob('*/*.md')]
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.DOTALL | re.MULTILINE)
 LINK = re.compile(r'\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)')
+TABLE = re.compile(r'(?:^\|.*\n?)+', re.MULTILINE)
+ORIGIN = ('`[^`]+`', r'\bseeds?\b', r'\d{4}-\d\d-\d\d', r'the-machine\)|\bCPU\b')
+INDEX = ROOT / 'docs' / 'results' / 'README.md'
+REPORTS = sorted({*INDEX.parent.glob('*.md'), *(ROOT / 'docs/benchmarks').rglob('*.md')} - {INDEX})
+NOT_MEASURED = ('parameters.md', 'plant.md', 'trm_summary.md')  # defaults; a paper's figures
 PATH = re.compile(r'`((?:trc_core|ros2_ws|tests|docs|launch|params|benchmarks)/[\w./-]*)`')
 OURS_FOR_THEIRS = {  # the seeds' paths and formats, and the two blocks that only sketch
     'from src.': 'from trc_core.',
@@ -94,6 +99,36 @@ def test_links_and_paths_lead_somewhere(document):
         assert not anchor or anchor[1:] in anchors(place), f'{document.name}: {target}{anchor}'
     for path in PATH.findall(document.read_text()):
         assert (ROOT / path).exists(), f'{document.name} names {path}'
+
+
+def holds_figures(table):
+    """Whether at least four decimal numbers stand in it, code left out."""
+    return len(re.findall(r'\d\.\d', re.sub('`[^`]*`', '', table))) >= 4
+
+
+def tells_origin(text):
+    """Whether a text has a command, a seed, a date and a machine."""
+    return all(re.search(part, text) for part in ORIGIN)
+
+
+@pytest.mark.parametrize(
+    'document',
+    [path for path in [*GUIDES, INDEX] if path.name not in NOT_MEASURED],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_every_table_of_figures_says_where_they_come_from(document):
+    for section in re.split('^#+ ', document.read_text(), flags=re.MULTILINE):
+        tables = [table for table in TABLE.findall(section) if holds_figures(table)]
+        lines = [p for p in section.split('\n\n') if p.startswith('*') and tells_origin(p)]
+        assert len(lines) >= len(tables), section.partition('\n')[0]
+
+
+@pytest.mark.parametrize('page', REPORTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_report_says_where_its_figures_come_from(page):
+    listed = os.path.relpath(page, INDEX.parent)
+    row = re.search(rf'^\|.*\({re.escape(listed)}\).*$', INDEX.read_text(), re.MULTILINE)
+    assert row, f'{INDEX.name} does not list {listed}'
+    assert tells_origin(page.read_text().partition('\n## ')[0] + row[0])
 
 
 def test_the_tuning_guide_knows_every_parameter():
