@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
+from trc_ros.loop_benchmark import stalls
 from trc_ros.loop_benchmark.bars import bars
 from trc_ros.loop_benchmark.cases import Case, parse
 from trc_ros.loop_benchmark.command import main
@@ -25,6 +27,7 @@ from trc_ros.loop_benchmark.watched import Moment, Watched, unexplained_misses
 NAP = 20_000  # [us]
 PERFECT = {
     'cycle_on': 'clock',
+    'stalled_ms': 0.0,
     'seconds': 600.0,
     'load before': '0 0 0',
     'load after': '0 0 0',
@@ -99,6 +102,24 @@ def test_a_process_is_seen_as_the_kernel_accounts_for_it():
     assert watched.resident_mb() == pytest.approx(resident, rel=0.02)
     assert 'SCHED_' in watched.scheduling()
     assert watched.held_up() >= 0.0
+
+
+def test_a_machine_that_stands_still_is_noticed_and_the_watch_ends(monkeypatch):
+    lost, naps = np.zeros(os.cpu_count()), iter([0.0, 0.05, 0.0, 0.02])
+    monkeypatch.setattr(os, 'sched_setaffinity', lambda *_: None)
+    monkeypatch.setattr(os, 'sched_setscheduler', lambda *_: None)
+    clock = [100.0]
+
+    def sleep(seconds):
+        clock[0] += seconds + next(naps)
+
+    monkeypatch.setattr(stalls, 'time', SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    with pytest.raises(StopIteration):
+        stalls.watch(0, lost)
+    assert lost[0] == pytest.approx(0.07)
+    with stalls.MachineStalls() as machine:
+        assert machine.seconds() >= 0.0
+    assert machine._process.returncode is not None
 
 
 @pytest.mark.parametrize(('library', 'holds'), [(ctypes.PyDLL, True), (ctypes.CDLL, False)])

@@ -133,8 +133,8 @@ class ControllerNode(LifecycleNode):
 
     def _take_over(self, changes: list[Parameter]) -> None:
         """Hands changed parameters to the flight, and says so in one line."""
-        names = parameters.specs_of('controller')
-        texts = [f'{c.name} = {parameters.shown(c.value)}' for c in changes if c.name in names]
+        live = {name for name, spec in parameters.specs_of('controller').items() if spec.live}
+        texts = [f'{c.name} = {parameters.shown(c.value)}' for c in changes if c.name in live]
         if self._flight is None or not texts:
             return
         self._flight.live = Live.of(parameters.values_of(self, 'controller'), self._system)

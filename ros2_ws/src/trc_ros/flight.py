@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -37,11 +36,10 @@ from trc_ros.measuring import Measuring, SimulatedMeasuring, SimulatedTime
 from trc_ros.outputs import RELIABLE, Outputs
 from trc_ros.polling import PolledTopic
 from trc_ros.realtime import RealTime
+from trc_ros.states import States
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused messages in this time
-NOTHING: tuple[Measurement | None, Time] = (None, Time())  # has been measured yet
-SOONEST = 0.5  # periods between two states that are both answered
 LANDING = 3.0  # [s] how long the way to the last command may take at the rate limit
 LANDING_STEP = 0.05  # [s] at most, between two commands on that way
 
@@ -88,7 +86,6 @@ class Flight:
         self._pilot.reset()
         self._orders.clear()
         self._decision, self._commands, self._flown = None, 0, None
-        self._answered = -math.inf
         self._entries.clear()
         self._loop = self._make_loop(
             lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
@@ -138,31 +135,33 @@ class Flight:
 
     def _make_inputs(self, goal: Array) -> None:
         read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
-        now, clock = self._pilot.clock, self._node.get_clock()
+        state_type, _ = STATE_TYPES[self._values['state_type']]
+        topic = PolledTopic(self._node, state_type, 'state', NEWEST)
+        now, refused = self._pilot.clock, self._log_refusal
         self._simulated = isinstance(now, SimulatedTime)
-        measure = (
-            SimulatedMeasuring(read_state, now)
-            if isinstance(now, SimulatedTime)
-            else Measuring(
-                read_state,
-                lambda: clock.now().to_msg(),
-                lambda: self.live.settings.state_timeout,
-                self._values['use_stamps'],
-            )
-        )
-        self._state = Input[tuple[Measurement | None, Time]](measure, self._log_refusal, NOTHING)
+        measure = self._make_measuring(read_state, now)
+        self._states = States(topic, measure, refused, self._period, self._simulated)
         self._goal = Input[tuple[Array, float | None]](
-            lambda message: (read_goal(message), now()),
-            self._log_refusal,
-            (goal, None),
+            lambda message: (read_goal(message), now()), refused, (goal, None)
+        )
+
+    def _make_measuring(
+        self, read: Reader, clock: Callable[[], float]
+    ) -> Callable[..., tuple[Measurement, Time]]:
+        if isinstance(clock, SimulatedTime):
+            return SimulatedMeasuring(read, clock)
+        node_clock = self._node.get_clock()
+        return Measuring(
+            read,
+            lambda: node_clock.now().to_msg(),
+            lambda: self.live.settings.state_timeout,
+            self._values['use_stamps'],
         )
 
     def _open_topics(self) -> None:
         node, values = self._node, self._values
-        state_type, goal_type = STATE_TYPES[values['state_type']], GOAL_TYPES[values['goal_type']]
-        # The loop takes states itself: to wake the executor for each costs more than a plan.
-        self._states = PolledTopic(node, state_type[0], 'state', NEWEST)
-        goals = node.create_subscription(goal_type[0], 'goal', self._goal.take, RELIABLE)
+        goal_type, _ = GOAL_TYPES[values['goal_type']]
+        goals = node.create_subscription(goal_type, 'goal', self._goal.take, RELIABLE)
         self._destroyers = [
             self._states.close,
             functools.partial(node.destroy_subscription, goals),
@@ -200,10 +199,9 @@ class Flight:
         if live is not self._flown:
             self._pilot.change(live.settings)
             self._flown = live
-        self._take_state()
-        measurement, stamp = self._state.latest
-        if measurement is not None:
-            self._answered = measurement.time
+        self._states.take()
+        measurement, stamp = self._states.latest
+        self._states.answered()
         goal, goal_time = self._goal.latest
         decision = (
             self._pilot.fly(measurement, goal, goal_time)
@@ -218,27 +216,13 @@ class Flight:
             self._outputs.send_plan(decision.plan, stamp, goal, live)
         self._note(decision)
 
-    def _take_state(self) -> None:
-        if news := self._states.newest():
-            self._state.take(*news)
-
     def _has_news(self, seconds: float) -> bool:
-        """Whether a state arrives within so many seconds that deserves a cycle.
-
-        Real states are answered at the rate of the controller. Simulated ones all are; where
-        time does not go on, a simulation has begun, and so does the flight.
-        """
-        if not self._states.wait(seconds):
+        """Whether a state arrives within so many seconds that deserves a cycle."""
+        if not self._states.arrive(seconds):
             return False
-        before, _ = self._state.latest
-        self._take_state()
-        measurement, _ = self._state.latest
-        if measurement is None or measurement is before:
-            return False
-        elapsed = measurement.time - self._answered
-        if self._simulated and elapsed <= 0:
+        if self._simulated and self._states.has_started_over():
             self._pilot.reset()
-        return self._simulated or elapsed >= SOONEST * self._period
+        return True
 
     def _take_orders(self) -> None:
         while self._orders:
@@ -246,7 +230,7 @@ class Flight:
 
     def _start_over(self) -> None:
         self._pilot.restart()
-        self._state.latest = NOTHING
+        self._states.forget()
         self._entries.clear()
         self._decision, self._commands = None, 0
 
@@ -277,9 +261,9 @@ class Flight:
         node, pilot = self._node, self._pilot
         name = node.get_fully_qualified_name()
         model = self._values['model_path'] or pilot.controller.system.name
-        measurement, _ = self._state.latest
+        measurement, _ = self._states.latest
         age = pilot.clock() - measurement.time if measurement else float('nan')
-        inputs = {'state': self._state, 'goal': self._goal}
+        inputs = {'state': self._states.input, 'goal': self._goal}
         statuses = (
             diagnostics.loop_status(loop.statistics),
             diagnostics.realtime_status(self._realtime),

@@ -1,4 +1,7 @@
-"""A topic that is looked at when its newest message is needed, and wakes only who waits for it."""
+"""A topic that is looked at when its newest message is needed, and wakes only who waits for it.
+
+To wake an executor for every message would cost more than a plan.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,6 @@ class PolledTopic:
         self._subscription = node.create_subscription(
             kind, topic, lambda message: None, qos, callback_group=Unattended()
         )
-
         self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
 
     def wait(self, seconds: float) -> bool:

@@ -115,6 +115,7 @@ def shown(control: Array | None) -> str:
 def lqr_plan_of(contract: Contract) -> LqrPlan:
     """The LQR that the controller falls back to."""
     controller = Controller.load(contract.system.name, system=contract.system)
+    controller.bounds = contract.low, contract.high
     return lambda x, goal: controller.lqr_plan(x, goal).controls
 
 

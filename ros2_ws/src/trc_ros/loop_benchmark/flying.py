@@ -22,6 +22,7 @@ from trc_ros.children import Child, NodeError, node_command
 from trc_ros.loop_benchmark import gil
 from trc_ros.loop_benchmark.cases import REALTIME, Case
 from trc_ros.loop_benchmark.listening import Listener, reaction, spread, transit
+from trc_ros.loop_benchmark.stalls import MachineStalls
 from trc_ros.loop_benchmark.watched import Moment, Watched, unexplained_misses
 from trc_ros.tower import Tower
 
@@ -82,6 +83,7 @@ class Bench:
             for name, overrides in overrides_of(case, settings.fifo).items()
         }
         self._watched = Watched(children['controller'].pid)
+        self._stalls = stack.enter_context(MachineStalls()) if settings.fifo else None
         self._moments: list[Moment] = []
         self._listener = Listener(self._node, self._system, self._note)
         self._tower = Tower(self._node, children)
@@ -98,6 +100,7 @@ class Bench:
         tower.spin_for(SETTLING_TIME)
         self._begin_anew()
         before, cpu, memory = provenance.load(), self._watched.cpu_seconds(), Memory()
+        stalled = self._stalled()
         # The children were started before: they do not inherit the scheduling class.
         with environment.placed(None, self._settings.fifo) as placement:
             listener.keeps = True
@@ -110,6 +113,7 @@ class Bench:
             'load after': provenance.load(),
             'scheduling': self._watched.scheduling(),
             'probe': placement['scheduling'],
+            'stalled_ms': 1e3 * (self._stalled() - stalled),
             'cpu_share': (self._watched.cpu_seconds() - cpu) / seconds,
             'memory_mb': memory.readings,
             'tasks': tasks,
@@ -130,7 +134,11 @@ class Bench:
         self._tower.wait_until(lambda: bool(self._moments), ANSWER_TIME, 'no diagnostics')
 
     def _note(self, values: Mapping[str, str]) -> None:
-        self._moments.append(Moment(int(values['deadline_misses']), self._watched.held_up()))
+        held_up = self._watched.held_up() + self._stalled()
+        self._moments.append(Moment(int(values['deadline_misses']), held_up))
+
+    def _stalled(self) -> float:
+        return self._stalls.seconds() if self._stalls else 0.0
 
     def _fly(self, progress: Progress) -> tuple[float, dict[str, int]]:
         """Sets task after task; how long that took [s], and how many were set and missed."""

@@ -25,8 +25,10 @@ NOTES = """\
   a period of that is waiting for the next cycle, but for cases that end in `:state`, where the
   arrival of a state begins one (`cycle_on`).
 - *unexplained*: deadline misses in seconds in which the kernel let the process wait for no longer
-  than usual; *held up*: that waiting of all threads together, and the time that the host took
-  (`/proc/PID/task/*/schedstat`, `/proc/stat`).
+  than usual and the machine did not stand still; *held up*: that waiting of all threads together,
+  the time that the host took (`/proc/PID/task/*/schedstat`, `/proc/stat`), and standing still.
+- *standing still*: the machine ran nothing, for what a thread on each CPU, above every other
+  thread, overslept by more than 1 ms (measured under SCHED_FIFO only).
 - *CPU*: user and system time of the whole process. *interpreter*: share of a cycle in which a plan
   keeps all other threads from running Python, measured by a thread that reads a clock again and
   again; the median of {plans} plans or more.
@@ -91,6 +93,7 @@ ROWS: dict[str, Callable[[Figures], str]] = {
     'jitter': lambda f: _pair(f['loop'], 'period_jitter_{}_us'),
     'deadline misses (unexplained)': _misses,
     'held up per second, ms': lambda f: _pair(f['held_up_ms']),
+    'standing still, ms': lambda f: f'{f["stalled_ms"]:.0f}',
     'plan': lambda f: _pair(f['loop'], 'plan_time_{}_us'),
     'state': lambda f: _pair(f['state_us']),
     'command': lambda f: _pair(f['command_us']),

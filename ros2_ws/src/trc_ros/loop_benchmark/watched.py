@@ -23,7 +23,7 @@ class Moment(NamedTuple):
     misses: int
     """Deadlines missed."""
     held_up: float
-    """Seconds in which its threads were ready but did not run, or the host ran others."""
+    """Seconds in which its threads were ready but did not run, or the machine stood still."""
 
 
 class Watched:
