@@ -9,6 +9,7 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
+from rosbags.typesys import Stores, get_typestore
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from trajectory_rules import nanoseconds, received, refusal
 
@@ -28,6 +29,7 @@ from trc_ros.conversions.serialized import SerializedTrajectory
 STAMP = Time(sec=1000, nanosec=1)
 NOW = nanoseconds(STAMP) + 10**6  # a plan takes a while
 ALL = list(SYSTEMS.values())
+STORE, TYPE = get_typestore(Stores.ROS2_JAZZY), 'trajectory_msgs/msg/JointTrajectory'
 QUADROTOR = get_system('quadrotor_2d')  # two thrusts, three joints
 
 
@@ -173,6 +175,7 @@ def test_numbers_are_found_wherever_names_push_them(system, frame):
     ):
         message = received(write(plan_of(system), STAMP))
         assert (message.header.frame_id, message.header.stamp) == (frame, STAMP)
+        STORE.deserialize_cdr(write(plan_of(system), STAMP), TYPE)  # strict about the length
         numbers = {v for p in message.points for v in (*p.positions, *p.velocities, *p.effort)}
         plan = plan_of(system)
         assert numbers <= {0.0, *plan.states.ravel().tolist(), *plan.controls.ravel().tolist()}

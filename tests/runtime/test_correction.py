@@ -161,7 +161,7 @@ def test_it_flies_at_the_rate_that_it_was_tuned_at_only():
 
 def test_a_pilot_tells_what_it_really_sent():
     """A limit holds the commands: the plant obeys what was sent, so no push is seen."""
-    limits = CommandLimits.of(SYSTEM, [-0.1], [0.1], [])
+    limits = CommandLimits.of(SYSTEM, rate=[0.1])
     flying = pilot(controller(weights()), SYSTEM.dt, limits)
     (x, *_), (goal, *_) = problems()
     sent, memories, held = [], [], 0
@@ -169,7 +169,7 @@ def test_a_pilot_tells_what_it_really_sent():
         decision = flying.fly(Measurement(x, tick * SYSTEM.dt), goal)
         memories.append(decision.plan.sight.memory)
         sent.append(decision.control)
-        held += decision.limit == 'range'
+        held += decision.limit == 'rate'
         x = SYSTEM.step(x, decision.control)
     assert held
     np.testing.assert_array_equal(memories[3].commands[0, :3], sent[2::-1])

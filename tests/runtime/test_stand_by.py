@@ -34,6 +34,7 @@ def controller_of(value, cycles=3):
         tolerance=0.0,
         system=SYSTEM,
         correction=None,
+        adjustable=False,
     )
 
 

@@ -37,11 +37,14 @@ class SerializedTrajectory:
 
     def __init__(self, message: JointTrajectory) -> None:
         numbers = np.array(list(chain(*_sequences(message))))
-        places = np.array(_offsets(message), dtype=int) // DOUBLE
-        self._bytes = bytearray(serialize_message(message))
+        offsets, length = _layout(message)
+        places = np.array(offsets, dtype=int) // DOUBLE
+        # What follows the last field was reserved in vain, and some readers refuse it.
+        self._bytes = bytearray(serialize_message(message)[: ENCAPSULATION + length])
         whole = (len(self._bytes) - ENCAPSULATION) // DOUBLE
         self._doubles = np.frombuffer(self._bytes, float, whole, ENCAPSULATION)
-        if places.max(initial=-1) >= whole or not np.array_equal(self._doubles[places], numbers):
+        complete = whole == length // DOUBLE
+        if not (complete and np.array_equal(self._doubles[places], numbers)):
             raise ValueError('this ROS 2 middleware does not serialise trajectories as plain CDR')
         self._places = places[numbers > 0]
         self._sources = numbers[numbers > 0].astype(int) - 1
@@ -63,8 +66,8 @@ def _sequences(message: JointTrajectory) -> list[list[float]]:
     ]
 
 
-def _offsets(message: JointTrajectory) -> list[int]:
-    """Where each of them begins, in bytes behind the encapsulation.
+def _layout(message: JointTrajectory) -> tuple[list[int], int]:
+    """Where each of them begins, and where the message ends, in bytes behind the encapsulation.
 
     The layout is that of DDS-XTypes 1.3, 7.4.1: a value is aligned to its size, texts and
     sequences begin with their length.
@@ -92,4 +95,4 @@ def _offsets(message: JointTrajectory) -> list[int]:
         found += [begin + DOUBLE * i for i in range(len(sequence))]
         if k % 4 == 0:
             take(4, 2)  # time_from_start
-    return found
+    return found, end
