@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-PERIOD = 2e-3  # [s] between two readings
+PERIOD = 7e-3  # [s] between two readings: too seldom to disturb a loop, and in step with none
 LATE = 1e-3  # [s] beyond which a thread did not merely wake up slowly
 PRIORITY = 98  # of SCHED_FIFO
 
