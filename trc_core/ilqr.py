@@ -98,8 +98,8 @@ def _projected_step(H, slope, newton, lower, upper, d, trial):
         if moved == 0.0:
             return False
         if change + 0.5 * quadratic(H, trial) <= 0.1 * change:
-            for i in range(n):
-                d[i] = min(max(d[i] + trial[i], lower[i]), upper[i])
+            for i in range(n):  # not d + trial: that may end a rounding short of the bound
+                d[i] = min(max(d[i] + step_size * newton[i], lower[i]), upper[i])
             return True
         step_size *= 0.5
     return False
