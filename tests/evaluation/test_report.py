@@ -31,15 +31,6 @@ DRAWN = """(canvas, colour) => {
   const near = (i) => colour.every((value, k) => Math.abs(seen[i + k] - value) < 30);
   return seen.some((_, i) => i % 4 == 0 && seen[i + 3] > 60 && near(i));
 }"""
-RESULTS = Path(__file__).parents[2] / 'docs' / 'results'
-STORE = get_typestore(Stores.ROS2_JAZZY)
-TYPE = STORE.types
-STATES, COMMANDS, RATE = 60, 30, 50.0  # the plant's states come at this rate [Hz]
-START = 1_700_000_000.0  # [s since the epoch]
-VOID = ('meta', 'img', 'input', 'br', 'hr', 'link')
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
-INKED = """canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-  .data.some((value, i) => i % 4 == 3 && value > 0)"""
 
 
 class Reader(HTMLParser):

@@ -75,7 +75,7 @@ class Listener:
         subscribe(
             JointTrajectory,
             'controller/horizon',
-            lambda d, i: self._on_horizon(d, i),
+            self._on_horizon,
             RELIABLE,
             raw=True,
         )
