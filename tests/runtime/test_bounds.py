@@ -82,15 +82,18 @@ def test_the_bounds_of_the_system_change_nothing():
     np.testing.assert_array_equal(controller.plan(x, goal).controls, before.controls)
 
 
-def test_a_control_may_be_held_still():
+@pytest.mark.parametrize('share', [0.0, 0.4, 1.0])
+def test_a_control_may_be_held_still(share):
     controller = Controller.load('quadrotor_2d')
     system = controller.system
     low, high = system.u_min.copy(), system.u_max.copy()
-    low[0] = high[0] = system.u_min[0]
+    low[0] = high[0] = system.u_min[0] + share * (system.u_max[0] - system.u_min[0])
     controller.bounds = low, high
     plan = controller.plan(system.x0_box, np.zeros(system.n_x))
-    assert plan.converged and np.ptp(plan.controls[:, 0]) < 1e-6
-    np.testing.assert_allclose(plan.controls[:, 0], system.u_min[0], atol=1e-6)
+    assert plan.converged
+    np.testing.assert_allclose(plan.controls[:, 0], low[0], atol=1e-6)
+    for controls in (plan.controls, *controller.bounds):
+        assert ((system.u_min <= controls) & (controls <= system.u_max)).all()
 
 
 @pytest.mark.parametrize(

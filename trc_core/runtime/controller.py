@@ -22,6 +22,7 @@ from trc_core.runtime.clock import now
 from trc_core.runtime.correction import Correction, Past, Sight, Weights
 from trc_core.runtime.inputs import (
     batch_warnings,
+    checked_bounds,
     checked_goals,
     checked_state,
     checked_states,
@@ -35,7 +36,6 @@ from trc_core.systems.compiled import compiled, is_compiled
 
 TOLERANCE = 1e-6
 SURPRISE = 0.1  # half-widths of the training box between a state and its prediction: start cold
-SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's
 TIMING_RUNS = 20
 
 
@@ -163,21 +163,15 @@ class Controller:
 
     @bounds.setter
     def bounds(self, bounds: tuple[ArrayLike, ArrayLike]) -> None:
-        low, high = (checked_state('a bound', bound, self.system.n_u) for bound in bounds)
+        low, high = checked_bounds(self.system, *bounds)
         own = self.system.u_min, self.system.u_max
-        if not ((own[0] <= low) & (low <= high) & (high <= own[1])).all():
-            raise ValueError(
-                f'plans cannot use controls from {low.tolist()} to {high.tolist()}; '
-                f'those of {self.system.name} lie from {own[0].tolist()} to {own[1].tolist()}'
-            )
         narrower = bool((low > own[0]).any() or (high < own[1]).any())
         if narrower and not self.adjustable:
             raise ValueError(
                 f"backend '{self.backend}' plans with the bounds of {self.system.name}; narrower "
                 f"ones need 'numba' or 'numpy'"
             )
-        width = SMALLEST_RANGE * (own[1] - own[0])  # the network divides by it
-        self._bounds = (np.minimum(low, high - width), high) if narrower else None
+        self._bounds = (low, high) if narrower else None
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""

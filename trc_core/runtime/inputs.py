@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.systems.base import Array, System
 
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
+SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
 
 
 def checked_state(name: str, value: ArrayLike, n_x: int) -> Array:
@@ -51,6 +52,23 @@ def checked_goals(value: ArrayLike, rows: int, n_x: int) -> Array:
     if len(goals) != rows:
         raise ValueError(f'goal has shape {goals.shape}, expected ({rows}, {n_x})')
     return goals
+
+
+def checked_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
+    """Bounds (n_u,) within those of the system, a little apart where they were equal.
+
+    Raises:
+        ValueError: if they are not within those, or in the wrong order; the message shows both.
+    """
+    low, high = (checked_state('a bound', bound, system.n_u) for bound in (low, high))
+    if not ((system.u_min <= low) & (low <= high) & (high <= system.u_max)).all():
+        raise ValueError(
+            f'plans cannot use controls from {low.tolist()} to {high.tolist()}; '
+            f'those of {system.name} lie from {system.u_min.tolist()} to {system.u_max.tolist()}'
+        )
+    width = SMALLEST_RANGE * (system.u_max - system.u_min)
+    low = np.clip(high - width, system.u_min, low)
+    return low, np.maximum(high, low + width)
 
 
 def require_sweeps(polish: int) -> None:
