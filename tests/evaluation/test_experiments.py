@@ -10,7 +10,7 @@ import torch
 
 from trc_core import SYSTEMS
 from trc_core.cost import trajectory_cost
-from trc_core.evaluation.closed_loop import CONVERGED, Plant, fly, tick_planners
+from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, fly, tick_planners
 from trc_core.evaluation.evaluator import fresh_problems
 from trc_core.evaluation.experiments import (
     ablation,
@@ -409,9 +409,9 @@ def test_the_informed_planner_is_converged_mpc_where_nothing_is_hidden():
     system = controller.system
     x0, goal = (a[0] for a in fresh_problems(system, 1))
     flights = [
-        fly(planner, system, Plant(system), x0, goal, 10)[0]
+        fly(planner, system, PerturbedPlant(system), x0, goal, 10)[0]
         for planner in (
-            generalization.Informed(system, Plant(system)),
+            generalization.Informed(system, PerturbedPlant(system)),
             tick_planners(controller)[CONVERGED](),
         )
     ]
@@ -420,7 +420,7 @@ def test_the_informed_planner_is_converged_mpc_where_nothing_is_hidden():
 
 def test_the_informed_planner_predicts_the_plant_and_the_cost_of_its_commands():
     system = SYSTEMS['van_der_pol']
-    plant = Plant.with_error(system, 0.2)
+    plant = PerturbedPlant.with_error(system, 0.2)
     x0, goal = (a[0] for a in fresh_problems(system, 1))
     plan = generalization.Informed(system, plant)(x0, goal, None)
     states = [x0]

@@ -8,7 +8,7 @@ import pytest
 from trc_core import SYSTEMS, Controller
 from trc_core.cost import trajectory_cost
 from trc_core.evaluation import closed_loop
-from trc_core.evaluation.closed_loop import CONVERGED, Plant, compare, fly, shifted
+from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, compare, fly, shifted
 from trc_core.evaluation.command import main
 from trc_core.solvers import ilqr
 
@@ -27,7 +27,7 @@ def test_an_open_loop_flight_costs_what_the_plan_says():
     def planner(x, goal, previous):
         return plan if previous is None else shifted(system, previous)
 
-    cost, fallen = fly(planner, system, Plant(system), x0, goal, system.horizon)
+    cost, fallen = fly(planner, system, PerturbedPlant(system), x0, goal, system.horizon)
     assert cost == pytest.approx(plan.cost, rel=1e-9)
     assert cost == pytest.approx(trajectory_cost(system, plan.states, plan.controls, goal))
     assert not fallen
@@ -35,18 +35,19 @@ def test_an_open_loop_flight_costs_what_the_plan_says():
 
 def test_a_plant_in_error_has_larger_parameters_and_a_smaller_gain():
     system = SYSTEMS['cartpole']
-    plant = Plant.with_error(system, 0.05)
+    plant = PerturbedPlant.with_error(system, 0.05)
     x, u = np.array([0.1, 0.0, 0.2, 0.0]), np.array([2.0])
     heavier = replace(system, parameters={k: 1.05 * v for k, v in system.parameters.items()})
     np.testing.assert_allclose(plant.step(x, u), heavier.step(x, 0.95 * u), rtol=1e-12)
-    np.testing.assert_allclose(Plant.with_error(system, 0.0).step(x, u), system.step(x, u))
+    nominal = PerturbedPlant.with_error(system, 0.0)
+    np.testing.assert_allclose(nominal.step(x, u), system.step(x, u))
 
 
 def test_a_pole_that_nobody_holds_falls():
     system = SYSTEMS['cartpole']
     x0, goal = np.array([0.0, 0.0, 0.2, 0.0]), np.zeros(4)
     idle = replace(ilqr.solve(system, x0, goal), controls=np.zeros((system.horizon, 1)))
-    assert fly(lambda *_: idle, system, Plant(system), x0, goal, system.horizon)[1]
+    assert fly(lambda *_: idle, system, PerturbedPlant(system), x0, goal, system.horizon)[1]
 
 
 @pytest.mark.parametrize('name', BARS)

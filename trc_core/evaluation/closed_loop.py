@@ -25,7 +25,7 @@ CONVERGED = 'converged MPC'
 
 
 @dataclass(frozen=True)
-class Plant:
+class PerturbedPlant:
     """What is flown: a system, which a controller may know a little wrong.
 
     Args:
@@ -37,7 +37,7 @@ class Plant:
     gain: float = 1.0
 
     @classmethod
-    def with_error(cls, system: System, error: float) -> Plant:
+    def with_error(cls, system: System, error: float) -> PerturbedPlant:
         """Every physical parameter larger by a share `error`, the input gain smaller by it."""
         return cls(in_error(system, error), 1 - error)
 
@@ -57,7 +57,7 @@ class Flights:
 
 
 def fly(
-    planner: Tick, model: System, plant: Plant, x0: Array, goal: Array, ticks: int
+    planner: Tick, model: System, plant: PerturbedPlant, x0: Array, goal: Array, ticks: int
 ) -> tuple[float, bool]:
     """One flight from x0 to goal (n_x,): its cost, and whether it ended far from the goal.
 
@@ -84,7 +84,7 @@ def fly(
 def fly_all(
     planner: Callable[[], Tick],
     model: System,
-    plant: Plant,
+    plant: PerturbedPlant,
     x0: Array,
     goal: Array,
     progress: Iterable[int] | None = None,
@@ -129,13 +129,13 @@ def compare(
 
     Args:
         controller: whose system is the model.
-        error: as `Plant.with_error`; 0 is the nominal plant.
+        error: as `PerturbedPlant.with_error`; 0 is the nominal plant.
         x0: initial states (N, n_x).
         goal: goals (N, n_x).
         title: of the table.
     """
     model = controller.system
-    plant, flights = Plant.with_error(model, error), {}
+    plant, flights = PerturbedPlant.with_error(model, error), {}
     for label, planner in tick_planners(controller).items():
         bar = tqdm(range(len(x0)), desc=label, leave=False)
         flights[label] = fly_all(planner, model, plant, x0, goal, bar)

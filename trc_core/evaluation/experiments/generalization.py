@@ -12,7 +12,7 @@ import torch
 
 from trc_core.evaluation.closed_loop import (
     SWEEPS,
-    Plant,
+    PerturbedPlant,
     Tick,
     fly_all,
     shifted,
@@ -175,7 +175,7 @@ def _unknown(name: str, error: float, flights: int) -> Figures:
     """Receding horizon on a plant that nobody but the first planner has the model of."""
     controller = Controller.load(name)
     model = controller.system
-    plant = Plant.with_error(model, error)
+    plant = PerturbedPlant.with_error(model, error)
     x0, goal = fresh_problems(model, flights)
     planners: dict[str, Callable[[], Tick]] = {
         KNOWS: lambda: Informed(model, plant),
@@ -206,7 +206,7 @@ class Informed:
         plant: what is flown.
     """
 
-    def __init__(self, model: System, plant: Plant) -> None:
+    def __init__(self, model: System, plant: PerturbedPlant) -> None:
         self.gain = gain = plant.gain
         limits = {name: gain * getattr(model, name) for name in ('u_min', 'u_max', 'u_trim')}
         self.system = replace(plant.system, R=model.R / gain**2, **limits)
