@@ -1,6 +1,7 @@
 """`trc VERB`: help that helps, mistakes in one line."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,9 @@ import pytest
 
 from trc_core import cli
 from trc_core.command_line import report_errors
+from trc_core.training.recipes import STAGES
+
+OPTION = re.compile(r'^  (-.*?)(?: {2,}|\n {3,}|$)(.*)$', re.MULTILINE)
 
 
 def run(*arguments):
@@ -20,11 +24,16 @@ def test_help_lists_every_verb():
     assert run().returncode == 0
 
 
-@pytest.mark.parametrize('verb', [verb for verb in cli.VERBS if verb != 'demo'])
-def test_every_verb_has_help(verb):
-    shown = run(verb, '--help')
+@pytest.mark.parametrize(
+    'arguments', [*([verb] for verb in cli.VERBS), *(['train', '--stage', s] for s in STAGES)]
+)
+def test_help_describes_every_option(arguments):
+    shown = run(*arguments, '--help')
     assert shown.returncode == 0
-    assert 'usage: trc ' + verb in shown.stdout
+    assert 'usage: trc ' + arguments[0] in shown.stdout
+    options = dict(OPTION.findall(shown.stdout))
+    bare = [option for option, text in options.items() if not text or text.startswith('(')]
+    assert options and not bare
 
 
 @pytest.mark.parametrize(

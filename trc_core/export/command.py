@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Writes a controller for ONNX Runtime, after comparing its plans with the original's."""
     parser = argparse.ArgumentParser('trc export', description=main.__doc__)
     parser.add_argument('--checkpoint', required=True, help='shipped name or path')
-    parser.add_argument('--format', choices=['onnx'], default='onnx')
+    parser.add_argument(
+        '--format', choices=['onnx'], default='onnx', help='onnx: what ONNX Runtime reads'
+    )
     parser.add_argument('--output', type=Path, help='default: NAME.onnx, in this folder')
     parser.add_argument('--cycles', type=int, help="refinement cycles; default: the checkpoint's")
     parser.add_argument('--system', help='the plant, where it is neither shipped nor installed')

@@ -66,6 +66,7 @@ class CostTrainingConfig(PlantConfig):
     validate_every: int = 500
     """Optimiser steps between two validations."""
     validation_states: int = 128
+    """States whose refined plans a validation compares with the optimum."""
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:

@@ -50,7 +50,9 @@ class RunConfig:
     output_dir: str = 'outputs'
     """Where checkpoints and logs go."""
     seed: int = 0
+    """Of everything that is drawn; the same seed gives the same run."""
     learning_rate: float = 1e-3
+    """Of the optimiser, at its largest."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
     num_threads: int = 1
@@ -71,6 +73,7 @@ class FitConfig(RunConfig):
     warmup_steps: int = 200
     """Steps of linear warm-up; the rate then follows a cosine down to zero."""
     weight_decay: float = 1e-4
+    """Of the optimiser AdamW."""
     ema_decay: float = 0.995
     """Decay of the averaged weights, which are the ones delivered."""
     devices: int = 1
@@ -94,19 +97,25 @@ class NetworkConfig(FitConfig):
     feedback: Sequence[str] = ('trajectory', 'gradient')
     """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
     latent_dim: int = 128
+    """Width of the latent state."""
     hidden_dim: int = 128
+    """Width of the hidden layers."""
     num_heads: int = 0
     """Attention heads; 0 leaves attention out (over one token it is a linear map)."""
     use_two_level: bool = True
+    """Two latents, z_H and z_L, instead of one."""
     H_cycles: int = 3
     """Refinement cycles of the delivered controller."""
     L_cycles: int = 2
     """Reasoning steps within a cycle."""
     L_layers: int = 1
+    """Blocks of a reasoning step."""
     num_outer_cycles: int = 3
     """As H_cycles, for the single-latent mode."""
     num_inner_cycles: int = 3
+    """As L_cycles, for the single-latent mode."""
     num_reasoning_blocks: int = 2
+    """As L_layers, for the single-latent mode."""
     norm: str = 'layer'
     """layer or rms."""
     norm_position: str = 'post'
@@ -388,8 +397,9 @@ def _quiet() -> None:
 
 def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Config:
     """A config from flags and `--config FILE.yaml`; unknown keys and wrong types are errors."""
-    from jsonargparse import ActionConfigFile, ArgumentParser
+    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the text of --help
     parser = ArgumentParser(prog=program, description=config.__doc__)
     parser.add_argument('--config', action=ActionConfigFile, help='YAML file of these settings')
     parser.add_class_arguments(config)

@@ -49,6 +49,7 @@ class HypothesisConfig(PlantConfig):
     joint_steps: int = 8000
     """Optimiser steps that teach first plans and cycles."""
     batch_size: int = 128
+    """Problems per optimiser step."""
     window: int = 2
     """Cycles per joint step, on one plan of each row."""
     second_share: float = 0.25

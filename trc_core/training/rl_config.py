@@ -50,6 +50,7 @@ class FinetuneConfig(Wrongness, RunConfig):
     noise: float = 0.0
     """Standard deviation of the measurement noise, in half-widths of the training box."""
     iterations: int = 30
+    """Rounds of flying and learning from it."""
     groups: int = 16
     """Plants that an iteration draws."""
     members: int = 8
@@ -85,6 +86,7 @@ class FinetuneConfig(Wrongness, RunConfig):
     validate_every: int = 5
     """Iterations between two validations."""
     validation_flights: int = 64
+    """Flights of a validation, the same ones every time."""
     nominal_limit: float = 1.01
     """A checkpoint is not kept if flights on the model itself cost more than this, on average and
     relative to the same flights of the controller that it started from."""

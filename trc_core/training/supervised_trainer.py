@@ -33,7 +33,9 @@ class SupervisedConfig(NetworkConfig):
     output_dir: str = 'outputs/supervised'
     """Where checkpoints and logs go."""
     epochs: int = 100
+    """Passes over the dataset."""
     batch_size: int = 64
+    """Samples per optimiser step."""
     validation_share: float = 0.1
     """Share of the samples kept for validation."""
     supervision: str = 'imitation'

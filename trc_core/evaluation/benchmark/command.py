@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='whose plans are timed; the first also stands for the controller in the sections '
         'about one backend (default %(default)s)',
     )
-    add('--sections', default=','.join(SECTIONS), help='(default %(default)s)')
+    add('--sections', default=','.join(SECTIONS), help='what is measured (default %(default)s)')
     add('--repetitions', type=int, help=f'interleaved rounds (default {defaults.repetitions})')
     add('--states', type=int, help=f'fresh problems per system (default {defaults.states})')
     add(
