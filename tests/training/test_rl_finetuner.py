@@ -11,7 +11,7 @@ import torch
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.training import rl_finetuner
-from trc_core.training.fitting import parse
+from trc_core.training.config import parse
 from trc_core.training.rl_config import FinetuneConfig
 from trc_core.training.rl_flights import Start, fly
 from trc_core.training.rl_problems import TEST_SEED, VALIDATION_SEED, Problems

@@ -16,7 +16,7 @@ import yaml
 from trc_core.command_line import report_errors
 from trc_core.solvers import multistart
 from trc_core.systems import get_system
-from trc_core.training.fitting import parse, run_as_command
+from trc_core.training.config import parse, run_as_command
 from trc_core.training.recipes import RECIPES, STAGES, Recipe
 
 PROGRAM = 'trc train'

@@ -17,7 +17,8 @@ from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.representation import Coordinates
 from trc_core.solvers import nlp
-from trc_core.training.fitting import Fitting, PlantConfig, fit, parse, run_as_command
+from trc_core.training.config import PlantConfig, parse, run_as_command
+from trc_core.training.fitting import Fitting, fit
 from trc_core.training.losses import CostWeights, refinement_loss
 from trc_core.training.plants import (
     FamilyDynamics,

@@ -27,8 +27,9 @@ from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.solvers.library import Labels, library_labels
 from trc_core.systems import System
+from trc_core.training.config import PlantConfig, parse, run_as_command
 from trc_core.training.expansion import local_forms
-from trc_core.training.fitting import Fitting, PlantConfig, fit, parse, run_as_command
+from trc_core.training.fitting import Fitting, fit
 from trc_core.training.losses import hypothesis_loss, local_distance, robust_distance
 
 LABELS_FILE = 'labels.npz'

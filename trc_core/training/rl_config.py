@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trc_core.plants.fleet import ROWS, Wrongness
-from trc_core.training.fitting import RunConfig
+from trc_core.training.config import RunConfig
 
 ALGORITHM_NAMES = ('policy_gradient', 'analytic')  # the keys of `rl_algorithms.ALGORITHMS`
 POSITIVE = (

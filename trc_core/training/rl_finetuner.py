@@ -17,14 +17,8 @@ from trc_core.command_line import report_errors
 from trc_core.runtime.controller import Controller
 from trc_core.runtime.correction import Weights
 from trc_core.systems import get_system
-from trc_core.training.fitting import (
-    BEST_MODEL,
-    RESUME_FILE,
-    current_commit,
-    parse,
-    prepare_folder,
-    run_as_command,
-)
+from trc_core.training.config import parse, run_as_command
+from trc_core.training.fitting import BEST_MODEL, RESUME_FILE, current_commit, prepare_folder
 from trc_core.training.rl_algorithms import ALGORITHMS, Algorithm
 from trc_core.training.rl_config import FinetuneConfig
 from trc_core.training.rl_log import Log

@@ -16,7 +16,8 @@ from trc_core.data.trajectory_dataset import TrajectoryDataset
 from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.systems import System, get_system
-from trc_core.training.fitting import Fitting, NetworkConfig, fit, parse, run_as_command
+from trc_core.training.config import NetworkConfig, parse, run_as_command
+from trc_core.training.fitting import Fitting, fit
 from trc_core.training.losses import CostWeights, imitation_loss, process_loss
 
 Batch = dict[str, Tensor]

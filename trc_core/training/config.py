@@ -1,0 +1,182 @@
+"""What a training can be told, and its command line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
+
+from trc_core.models.config import TRCConfig
+from trc_core.models.plan_representation import for_system
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.representation import Coordinates
+from trc_core.systems import System, get_system
+from trc_core.systems.registry import parse_settings
+
+Config = TypeVar('Config', bound='RunConfig')
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every run can be told."""
+
+    output_dir: str = 'outputs'
+    """Where checkpoints and logs go."""
+    seed: int = 0
+    """Of everything that is drawn; the same seed gives the same run."""
+    learning_rate: float = 1e-3
+    """Of the optimiser, at its largest."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    num_threads: int = 1
+    """Threads of PyTorch; networks this small only get slower with more."""
+    resume: bool = False
+    """Go on with an interrupted run in output_dir."""
+
+    def __post_init__(self) -> None:
+        for name in ('learning_rate', 'gradient_clip'):
+            if getattr(self, name) <= 0:
+                raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
+
+
+@dataclass(frozen=True)
+class FitConfig(RunConfig):
+    """What every stage of supervised training can be told."""
+
+    warmup_steps: int = 200
+    """Steps of linear warm-up; the rate then follows a cosine down to zero."""
+    weight_decay: float = 1e-4
+    """Of the optimiser AdamW."""
+    ema_decay: float = 0.995
+    """Decay of the averaged weights, which are the ones delivered."""
+    devices: int = 1
+    """Processes that train together (DDP), each on problems of its own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.devices < 1:
+            raise ValueError(f'devices must be at least 1, got {self.devices}')
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f'ema_decay must lie in [0, 1), got {self.ema_decay}')
+
+
+@dataclass(frozen=True)
+class NetworkConfig(FitConfig):
+    """What every stage can be told of the network it trains."""
+
+    representation: str = 'stabilised'
+    """Coordinates of the plan: stabilised (around LQR), gated (LQR near the goal only) or
+    open_loop (the controls themselves)."""
+    feedback: Sequence[str] = ('trajectory', 'gradient')
+    """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
+    latent_dim: int = 128
+    """Width of the latent state."""
+    hidden_dim: int = 128
+    """Width of the hidden layers."""
+    num_heads: int = 0
+    """Attention heads; 0 leaves attention out (over one token it is a linear map)."""
+    use_two_level: bool = True
+    """Two latents, z_H and z_L, instead of one."""
+    H_cycles: int = 3
+    """Refinement cycles of the delivered controller."""
+    L_cycles: int = 2
+    """Reasoning steps within a cycle."""
+    L_layers: int = 1
+    """Blocks of a reasoning step."""
+    num_outer_cycles: int = 3
+    """As H_cycles, for the single-latent mode."""
+    num_inner_cycles: int = 3
+    """As L_cycles, for the single-latent mode."""
+    num_reasoning_blocks: int = 2
+    """As L_layers, for the single-latent mode."""
+    norm: str = 'layer'
+    """layer or rms."""
+    norm_position: str = 'post'
+    """post or pre."""
+    activation: str = 'swiglu'
+    """swiglu or silu."""
+    tokens: str = 'vector'
+    """vector: one latent for the plan; horizon: one per control step (needs num_heads)."""
+    plans: int = 1
+    """First plans that the network writes, to be tried side by side (hypotheses)."""
+    first_cycles: int = 0
+    """Reasoning cycles before the first plan."""
+    beam: Sequence[int] = (1,)
+    """How many of the best plans cycle 1, 2, ... refines; the last number holds from there on."""
+    sweeps: int = 0
+    """Box-iLQR sweeps at the end of every cycle."""
+    feedback_stride: int = 1
+    """Feedback `trajectory` shows every state of this stride."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.coordinates()
+
+    def coordinates(self) -> Coordinates:
+        """Of the plans."""
+        return Coordinates(self.representation)
+
+    def build_network(self, system: System) -> TinyRecursiveControl:
+        """A fresh model for a plant."""
+        choices = {f.name: getattr(self, f.name) for f in fields(NetworkConfig)}
+        kept = {f.name for f in fields(TRCConfig)} & set(choices)
+        return TinyRecursiveControl.for_system(
+            system,
+            for_system(system, self.coordinates()),
+            **{name: choices[name] for name in kept},
+        )
+
+
+@dataclass(frozen=True)
+class PlantConfig(NetworkConfig):
+    """What a stage can be told that needs a plant and no dataset."""
+
+    system: str = 'van_der_pol'
+    """Name of the plant, or the path of a .py file that defines it."""
+    parameters: dict[str, float] = field(default_factory=dict)
+    """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.build_system()
+
+    def build_system(self) -> System:
+        """The plant, with the parameters asked for."""
+        return get_system(self.system).with_parameters(**self.parameters)
+
+
+def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Config:
+    """A config from flags and `--config FILE.yaml`; unknown keys and wrong types are errors."""
+    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the text of --help
+    parser = ArgumentParser(prog=program, description=config.__doc__)
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file of these settings')
+    parser.add_class_arguments(config)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        values = parser.parse_args(_settings_spelled_out(arguments))
+        values.pop('config', None)
+        return config(**values.as_dict())
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+
+
+def _settings_spelled_out(arguments: list[str]) -> list[str]:
+    """`--set mu=0.7` as `--parameters.mu 0.7`."""
+    spelled: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument != '--set':
+            spelled.append(argument)
+            continue
+        for name, value in parse_settings([next(rest, '')]).items():
+            spelled += [f'--parameters.{name}', str(value)]
+    return spelled
+
+
+def run_as_command(program: str, argv: Sequence[str] | None) -> str:
+    """The command line, as it can be typed again."""
+    return shlex.join([*program.split(), *(sys.argv[1:] if argv is None else argv)])
