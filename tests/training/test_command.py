@@ -110,6 +110,10 @@ def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
         (['--ranges', '{nu: [1, 2]}'], 'has no parameter'),
         (['--ranges', '{mu: [2, 1]}'], 'must be [low, high]'),
         (['--config', 'nowhere.yaml'], 'nowhere.yaml'),
+        (['--learning_rate', '0'], 'learning_rate must be positive, got 0.0'),
+        (['--ema_decay', '1'], 'ema_decay must lie in [0, 1), got 1.0'),
+        (['--harm', '-1'], 'harm must not be negative, got -1.0'),
+        (['--stage', 'hypotheses', '--validate_every', '0'], 'validate_every must be at least 1'),
     ],
 )
 def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
@@ -16,6 +17,26 @@ from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings
 
 Config = TypeVar('Config', bound='RunConfig')
+RULES: dict[str, Callable[[float], bool]] = {
+    'be positive': lambda value: value > 0,
+    'be at least 1': lambda value: value >= 1,
+    'be at least 2': lambda value: value >= 2,
+    'not be negative': lambda value: value >= 0,
+    'lie in [0, 1]': lambda value: 0 <= value <= 1,
+    'lie in [0, 1)': lambda value: 0 <= value < 1,
+}
+
+
+def require(config: RunConfig, rule: str, *names: str) -> None:
+    """Holds settings to one of the `RULES`.
+
+    Raises:
+        ValueError: for the first that breaks it; the message names it and its value.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and RULES[rule](value)):
+            raise ValueError(f'{name} must {rule}, got {value}')
 
 
 @dataclass(frozen=True)
@@ -36,9 +57,9 @@ class RunConfig:
     """Go on with an interrupted run in output_dir."""
 
     def __post_init__(self) -> None:
-        for name in ('learning_rate', 'gradient_clip'):
-            if getattr(self, name) <= 0:
-                raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
+        require(self, 'be positive', 'learning_rate', 'gradient_clip')
+        require(self, 'be at least 1', 'num_threads')
+        require(self, 'not be negative', 'seed')
 
 
 @dataclass(frozen=True)
@@ -56,10 +77,9 @@ class FitConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.devices < 1:
-            raise ValueError(f'devices must be at least 1, got {self.devices}')
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f'ema_decay must lie in [0, 1), got {self.ema_decay}')
+        require(self, 'be at least 1', 'devices')
+        require(self, 'not be negative', 'warmup_steps', 'weight_decay')
+        require(self, 'lie in [0, 1)', 'ema_decay')
 
 
 @dataclass(frozen=True)
@@ -112,6 +132,7 @@ class NetworkConfig(FitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self, 'not be negative', 'num_heads')
         self.coordinates()
 
     def coordinates(self) -> Coordinates:

@@ -17,7 +17,7 @@ from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.representation import Coordinates
 from trc_core.solvers import nlp
-from trc_core.training.config import PlantConfig, parse, run_as_command
+from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.fitting import Fitting, fit
 from trc_core.training.losses import CostWeights, refinement_loss
 from trc_core.training.plants import (
@@ -72,15 +72,13 @@ class CostTrainingConfig(PlantConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ('steps', 'batch_size', 'window', 'validate_every', 'validation_states'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
+        counts = 'steps', 'batch_size', 'window', 'validate_every', 'validation_states'
+        require(self, 'be at least 1', *counts)
+        require(self, 'lie in [0, 1]', 'receding_share')
+        require(self, 'be positive', 'box', 'cost_threshold')
+        require(self, 'not be negative', 'cost_power', 'harm', 'harm_penalty')
         if self.carried_cycles < 1 or self.carried_cycles % self.window:
             raise ValueError('carried_cycles must be a multiple of window')
-        if not 0 <= self.receding_share <= 1:
-            raise ValueError(f'receding_share must lie in [0, 1], got {self.receding_share}')
-        if self.box <= 0:
-            raise ValueError(f'box must be positive, got {self.box}')
         if self.ranges and self.representation == 'gated':
             raise ValueError("ranges go with the representations 'stabilised' and 'open_loop'")
         self.build_system().with_parameters(

@@ -27,7 +27,7 @@ from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.solvers.library import Labels, library_labels
 from trc_core.systems import System
-from trc_core.training.config import PlantConfig, parse, run_as_command
+from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.expansion import local_forms
 from trc_core.training.fitting import Fitting, fit
 from trc_core.training.losses import hypothesis_loss, local_distance, robust_distance
@@ -81,19 +81,15 @@ class HypothesisConfig(PlantConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.plans < 2:
-            raise ValueError(f'plans must be at least 2, got {self.plans}')
+        require(self, 'be at least 2', 'plans')
+        require(
+            self, 'be at least 1', 'batch_size', 'window', 'validate_every', 'validation_states'
+        )
+        require(self, 'not be negative', 'first_steps', 'joint_steps')
+        require(self, 'not be negative', 'cycle_weight', 'sharpness', 'distance_weight')
+        require(self, 'lie in [0, 1]', 'second_share', 'spread')
         if self.labels < 3 * self.validation_states:
             raise ValueError('labels must be at least 3 times validation_states')
-        for name in ('batch_size', 'window', 'validation_states'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
-        for name in ('first_steps', 'joint_steps'):
-            if getattr(self, name) < 0:
-                raise ValueError(f'{name} must not be negative, got {getattr(self, name)}')
-        for name in ('second_share', 'spread'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} must lie in [0, 1], got {getattr(self, name)}')
 
 
 def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trc_core.plants.fleet import ROWS, Wrongness
-from trc_core.training.config import RunConfig
+from trc_core.training.config import RunConfig, require
 
 ALGORITHM_NAMES = ('policy_gradient', 'analytic')  # the keys of `rl_algorithms.ALGORITHMS`
 POSITIVE = (
@@ -26,6 +26,7 @@ POSITIVE = (
     'test_flights',
     'substeps',
     'divergence',
+    'nominal_limit',
 )
 
 
@@ -103,17 +104,10 @@ class FinetuneConfig(Wrongness, RunConfig):
     def __post_init__(self) -> None:
         Wrongness.__post_init__(self)
         RunConfig.__post_init__(self)
-        for name in POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
-        for name in ('noise', 'anchor', 'cycles'):
-            if getattr(self, name) < 0:
-                raise ValueError(f'{name} must not be negative, got {getattr(self, name)}')
-        for name in ('nominal_share', 'curriculum', 'discount'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} must lie in [0, 1], got {getattr(self, name)}')
-        if self.members < 2:
-            raise ValueError(f'members must be at least 2, got {self.members}')
+        require(self, 'be positive', *POSITIVE)
+        require(self, 'not be negative', 'noise', 'anchor', 'cycles')
+        require(self, 'lie in [0, 1]', 'nominal_share', 'curriculum', 'discount')
+        require(self, 'be at least 2', 'members')
         if self.algorithm not in ALGORITHM_NAMES:
             raise ValueError(
                 f"unknown algorithm '{self.algorithm}'; choose from {sorted(ALGORITHM_NAMES)}"

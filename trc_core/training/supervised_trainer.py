@@ -16,7 +16,7 @@ from trc_core.data.trajectory_dataset import TrajectoryDataset
 from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.systems import System, get_system
-from trc_core.training.config import NetworkConfig, parse, run_as_command
+from trc_core.training.config import NetworkConfig, parse, require, run_as_command
 from trc_core.training.fitting import Fitting, fit
 from trc_core.training.losses import CostWeights, imitation_loss, process_loss
 
@@ -48,8 +48,7 @@ class SupervisedConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError('epochs and batch_size must be at least 1')
+        require(self, 'be at least 1', 'epochs', 'batch_size')
         if self.supervision not in SUPERVISION:
             raise ValueError(
                 f"unknown supervision '{self.supervision}'; choose from {sorted(SUPERVISION)}"
