@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trc_core import Controller, get_system
-from trc_core.evaluation.closed_loop import Plant, fly_all, learning
+from trc_core.evaluation.closed_loop import PerturbedPlant, fly_all, learning
 from trc_core.evaluation.evaluator import fresh_problems
 from trc_core.plants import in_error
 from trc_core.runtime.adaptation import ParameterEstimator
@@ -98,7 +98,7 @@ def test_with_every_parameter_and_the_gain_wrong_only_who_learns_keeps_the_pole_
     system = controller.system
     rows = [5, 14, 38]
     x0, goal = (a[rows] for a in fresh_problems(system, 40))
-    plant = Plant.with_error(system, 0.05)
+    plant = PerturbedPlant.with_error(system, 0.05)
     stubborn = fly_all(lambda: controller.plan, system, plant, x0, goal)
     learned = fly_all(lambda: learning(controller), system, plant, x0, goal)
     assert stubborn.fallen.all()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from trc_core import Controller
 from trc_core.cost import is_success, trajectory_cost
-from trc_core.evaluation.closed_loop import HORIZONS, Plant, fly
+from trc_core.evaluation.closed_loop import HORIZONS, PerturbedPlant, fly
 from trc_core.evaluation.report import report
 from trc_core.evaluation.report_bag import RecordedFlight, read_bag
 from trc_core.systems.base import Array
@@ -104,7 +104,7 @@ def evaluate(
     (folder / 'report.html').write_text(report(folder / 'bag', system))
     found = [judge(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)]
     first = [states[0] for states, _ in found]
-    plant = Plant(system)
+    plant = PerturbedPlant(system)
     inside = [
         fly(controller.plan, system, plant, x, g, ticks)[0]
         for x, g in zip(first, goal, strict=True)
