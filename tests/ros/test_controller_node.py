@@ -291,6 +291,8 @@ def test_the_life_cycle_can_be_driven_from_outside(start, probe, namespace):
     probe.fly((2.0, 0.0), 0.3)
     assert len(probe.log.command) == sent
     assert change_state(probe, namespace, Transition.TRANSITION_ACTIVATE)
+    assert not change_state(probe, namespace, Transition.TRANSITION_ACTIVATE)
+    assert 'there is no transition 3 from here: refused' in node.log()
     probe.fly((2.0, 0.0), 0.3)
     assert probe.commands()[-1] < 0
     assert change_state(probe, namespace, Transition.TRANSITION_ACTIVE_SHUTDOWN)

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 
@@ -84,6 +86,23 @@ def test_changes_in_flight_never_jolt_and_a_bad_one_changes_nothing(controller, 
     assert change(probe, namespace, controller_frequency=same).successful  # and nobody says more
     assert 'controller_frequency' not in node.log()
     assert 'hold' not in node.log()
+
+
+def test_a_loop_that_is_activated_again_goes_on_from_the_last_command(
+    controller, probe, namespace
+):
+    controller('-p', 'state_timeout:=5.0', '-p', f'command_limits.rate:=[{RATE}]')
+    probe.fly((2.0, 0.0), 0.5)
+    name = f'{namespace}/controller/change_state'
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        client = probe.node.create_client(ChangeState, name)
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call(client, request).success
+    probe.require(lambda: probe.commands()[-1] == 0.0, 'the safe command')
+    landed = len(probe.commands())
+    probe.fly_until((2.0, 0.0), lambda: probe.commands()[-1] < -1.0, 'a new flight')
+    assert len(probe.commands()) > landed + 2
+    assert fastest_change(probe.log.command) < RATE * STALL
 
 
 def test_the_last_command_is_approached_at_the_rate_limit(controller, probe):

@@ -139,6 +139,8 @@ def test_whole_numbers_are_accepted_for_doubles(start, probe, namespace):
         assert not result.successful
         assert result.reason
     assert get(probe, node, 'state_timeout').double_value == 1.0
+    assert not set_one(probe, node, 'initial_goal', None).successful
+    assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]
 
 
 def test_a_configured_controller_says_which_transition_a_change_needs(

@@ -102,8 +102,10 @@ class Pilot:
         return self._estimator.parameters(self._belief)
 
     def restart(self) -> None:
-        """Forgets the flight so far, but not the commands that the plant still obeys."""
+        """Forgets the flight so far, but not the commands that the plant still obeys, nor what was
+        learned of it."""
         self.monitor.restart()
+        self._last = None
 
     def stand_by(self) -> Decision:
         """A cycle without a plan: the safe control flies."""

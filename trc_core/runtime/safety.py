@@ -224,10 +224,19 @@ class SafetyMonitor:
         control = np.zeros(self.system.n_u) if mode == 'zero' else self.system.u_trim
         return self.settings.limits.applied(control, None, 0.0)[0]
 
-    def land(self, now: float) -> Array | None:
-        """The next command on the way to `safe_control`, no faster than the rate limit."""
+    def land(self, now: float, at_once: bool = False) -> Array | None:
+        """The next command on the way to `safe_control`, no faster than the rate limit.
+
+        Args:
+            now: the time.
+            at_once: goes there in one step, whatever the limit.
+        """
         control = self.safe_control()
-        return None if control is None else self._send(now, control)[0]
+        if control is None:
+            return None
+        if at_once:
+            self.last_control = None  # nothing limits the step from it
+        return self._send(now, control)[0]
 
     def _judge(
         self,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from lifecycle_msgs.srv import ChangeState
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -44,6 +46,26 @@ def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackR
     return callback
 
 
+def refuse_unfitting_transitions(node: LifecycleNode) -> None:
+    """Answers a request for a transition that the present state does not have.
+
+    rclpy raises there instead, in the executor, and nobody gets an answer.
+    """
+    [service] = (s for s in node.services if s.srv_type is ChangeState)
+    change = service.callback
+
+    def answer(request: ChangeState.Request, response: ChangeState.Response) -> Any:
+        try:
+            return change(request, response)
+        except RCLError:
+            asked = request.transition.label or request.transition.id
+            node.get_logger().warning(f'there is no transition {asked} from here: refused')
+            response.success = False
+            return response
+
+    service.callback = answer
+
+
 class ControllerNode(LifecycleNode):
     """Managed node; with the parameter `autostart` it configures and activates itself."""
 
@@ -55,6 +77,7 @@ class ControllerNode(LifecycleNode):
         parameters.declare(self, 'controller', self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._take_over)
         Services(self, lambda: self._flight, self._load_again)
+        refuse_unfitting_transitions(self)
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Configures and activates, if `autostart` says so.

@@ -40,7 +40,7 @@ from trc_ros.states import States
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused messages in this time
-LANDING = 3.0  # [s] how long the way to the last command may take at the rate limit
+LANDING = 8.0  # [s] how long the way to the last command may take: launch kills after 10
 LANDING_STEP = 0.05  # [s] at most, between two commands on that way
 
 
@@ -83,7 +83,8 @@ class Flight:
 
     def take_off(self, fail: Callable[[str], None]) -> None:
         """Starts the loop; `fail` is told if it ever breaks."""
-        self._pilot.reset()
+        # The plant still obeys the last command, but a simulation's clock may have started over.
+        self._pilot.reset() if self._simulated else self._pilot.restart()
         self._orders.clear()
         self._decision, self._commands, self._flown = None, 0, None
         self._entries.clear()
@@ -184,9 +185,11 @@ class Flight:
         target = monitor.safe_control()
         while target is not None:
             elapsed = time.monotonic() - began  # a simulated clock may stand still
-            control = monitor.land(begin + elapsed)
-            if elapsed > LANDING:
-                control = target
+            in_a_hurry = elapsed > LANDING
+            if in_a_hurry:
+                left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
+                self._node.get_logger().warning(f'no time for the rate limit: {left} at once')
+            control = monitor.land(begin + elapsed, at_once=in_a_hurry)
             self._outputs.send_command(control)
             if np.array_equal(control, target):
                 self._outputs.wait_until_delivered()

@@ -79,7 +79,8 @@ def coerce(spec: Spec, value: Any) -> Any:
 
 def _coerced_list(spec: Spec, value: Any) -> list[Any]:
     """A list of the declared type; a single entry becomes a list of one."""
-    values = [value] if isinstance(value, (int, float, str)) else value
+    single = value is None or isinstance(value, (int, float, str))
+    values = [value] if single else list(value)
     fits = {float: _is_number, int: _is_whole, str: lambda v: isinstance(v, str)}[spec.items]
     if not all(fits(v) for v in values):
         raise _wrong_type(spec, value, _LISTS[spec.items][1])
@@ -103,6 +104,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _wrong_type(spec: Spec, value: Any, example: str) -> ParameterError:
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        value = list(value)
     return ParameterError(
         f"parameter '{spec.name}' is {value!r} ({type(value).__name__}); write {example}"
     )
