@@ -1,5 +1,7 @@
 """What the controller checks before it flies, and how old its inputs may be."""
 
+import math
+
 import pytest
 
 pytest.importorskip('rclpy')
@@ -77,7 +79,7 @@ def test_stamps_that_cannot_be_now_are_refused_and_unstamped_states_fly(controll
         probe.publish_state(state_of_age(probe, age))
         probe.spin(0.1)
     assert probe.log.command == []
-    assert 'message refused: stale: 1.3' in node.log()
+    assert 'state refused: stale: 1.3' in node.log()
     probe.publish_state(state_of_age(probe, 0.0))
     probe.require(lambda: probe.log.command, 'a command')
     probe.publish_state(state_of_age(probe, 0.1))
@@ -89,6 +91,19 @@ def test_stamps_that_cannot_be_now_are_refused_and_unstamped_states_fly(controll
     )
     counts = probe.diagnosis('inputs')
     assert (counts['state_rejected_stale'], counts['state_rejected_stamp']) == ('1', '2')
+
+
+def test_every_topic_says_what_it_refuses_and_each_reason_once(controller, probe):
+    node = controller()
+    for _ in range(3):
+        probe.publish_state(JointState(name=['wheel'], position=[1.0], velocity=[0.0]))
+        probe.spin(0.1)
+    for name, position in (('wheel', 1.0), ('slider', math.nan)):
+        probe.publish_goal(JointState(name=[name], position=[position], velocity=[0.0]))
+        probe.spin(0.1)
+    probe.require(lambda: 'goal refused: not_finite' in node.log(), 'the last refusal')
+    for topic in ('state', 'goal'):
+        assert node.log().count(f'{topic} refused: unknown_name') == 1
 
 
 def test_a_sensor_may_have_a_clock_of_its_own(controller, probe):

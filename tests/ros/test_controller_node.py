@@ -17,6 +17,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from trc_core import get_system
+from trc_ros.conversions import RejectedInput
+from trc_ros.diagnostics import OK, WARNING, Growth, input_status
+from trc_ros.inputs import Input
 
 PERIOD = 1 / 50
 TIMEOUT = 0.2  # state_timeout in params/double_integrator.yaml
@@ -245,6 +248,25 @@ def test_diagnostics_carry_what_the_demo_reads(controller, probe):
     assert probe.diagnosis('model')['system'] == 'double_integrator'
 
 
+def test_diagnostics_do_not_wait_for_a_clock_that_nobody_publishes(controller, probe):
+    controller('-p', 'use_sim_time:=true')
+    assert probe.diagnosis('safety')['state'] == 'waiting'
+
+
+def test_a_warning_in_diagnostics_is_about_what_has_just_happened():
+    growth, source = Growth(), Input(fail, lambda refusal: None, None)
+    levels = []
+    for messages in (0, 2, 0, 1, 0):
+        for _ in range(messages):
+            source.take(None)
+        levels.append(input_status({'state': source}, 0.0, growth).level)
+    assert levels == [OK, WARNING, OK, WARNING, OK]
+
+
+def fail(message):
+    raise RejectedInput('stale', 'as always')
+
+
 def test_two_controllers_live_side_by_side(start, make_probe):
     probes = [make_probe('/left'), make_probe('/right')]
     nodes = [
@@ -279,6 +301,7 @@ def test_the_life_cycle_can_be_driven_from_outside(start, probe, namespace):
     )
     assert state_id(probe, namespace) == State.PRIMARY_STATE_UNCONFIGURED
     assert change_state(probe, namespace, Transition.TRANSITION_CONFIGURE)
+    assert probe.diagnosis('safety') == {'state': 'inactive'}
     probe.fly((2.0, 0.0), 0.3)
     assert probe.log.command == []
     assert change_state(probe, namespace, Transition.TRANSITION_ACTIVATE)

@@ -100,6 +100,9 @@ def test_the_way_to_the_last_word_keeps_the_rate_too():
     fly(monitor, 0.0, 1.0)
     controls = [monitor.land(0.1 * k)[0] for k in range(1, 5)]
     assert controls == pytest.approx([0.6, 0.2, 0.0, 0.0])
+    fly(monitor, 0.0, 1.0)
+    assert monitor.land(0.1, at_once=True) == pytest.approx([0.0])
+    assert monitor.last_control == pytest.approx([0.0])
     assert monitor.safe_control() == pytest.approx([0.0])
 
 

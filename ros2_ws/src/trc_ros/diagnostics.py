@@ -22,7 +22,22 @@ LEVELS = {
 }
 
 
-def loop_status(statistics: LoopStatistics) -> Status:
+INACTIVE = Status('safety', OK, 'inactive: nothing is commanded', {'state': 'inactive'})
+
+
+class Growth:
+    """Tells what has happened since the last report from what had happened long before."""
+
+    def __init__(self) -> None:
+        self._reported: dict[str, int] = {}
+
+    def level(self, name: str, count: int) -> int:
+        """WARNING if the count of that name has grown since it was last reported, else OK."""
+        before, self._reported[name] = self._reported.get(name, 0), count
+        return WARNING if count > before else OK
+
+
+def loop_status(statistics: LoopStatistics, growth: Growth) -> Status:
     """Rate, jitter, plan time and deadlines since the loop was started."""
     values = {
         'target_rate_hz': 1.0 / statistics.period,
@@ -34,7 +49,8 @@ def loop_status(statistics: LoopStatistics) -> Status:
         'cycles': statistics.cycles,
     }
     message = f'{statistics.deadline_misses} deadline misses in {statistics.cycles} cycles'
-    return Status('control_loop', OK, message, values)
+    level = growth.level('deadline_misses', statistics.deadline_misses)
+    return Status('control_loop', level, message, values)
 
 
 def realtime_status(realtime: RealTime) -> Status:
@@ -44,7 +60,7 @@ def realtime_status(realtime: RealTime) -> Status:
     return Status('realtime', WARNING if failed else OK, message, realtime.report)
 
 
-def input_status(inputs: Mapping[str, Input[Any]], state_age: float) -> Status:
+def input_status(inputs: Mapping[str, Input[Any]], state_age: float, growth: Growth) -> Status:
     """Messages received and rejected, by topic and reason; `state_age` in seconds."""
     values: dict[str, object] = {'state_age_ms': 1e3 * state_age}
     for topic, source in inputs.items():
@@ -53,7 +69,8 @@ def input_status(inputs: Mapping[str, Input[Any]], state_age: float) -> Status:
         for reason, count in sorted(source.rejected.items()):
             values[f'{topic}_rejected_{reason}'] = count
     rejected = sum(source.rejected.total() for source in inputs.values())
-    return Status('inputs', WARNING if rejected else OK, f'{rejected} messages rejected', values)
+    level = growth.level('rejected', rejected)
+    return Status('inputs', level, f'{rejected} messages rejected', values)
 
 
 def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> Status:

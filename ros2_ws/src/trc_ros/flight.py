@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -25,12 +26,13 @@ from trc_ros.conversions import (
     STATE_TYPES,
     Placement,
     Reader,
+    Status,
     diagnostic_array,
     frame_of,
     later,
 )
 from trc_ros.event_loop import EventLoop
-from trc_ros.inputs import Input
+from trc_ros.inputs import Input, RefusalLog
 from trc_ros.live import Live
 from trc_ros.measuring import Measuring, SimulatedMeasuring, SimulatedTime
 from trc_ros.outputs import RELIABLE, Outputs
@@ -39,7 +41,6 @@ from trc_ros.realtime import RealTime
 from trc_ros.states import States
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused messages in this time
 LANDING = 8.0  # [s] how long the way to the last command may take: launch kills after 10
 LANDING_STEP = 0.05  # [s] at most, between two commands on that way
 
@@ -77,6 +78,7 @@ class Flight:
         self._decision: Decision | None = None
         self._entries: Counter[SafetyState] = Counter()
         self._commands = 0
+        self._growth = diagnostics.Growth()
         self._make_inputs(goal)
         self._outputs = Outputs(node, pilot.controller.system, values)
         self._open_topics()
@@ -138,12 +140,13 @@ class Flight:
         read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
         state_type, _ = STATE_TYPES[self._values['state_type']]
         topic = PolledTopic(self._node, state_type, 'state', NEWEST)
-        now, refused = self._pilot.clock, self._log_refusal
+        now, warn = self._pilot.clock, self._node.get_logger().warning
         self._simulated = isinstance(now, SimulatedTime)
         measure = self._make_measuring(read_state, now)
+        refused = RefusalLog('state', warn)
         self._states = States(topic, measure, refused, self._period, self._simulated)
         self._goal = Input[tuple[Array, float | None]](
-            lambda message: (read_goal(message), now()), refused, (goal, None)
+            lambda message: (read_goal(message), now()), RefusalLog('goal', warn), (goal, None)
         )
 
     def _make_measuring(
@@ -168,7 +171,10 @@ class Flight:
             functools.partial(node.destroy_subscription, goals),
         ]
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        timer = node.create_timer(values['diagnostics.period'], self._publish_diagnostics)
+        # Not by the time of a simulation: that nobody tells it is what there is to be seen.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        period = values['diagnostics.period']
+        timer = node.create_timer(period, self._publish_diagnostics, clock=steady)
         self._destroyers += [
             functools.partial(node.destroy_publisher, self._diagnostics),
             functools.partial(node.destroy_timer, timer),
@@ -252,32 +258,28 @@ class Flight:
         else:
             logger.info(text)
 
-    def _log_refusal(self, reason: str) -> None:
-        self._node.get_logger().warning(
-            f'message refused: {reason}', throttle_duration_sec=REFUSAL_LOG_PERIOD
-        )
-
     def _publish_diagnostics(self) -> None:
-        loop, decision = self._loop, self._decision
-        if loop is None or decision is None:
-            return
-        node, pilot = self._node, self._pilot
-        name = node.get_fully_qualified_name()
-        model = self._values['model_path'] or pilot.controller.system.name
+        node = self._node
+        name, stamp = node.get_fully_qualified_name(), node.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostic_array(self._statuses(), name, stamp))
+
+    def _statuses(self) -> Iterator[Status]:
+        loop, decision, pilot = self._loop, self._decision, self._pilot
         measurement, _ = self._states.latest
         age = pilot.clock() - measurement.time if measurement else float('nan')
         inputs = {'state': self._states.input, 'goal': self._goal}
-        statuses = (
-            diagnostics.loop_status(loop.statistics),
-            diagnostics.realtime_status(self._realtime),
-            diagnostics.input_status(inputs, age),
-            diagnostics.model_status(pilot, model, self._reloads, decision.plan),
-            diagnostics.safety_status(
-                pilot.monitor, decision, self._entries, self._commands, self.enabled
-            ),
+        yield diagnostics.input_status(inputs, age, self._growth)
+        model = self._values['model_path'] or pilot.controller.system.name
+        plan = decision.plan if decision else None
+        yield diagnostics.model_status(pilot, model, self._reloads, plan)
+        if loop is None or decision is None:
+            yield diagnostics.INACTIVE
+            return
+        yield diagnostics.loop_status(loop.statistics, self._growth)
+        yield diagnostics.realtime_status(self._realtime)
+        yield diagnostics.safety_status(
+            pilot.monitor, decision, self._entries, self._commands, self.enabled
         )
-        stamp = node.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostic_array(statuses, name, stamp))
 
 
 def readers_of(values: dict[str, Any], system: System) -> tuple[Reader, Reader]:

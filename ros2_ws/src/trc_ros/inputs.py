@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -9,6 +11,27 @@ from typing import Any, Generic, TypeVar
 from trc_ros.conversions import RejectedInput
 
 Content = TypeVar('Content')
+LOG_PERIOD = 5.0  # [s] at most one line about a reason in this time
+
+
+class RefusalLog:
+    """Says what is wrong with the messages of a topic, without repeating itself.
+
+    Args:
+        topic: its name.
+        warn: takes a line.
+    """
+
+    def __init__(self, topic: str, warn: Callable[[str], Any]) -> None:
+        self._topic, self._warn = topic, warn
+        self._said: dict[str, float] = {}
+
+    def __call__(self, refusal: RejectedInput) -> None:
+        """A line, unless there has just been one about the same reason."""
+        now = time.monotonic()
+        if now - self._said.get(refusal.reason, -math.inf) >= LOG_PERIOD:
+            self._said[refusal.reason] = now
+            self._warn(f'{self._topic} refused: {refusal}')
 
 
 class Input(Generic[Content]):
@@ -16,14 +39,14 @@ class Input(Generic[Content]):
 
     Args:
         read: makes the content of what `take` is given, or raises `RejectedInput`.
-        refused: told the first line of every refusal.
+        refused: told every refusal.
         initial: the content before any message.
     """
 
     def __init__(
         self,
         read: Callable[..., Content],
-        refused: Callable[[str], None],
+        refused: Callable[[RejectedInput], None],
         initial: Content,
     ) -> None:
         self.latest = initial
@@ -39,4 +62,4 @@ class Input(Generic[Content]):
             self.latest = self._read(*message)
         except RejectedInput as error:
             self.rejected[error.reason] += 1
-            self._refused(str(error))
+            self._refused(error)

@@ -26,7 +26,7 @@ from trc_ros import parameters
 from trc_ros.control_loop import ControlLoop
 from trc_ros.conversions import ArrayReader, JointStateWriter
 from trc_ros.faults import FAULTS, FaultInjector
-from trc_ros.inputs import Input
+from trc_ros.inputs import Input, RefusalLog
 from trc_ros.lockstep import LockStep, Turn
 from trc_ros.process import one_line, run
 from trc_ros.rivals import RivalWatch
@@ -34,7 +34,6 @@ from trc_ros.simulation import Simulation
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and clocks jump back
-REFUSAL_LOG_PERIOD = 5.0  # [s] at most one line about refused commands in this time
 
 
 class PlantNode(Node):
@@ -74,7 +73,9 @@ class PlantNode(Node):
             self.create_publisher(Clock, '/clock', RELIABLE) if self._has_clock else None
         )
         self._input = Input[Array](
-            ArrayReader(self._system.control_names), self._log_refusal, self._system.u_trim
+            ArrayReader(self._system.control_names),
+            RefusalLog('command', self.get_logger().warning),
+            self._system.u_trim,
         )
         self.create_subscription(Float64MultiArray, 'command', self._on_command, RELIABLE)
         self.create_service(Trigger, '~/reset', self._on_reset)
@@ -180,11 +181,6 @@ class PlantNode(Node):
         values = self.get_parameter('initial_state').value
         x = parameters.state_vector('initial_state', values, self._system.state_names)
         return np.array(x) if x else self._system.sample(self._rng, 1)[0][0]
-
-    def _log_refusal(self, reason: str) -> None:
-        self.get_logger().warning(
-            f'command refused: {reason}', throttle_duration_sec=REFUSAL_LOG_PERIOD
-        )
 
 
 def plant_of(values: dict[str, Any], system: System) -> Plant:

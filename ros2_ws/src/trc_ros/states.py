@@ -8,6 +8,7 @@ from collections.abc import Callable
 from builtin_interfaces.msg import Time
 
 from trc_core.runtime.safety import Measurement
+from trc_ros.conversions import RejectedInput
 from trc_ros.inputs import Input
 from trc_ros.polling import PolledTopic
 
@@ -30,7 +31,7 @@ class States:
         self,
         topic: PolledTopic,
         measure: Callable[..., tuple[Measurement, Time]],
-        refused: Callable[[str], None],
+        refused: Callable[[RejectedInput], None],
         period: float,
         simulated: bool,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from builtin_interfaces.msg import Time
@@ -19,7 +19,7 @@ class Status:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
-def diagnostic_array(statuses: Sequence[Status], node: str, stamp: Time) -> DiagnosticArray:
+def diagnostic_array(statuses: Iterable[Status], node: str, stamp: Time) -> DiagnosticArray:
     """The message for the statuses of a node, given by its fully qualified name."""
     message = DiagnosticArray()
     message.header.stamp = stamp
