@@ -134,8 +134,8 @@ setup(
     entry_points={
         'console_scripts': [
             'trc = trc_core.cli:main',
-            'trc_controller = trc_ros.controller_node:main',
-            'trc_plant = trc_ros.plant_node:main',
+            'trc_controller = trc_ros.entry:controller',
+            'trc_plant = trc_ros.entry:plant',
         ],
     },
     zip_safe=False,

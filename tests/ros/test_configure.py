@@ -1,6 +1,7 @@
 """What the controller checks before it flies, and how old its inputs may be."""
 
 import math
+import sys
 
 import pytest
 
@@ -8,6 +9,8 @@ pytest.importorskip('rclpy')
 
 from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
+
+from trc_ros import plant_node
 
 SLIDER = ('-p', 'system:=double_integrator', '-p', 'backend:=numpy')
 REFUSED = {
@@ -27,6 +30,15 @@ REFUSED = {
     'a machine that is too slow': (
         (*SLIDER, '-p', 'controller_frequency:=1000'),
         'longer than the period of 1 ms: lower controller_frequency to',
+    ),
+    'no system': ((), "parameter 'system' is not set: -p system:=NAME behind --ros-args"),
+    'a simulated time that is no yes or no': (
+        (*SLIDER, '-p', 'use_sim_time:=1'),
+        "Trying to set parameter 'use_sim_time' to '1' of type 'INTEGER', expecting type 'BOOL'",
+    ),
+    'an argument in front of its place': (
+        (*SLIDER, '--', '--params-file', 'mine.yaml'),
+        "unknown argument '--params-file'; parameters come behind --ros-args",
     ),
     'no such physical parameter': (
         (*SLIDER, '-p', 'model_parameters:=["mass=2"]'),
@@ -62,7 +74,25 @@ def test_a_controller_is_told_the_parameters_of_its_plant(start, make_probe, nam
     seconds = 1e-9 * points[1].time_from_start.nanosec
     acceleration = (points[1].velocities[0] - v) / seconds
     assert acceleration == pytest.approx(1.3 * (1 - p**2) * v - p + u, abs=0.1)
+    assert 'was trained for' not in node.log()
     assert abs(0.3 * (1 - p**2) * v) < 0.1 or acceleration != pytest.approx((1 - p**2) * v - p + u)
+
+
+def test_a_plant_outside_of_what_the_network_knows_is_worth_a_warning(start, namespace):
+    node = start(
+        'controller',
+        *('-r', f'__ns:={namespace}', '-p', 'system:=van_der_pol', '-p', 'backend:=numpy'),
+        *('-p', 'model_path:=van_der_pol_mu', '-p', 'model_parameters:=["mu=1.7"]'),
+        *('-p', 'controller_frequency:=1000', '-p', 'warmup_iterations:=1'),
+    )
+    assert node.exit_code() == 1  # so slow a backend cannot fly at 1000 Hz
+    assert 'mu is 1.7, but the network was trained for 0.5 to 1.5' in node.log()
+
+
+def test_help_says_how_to_start_a_node(capfd, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['trc_plant', '--help'])
+    assert plant_node.main() == 0
+    assert 'usage: trc_plant --ros-args -p system:=NAME' in capfd.readouterr().out
 
 
 def state_of_age(probe, age):

@@ -54,7 +54,8 @@ def test_changes_in_flight_never_jolt_and_a_bad_one_changes_nothing(controller, 
     bad = change(probe, namespace, command_limits__max=[-1.5], fallback_mode='hold')
     assert not bad.successful
     assert bad.reason == (
-        'command_limits.min is [-1.0], above command_limits.max [-1.5]; change both in one call'
+        'command_limits.min is [-1.0], above command_limits.max [-1.5]; '
+        'in flight, change the other one first'
     )
     assert list(get(probe, namespace, 'command_limits.max').double_array_value) == [0.5]
     assert change(

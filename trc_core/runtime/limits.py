@@ -48,7 +48,7 @@ class CommandLimits:
         if (smallest > largest).any():
             raise ValueError(
                 f'command_limits.min is {smallest.tolist()}, above command_limits.max '
-                f'{largest.tolist()}; change both in one call'
+                f'{largest.tolist()}; in flight, change the other one first'
             )
         speed = _vector('rate', rate, system, np.full(system.n_u, np.inf))
         if not (speed > 0).all():

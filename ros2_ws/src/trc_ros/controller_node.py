@@ -107,7 +107,7 @@ class ControllerNode(LifecycleNode):
         live = Live.of(values, controller.system)
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
-        make_ready(controller, values, self.get_logger().info)
+        make_ready(controller, values, self.get_logger())
         self._system = controller.system
         self._flight = Flight(self, pilot, values, live, goal)
 
@@ -142,7 +142,7 @@ class ControllerNode(LifecycleNode):
         controller = load(values)
         require_same_plant(self._system, controller.system)
         require_rate(controller, 1.0 / values['controller_frequency'])
-        make_ready(controller, values, self.get_logger().info)
+        make_ready(controller, values, self.get_logger())
         return controller
 
     def _why_locked(self) -> str:

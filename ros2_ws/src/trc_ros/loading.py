@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from typing import Any
 
-from trc_core import Controller, System, get_system
+from trc_core import SYSTEMS, Controller, System, get_system
 from trc_core.runtime.agreement import STATED, assignments, require_agreement
 from trc_core.runtime.pace import require_pace
 from trc_ros import parameters
+
+
+def system_of(values: dict[str, Any]) -> System:
+    """The system that the parameters name.
+
+    Raises:
+        ValueError: if there is none, or none of that name.
+    """
+    if not values['system']:
+        raise ValueError(
+            "parameter 'system' is not set: -p system:=NAME behind --ros-args, or a params_file "
+            f'that names this node or /**; choose from {sorted(SYSTEMS)}, or give a .py file'
+        )
+    return get_system(os.path.expanduser(values['system']))
 
 
 def load(values: dict[str, Any]) -> Controller:
@@ -19,9 +33,9 @@ def load(values: dict[str, Any]) -> Controller:
             not what the parameters `contract.*` state.
         FileNotFoundError: if there is no such checkpoint.
     """
-    system = get_system(values['system'])
+    system = system_of(values)
     controller = Controller.load(
-        values['model_path'] or system.name,
+        os.path.expanduser(values['model_path']) or system.name,
         backend=values['backend'],
         device=values['device'],
         system=system,
@@ -32,14 +46,19 @@ def load(values: dict[str, Any]) -> Controller:
     return controller
 
 
-def make_ready(controller: Controller, values: dict[str, Any], log: Callable[[str], None]) -> None:
-    """Compiles what is to be compiled, and times some plans.
+def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> None:
+    """Compiles what is to be compiled, and times some plans; tells the logger what to know.
 
     Raises:
         ValueError: if planning takes longer than a period.
     """
     if not controller.is_compiled:
-        log(f'compiling {controller.system.name}, once: half a minute')
+        logger.info(f'compiling {controller.system.name}, once: half a minute')
+    for name, (low, high) in controller.checkpoint.coordinates.ranges.items():
+        value = controller.system.parameters[name]
+        if not low <= value <= high:
+            trained = f'the network was trained for {low:g} to {high:g}'
+            logger.warning(f'{name} is {value:g}, but {trained}: plans may be no better than LQR')
     controller.warm_up()
     require_pace(controller, 1.0 / values['controller_frequency'], values['warmup_iterations'])
 

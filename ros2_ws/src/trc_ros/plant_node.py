@@ -18,7 +18,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from trc_core import get_system
 from trc_core.plants import Imperfections, Plant, make_plant
 from trc_core.systems import System
 from trc_core.systems.base import Array
@@ -27,6 +26,7 @@ from trc_ros.control_loop import ControlLoop
 from trc_ros.conversions import ArrayReader, JointStateWriter
 from trc_ros.faults import FAULTS, FaultInjector
 from trc_ros.inputs import Input, RefusalLog
+from trc_ros.loading import system_of
 from trc_ros.lockstep import LockStep, Turn
 from trc_ros.process import one_line, run
 from trc_ros.rivals import RivalWatch
@@ -44,9 +44,10 @@ class PlantNode(Node):
 
     def __init__(self) -> None:
         super().__init__('plant')
-        parameters.declare(self, 'plant', lambda: 'is read at start: restart the node with it')
+        why_locked = 'is read at start: restart the node with it'
+        parameters.declare(self, 'plant', lambda: why_locked, self._check)
         self._values = values = parameters.values_of(self, 'plant')
-        self._system = get_system(values['system'])
+        self._system = system_of(values)
         self._rng = np.random.default_rng(values['seed'])
         self._simulation = Simulation(
             plant_of(values, self._system),
@@ -177,9 +178,16 @@ class PlantNode(Node):
         else:
             self._faults.clear()
 
+    def _check(self, changes: dict[str, Any]) -> None:
+        """Raises a ValueError if the plant could not start from there."""
+        if 'initial_state' in changes:
+            self._state_vector(changes['initial_state'])
+
+    def _state_vector(self, values: Sequence[float]) -> list[float]:
+        return parameters.state_vector('initial_state', values, self._system.state_names)
+
     def _initial_state(self) -> Array:
-        values = self.get_parameter('initial_state').value
-        x = parameters.state_vector('initial_state', values, self._system.state_names)
+        x = self._state_vector(self.get_parameter('initial_state').value)
         return np.array(x) if x else self._system.sample(self._rng, 1)[0][0]
 
 

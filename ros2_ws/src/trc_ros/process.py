@@ -13,9 +13,11 @@ from typing import Any, Protocol
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
@@ -23,6 +25,11 @@ STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
 
 SOURCE_LINE = re.compile(r', at /\S+:\d+')  # of rcl's own sources: no help to the reader
+USAGE = """\
+usage: {program} --ros-args -p system:=NAME [-p PARAMETER:=VALUE ...]
+       {program} --ros-args --params-file FILE [-r __ns:=/NAMESPACE]
+
+docs/parameters.md describes every parameter; so does `ros2 param describe`."""
 HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
 
 
@@ -48,11 +55,12 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     """
     STARTED.clear()
     STOP.clear()
+    given = sys.argv if args is None else ['', *args]
     for number in SIGNALS:
         signal.signal(number, _stop)
     try:
-        return _run(make_node, args)
-    except (ValueError, OSError, RuntimeError) as error:
+        return _run(make_node, given)
+    except (ValueError, OSError, RuntimeError, ParameterException) as error:
         if not isinstance(error, Startup):
             print(one_line(error), file=sys.stderr)
         return 1
@@ -60,8 +68,14 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
-def _run(make_node: Callable[[], Any], args: Sequence[str] | None) -> int:
-    _init(sys.argv if args is None else list(args))
+def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
+    _init(list(args))
+    own = remove_ros_args(args)[1:]
+    if {'-h', '--help'} & set(own):
+        print(USAGE.format(program=os.path.basename(sys.argv[0])))
+        return 0
+    if own:
+        raise ValueError(f"unknown argument '{own[0]}'; parameters come behind --ros-args")
     node, failures, done = make_node(), [], threading.Event()
 
     def fail(reason: str) -> None:
@@ -132,4 +146,5 @@ def _ignore_signals() -> None:
 def one_line(error: BaseException) -> str:
     """The message of a foreseen error; the type too when it is a surprise."""
     text = ' '.join(str(error).split())
-    return text if isinstance(error, (ValueError, OSError)) else f'{type(error).__name__}: {text}'
+    foreseen = isinstance(error, (ValueError, OSError, ParameterException))
+    return text if foreseen else f'{type(error).__name__}: {text}'

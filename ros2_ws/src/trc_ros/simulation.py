@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
+
 from trc_core.plants import Plant
 from trc_core.systems.base import Array
 
@@ -56,7 +58,7 @@ class Simulation:
                 return
             self._time = max(self._time, now - LONGEST_CATCH_UP)
             while self._time + dt <= now:
-                self._plant.step(self._u, dt)
+                self._step(dt)
                 self._time += dt
 
     def measure(self) -> Array:
@@ -69,4 +71,13 @@ class Simulation:
         """Integrates, unless nobody has measured since a reset: no command answers that state."""
         with self._lock:
             if not self._fresh:
-                self._plant.step(self._u, duration)
+                self._step(duration)
+
+    def _step(self, duration: float) -> None:
+        with np.errstate(all='ignore'):
+            x = self._plant.step(self._u, duration)
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f'the state has become {x.tolist()}; start nearer to the goal (initial_state), or '
+                f'take smaller steps (simulation_rate)'
+            )

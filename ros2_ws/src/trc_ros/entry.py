@@ -1,0 +1,28 @@
+"""The console scripts: a signal while the nodes are still being imported ends them quietly."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def controller() -> int:
+    """`trc_controller`; returns the exit code."""
+    _end_quietly()
+    from trc_ros.controller_node import main
+
+    return main()
+
+
+def plant() -> int:
+    """`trc_plant`; returns the exit code."""
+    _end_quietly()
+    from trc_ros.plant_node import main
+
+    return main()
+
+
+def _end_quietly() -> None:
+    """Until the node works there is nothing to close."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
