@@ -80,6 +80,30 @@ def test_a_bad_fleet_is_named():
     )
 
 
+@pytest.mark.parametrize('name', ['van_der_pol', 'van_der_pol_tuned'])
+def test_a_past_that_cannot_be_is_named(name):
+    controller = Controller.load(name)
+    fleet, state = np.zeros((3, 2)), [0.0, 0.0]
+    one, three = controller.plan(state, state), controller.plan_batch(fleet, state)
+    other = Controller.load('double_integrator').plan(state, state)
+    for past, message in (
+        ({'warm_start': three}, 'warm_start holds 3 plans, expected 1'),
+        ({'warm_start': other}, 'it is no plan of van_der_pol'),
+        ({'warm_start': one, 'elapsed': np.nan}, 'elapsed is nan; give seconds'),
+        ({'warm_start': one, 'elapsed': np.inf}, 'elapsed is inf; give seconds'),
+        ({'warm_start': one, 'issued': [0.0, 0.0]}, r'issued has shape \(2,\), expected \(1,\)'),
+        ({'deadline': np.nan}, 'deadline is nan; give seconds'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            controller.plan(state, state, **past)
+    for past, message in (
+        ({'warm_start': one}, 'warm_start holds 1 plans, expected 3'),
+        ({'warm_start': three, 'issued': np.zeros((2, 1))}, 'issued has 2 rows, expected 3'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            controller.plan_batch(fleet, state, **past)
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_pytorch_plans_what_the_kernels_plan(name):
     x, goal = problems(name, 12)

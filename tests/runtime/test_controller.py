@@ -230,6 +230,10 @@ def test_bad_choices_are_named():
         Controller.load('van_der_pol', device='tpu')
     with pytest.raises(ValueError, match='cycles must not be negative'):
         Controller.load('van_der_pol', cycles=-1)
+    for choice in ('cycles', 'num_threads'):
+        with pytest.raises(ValueError, match=f'{choice} must be a whole number, got 2.5'):
+            Controller.load('van_der_pol', **{choice: 2.5})
+    assert Controller.load('van_der_pol', system='van_der_pol').system.name == 'van_der_pol'
 
 
 PROBE = """

@@ -180,3 +180,10 @@ def test_a_graph_that_would_lose_it_is_not_written(tmp_path):
     writing = pytest.importorskip('trc_core.export.writing')
     with pytest.raises(ValueError, match='export the controller that it started from'):
         writing.export(controller(weights()).checkpoint, tmp_path / 'c.onnx')
+
+
+def test_a_correction_stays_inside_narrower_bounds_too():
+    tuned = controller(weights(amplitude=np.array(5.0)))
+    tuned.bounds = [-0.3], [0.3]
+    plans, _ = fly(tuned)
+    assert max(abs(plan.controls).max() for plan in plans) == pytest.approx(0.3)

@@ -13,7 +13,7 @@ import torch
 from tests.random_models import ARCHITECTURES as PLAIN_ONES
 from tests.random_models import randomised
 from trc_core import SYSTEMS, Controller
-from trc_core.checkpoint import load_checkpoint
+from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.export import command, writing
 from trc_core.export.network_graph import NetworkGraph
 from trc_core.export.physics_graph import Plant, fits
@@ -336,12 +336,23 @@ def test_the_command_writes_a_controller_and_says_what(tmp_path, monkeypatch, ca
     assert controller.cycles == 5
 
 
+def test_a_graph_does_not_replace_its_checkpoint(tmp_path, capsys):
+    path = save_checkpoint(tmp_path / 'm.safetensors', load_checkpoint('double_integrator'))
+    before = path.read_bytes()
+    with pytest.raises(SystemExit):
+        command.main(['--checkpoint', str(path), '--output', str(path)])
+    assert "m.safetensors' must end in .onnx" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['--checkpoint', 'nope'], "no checkpoint 'nope'"),
         (['--checkpoint', 'double_integrator', '--cycles', '-1'], 'must not be negative'),
         (['--checkpoint', 'double_integrator', '--output', '/proc/no/m.onnx'], '/proc/no'),
+        (['--checkpoint', 'double_integrator', '--output', 'm'], "'m' must end in .onnx"),
+        (['--checkpoint', 'double_integrator', '--output', '.'], "'.' must end in .onnx"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):

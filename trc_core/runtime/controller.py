@@ -24,13 +24,15 @@ from trc_core.runtime.inputs import (
     batch_warnings,
     checked_bounds,
     checked_goals,
+    checked_past,
     checked_state,
     checked_states,
     require_sweeps,
+    require_whole,
     warnings,
 )
 from trc_core.runtime.kernels import Budget, Found, continue_rows
-from trc_core.systems import System
+from trc_core.systems import System, get_system
 from trc_core.systems.base import Array
 from trc_core.systems.compiled import compiled, is_compiled
 
@@ -82,10 +84,13 @@ class Controller:
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
         self.tolerance = tolerance
+        require_whole('cycles', self.cycles)
         if self.cycles < 0:
             raise ValueError(f'cycles must not be negative, got {self.cycles}')
         if not tolerance >= 0:
             raise ValueError(f'tolerance must not be negative, got {tolerance}')
+        if num_threads is not None:
+            require_whole('num_threads', num_threads)
         if num_threads is not None and num_threads < 1:
             raise ValueError(f'num_threads must be at least 1, got {num_threads}')
         self.backend, self.reason = choose(backend, device, checkpoint)
@@ -110,7 +115,7 @@ class Controller:
         backend: str = 'auto',
         device: str = 'cpu',
         cycles: int | None = None,
-        system: System | None = None,
+        system: System | str | Path | None = None,
         parameters: Mapping[str, float] | None = None,
         tolerance: float = TOLERANCE,
         num_threads: int | None = None,
@@ -122,7 +127,8 @@ class Controller:
             backend: who plans.
             device: where.
             cycles: refinement cycles of a plan.
-            system: the plant, if it is neither shipped nor installed (`get_system('mine.py')`).
+            system: the plant, if it is neither shipped nor installed; also the path of its .py
+                file.
             parameters: physical parameters of this very plant, like `{'mu': 1.3}`, where they
                 differ from the ones the network was trained for.
             tolerance: when to stop early.
@@ -131,6 +137,8 @@ class Controller:
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
         """
+        if isinstance(system, (str, Path)):
+            system = get_system(str(system))
         checkpoint = load_checkpoint(name_or_path, system)
         if parameters:
             checkpoint = checkpoint.with_parameters(parameters)
@@ -224,9 +232,12 @@ class Controller:
             before is the candidate 'uncorrected'.
 
         Raises:
-            ValueError: if x, goal or p has the wrong shape or is not finite, if polish is
-                negative, or if the backend takes no parameters.
+            ValueError: if x, goal, p or issued has the wrong shape or is not finite, if a time
+                is no number, if warm_start is no plan of this plant, if polish is negative, or
+                if the backend takes no parameters.
         """
+        if deadline is not None and math.isnan(deadline):
+            raise ValueError('deadline is nan; give seconds, or nothing for as long as it takes')
         if deadline is not None and self._seconds is None:
             self.warm_up()
         end = math.inf if deadline is None else now() + deadline
@@ -237,7 +248,7 @@ class Controller:
         problems = Problems(
             x[None], goal[None], p=self._checked_parameters(p), bounds=self._bounds
         )
-        past = Past(warm_start, elapsed, issued)
+        past = checked_past(self.system, 1, warm_start, elapsed, issued)
         solved = self._solved(problems, past, polish, end)
         found, names = solved.found, solved.names
         start, J = int(found.start[0]), float(solved.uncorrected[0])
@@ -280,14 +291,14 @@ class Controller:
             every value of `candidates`. `warnings` say how many rows they are about.
 
         Raises:
-            ValueError: if a shape is wrong or a number is not finite.
+            ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
         x = checked_states('x', x, self.system.n_x)
         goal = checked_goals(goal, len(x), self.system.n_x)
         require_sweeps(polish)
         if issued is not None:
             issued = checked_states('issued', issued, self.system.n_u)
-        past = Past(warm_start, elapsed, issued)
+        past = checked_past(self.system, len(x), warm_start, elapsed, issued)
         solved = self._solved(Problems(x, goal, bounds=self._bounds), past, polish, math.inf)
         found, names = solved.found, solved.names
         candidates = dict(zip(names, found.starts.T, strict=True))
@@ -387,8 +398,6 @@ class Controller:
         B, T = len(x0), system.horizon
         states = plan.states.reshape(-1, T + 1, system.n_x)
         controls = plan.controls.reshape(-1, T, system.n_u)
-        if len(states) != B:
-            raise ValueError(f'warm_start holds {len(states)} plans, expected {B}')
         steps = 1.0 if elapsed is None else max(elapsed, 0.0) / system.dt
         previous, narrow = np.empty((B, T, system.n_u)), np.empty(B, dtype=np.bool_)
         past = states, controls, x0, goal, steps, self._surprise

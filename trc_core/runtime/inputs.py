@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Integral
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.plan import Plan
+from trc_core.runtime.correction import Past
 from trc_core.systems.base import Array, System
 
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
@@ -71,8 +76,47 @@ def checked_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Arr
     return low, np.maximum(high, low + width)
 
 
+def checked_past(
+    system: System,
+    rows: int,
+    plan: Plan | None,
+    elapsed: float | None,
+    issued: Array | None,
+) -> Past:
+    """What was planned and commanded before, for `rows` problems of a system.
+
+    Raises:
+        ValueError: if the plan is not one of `rows` plans of such a system, if `issued` has
+            another number of rows, or if `elapsed` is not finite.
+    """
+    if elapsed is not None and not math.isfinite(elapsed):
+        raise ValueError(f'elapsed is {elapsed}; give seconds, or nothing for the dt of the plant')
+    if issued is not None and len(issued) != rows:
+        raise ValueError(f'issued has {len(issued)} rows, expected {rows}')
+    if plan is not None:
+        T = system.horizon
+        for name, shape in (('states', (T + 1, system.n_x)), ('controls', (T, system.n_u))):
+            held = getattr(plan, name).shape
+            if held[-2:] != shape:
+                raise ValueError(
+                    f'warm_start has {name} of shape {held}, expected {shape} at the end: '
+                    f'it is no plan of {system.name}'
+                )
+            count = math.prod(held[:-2])
+            if count != rows:
+                raise ValueError(f'warm_start holds {count} plans, expected {rows}')
+    return Past(plan, elapsed, issued)
+
+
+def require_whole(name: str, value: float) -> None:
+    """Raises a ValueError unless the value is a whole number."""
+    if not isinstance(value, Integral):
+        raise ValueError(f'{name} must be a whole number, got {value!r}')
+
+
 def require_sweeps(polish: int) -> None:
     """Raises a ValueError for a negative number of sweeps, before anything is planned."""
+    require_whole('polish', polish)
     if polish < 0:
         raise ValueError(f'polish must not be negative, got {polish}')
 
