@@ -13,6 +13,7 @@ from trc_core.checkpoint import (
     FORMAT,
     RECORD,
     load_checkpoint,
+    read_checkpoint,
     save_checkpoint,
     shipped_checkpoints,
 )
@@ -128,6 +129,25 @@ def test_another_contract_is_refused_naming_both_sides(key, value, message, tmp_
     save_file(dict(shipped.tensors), path, metadata={RECORD: json.dumps(record)})
     with pytest.raises(ValueError, match=message):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize('broken', ['{"format": 2}', '{"format": 1}', '[]'])
+def test_a_broken_record_is_refused(broken, tmp_path):
+    path = tmp_path / 'c.safetensors'
+    save_file({'w': np.zeros(3)}, path, metadata={RECORD: broken})
+    for read in (read_checkpoint, load_checkpoint):
+        with pytest.raises(ValueError, match=r"c.safetensors' is not a usable trc checkpoint"):
+            read(path)
+
+
+def test_a_checkpoint_is_not_written_over_a_graph(shipped, tmp_path):
+    path = tmp_path / 'c.onnx'
+    path.write_bytes(b'weights')
+    with pytest.raises(ValueError, match=r"c\.onnx': it is a graph"):
+        save_checkpoint(path, shipped)
+    with pytest.raises(ValueError, match=r"c\.onnx': it is a graph"):
+        save_checkpoint(tmp_path / 'd.safetensors', replace(shipped, graph=path))
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b'weights']
 
 
 def test_an_unwritable_folder_leaves_nothing_behind(shipped, tmp_path):

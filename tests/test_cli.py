@@ -1,14 +1,21 @@
 """`trc VERB`: help that helps, mistakes in one line."""
 
+import importlib
 import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from trc_core import cli
+from trc_core import cli, info
+from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
+from trc_core.data.backends import require
+from trc_core.systems import pendulum
 from trc_core.training.recipes import STAGES
 
 OPTION = re.compile(r'^  (-.*?)(?: {2,}|\n {3,}|$)(.*)$', re.MULTILINE)
@@ -52,18 +59,57 @@ def test_a_mistake_is_one_line_and_not_exit_code_0(arguments, message):
     assert len(failed.stderr.strip().splitlines()) == 1
 
 
-def test_a_missing_extra_is_named(monkeypatch, capsys):
-    missing = cli.Verb('no_such_library', 'needs what is not there', 'train')
-    monkeypatch.setitem(cli.VERBS, 'magic', missing)
+@pytest.mark.parametrize('module', ['no_such_library', 'imports_it_later'])
+def test_a_missing_extra_is_named(module, monkeypatch, capsys):
+    later = SimpleNamespace(main=lambda arguments: importlib.import_module('no_such_library'))
+    monkeypatch.setitem(sys.modules, 'imports_it_later', later)
+    monkeypatch.setitem(cli.VERBS, 'magic', cli.Verb(module, 'needs what is not there', 'train'))
     with pytest.raises(SystemExit) as stop:
         cli.main(['magic'])
     assert stop.value.code == 1
-    assert "pip install 'trc[train]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error == (
+        "trc magic: needs 'no_such_library'; install it with pip install 'trc[train]'\n"
+    )
+
+
+def test_datasets_name_the_extra_that_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'joblib', None)
+    with pytest.raises(ValueError, match=r"pip install 'trc\[train\]'"):
+        require('loky')
 
 
 def test_info_shows_system_model_and_training():
     shown = run('info', 'van_der_pol').stdout
     assert all(key in shown for key in ('mu: 1.0', 'H_cycles: 3', 'command: trc train'))
+
+
+@pytest.fixture
+def own_checkpoint(tmp_path):
+    """Of a plant that only its file defines: mine.safetensors and mine.py in `tmp_path`."""
+    shipped = load_checkpoint('pendulum')
+    own = replace(shipped, system=replace(shipped.system, name='mine'))
+    source = Path(pendulum.__file__).read_text().replace("name='pendulum'", "name='mine'")
+    (tmp_path / 'mine.py').write_text(source)
+    return save_checkpoint(tmp_path / 'mine.safetensors', own)
+
+
+def test_info_shows_what_a_file_says_of_a_system_that_is_unknown_here(own_checkpoint, capsys):
+    info.main([str(own_checkpoint)])
+    shown = capsys.readouterr()
+    assert all(key in shown.out for key in ('name: mine', 'H_cycles: ', 'command: trc train'))
+    assert shown.err.startswith(
+        "trc info: no system here fits this file (--system names one): unknown system '"
+    )
+    info.main([str(own_checkpoint), '--system', str(own_checkpoint.with_name('mine.py'))])
+    assert capsys.readouterr() == (shown.out, '')
+
+
+def test_info_refuses_another_plant(own_checkpoint, capsys):
+    with pytest.raises(SystemExit):
+        info.main([str(own_checkpoint), '--system', 'pendulum'])
+    shown = capsys.readouterr()
+    assert "made for the system 'mine', not for 'pendulum'" in shown.err and not shown.out
 
 
 def test_evaluate_puts_the_baselines_beside_the_controller(tmp_path):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from trc_core.systems.contract import system_from_contract
 FORMAT = 2
 PRETRAINED = Path(__file__).parent / 'pretrained'
 RECORD = 'trc'
+KEYS = ('system', 'model', 'coordinates', 'training', 'metrics')  # of the record
 CORRECTION = 'correction.'  # begins the names of the tensors that fine-tuning adds
 GRAPH_SUFFIX = '.onnx'
 
@@ -86,9 +88,16 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     """Writes `checkpoint` to `path`, at once or not at all.
 
     Raises:
+        ValueError: if it was read from an exported graph, which holds the weights, or if `path`
+            is the name of one.
         OSError: if the folder cannot be written.
     """
     path = Path(path)
+    if checkpoint.graph is not None or path.suffix == GRAPH_SUFFIX:
+        raise ValueError(
+            f"cannot save '{checkpoint.graph or path}': it is a graph; save the .safetensors "
+            'file that it is exported from'
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     held = {**checkpoint.tensors, **checkpoint.correction}
@@ -114,12 +123,9 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
         ValueError: if the file is damaged, or belongs to a system that differs from ours.
     """
     path = find_checkpoint(name_or_path)
-    try:
-        is_graph = path.suffix == GRAPH_SUFFIX
-        record, tensors = (_read_graph if is_graph else _read)(path)
+    record, tensors = read_checkpoint(path)
+    with _named(path):
         system = system_from_contract(record['system'], system)
-        if record['format'] != FORMAT:
-            raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
         correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
         return Checkpoint(
             {key: a for key, a in tensors.items() if key not in correction},
@@ -129,8 +135,28 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
             record['training'],
             record['metrics'],
             correction,
-            path if is_graph else None,
+            path if path.suffix == GRAPH_SUFFIX else None,
         )
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The record and the tensors as they are in a file, whether its system is known here or not.
+
+    Raises:
+        ValueError: if the file is damaged, or of another format.
+    """
+    with _named(path):
+        record, tensors = (_read_graph if path.suffix == GRAPH_SUFFIX else _read)(path)
+        if record['format'] != FORMAT:
+            raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
+        return {key: record[key] for key in KEYS}, tensors
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turns what a file can be wrong about into one error that says which file."""
+    try:
+        yield
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' is not a usable trc checkpoint: {error}") from error
 

@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"trc: unknown command '{name}'; choose from {sorted(VERBS)}", file=sys.stderr)
         raise SystemExit(2)
     verb = VERBS[name]
-    try:
-        module = importlib.import_module(verb.module)
+    try:  # what a command needs is also imported where it is needed first
+        importlib.import_module(verb.module).main(rest)
     except ModuleNotFoundError as error:
         if verb.extra is None or (error.name or '').startswith('trc_core'):
             raise
@@ -63,7 +63,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         raise SystemExit(1) from None
-    module.main(rest)
 
 
 def usage() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 SPINNER, SPINNER_PERIOD = '|/-\\', 0.1  # [s]
 
@@ -24,6 +26,30 @@ def report_errors(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f'{program}: interrupted', file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """Makes the folder of a file to come, so that hours of work are not lost when they are kept.
+
+    Args:
+        path: where a command is going to write.
+        suffix: how it must end, like '.json': readers go by that, and what a command reads ends
+            otherwise, so it is never written over.
+
+    Raises:
+        ValueError: if it ends otherwise.
+        OSError: if it is a folder, or cannot be written.
+    """
+    if path.suffix != suffix:
+        raise ValueError(f"the output '{path}' must end in {suffix}")
+    if path.is_dir():
+        raise IsADirectoryError(f"the output '{path}' is a folder; give a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot make the folder of '{path}': {error.strerror}") from error
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"'{path}' cannot be written; choose another place")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from trc_core.evaluation.evaluator import (
 from trc_core.evaluation.reference import best_known, starts_needed
 from trc_core.models.persistence import load_model
 from trc_core.solvers import nlp
-from trc_core.systems import SYSTEMS
+from trc_core.systems import SYSTEMS, pendulum
 
 
 def test_scores_are_the_figures_of_the_ratios():
@@ -167,14 +168,29 @@ def test_the_plant_parameters_of_the_baselines_can_be_set(capsys):
     ('flags', 'message'),
     [
         ('--set nu=0.2', "system 'van_der_pol' has no parameter ['nu']"),
-        ('--expert lqr --checkpoint van_der_pol', 'give either --expert, or --checkpoint'),
-        ('--expert lqr --record', 'give either --expert, or --checkpoint'),
+        (
+            '--expert lqr --checkpoint van_der_pol',
+            '--expert goes with --system, --set, --states, --seed, --output only, '
+            'not with --checkpoint',
+        ),
+        ('--expert lqr --record', 'only, not with --record'),
+        ('--expert lqr --baseline ilqr', 'only, not with --baseline'),
+        ('--closed_loop --baseline foo', '--closed_loop goes with --checkpoint, --system, --set'),
+        ('--closed_loop 0.1 --record --output a.json', 'only, not with --output, --record'),
+        ('--ros --closed_loop --baseline lqr', '--ros goes with --closed_loop, --checkpoint'),
+        ('--ros', '--ros goes with --closed_loop, on a plant without error'),
+        ('--ros --closed_loop 0.1', '--ros goes with --closed_loop, on a plant without error'),
+        ('--output figures.png', "the output 'figures.png' must end in .json"),
+        ('--output /proc/no/figures.json', "cannot make the folder of '/proc/no/figures.json'"),
         ('--expert lqr --set mu=1', '--set needs --system'),
-        ('--expert magic --system pendulum', "unknown expert 'magic'"),
+        ('--expert nearest,magic --system pendulum', "unknown expert 'magic'"),
         ('--expert qp --system pendulum --states 1', "'pendulum' is not linear"),
     ],
 )
-def test_flags_that_do_not_fit_are_one_readable_line(capsys, flags, message):
+def test_flags_that_do_not_fit_are_one_readable_line_before_any_work(
+    capsys, monkeypatch, flags, message
+):
+    monkeypatch.setattr(NearestPlan, '__init__', None)  # takes minutes
     with pytest.raises(SystemExit, match='1'):
         main(flags.split())
     error = capsys.readouterr().err.replace('\r', '\n').strip().splitlines()[-1]
@@ -195,6 +211,45 @@ def test_the_certificate_is_kept_in_the_checkpoint_and_everything_else_stays(tmp
     assert before.training == after.training
     for name, tensor in before.tensors.items():
         np.testing.assert_array_equal(after.tensors[name], tensor)
+
+
+def test_figures_are_not_recorded_in_a_graph(tmp_path, capsys):
+    path = tmp_path / 'v.onnx'
+    path.write_bytes(b'weights')
+    with pytest.raises(SystemExit, match='1'):
+        main(['--checkpoint', str(path), '--record'])
+    assert "--record cannot write into the graph '" in capsys.readouterr().err
+    assert path.read_bytes() == b'weights'
+
+
+def test_the_folder_of_the_figures_is_made_and_no_folder_is_written_over(tmp_path, capsys):
+    output = tmp_path / 'new' / 'figures.json'
+    command = ['--system', 'double_integrator', '--expert', 'lqr', '--states', '2', '--output']
+    main([*command, str(output)])
+    assert set(json.loads(output.read_text())) == {'lqr'}
+    (tmp_path / 'folder.json').mkdir()
+    with pytest.raises(SystemExit, match='1'):
+        main([*command, str(tmp_path / 'folder.json')])
+    assert "folder.json' is a folder; give a file in it" in capsys.readouterr().err
+
+
+def test_workers_solve_a_plant_that_only_a_file_defines(tmp_path, monkeypatch):
+    monkeypatch.setenv('TRC_CACHE_DIR', str(tmp_path))
+    path = tmp_path / 'mine.py'
+    path.write_text(Path(pendulum.__file__).read_text())
+    system = get_system(str(path))
+    monkeypatch.setattr(  # solvers would be compiled for half a minute
+        reference,
+        'best_known',
+        lambda system, x0, goal, starts: (
+            float(system.dynamics(x0, [0.0], **system.parameters)[0]),
+            True,
+        ),
+    )
+    x0, goal = fresh_problems(system, 3)
+    rates, solved = reference.reference_optima(system, x0, goal, starts=2)
+    assert solved.all()
+    np.testing.assert_array_equal(rates, x0[:, 1])
 
 
 def test_reference_optima_are_computed_once(tmp_path, monkeypatch):

@@ -261,6 +261,8 @@ def test_an_evaluation_becomes_tables_and_pictures(tmp_path):
     row = {'mean': 1.01, 'median': 1.0, 'p95': 1.02, 'worst': 1.5, 'success': 0.9, 'wrong': 0.1}
     run = tmp_path / 'figures.json'
     run.write_text(json.dumps({'van_der_pol': {'lqr': row}, 'pendulum': {'a < b': row}}))
+    main([str(tmp_path), '--output', str(tmp_path / 'new' / 'all.html')])
+    assert len(opened(tmp_path / 'new' / 'all.html').sources) == 2
     main([str(run)])
     reader = opened(tmp_path / 'figures.html')
     assert reader.rows[2][1] == [
@@ -287,7 +289,8 @@ def test_an_experiment_becomes_its_page_with_the_picture_inside(tmp_path):
     data = reader.sources[0].partition(';base64,')[2]
     assert base64.b64decode(data) == (tmp_path / 'x.png').read_bytes()
     main([str(tmp_path), '--output', str(tmp_path / 'all.html')])
-    assert 'See there.' in opened(tmp_path / 'all.html').text
+    text = opened(tmp_path / 'all.html').text
+    assert text.count('See there.') == 1  # the figures and their page are one
 
 
 @pytest.mark.parametrize(
@@ -296,6 +299,13 @@ def test_an_experiment_becomes_its_page_with_the_picture_inside(tmp_path):
         ('nothing.json', None, 'no run at'),
         ('a.csv', '1,2', 'give a file that ends in'),
         ('a.json', '{"a": {"b": 1}}', 'holds no figures of'),
+        *(
+            ('a.json', content, 'holds no figures of')
+            for content in ('[1]', '3', '{}', '{"a": {}}')
+        ),
+        ('a.json', '{"a": ', 'is not JSON: Expecting value'),
+        ('a.mcap', '', "a.mcap' is no bag, or a crash cut it short: "),
+        ('a.db3', 'damaged', "a.db3' is no bag, or a crash cut it short: "),
     ],
 )
 def test_what_cannot_be_reported_is_one_readable_line(name, content, message, tmp_path, capsys):
@@ -303,7 +313,33 @@ def test_what_cannot_be_reported_is_one_readable_line(name, content, message, tm
         (tmp_path / name).write_text(content)
     with pytest.raises(SystemExit):
         main([str(tmp_path / name)])
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
+
+
+def test_a_flight_that_a_crash_cut_short_is_one_readable_line(tmp_path, capsys):
+    record(tmp_path / 'bag', SYSTEMS['cartpole'], '/cartpole')
+    (file,) = (tmp_path / 'bag').glob('*.mcap')
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / 'bag')])
+    error = capsys.readouterr().err
+    assert "bag' is no bag, or a crash cut it short: " in error and error.count('\n') == 1
+
+
+def test_a_report_is_not_written_over_what_it_reports_on(tmp_path, capsys):
+    run = tmp_path / 'a.md'
+    run.write_text('# a')
+    with pytest.raises(SystemExit):
+        main([str(run), '--output', str(run)])
+    assert "a.md' must end in .html" in capsys.readouterr().err
+    assert run.read_text() == '# a'
+
+
+def test_an_empty_folder_is_no_run(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert 'holds neither a bag nor files that end in .md or .json' in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which('node') is None, reason='no JavaScript engine here')

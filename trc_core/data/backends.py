@@ -21,7 +21,7 @@ class Backend(NamedTuple):
 
 
 BACKENDS = {
-    'loky': Backend('joblib', 'joblib', lambda joblib: None, streams=True),
+    'loky': Backend('trc[train]', 'joblib', lambda joblib: None, streams=True),
     'ray': Backend('ray', 'ray.util.joblib', lambda ray: ray.register_ray(), streams=False),
     'dask': Backend(
         'dask[distributed]',

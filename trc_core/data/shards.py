@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
 from trc_core.plan import Plan
+from trc_core.solvers.packing import packed, unpacked
 from trc_core.solvers.starting_points import agreement
 
 REJECTIONS = 10  # give up when a shard rejects this many times its own size
@@ -29,7 +29,7 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
     if not missing:
         return
     away = backend != 'loky' or effective_n_jobs(workers) > 1
-    job = _packed(recipe) if away else recipe
+    job = packed(recipe, recipe.system) if away else recipe
     tasks = [(job, i, n, away and backend == 'loky') for i, n in missing]
     label = f'{recipe.system.name} by {recipe.expert}'
     done = recipe.num_samples - sum(n for _, n in missing)
@@ -50,11 +50,11 @@ def prepare(recipe: Recipe) -> None:
     """
     from joblib import Parallel, delayed
 
-    Parallel(n_jobs=2)([delayed(_solve_first)(_packed(recipe))])
+    Parallel(n_jobs=2)([delayed(_solve_first)(packed(recipe, recipe.system))])
 
 
 def _solve_first(job: bytes) -> None:
-    recipe = _unpacked(job)
+    recipe: Recipe = unpacked(job)
     rows = 2 if recipe.expert == 'multistart' else 1  # neighbours need a neighbour
     for _ in recipe.solve(*recipe.system.sample(np.random.default_rng(recipe.seed), rows)):
         pass
@@ -71,7 +71,7 @@ def solve_shard(
     if ignore_interrupts:
         # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    recipe = _unpacked(job)
+    recipe: Recipe = unpacked(job) if isinstance(job, bytes) else job
     rng = np.random.default_rng([recipe.seed, index])
     samples: list[tuple[Any, ...]] = []
     rejected: list[Any] = []
@@ -143,24 +143,6 @@ def joined(recipe: Recipe, folder: Path) -> TrajectoryData:
 def _sample(x0: Any, goal: Any, plan: Plan) -> tuple[Any, ...]:
     counts = max(1, len(plan.candidates)), agreement(plan)
     return (x0, goal, plan.controls, plan.states, plan.cost, *counts)
-
-
-def _packed(recipe: Recipe) -> bytes:
-    """The recipe for another process, where a user's system file was never imported."""
-    import cloudpickle
-
-    module = recipe.system.dynamics.__module__
-    if not module.startswith('trc_core.') and module in sys.modules:
-        cloudpickle.register_pickle_by_value(sys.modules[module])
-    return bytes(cloudpickle.dumps(recipe))
-
-
-def _unpacked(job: Recipe | bytes) -> Recipe:
-    import cloudpickle
-
-    recipe = cloudpickle.loads(job) if isinstance(job, bytes) else job
-    assert isinstance(recipe, Recipe)
-    return recipe
 
 
 def _file(folder: Path, index: int) -> Path:

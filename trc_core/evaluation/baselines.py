@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -32,20 +32,22 @@ def expert_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
     Raises:
         ValueError: if a name is unknown; the message lists the known ones.
     """
-    table: dict[str, Planner] = {}
-    for name in names:
-        sweeps = re.fullmatch(r'ilqr(\d+)', name)
-        if sweeps:
-            table[name] = partial(ilqr.solve, system, sweeps=int(sweeps[1]))
-        elif name == 'nearest':
-            table[name] = NearestPlan(system)
-        elif name in EXPERTS:
-            table[name] = partial(EXPERTS[name], system)
-        else:
-            raise ValueError(
-                f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
-            )
-    return table
+    makers = {name: _maker(name) for name in names}  # a table of plans takes minutes to make
+    return {name: make(system) for name, make in makers.items()}
+
+
+def _maker(name: str) -> Callable[[System], Planner]:
+    """What binds a planner to a system."""
+    sweeps = re.fullmatch(r'ilqr(\d+)', name)
+    if sweeps:
+        return partial(partial, ilqr.solve, sweeps=int(sweeps[1]))
+    if name == 'nearest':
+        return NearestPlan
+    if name in EXPERTS:
+        return partial(partial, EXPERTS[name])
+    raise ValueError(
+        f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
+    )
 
 
 class NearestPlan:

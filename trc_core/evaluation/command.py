@@ -14,8 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from trc_core.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from trc_core.command_line import report_errors
+from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
+from trc_core.command_line import check_output, report_errors
 from trc_core.evaluation.baselines import expert_planners
 from trc_core.evaluation.closed_loop import Comparison, compare
 from trc_core.evaluation.evaluator import (
@@ -35,7 +35,13 @@ from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
 
 CYCLES = (1, 3, 5, 10)
+DEFAULT = 'van_der_pol'
 OVER_ROS = Path('outputs/over_ros')
+FITTING = {  # what goes with a flag that asks for something else than the usual table
+    'ros': ('closed_loop', 'checkpoint', 'states', 'seed'),
+    'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed'),
+    'expert': ('system', 'set', 'states', 'seed', 'output'),
+}
 HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
 
 
@@ -71,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
     add = parser.add_argument
-    add('--checkpoint', help='shipped name or path (default: van_der_pol)')
+    add('--checkpoint', help=f'shipped name or path (default: {DEFAULT})')
     add(
         '--expert',
         help='instead of a checkpoint, experts: a list like lqr,ilqr1,ilqr3,ilqr,multistart',
@@ -114,7 +120,11 @@ def build_parser() -> argparse.ArgumentParser:
         help='with --closed_loop: fly with both nodes over DDS as well, on a plant without error, '
         'and compare the costs; leaves a bag and a report in FOLDER (default: %(const)s)',
     )
-    add('--output', type=Path, help='also write the figures to this JSON file, and a .png of each')
+    add(
+        '--output',
+        type=Path,
+        help='also write the figures to this file, FILE.json, and a picture of each, FILE*.png',
+    )
     add(
         '--record',
         action='store_true',
@@ -127,10 +137,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Scores a checkpoint, or experts, against the best known optimum."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    arguments.given = sys.argv[2:] if argv is None else list(argv)
+    command = sys.argv[2:] if argv is None else list(argv)
     with report_errors(parser.prog):
-        if arguments.states < 1:
-            raise ValueError(f'--states must be at least 1, got {arguments.states}')
+        _check(arguments, parser)
         if arguments.ros is not None:
             print(_flown_over_ros(arguments))
             return
@@ -142,9 +151,41 @@ def main(argv: Sequence[str] | None = None) -> None:
             results.append(evaluate(title, system, table, arguments.states, arguments.seed))
             print(results[-1], flush=True)
         if arguments.record:
-            _record(arguments, results[0])
+            _record(arguments, results[0], command)
         if arguments.output:
             _write(arguments.output, results)
+
+
+def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuses flags that would be ignored, and places where figures could not be kept."""
+    if arguments.states < 1:
+        raise ValueError(f'--states must be at least 1, got {arguments.states}')
+    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    mode = next((name for name in FITTING if name in given), None)
+    if mode is not None:
+        _check_fitting(mode, given)
+    if arguments.ros is not None and arguments.closed_loop != 0.0:
+        raise ValueError('--ros goes with --closed_loop, on a plant without error')
+    if arguments.output:
+        check_output(arguments.output, '.json')
+    if arguments.record:
+        _check_certifiable(find_checkpoint(arguments.checkpoint or DEFAULT))
+
+
+def _check_fitting(mode: str, given: Sequence[str]) -> None:
+    ignored = [name for name in given if name not in (mode, *FITTING[mode])]
+    if ignored:
+        fitting, others = (', --'.join(names) for names in (FITTING[mode], ignored))
+        raise ValueError(f'--{mode} goes with --{fitting} only, not with --{others}')
+
+
+def _check_certifiable(path: Path) -> None:
+    if path.suffix == GRAPH_SUFFIX:
+        raise ValueError(
+            f"--record cannot write into the graph '{path}'; give the checkpoint that it was "
+            'exported from, and export that again'
+        )
+    check_output(path, path.suffix)
 
 
 def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[str, Planner]]]:
@@ -153,8 +194,6 @@ def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[st
         title, controller = _controller(arguments)
         baselines = _names(arguments.baseline) if arguments.baseline else BASELINES
         return [(title, controller.system, planners(controller, CYCLES, baselines))]
-    if arguments.checkpoint or arguments.record or arguments.baseline:
-        raise ValueError('give either --expert, or --checkpoint (and --record, --baseline)')
     if arguments.set and not arguments.system:
         raise ValueError('--set needs --system')
     systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
@@ -169,7 +208,7 @@ def _names(text: str) -> list[str]:
 
 def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
     """The controller that the flags ask for, and its name."""
-    checkpoint = arguments.checkpoint or 'van_der_pol'
+    checkpoint = arguments.checkpoint or DEFAULT
     own = get_system(arguments.system) if arguments.system else None
     parameters = parse_settings(arguments.set)
     controller = Controller.load(checkpoint, system=own, parameters=parameters)
@@ -179,9 +218,6 @@ def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
 
 def _flown(arguments: argparse.Namespace) -> Comparison:
     """The closed-loop table that the flags ask for."""
-    given = arguments.expert, arguments.record or None, arguments.output
-    if any(value is not None for value in given):
-        raise ValueError('--closed_loop goes with --checkpoint, --set, --states and --seed only')
     title, controller = _controller(arguments)
     error = arguments.closed_loop
     if error:
@@ -192,8 +228,6 @@ def _flown(arguments: argparse.Namespace) -> Comparison:
 
 def _flown_over_ros(arguments: argparse.Namespace) -> Any:
     """The flights in process and over ROS 2 that the flags ask for."""
-    if arguments.closed_loop != 0.0 or arguments.expert or arguments.set or arguments.system:
-        raise ValueError('--ros goes with --closed_loop, --checkpoint, --states and --seed only')
     title, controller = _controller(arguments)
     problems = fresh_problems(controller.system, arguments.states, arguments.seed)
     try:  # by name: the library imports no ROS
@@ -202,7 +236,7 @@ def _flown_over_ros(arguments: argparse.Namespace) -> Any:
     except ModuleNotFoundError as error:
         needed = "pip install 'trc[ros,demo]'"
         raise ValueError(f"--ros needs '{error.name}'; install it with {needed}") from None
-    model = str(find_checkpoint(arguments.checkpoint or 'van_der_pol'))
+    model = str(find_checkpoint(arguments.checkpoint or DEFAULT))
     return flights.evaluate(title, controller, model, *problems, arguments.ros)
 
 
@@ -227,13 +261,13 @@ def evaluate(
     return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
 
 
-def _record(arguments: argparse.Namespace, result: Evaluation) -> None:
+def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence[str]) -> None:
     """Keeps the figures in the checkpoint's metrics, one certificate per set of parameters."""
-    path = find_checkpoint(arguments.checkpoint or 'van_der_pol')
+    path = find_checkpoint(arguments.checkpoint or DEFAULT)
     own = get_system(arguments.system) if arguments.system else None
     checkpoint = load_checkpoint(path, own)
     certificate = {
-        'command': shlex.join(['trc', 'evaluate', *arguments.given]),
+        'command': shlex.join(['trc', 'evaluate', *command]),
         **{name: getattr(result, name) for name in ('states', 'seed', 'starts', 'unsolved')},
         'scores': _figures([result]),
     }

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from trc_core.plan import Plan
 from trc_core.solvers import multistart, nlp
+from trc_core.solvers.packing import call, packed
 from trc_core.systems.base import Array, System
 from trc_core.systems.compiled import cache_folder
 
@@ -58,9 +59,12 @@ def keep(
 def _solve_all(system: System, x0: Array, goal: Array, starts: int) -> Mapping[str, NDArray[Any]]:
     import joblib
 
-    solve = joblib.delayed(partial(best_known, system, starts=starts))
-    workers = joblib.Parallel(n_jobs=-1 if starts > 1 else 1, return_as='generator')
-    jobs = workers(solve(a, b) for a, b in zip(x0, goal, strict=True))
+    solve: Callable[..., tuple[float, bool]] = partial(best_known, system, starts=starts)
+    away = starts > 1
+    if away:
+        solve = partial(call, packed(solve, system))
+    workers = joblib.Parallel(n_jobs=-1 if away else 1, return_as='generator')
+    jobs = workers(joblib.delayed(solve)(a, b) for a, b in zip(x0, goal, strict=True))
     found = list(tqdm(jobs, f'{system.name}: optimum', len(x0), leave=False))
     cost, solved = (np.array(part) for part in zip(*found, strict=True))
     return {'cost': cost, 'solved': solved}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trc_core.command_line import report_errors
+from trc_core.command_line import check_output, report_errors
 from trc_core.evaluation import report_flight
 from trc_core.evaluation.report_bag import read_bag
 from trc_core.evaluation.report_html import (
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
         system = get_system(arguments.system) if arguments.system else None
+        if arguments.output:
+            check_output(arguments.output, '.html')
         html = report(arguments.run, system)
         output = arguments.output or arguments.run.with_suffix('.html')
         output.write_text(html)
@@ -59,7 +62,7 @@ def report(run: Path, system: System | None = None) -> str:
 
     Raises:
         FileNotFoundError: if there is no such run.
-        ValueError: if nothing is known about such a file.
+        ValueError: if nothing is known about such a file, or it is damaged.
     """
     if not run.exists():
         raise FileNotFoundError(f"no run at '{run}'")
@@ -72,11 +75,17 @@ def _blocks(run: Path, system: System | None) -> Iterator[str]:
         for flight in read_bag(run, system):
             yield from report_flight.sections(flight)
         return
-    files = sorted(run.glob('*.md')) if run.is_dir() else [run]
-    if not files:
-        raise ValueError(f"'{run}' holds neither a bag nor pages of Markdown")
-    for file in files:
+    for file in _pages(run) if run.is_dir() else [run]:
         yield from _reader(file)(file)
+
+
+def _pages(folder: Path) -> list[Path]:
+    """The pages of Markdown in a folder, and the figures that have no page beside them."""
+    figures = [file for file in folder.glob('*.json') if not file.with_suffix('.md').exists()]
+    files = sorted([*folder.glob('*.md'), *figures])
+    if not files:
+        raise ValueError(f"'{folder}' holds neither a bag nor files that end in .md or .json")
+    return files
 
 
 def _reader(file: Path) -> Callable[[Path], Iterator[str]]:
@@ -92,22 +101,28 @@ def _markdown(file: Path) -> Iterator[str]:
 
 def _figures(file: Path) -> Iterator[str]:
     """The page beside the figures of an experiment, or the tables of an evaluation."""
-    contents = json.loads(file.read_text())
-    if 'experiment' in contents:
+    try:
+        contents = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"'{file}' is not JSON: {error}") from None
+    if isinstance(contents, Mapping) and 'experiment' in contents:
         yield from _markdown(file.with_suffix('.md'))
         return
     yield heading(f'J/J* in {file.name}')
-    tables = {file.stem: contents} if _is_table(contents) else contents
+    tables = {file.stem: contents} if _holds(_is_row, contents) else contents
+    if not _holds(partial(_holds, _is_row), tables):
+        raise ValueError(f"'{file}' holds no figures of `trc evaluate` or `trc experiment`")
     for title, scores in tables.items():
-        if not _is_table(scores):
-            raise ValueError(f"'{file}' holds no figures of `trc evaluate` or `trc experiment`")
         yield from _scores(title, scores)
 
 
-def _is_table(scores: Any) -> bool:
-    return isinstance(scores, Mapping) and all(
-        isinstance(row, Mapping) and set(COLUMNS) <= set(row) for row in scores.values()
-    )
+def _holds(fits: Callable[[Any], bool], values: Any) -> bool:
+    """Whether it is a mapping to such values, and not an empty one."""
+    return isinstance(values, Mapping) and bool(values) and all(map(fits, values.values()))
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, Mapping) and set(COLUMNS) <= set(row)
 
 
 def _scores(title: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

@@ -59,18 +59,9 @@ def read_bag(path: Path, system: System | None = None) -> list[RecordedFlight]:
         system: the plant; by default the shipped one with the joints of the messages.
 
     Raises:
-        ValueError: if it holds no states, or no system is known by their joints.
+        ValueError: if it is damaged, holds no states, or no system is known by their joints.
     """
-    from rosbags.highlevel import AnyReader
-    from rosbags.typesys import Stores, get_typestore
-
-    topics: dict[str, list[tuple[float, Any]]] = {}
-    store = get_typestore(Stores.ROS2_JAZZY)
-    with AnyReader([path], default_typestore=store) as reader:
-        wanted = [c for c in reader.connections if _place(c.topic) is not None]
-        for connection, time, data in reader.messages(connections=wanted):
-            message = reader.deserialize(data, connection.msgtype)
-            topics.setdefault(connection.topic, []).append((NANO * time, message))
+    topics = _topics(path)
     spaces = sorted({place[0] for topic in topics if (place := _place(topic))})
     flights = [
         _flight(space, topics, system) for space in spaces if topics.get(f'{space}/{STATE}')
@@ -78,6 +69,26 @@ def read_bag(path: Path, system: System | None = None) -> list[RecordedFlight]:
     if not flights:
         raise ValueError(f"'{path}' holds no topic named '{STATE}'")
     return flights
+
+
+def _topics(path: Path) -> dict[str, list[tuple[float, Any]]]:
+    """(time [s], message) of everything that is read, by topic."""
+    from rosbags.highlevel import AnyReader
+    from rosbags.typesys import Stores, get_typestore
+
+    topics: dict[str, list[tuple[float, Any]]] = {}
+    store = get_typestore(Stores.ROS2_JAZZY)
+    try:
+        with AnyReader([path], default_typestore=store) as reader:
+            wanted = [c for c in reader.connections if _place(c.topic) is not None]
+            for connection, time, data in reader.messages(connections=wanted):
+                message = reader.deserialize(data, connection.msgtype)
+                topics.setdefault(connection.topic, []).append((NANO * time, message))
+    except Exception as error:
+        # the library raises whatever damaged bytes lead to
+        reason = str(error).partition('\n')[0]
+        raise ValueError(f"'{path}' is no bag, or a crash cut it short: {reason}") from error
+    return topics
 
 
 def _place(topic: str) -> tuple[str, str] | None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trc_core.checkpoint import Checkpoint
+from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint
+from trc_core.command_line import check_output
 from trc_core.export.builder import Builder
 from trc_core.export.network_graph import add_cycle
 from trc_core.export.physics_graph import fits
@@ -40,8 +41,9 @@ def export(checkpoint: Checkpoint, path: Path) -> Written:
     """Writes the graph of a checkpoint, at once or not at all.
 
     Raises:
-        ValueError: if the model is of a kind that only PyTorch runs or was fine-tuned, or the
-            graph does not plan what the compiled kernels plan: nothing is written then.
+        ValueError: if the model is of a kind that only PyTorch runs or was fine-tuned, if `path`
+            does not end in .onnx, or if the graph does not plan what the compiled kernels plan:
+            nothing is written then.
         OSError: if the folder cannot be written.
     """
     if checkpoint.graph is not None:
@@ -51,8 +53,8 @@ def export(checkpoint: Checkpoint, path: Path) -> Written:
             'a graph cannot hold what fine-tuning has added; export the controller that it '
             'started from'
         )
+    check_output(path, GRAPH_SUFFIX)
     kind, content = graph_of(checkpoint)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         temporary.write_bytes(content)

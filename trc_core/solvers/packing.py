@@ -1,0 +1,32 @@
+"""Jobs for other processes, where a user's system file was never imported."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import Any
+
+from trc_core.systems.base import System
+
+
+def packed(job: Any, system: System) -> bytes:
+    """`job`, which holds `system`, with the file that defines it as bytes."""
+    import cloudpickle
+
+    module = system.dynamics.__module__
+    if not module.startswith('trc_core.') and module in sys.modules:
+        cloudpickle.register_pickle_by_value(sys.modules[module])
+    return bytes(cloudpickle.dumps(job))
+
+
+@lru_cache(maxsize=1)  # of many tasks: code for a user's system is generated once per object
+def unpacked(job: bytes) -> Any:
+    """What `packed` was given."""
+    import cloudpickle
+
+    return cloudpickle.loads(job)
+
+
+def call(job: bytes, *arguments: Any) -> Any:
+    """What the packed function returns."""
+    return unpacked(job)(*arguments)
