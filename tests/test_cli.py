@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -131,3 +133,12 @@ def test_ctrl_c_is_one_line_also_where_compiled_code_has_wrapped_it(capsys):
     assert capsys.readouterr().err == 'trc faults: interrupted\n'
     with pytest.raises(TypeError), report_errors('trc faults'):
         raise TypeError('a mistake of ours')
+
+
+def test_a_request_to_end_is_an_interruption(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped, report_errors('trc faults'):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == 'trc faults: interrupted\n'
+    assert signal.getsignal(signal.SIGTERM) is before

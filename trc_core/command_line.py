@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
@@ -54,13 +55,21 @@ def check_output(path: Path, suffix: str) -> None:
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Lets Ctrl-C through as what it is where compiled code has turned it into another error."""
+    """Lets Ctrl-C through as what it is where compiled code has turned it into another error.
+
+    SIGTERM counts as Ctrl-C, so that files are kept and no process is left behind.
+    """
+    in_main = threading.current_thread() is threading.main_thread()  # only that one may ask
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
     try:
         yield
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextmanager

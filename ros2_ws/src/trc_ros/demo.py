@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,7 +31,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     options = parse(argv)
     set_environment()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with interrupts():
             run(options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     given = sys.argv[2:] if argv is None else list(argv)
     set_environment()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with report_errors(parser.prog):
         try:
             problems = run(options, shlex.join(['trc', 'faults', *given]))
