@@ -220,6 +220,16 @@ def test_an_own_environment_can_be_registered():
         ({'action': {'discrete': [0.0]}}, 'environment.action.discrete has 1 thresholds'),
         ({'action': {'gain': 2.0}}, r"has \['gain'\] left over"),
         ({'start': 'place'}, "environment.start is 'place'"),
+        ({'state': [0, 1]}, r'environment.state holds 0; write \[entry, i\] or'),
+        ({'state': [['angle', 1], ['entry', 2]]}, r"holds \['angle', 1\]; write \[entry, i\]"),
+        ({'state': [['entry', 'x'], ['entry', 2]]}, r"holds \['entry', 'x'\]; write"),
+        ({'state': 3}, 'environment.state is 3; write a list of'),
+        ({'action': 0.4}, r'environment.action is 0.4; write \{scale, offset\} or'),
+        ({'action': {'scale': 'strong'}}, "environment.action.scale is 'strong'; write finite"),
+        ({'action': {'discrete': 0.0}}, 'environment.action.discrete is 0.0; write a list'),
+        ({'action': {'discrete': [0.0, 'x']}}, 'write finite numbers'),
+        ({'action': {'discrete': [1.0, 0.0]}}, 'write a list of rising numbers'),
+        ({'options': {'wind': 3}}, "environment.id is 'Pendulum-v1': .*'wind'"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused(changes, message):

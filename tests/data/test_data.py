@@ -16,13 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trc_core.cost import trajectory_cost
-from trc_core.data import LQRDataset, TrajectoryDataset, backends
+from trc_core.data import LQRDataset, TrajectoryDataset, backends, lqr_generator
 from trc_core.data import recipe as recipes
 from trc_core.data.backends import BACKENDS
 from trc_core.data.lqr_generator import choose_system, generate, main
 from trc_core.data.recipe import Recipe, suitable_expert
 from trc_core.data.shards import solve_shards
-from trc_core.data.trajectories import ARRAYS, REFERENCE_KEYS, load_arrays, save_arrays
+from trc_core.data.trajectories import (
+    ARRAYS,
+    REFERENCE_KEYS,
+    find_dataset,
+    load_arrays,
+    save_arrays,
+)
 from trc_core.data.trajectory_dataset import assign
 from trc_core.solvers import ilqr, lqr
 from trc_core.systems import SYSTEMS, get_system
@@ -129,6 +135,27 @@ def test_another_dataset_is_never_overwritten(tmp_path):
     assert (tmp_path / 'dataset.npz').read_bytes() == before
 
 
+def test_samples_of_other_equations_are_not_joined(tmp_path):
+    digests = []
+    for text in (ROBOT, ROBOT.replace('-sympy.sin', 'sympy.sin'), ROBOT + '# as it was'):
+        (tmp_path / 'robot.py').write_text(text)
+        digests.append(Recipe(get_system(str(tmp_path / 'robot.py')), 'ilqr', 6).digest())
+    assert digests[0] != digests[1] and digests[0] == digests[2]
+
+
+def test_samples_that_make_no_dataset_are_neither_saved_nor_lost(tmp_path, monkeypatch):
+    def spoilt(recipe, folder):
+        data = joined(recipe, folder)
+        return replace(data, controls=spoiled(data.controls, (3, 2), 1.0))
+
+    joined = lqr_generator.joined
+    monkeypatch.setattr(lqr_generator, 'joined', spoilt)
+    with pytest.raises(ValueError, match=r'make no dataset: .* in sample 3 .*delete that folder'):
+        generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 6), tmp_path, 1)
+    (kept,) = tmp_path.iterdir()
+    assert len(list(kept.iterdir())) == 2
+
+
 def test_another_seed_gives_other_samples(tmp_path, data):
     other = generate(Recipe(DOUBLE_INTEGRATOR, 'nlp', 5, seed=1), tmp_path, 1)
     assert not np.isin(other.current_state, data.current_state).any()
@@ -171,6 +198,8 @@ def test_a_missing_dataset_is_an_error_that_says_how_to_make_it(tmp_path):
         FileNotFoundError, match=r'no dataset at .*trc generate --output .*nothing'
     ):
         load_arrays(tmp_path / 'nothing.npz')
+    with pytest.raises(FileNotFoundError, match=r'`trc generate --system my.py --output data`'):
+        find_dataset('data.npz', 'my.py')
 
 
 def write(path, data, **changes):

@@ -48,6 +48,8 @@ def test_a_file_of_ones_own_is_a_system_whose_code_is_generated_once(robot_file)
     np.testing.assert_allclose(system.step(x, u), (exact @ [*x, *u])[:2], atol=1e-7)
     generated = list((robot_file.parent / 'cache').glob('*.py'))
     assert [path.name.startswith('trc_compiled_my_robot') for path in generated] == [True]
+    robot_file.write_text(MY_ROBOT + '# whatever is said about it\n')
+    assert get_system(str(robot_file)).functions is system.functions
 
 
 def test_a_checkpoint_of_ones_own_system_flies_when_the_system_is_given(robot_file, tmp_path):
@@ -70,13 +72,20 @@ def test_a_checkpoint_of_ones_own_system_flies_when_the_system_is_given(robot_fi
         ('1 / 0', 'does not run: ZeroDivisionError'),
         ('from trc_core.systems.van_der_pol import van_der_pol', r'must define one System.*\[\]'),
         (MY_ROBOT + '\nother = my_robot.with_parameters(damping=1.0)', 'must define one System'),
+        ('import sys\nsys.exit(3)', 'does not run: SystemExit: 3'),
+        (MY_ROBOT.replace('[-1.0]', '[2.0]'), "'my_robot': u_min must lie below u_max"),
+        (MY_ROBOT.replace('[x[1],', '[speed,'), 'in line 5: NameError'),
     ],
 )
-def test_a_file_without_exactly_one_system_is_refused(text, message, tmp_path):
+def test_a_file_without_exactly_one_system_that_works_is_refused(text, message, tmp_path, capsys):
     path = tmp_path / 'broken.py'
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         get_system(str(path))
+    with pytest.raises(SystemExit, match='1'):
+        command.main([str(path)])
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"trc systems: '{path}'") and shown.count('\n') == 1
 
 
 def test_unknown_names_and_files_say_what_exists():

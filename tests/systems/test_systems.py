@@ -1,7 +1,10 @@
 """Physics written once: every form of the generated code says the same, and it is true."""
 
 import copy
+import json
+import math
 import pickle
+import sys
 from dataclasses import replace
 
 import casadi as ca
@@ -170,6 +173,11 @@ def test_an_unknown_system_is_an_error_that_names_the_known_ones():
         get_system('vdp')
 
 
+def test_a_parameter_that_is_no_finite_number_is_refused():
+    with pytest.raises(ValueError, match="'van_der_pol': parameter 'mu' is nan"):
+        SYSTEMS['van_der_pol'].with_parameters(mu=float('nan'))
+
+
 def test_parameters_can_be_overridden():
     free = SYSTEMS['van_der_pol'].with_parameters(mu=0.0)
     assert free.contract()['parameters'] == {'mu': 0.0}
@@ -196,22 +204,62 @@ def test_an_unknown_parameter_is_an_error_that_names_the_known_ones():
         ({'dt': 0.0}, 'dt and horizon must be positive'),
         ({'horizon': 0}, 'dt and horizon must be positive'),
         ({'state_units': ('rad',)}, 'one unit per state'),
+        ({'u_min': [-np.inf]}, r'u_min is \[-inf\]; only finite numbers'),
+        ({'u_max': ['strong']}, r"u_max is \['strong'\]; write numbers"),
+        ({'u_trim': [np.nan]}, r'u_trim is \[nan\]; only finite numbers'),
+        ({'x0_box': [np.nan, 1.0]}, r'x0_box is \[nan, 1.0\]; only finite numbers'),
+        ({'x0_box': [-1.0, 1.0]}, r'x0_box is \[-1.0, 1.0\]; write half-widths'),
+        ({'goal_box': [0.0, -0.1]}, r'goal_box is \[0.0, -0.1\]; write half-widths'),
+        ({'Q': [np.nan, 1.0]}, r'Q is \[nan, 1.0\]; only finite numbers'),
+        ({'Q_f': [np.inf, 1.0]}, r'Q_f is \[inf, 1.0\]; only finite numbers'),
+        ({'dt': np.nan}, 'dt is nan; only finite numbers'),
+        ({'horizon': 40.5}, 'horizon is 40.5; write a whole number of steps'),
+        ({'state_names': ('angle', 'angle')}, "state_names hold 'angle' twice"),
+        ({'control_names': 'torque'}, r"control_names is the text 'torque'; write \('torque',\)"),
+        ({'control_names': (), 'control_units': ()}, 'one unit per state and per control'),
+        ({'joints': (Joint('hinge', 2),)}, "the position of joint 'hinge' is 2; .* 0 to 1"),
+        ({'joints': (Joint('hinge', effort=-1),)}, "the effort of joint 'hinge' is -1; .* 0 to 0"),
+        ({'joints': (Joint('hinge', 0), Joint('hinge', 1))}, "joints hold 'hinge' twice"),
+        ({'joints': Joint('hinge', 0)}, r"joints hold 'hinge'; write \(Joint\("),
+        ({'name': 'my arm/ü'}, 'name may hold at most 64 letters, digits and underscores'),
+        ({'name': 'my' * 33}, 'name may hold at most 64 letters, digits and underscores'),
+        ({'parameters': {'length': np.nan}}, "parameter 'length' is nan; only finite numbers"),
+        ({'parameters': {'dt': 1.0}}, "parameter 'dt' has a name that code cannot use"),
     ],
 )
 def test_an_impossible_system_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         own_system(**changes)
+    assert str(error.value).startswith("system '")
 
 
-def test_dynamics_of_the_wrong_size_are_refused():
-    with pytest.raises(ValueError, match='returns 1 expressions, expected 2'):
-        symbolic_dynamics(own_system(dynamics=lambda x, u, length: [x[1]]))
+def test_numbers_of_any_kind_are_kept_as_plain_ones():
+    system = own_system(dt=np.float32(0.5), horizon=np.int64(20), state_names=['angle', 'rate'])
+    assert (type(system.dt), type(system.horizon)) == (float, int)
+    json.dumps(system.contract())
 
 
-def test_an_undeclared_symbol_is_named():
-    stray = sp.Symbol('gravity')
-    with pytest.raises(ValueError, match=r"unknown symbols \['gravity'\]"):
-        symbolic_dynamics(own_system(dynamics=lambda x, u, length: [x[1], stray]))
+def with_math(x, u, length):
+    return [x[1], math.sin(x[0])]
+
+
+@pytest.mark.parametrize(
+    ('dynamics', 'message'),
+    [
+        (lambda x, u, length: [x[1]], 'returns 1 expressions, expected 2'),
+        (lambda x, u, length: [x[1], missing], r"in line \d+: NameError: name 'missing'"),  # noqa: F821
+        (with_math, r'in line \d+: TypeError: Cannot convert expression to float'),
+        (lambda x, u: [x[1], u[0]], 'fail on SymPy symbols: TypeError: .*length'),
+        (lambda x, u, length: None, 'fail on SymPy symbols: TypeError: .*NoneType'),
+        (lambda x, u, length: sys.exit(3), r'in line \d+: SystemExit: 3'),
+        (lambda x, u, length: [x[1], x[0] > 0], 'returns x0 > 0, which is no number'),
+        (lambda x, u, length: [x[1], sp.Symbol('g')], r"unknown symbols \['g'\]"),
+    ],
+)
+def test_dynamics_that_fail_are_named(dynamics, message):
+    with pytest.raises(ValueError, match=message) as error:
+        symbolic_dynamics(own_system(dynamics=dynamics))
+    assert str(error.value).startswith("dynamics of 'my_pendulum' ")
 
 
 def test_other_timing_keeps_the_plant():

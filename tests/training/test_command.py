@@ -114,6 +114,9 @@ def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
         (['--ema_decay', '1'], 'ema_decay must lie in [0, 1), got 1.0'),
         (['--harm', '-1'], 'harm must not be negative, got -1.0'),
         (['--stage', 'hypotheses', '--validate_every', '0'], 'validate_every must be at least 1'),
+        (['--set=nu=1'], "has no parameter ['nu']"),
+        (['--set', 'mu=nan'], 'Got value: nan'),
+        (['--stage', 'imitation'], '`trc generate --system van_der_pol --output data/'),
     ],
 )
 def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):
@@ -123,6 +126,23 @@ def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):
     assert stop.value.code != 0
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a: [', 'Problems parsing config'),
+        ('system: [1]', 'Got value: [1]'),
+        ('- cost', 'Unexpected config'),
+    ],
+)
+def test_a_config_file_that_is_none_is_a_mistake(text, message, tmp_path, capsys):
+    file = tmp_path / 'bad.yaml'
+    file.write_text(text)
+    with pytest.raises(SystemExit) as stop:
+        command.main(['--config', str(file)])
+    assert stop.value.code != 0
+    assert message in capsys.readouterr().err
 
 
 def test_help_lists_stages_recipes_and_the_flags_of_the_stage(capsys):

@@ -125,6 +125,12 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match='pass --resume true'):
         tune(tmp_path / 'parts')
+    kept = tmp_path / 'parts' / 'last.ckpt'
+    contents = kept.read_bytes()
+    kept.write_bytes(contents[:-400])
+    with pytest.raises(ValueError, match=r"last.ckpt' is damaged"):
+        tune(tmp_path / 'parts', resume=True)
+    kept.write_bytes(contents)
     resumed = tune(tmp_path / 'parts', resume=True)
     for name, value in whole.correction.items():
         np.testing.assert_array_equal(resumed.correction[name], value)
@@ -249,6 +255,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_best(tmp_path, capsys, monkeypa
 def test_a_mistake_is_one_readable_line(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         tune(tmp_path / 'run', **changes)
+    assert not (tmp_path / 'run' / 'config.yaml').exists()
 
 
 def test_the_yaml_names_settings_that_exist_and_flags_win(capsys):

@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import yaml
 from trc_core import Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.data import lqr_generator
+from trc_core.systems import SYSTEMS
 from trc_core.training import cost_trainer, supervised_trainer
+from trc_core.training.cost_trainer import CostTrainingConfig
 from trc_core.training.fitting import moving_average
+from trc_core.training.run_folder import run_folder
 
 TINY = ['--latent_dim', '16', '--hidden_dim', '16']
 
@@ -114,7 +118,41 @@ def test_a_finished_or_interrupted_run_is_never_overwritten(dataset, tmp_path, c
     assert (output / 'best_model.safetensors').read_bytes() == before
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypatch):
+def test_a_run_is_not_resumed_on_another_plant(tmp_path):
+    system, output = SYSTEMS['van_der_pol'], tmp_path / 'run'
+    config = CostTrainingConfig()
+    with run_folder(output, config, system):
+        pass
+    other = {
+        'Q is': replace(system, Q=2 * system.Q),
+        'parameters is': system.with_parameters(mu=0.5),
+        'equations is': replace(system, dynamics=lambda x, u, mu: [x[1], mu * x[0] + u[0]]),
+    }
+    resumed = replace(config, resume=True)
+    for message, plant in other.items():
+        with (
+            pytest.raises(ValueError, match=f'cannot resume .*: {message} .* now but was'),
+            run_folder(output, resumed, plant),
+        ):
+            pytest.fail('it went on')
+    with run_folder(output, resumed, system):
+        (output / 'plant.json').unlink()
+    with run_folder(output, resumed, other['Q is']):  # nobody knows what an older run was of
+        pass
+
+
+def test_a_try_that_fails_at_once_leaves_the_folder_to_the_next(tmp_path, monkeypatch, capsys):
+    def failing(*arguments):
+        raise ValueError('no optimum')
+
+    monkeypatch.setattr(cost_trainer.Validation, 'of', failing)
+    for seed in ('1', '2'):
+        with pytest.raises(SystemExit, match='1'):
+            cost_trainer.main([*TINY, '--seed', seed, '--output_dir', str(tmp_path / 'run')])
+        assert capsys.readouterr().err.endswith('no optimum\n')
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypatch, capsys):
     output = tmp_path / 'run'
     step = supervised_trainer.SupervisedTraining.training_step
 
@@ -127,7 +165,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypa
         patch.setattr(supervised_trainer.SupervisedTraining, 'training_step', interrupted)
         with pytest.raises(SystemExit) as stop:
             supervised(dataset, output, '--epochs', '4')
-    assert stop.value.code != 0
+    assert stop.value.code == 130
+    *_, hint, last = capsys.readouterr().err.splitlines()
+    assert '--resume true goes on' in hint and last.endswith(': interrupted')
+    for name in ('last.ckpt', 'config.yaml'):
+        whole = (output / name).read_bytes()
+        for contents in (whole[:-1000], b''):  # what a full disk or a power cut leaves
+            (output / name).write_bytes(contents)
+            with pytest.raises(SystemExit, match='1'):
+                supervised(dataset, output, '--epochs', '4', '--resume', 'true')
+            shown = capsys.readouterr().err
+            assert f"{name}' is damaged" in shown and shown.count('\n') == 1
+        (output / name).write_bytes(whole)
     seen = []
     monkeypatch.setattr(
         supervised_trainer.SupervisedTraining,

@@ -22,6 +22,7 @@ from trc_core.data.shards import joined, prepare, solve_shards
 from trc_core.data.trajectories import (
     FILE,
     TrajectoryData,
+    check_contents,
     load_arrays,
     read_metadata,
     save_arrays,
@@ -46,8 +47,8 @@ def generate(
         The dataset, freshly solved, or as it was when the folder already holds this recipe.
 
     Raises:
-        ValueError: if the folder holds another dataset, too many states could not be solved, or
-            the backend is not installed.
+        ValueError: if the folder holds another dataset, too many states could not be solved, the
+            solutions contradict the system, or the backend is not installed.
         OSError: if the folder cannot be written.
     """
     require(backend)
@@ -62,10 +63,22 @@ def generate(
             raise OSError(f"cannot write to '{folder}': {error.strerror}") from error
         solve_shards(recipe, kept, workers, backend)
         data = joined(recipe, kept)
+        _require_usable(data, kept)
         draw(data, folder / 'overview.png')
         save_arrays(folder / FILE, data)
     shutil.rmtree(kept, ignore_errors=True)
     return data
+
+
+def _require_usable(data: TrajectoryData, kept: Path) -> None:
+    """Holds a dataset to what reading it will ask of it, while its shards are still there."""
+    try:
+        check_contents(data)
+    except ValueError as error:
+        raise ValueError(
+            f"the samples in '{kept}' make no dataset: {error}; delete that folder to solve "
+            f'them again'
+        ) from error
 
 
 def _finished(recipe: Recipe, folder: Path) -> TrajectoryData | None:

@@ -12,6 +12,7 @@ from typing import Any
 from trc_core.plan import Plan
 from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
 from trc_core.systems.base import Array, System
+from trc_core.systems.contract import equations
 
 EXPERTS: dict[str, Callable[..., Plan]] = {
     'nlp': nlp.solve,
@@ -62,8 +63,9 @@ class Recipe:
         }
 
     def digest(self) -> str:
-        """A short name of the recipe and of how it is cut into shards."""
-        return hashlib.sha256(json.dumps([self.record(), SHARD]).encode()).hexdigest()[:12]
+        """A short name of the recipe, the plant's equations and how it is cut into shards."""
+        made_of = [self.record(), equations(self.system), SHARD]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
     def shards(self) -> Iterator[tuple[int, int]]:
         """(index, number of samples) of every shard."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -65,8 +66,12 @@ class TrajectoryData:
         return system_from_contract(self.metadata['system'], self.plant)
 
 
-def find_dataset(path: str | Path) -> Path:
+def find_dataset(path: str | Path, system: str = '') -> Path:
     """The dataset's file, from the file, its folder, or the folder's name with `.npz` behind.
+
+    Args:
+        path: one of these.
+        system: what `trc generate` would be told to make one for; '' if nobody has said.
 
     Raises:
         FileNotFoundError: if none of these exists.
@@ -76,9 +81,9 @@ def find_dataset(path: str | Path) -> Path:
     for candidate in (path, path / FILE, folder / FILE):
         if candidate.is_file():
             return candidate
-    raise FileNotFoundError(
-        f"no dataset at '{path}'; make one with `trc generate --output {folder}`"
-    )
+    of_system = ['--system', system] if system else []
+    command = shlex.join(['trc', 'generate', *of_system, '--output', str(folder)])
+    raise FileNotFoundError(f"no dataset at '{path}'; make one with `{command}`")
 
 
 def save_arrays(path: str | Path, data: TrajectoryData) -> Path:
@@ -127,7 +132,7 @@ def load_arrays(
         is_reference = 'metadata' not in contents and REFERENCE_KEYS['current_state'] in contents
         data = (_from_reference if is_reference else _from_ours)(contents, system)
         if verify:
-            _check_contents(data)
+            check_contents(data)
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
     return data
@@ -189,7 +194,12 @@ def _check_shapes(data: TrajectoryData) -> None:
         raise ValueError('it holds no samples')
 
 
-def _check_contents(data: TrajectoryData) -> None:
+def check_contents(data: TrajectoryData) -> None:
+    """Holds every sample to its system: bounds, start, every step of the dynamics, and J.
+
+    Raises:
+        ValueError: at the first that is broken; the message names a sample that breaks it.
+    """
     system = data.system
     for key in ARRAYS:
         values = getattr(data, key).reshape(len(data), -1)
@@ -204,14 +214,16 @@ def _check_contents(data: TrajectoryData) -> None:
     _reject(
         step_defects(data).max(1) > STEP_TOLERANCE * scale,
         f"'states' do not follow the dynamics of '{system.name}'",
+        '; if the plant has changed, generate a dataset of it in another folder',
     )
     J = trajectory_cost(system, data.states, data.controls, data.target_state)
     _reject(np.abs(J - data.cost) > COST_TOLERANCE * (1.0 + J), "'cost' is not J")
 
 
-def _reject(wrong: Any, what: str) -> None:
+def _reject(wrong: Any, what: str, remedy: str = '') -> None:
     if wrong.any():
-        raise ValueError(f'{what} in sample {int(wrong.argmax())} ({int(wrong.sum())} in all)')
+        first, count = int(wrong.argmax()), int(wrong.sum())
+        raise ValueError(f'{what} in sample {first} ({count} in all){remedy}')
 
 
 def step_defects(data: TrajectoryData) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from trc_core.systems.base import Array, System
 
-KEYS = {'id', 'state', 'action', 'start', 'options'}
 Reading = Callable[[Array], float]
 
 
@@ -23,7 +23,15 @@ def _angle(sine: int, cosine: int) -> Reading:
 
 
 READINGS: dict[str, Callable[..., Reading]] = {'entry': _entry, 'angle': _angle}
-"""How a state coordinate is read: [entry, i], or [angle, i_sine, i_cosine]."""
+"""How a state coordinate is read from the entries whose indices stand behind the word."""
+FORMS = '[entry, i] or [angle, i_sine, i_cosine]'
+KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    'id': ('a text', (str,)),
+    'state': ('a list of ' + FORMS, (list, tuple)),
+    'action': ('{scale, offset} or {discrete: [thresholds]}', (dict,)),
+    'start': ('a text', (str,)),
+    'options': ('a mapping', (dict,)),
+}
 
 
 def _box(low: Array, high: Array, u: Array) -> Any:
@@ -57,9 +65,7 @@ class GymnasiumFleet:
         seed: int = 0,
         repeat: int = 1,
     ) -> None:
-        unknown = sorted(set(mapping) - KEYS)
-        if unknown or 'id' not in mapping or 'state' not in mapping:
-            raise ValueError(f'environment has {sorted(mapping)}; write id and state, of {KEYS}')
+        _require_kinds(mapping)
         if len(mapping['state']) != system.n_x:
             raise ValueError(
                 f'environment.state has {len(mapping["state"])} entries; '
@@ -73,28 +79,30 @@ class GymnasiumFleet:
             self._rows = [
                 gymnasium.make(mapping['id'], **mapping.get('options', {})) for _ in range(count)
             ]
-        except gymnasium.error.Error as error:
-            raise ValueError(f"environment.id is '{mapping['id']}': {error}") from None
+        except (gymnasium.error.Error, ImportError, TypeError) as error:
+            raise ValueError(f"environment.id is '{mapping['id']}': {error}") from error
         self._act = self._action(dict(mapping.get('action', {})), self._rows[0].action_space)
 
     def _action(self, mapping: dict[str, Any], space: Any) -> Callable[[Array], Any]:
         """Makes an action of a control (n_u,)."""
-        thresholds = mapping.pop('discrete', None)
-        if thresholds is not None:
+        if 'discrete' in mapping:
+            thresholds = _thresholds(mapping.pop('discrete'))
             if mapping or not hasattr(space, 'n') or space.n != len(thresholds) + 1:
                 raise ValueError(
                     f'environment.action.discrete has {len(thresholds)} thresholds and stands '
                     f'beside {sorted(mapping)}; write one less than {space} has actions'
                 )
             return lambda u: int(np.searchsorted(thresholds, u[0]))
-        scale, offset = mapping.pop('scale', 1.0), mapping.pop('offset', 0.0)
+        shapes = (), (self.system.n_u,)
+        scale = _numbers('scale', mapping.pop('scale', 1.0), shapes)
+        offset = _numbers('offset', mapping.pop('offset', 0.0), shapes)
         if mapping or space.shape != (self.system.n_u,):
             raise ValueError(
                 f'environment.action has {sorted(mapping)} left over, or {space} does not take '
                 f'{self.system.n_u} controls; write scale and offset, or discrete'
             )
         low, high = space.low, space.high
-        return lambda u: _box(low, high, np.asarray(scale) * u + np.asarray(offset))
+        return lambda u: _box(low, high, scale * u + offset)
 
     def reset(self, x0: Array) -> Array:
         """Starts at x0 (B, n_x) where the environment can be told, else where it will."""
@@ -123,7 +131,12 @@ class GymnasiumFleet:
         return self._state(observation)
 
     def _state(self, observation: Any) -> Array:
-        flat = np.asarray(observation, dtype=np.float64).reshape(-1)
+        try:
+            flat = np.asarray(observation, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f'the environment observes {observation!r}; environment.state reads arrays'
+            ) from None
         try:
             return np.array([read(flat) for read in self._read])
         except IndexError:
@@ -132,11 +145,44 @@ class GymnasiumFleet:
             ) from None
 
 
-def _reading(entry: Sequence[Any]) -> Reading:
+def _require_kinds(mapping: Mapping[str, Any]) -> None:
+    if set(mapping) - set(KINDS) or 'id' not in mapping or 'state' not in mapping:
+        raise ValueError(f'environment has {sorted(mapping)}; write id and state, of {[*KINDS]}')
+    for key, value in mapping.items():
+        text, kinds = KINDS[key]
+        if not isinstance(value, kinds):
+            raise ValueError(f'environment.{key} is {value!r}; write {text}')
+
+
+def _reading(entry: Any) -> Reading:
+    if not isinstance(entry, (list, tuple)) or not entry:
+        raise ValueError(f'environment.state holds {entry!r}; write {FORMS}')
     kind, *indices = entry
-    if kind not in READINGS:
+    if str(kind) not in READINGS:
         raise ValueError(f"unknown reading '{kind}'; choose from {sorted(READINGS)}")
-    return READINGS[kind](*indices)
+    try:
+        return READINGS[kind](*map(operator.index, indices))
+    except TypeError:  # too few, too many, or no whole numbers
+        raise ValueError(f'environment.state holds {entry!r}; write {FORMS}') from None
+
+
+def _thresholds(value: Any) -> Array:
+    if isinstance(value, (list, tuple)):
+        thresholds = _numbers('discrete', value, [(len(value),)])
+        if np.all(np.diff(thresholds) > 0):
+            return thresholds
+    raise ValueError(f'environment.action.discrete is {value!r}; write a list of rising numbers')
+
+
+def _numbers(key: str, value: Any, shapes: Sequence[tuple[int, ...]]) -> Array:
+    """`value` as an array of one of the shapes."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.full(0, np.nan)
+    if array.shape not in shapes or not np.isfinite(array).all():
+        raise ValueError(f'environment.action.{key} is {value!r}; write finite numbers')
+    return array
 
 
 def _import_gymnasium() -> Any:

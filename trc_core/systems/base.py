@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.systems.checks import checked
+
 Array = NDArray[np.float64]
 SUCCESS_TOLERANCE = 0.1  # a plan succeeds when sum |x_T - goal| is at most this
 
@@ -47,11 +49,13 @@ class System:
     `Q` and `R` may be given as diagonals; they are stored as matrices.
 
     Raises:
-        ValueError: if a vector has the wrong length, a bound is inverted or a weight is not
-            positive (R) or not positive semi-definite (Q); the message names the field.
+        ValueError: if a number is not finite, a vector has the wrong length, a bound is inverted,
+            a weight is not positive (R) or not positive semi-definite (Q), or a name occurs
+            twice or cannot be used in code; the message names the field.
     """
 
     name: str
+    """Letters, digits and underscores; it becomes part of file names."""
     dynamics: Callable[..., Sequence[Any]]
     """Symbolic `dynamics(x, u, **parameters)`, the time derivative of x, in SymPy terms."""
     state_names: tuple[str, ...]
@@ -77,33 +81,13 @@ class System:
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        n_x, n_u = self.n_x, self.n_u
-        set_field = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        for name, size in (('u_min', n_u), ('u_max', n_u), ('x0_box', n_x), ('goal_box', n_x)):
-            set_field(name, _vector(self.name, name, getattr(self, name), size))
-        trim = np.zeros(n_u) if self.u_trim is None else self.u_trim
-        set_field('u_trim', _vector(self.name, 'u_trim', trim, n_u))
-        set_field('Q', _weight(self.name, 'Q', self.Q, n_x))
-        set_field('R', _weight(self.name, 'R', self.R, n_u))
-        Q_f = 20.0 * self.Q if self.Q_f is None else self.Q_f
-        set_field('Q_f', _weight(self.name, 'Q_f', Q_f, n_x))
-        values = {key: float(value) for key, value in self.parameters.items()}
-        set_field('parameters', MappingProxyType(values))
-        self._check()
-
-    def _check(self) -> None:
-        if len(self.state_units) != self.n_x or len(self.control_units) != self.n_u:
-            raise ValueError(f"system '{self.name}': give one unit per state and per control")
-        if not (self.dt > 0 and self.horizon >= 1):
-            raise ValueError(f"system '{self.name}': dt and horizon must be positive")
-        if not np.all(self.u_min < self.u_max):
-            raise ValueError(f"system '{self.name}': u_min must lie below u_max")
-        if np.any(self.u_trim < self.u_min) or np.any(self.u_trim > self.u_max):
-            raise ValueError(f"system '{self.name}': u_trim must lie between u_min and u_max")
-        if np.linalg.eigvalsh(self.R).min() <= 0:
-            raise ValueError(f"system '{self.name}': R must be positive definite")
-        if min(np.linalg.eigvalsh(Q).min() for Q in (self.Q, self.Q_f)) < -1e-9:
-            raise ValueError(f"system '{self.name}': Q and Q_f must be positive semi-definite")
+        try:
+            values = checked(self)
+        except ValueError as error:
+            raise ValueError(f"system '{self.name}': {error}") from None
+        values['parameters'] = MappingProxyType(values['parameters'])
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The generated module and the read-only parameters cannot be pickled: make them again.
@@ -160,7 +144,8 @@ class System:
         """The same plant with other physical parameters.
 
         Raises:
-            ValueError: if a parameter does not exist; the message lists those that do.
+            ValueError: if a parameter does not exist, and the message lists those that do, or if
+                it is not finite.
         """
         unknown = sorted(set(parameters) - set(self.parameters))
         if unknown:
@@ -185,21 +170,3 @@ class System:
             **{key: list(getattr(self, key)) for key in names},
             **{key: getattr(self, key).tolist() for key in lists},
         }
-
-
-def _vector(system: str, name: str, value: ArrayLike, size: int) -> Array:
-    vector = np.array(value, dtype=np.float64)
-    if vector.shape != (size,):
-        raise ValueError(f"system '{system}': {name} has shape {vector.shape}, expected ({size},)")
-    return vector
-
-
-def _weight(system: str, name: str, value: ArrayLike, size: int) -> Array:
-    weight = np.array(value, dtype=np.float64)
-    weight = np.diag(weight) if weight.ndim == 1 else weight
-    if weight.shape != (size, size):
-        raise ValueError(
-            f"system '{system}': {name} has shape {np.shape(value)}, "
-            f'expected ({size},) or ({size}, {size})'
-        )
-    return np.ascontiguousarray(0.5 * (weight + weight.T))

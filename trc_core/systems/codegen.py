@@ -6,6 +6,7 @@ trc_core.systems.codegen` writes it again), so that a robot needs no SymPy.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import sympy as sp
 from sympy.printing.pycode import pycode
 
 from trc_core.systems.base import System
-from trc_core.systems.compiled import GENERATED, signature
+from trc_core.systems.compiled import GENERATED, SHIPPED, signature
 
 HALF = sp.Rational(1, 2)
 RK4_STAGES = ((None, 0), (1, HALF), (2, HALF), (3, 1))  # (previous stage, fraction of dt)
@@ -38,15 +39,27 @@ def symbolic_dynamics(system: System) -> list[sp.Expr]:
     """The time derivative of x as SymPy expressions, one per state.
 
     Raises:
-        ValueError: if the system returns another number of expressions than it has states, or
-            uses a symbol that is neither a state, a control nor a parameter.
+        ValueError: if the dynamics fail, return anything but one expression per state, or use a
+            symbol that is neither a state, a control nor a parameter.
     """
     x, u, p = symbols(system)
-    f = [sp.sympify(e) for e in system.dynamics(x, u, **{str(s): s for s in p})]
+    try:
+        f = [sp.sympify(e) for e in system.dynamics(x, u, **{str(s): s for s in p})]
+    except (Exception, SystemExit) as error:
+        # whatever a user's dynamics raise is his message; ours says where
+        _, *inside = traceback.extract_tb(error.__traceback__)
+        where = f' in line {inside[0].lineno}' if inside else ''
+        raise ValueError(
+            f"dynamics of '{system.name}' fail on SymPy symbols{where}: "
+            f'{type(error).__name__}: {" ".join(str(error).split())}'
+        ) from error
     if len(f) != system.n_x:
         raise ValueError(
             f"dynamics of '{system.name}' returns {len(f)} expressions, expected {system.n_x}"
         )
+    other = [e for e in f if not isinstance(e, sp.Expr)]
+    if other:
+        raise ValueError(f"dynamics of '{system.name}' returns {other[0]}, which is no number")
     strange = set().union(*(e.free_symbols for e in f)) - {*x, *u, *p}
     if strange:
         raise ValueError(
@@ -79,7 +92,9 @@ def numba_source(system: System) -> str:
     ]
     body = '\n\n'.join(block for block in blocks if block)
     imports = 'import math\n\n' if 'math.' in body else ''
-    stem = system.dynamics.__module__.rpartition('.')[2]
+    package, _, stem = system.dynamics.__module__.rpartition('.')
+    # a user's module is named after every byte of its file, of which comments change no code
+    stem = stem if package == SHIPPED else system.name
     return HEADER.format(stem=stem, imports=imports, signature=signature(system)) + '\n' + body
 
 

@@ -26,6 +26,7 @@ from trc_core.systems.base import System
 
 PACKAGE = Path(__file__).parents[1]
 STARTED = time.time()
+SHIPPED = 'trc_core.systems'
 GENERATED = PACKAGE / 'systems' / 'generated'
 BINDING = """from numba import njit
 
@@ -71,15 +72,22 @@ def _bind(kernel: Callable[..., Any], functions: ModuleType) -> Callable[..., An
 
 def generated_module(system: System) -> ModuleType:
     """The generated code of a system: the committed file if it ships, else made and cached."""
-    package, _, stem = system.dynamics.__module__.rpartition('.')
-    if package == 'trc_core.systems' and (GENERATED / f'{stem}.py').exists():
-        shipped = importlib.import_module(f'{package}.generated.{stem}')
-        if signature(system) == shipped.SIGNATURE:
-            return shipped
+    shipped = shipped_module(system)
+    if shipped is not None:
+        return shipped
     from trc_core.systems.codegen import numba_source
 
     source = numba_source(system)
     return _module_from_source(system.name, _digest(source), source)
+
+
+def shipped_module(system: System) -> ModuleType | None:
+    """The committed code of a system; None where there is none that fits it."""
+    package, _, stem = system.dynamics.__module__.rpartition('.')
+    if package != SHIPPED or not (GENERATED / f'{stem}.py').exists():
+        return None
+    shipped = importlib.import_module(f'{package}.generated.{stem}')
+    return shipped if signature(system) == shipped.SIGNATURE else None
 
 
 def signature(system: System) -> tuple[int, int, tuple[str, ...]]:

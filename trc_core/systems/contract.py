@@ -15,6 +15,17 @@ NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
 NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
 
 
+def equations(system: System) -> list[str]:
+    """The equations of motion in a word each, one per state: what a contract leaves out.
+
+    Raises:
+        ValueError: if the dynamics fail.
+    """
+    from trc_core.systems.codegen import symbolic_dynamics
+
+    return [str(expression) for expression in symbolic_dynamics(system)]
+
+
 def system_from_contract(contract: Mapping[str, Any], system: System | None = None) -> System:
     """The system that a contract describes: our dynamics, the contract's numbers.
 

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def get_system(name: str) -> System:
         system = offered[name].load()
         if not isinstance(system, System):
             raise ValueError(f"entry point '{name}' of {ENTRY_POINTS} is not a System")
+        _require_dynamics(system)
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *offered])} "
@@ -68,7 +70,7 @@ def system_from_file(path: Path) -> System:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it does not run, or does not define exactly one system.
+        ValueError: if it does not run, or does not define exactly one system whose dynamics do.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no system file '{path}'")
@@ -80,7 +82,7 @@ def system_from_file(path: Path) -> System:
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # whatever a user's file raises is his message; ours says which file
             raise ValueError(f"'{path}' does not run: {type(error).__name__}: {error}") from error
         sys.modules[module_name] = module
@@ -90,7 +92,27 @@ def system_from_file(path: Path) -> System:
     if len(systems) != 1:
         names = [system.name for system in systems.values()]
         raise ValueError(f"'{path}' must define one System, found {names}")
-    return next(iter(systems.values()))
+    (system,) = systems.values()
+    try:
+        _require_dynamics(system)
+    except ValueError as error:
+        raise ValueError(f"'{path}': {error}") from error
+    return system
+
+
+@cache
+def _require_dynamics(system: System) -> None:
+    """Runs the dynamics on symbols, once, unless their code was generated before they shipped.
+
+    Raises:
+        ValueError: if they fail; the message says why.
+    """
+    from trc_core.systems.compiled import shipped_module
+
+    if shipped_module(system) is None:
+        from trc_core.systems.codegen import symbolic_dynamics
+
+        symbolic_dynamics(system)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, float]:

@@ -105,8 +105,12 @@ def _configured_system(path: Path | None) -> str | None:
     """The system that a config file names."""
     if path is None or not path.is_file():
         return None  # the stage's parser says what is wrong with it
-    settings = yaml.safe_load(path.read_text())
-    return settings.get('system') if isinstance(settings, dict) else None
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except yaml.YAMLError:
+        return None  # likewise
+    system = settings.get('system') if isinstance(settings, dict) else None
+    return system if isinstance(system, str) else None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

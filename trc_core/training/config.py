@@ -186,14 +186,15 @@ def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Con
 
 
 def _settings_spelled_out(arguments: list[str]) -> list[str]:
-    """`--set mu=0.7` as `--parameters.mu 0.7`."""
+    """`--set mu=0.7` or `--set=mu=0.7` as `--parameters.mu 0.7`."""
     spelled: list[str] = []
     rest = iter(arguments)
     for argument in rest:
-        if argument != '--set':
+        flag, equals, setting = argument.partition('=')
+        if flag != '--set':
             spelled.append(argument)
             continue
-        for name, value in parse_settings([next(rest, '')]).items():
+        for name, value in parse_settings([setting if equals else next(rest, '')]).items():
             spelled += [f'--parameters.{name}', str(value)]
     return spelled
 

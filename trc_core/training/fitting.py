@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import time
 import warnings
@@ -14,7 +13,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-import yaml
 from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     TQDMProgressBar,
@@ -27,14 +25,12 @@ from torch.utils.data import DataLoader
 from trc_core.models.persistence import save_model
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
-from trc_core.training.config import FitConfig, RunConfig
+from trc_core.training.config import FitConfig
+from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
 
-RESUME_FILE = 'last.ckpt'
 SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
-CONFIG_FILE = 'config.yaml'
 BEST_MODEL = 'best_model.safetensors'
 LAST_MODEL = 'last_model.safetensors'
-NOT_PART_OF_THE_RUN = ('resume', 'output_dir')
 
 
 class Fitting(pl.LightningModule):
@@ -153,12 +149,27 @@ def fit(
     """Runs the training loop, resumable after an interruption.
 
     Raises:
-        ValueError: if output_dir holds another run, or a resumed run has another config.
+        ValueError: if output_dir holds another run, or a resumed run has another config or plant.
     """
+    output_dir, batches = Path(config.output_dir), _loader(data)
+    _quiet()
+    torch.set_num_threads(config.num_threads)
+    with run_folder(output_dir, config, module.system):
+        trainer = _trainer(config, batches, epochs, command)
+        trainer.fit(
+            module,
+            batches,
+            _loader(validation),
+            ckpt_path=str(output_dir / RESUME_FILE) if read_progress(output_dir) else None,
+            weights_only=True,
+        )
+    if trainer.is_global_zero and not trainer.interrupted:
+        print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
+
+
+def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: str) -> pl.Trainer:
+    """A trainer that logs, averages weights, and keeps what it takes to go on."""
     output_dir = Path(config.output_dir)
-    if 'LOCAL_RANK' not in os.environ:  # which DDP sets for the processes that join
-        prepare_folder(output_dir, config)
-    batches = _loader(data)
     resumable = ModelCheckpoint(
         output_dir,
         'last',
@@ -166,9 +177,7 @@ def fit(
         save_on_exception=True,
         enable_version_counter=False,
     )
-    _quiet()
-    torch.set_num_threads(config.num_threads)
-    trainer = pl.Trainer(
+    return pl.Trainer(
         accelerator='cpu',  # where the compiled roll-outs are, which take most of the time
         devices=config.devices,
         strategy='ddp' if config.devices > 1 else 'auto',
@@ -189,16 +198,6 @@ def fit(
             TQDMProgressBar(refresh_rate=20),
         ],
     )
-    resume_from = output_dir / RESUME_FILE
-    trainer.fit(
-        module,
-        batches,
-        _loader(validation),
-        ckpt_path=str(resume_from) if resume_from.exists() else None,
-        weights_only=True,
-    )
-    if trainer.is_global_zero and not trainer.interrupted:
-        print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
 
 
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
@@ -222,34 +221,6 @@ def _interval(config: FitConfig, batches: Iterable[Any]) -> int | float:
         return 1.0
     steps = len(batches)  # type: ignore[arg-type]
     return steps // max(1, round(steps / every))
-
-
-def prepare_folder(output_dir: Path, config: RunConfig) -> None:
-    """Makes the folder and records the config; refuses to mix two runs."""
-    recorded = output_dir / CONFIG_FILE
-    ours = {k: v for k, v in _plain(config).items() if k not in NOT_PART_OF_THE_RUN}
-    if recorded.exists():
-        if not config.resume:
-            raise ValueError(
-                f"'{output_dir}' holds a run already: pass --resume true to go on with it, "
-                f'or another --output_dir'
-            )
-        theirs = yaml.safe_load(recorded.read_text())
-        differing = sorted(k for k in ours if ours[k] != theirs.get(k))
-        if differing:
-            raise ValueError(
-                f"cannot resume '{output_dir}': {differing[0]} is {ours[differing[0]]!r} now "
-                f'but was {theirs.get(differing[0])!r}'
-            )
-        return
-    if config.resume:
-        raise ValueError(f"nothing to resume in '{output_dir}'")
-    output_dir.mkdir(parents=True, exist_ok=True)
-    recorded.write_text(yaml.safe_dump(ours, sort_keys=False))
-
-
-def _plain(config: RunConfig) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
 
 
 def _quiet() -> None:

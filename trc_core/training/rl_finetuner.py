@@ -18,13 +18,14 @@ from trc_core.runtime.controller import Controller
 from trc_core.runtime.correction import Weights
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
-from trc_core.training.fitting import BEST_MODEL, RESUME_FILE, current_commit, prepare_folder
+from trc_core.training.fitting import BEST_MODEL, current_commit
 from trc_core.training.rl_algorithms import ALGORITHMS, Algorithm
 from trc_core.training.rl_config import FinetuneConfig
 from trc_core.training.rl_log import Log
 from trc_core.training.rl_policy import CorrectionPolicy
 from trc_core.training.rl_problems import Problems
 from trc_core.training.rl_report import test_and_report
+from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
 
 PROGRAM, AS_MODULE = 'trc finetune', 'python -m trc_core.training.rl_finetuner'
 SCALAR_RATE = 10.0  # of the few numbers that every tick has a say in, over the network's
@@ -156,8 +157,10 @@ class Finetuning:
         temporary.replace(path)
 
     def restore(self) -> None:
-        """Goes on where `save` left off."""
-        state = torch.load(self.output_dir / RESUME_FILE, weights_only=True)
+        """Goes on where `save` left off, if it ever did."""
+        state = read_progress(self.output_dir)
+        if state is None:
+            return
         self.policy.load_state_dict(state['policy'])
         self.optimiser.load_state_dict(state['optimiser'])
         self.progress = Progress(**state['progress'])
@@ -181,11 +184,10 @@ def finetune(config: FinetuneConfig, command: str) -> Path:
 def learn(config: FinetuneConfig, checkpoint: Checkpoint, command: str) -> None:
     """Leaves the best checkpoint in the output folder."""
     torch.manual_seed(config.seed)
-    tuning = Finetuning(config, checkpoint, command)
-    prepare_folder(tuning.output_dir, config)
-    if (tuning.output_dir / RESUME_FILE).exists():
+    with run_folder(Path(config.output_dir), config, checkpoint.system):
+        tuning = Finetuning(config, checkpoint, command)
         tuning.restore()
-    reason = tuning.run()
+        reason = tuning.run()
     if reason:
         step = tuning.progress.iteration
         print(f'stopped at iteration {step}: {reason}; the best checkpoint before it is kept')

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from trc_core.command_line import report_errors
-from trc_core.data.trajectories import load_arrays
+from trc_core.data.trajectories import find_dataset, load_arrays
 from trc_core.data.trajectory_dataset import TrajectoryDataset
 from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import Iterate, SystemDynamics
@@ -125,7 +125,7 @@ def train(config: SupervisedConfig, command: str) -> None:
     """Runs the stage; `best_model.safetensors` in the output folder is its result."""
     pl.seed_everything(config.seed, verbose=False)
     plant = get_system(config.system) if config.system else None
-    data = load_arrays(config.data_dir, system=plant)
+    data = load_arrays(find_dataset(config.data_dir, config.system), system=plant)
     training, validation = (
         TrajectoryDataset(data, split, config.validation_share)
         for split in ('train', 'validation')
