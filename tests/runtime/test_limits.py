@@ -48,7 +48,8 @@ MISTAKES = {
     'command_limits.max is [2.5]; choose from [-2.0] to [2.0], the bounds of van_der_pol': {
         'high': [2.5]
     },
-    'command_limits.min is [1.0], above command_limits.max [0.5]; in flight, change the other one first': {
+    'command_limits.min is [1.0], above command_limits.max [0.5]; '
+    'in flight, change the other one first': {
         'low': [1.0],
         'high': [0.5],
     },

@@ -102,8 +102,7 @@ class Pilot:
         return self._estimator.parameters(self._belief)
 
     def restart(self) -> None:
-        """Forgets the flight so far, but not the commands that the plant still obeys, nor what was
-        learned of it."""
+        """Forgets the flight, but not what the plant still obeys or what was learned of it."""
         self.monitor.restart()
         self._last = None
 
