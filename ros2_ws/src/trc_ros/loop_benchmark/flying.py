@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from trc_ros.loop_benchmark.cases import REALTIME, Case
 from trc_ros.loop_benchmark.listening import Listener, reaction, spread, transit
 from trc_ros.loop_benchmark.stalls import MachineStalls
 from trc_ros.loop_benchmark.watched import Moment, Watched, unexplained_misses
+from trc_ros.realtime import schedule_others
 from trc_ros.tower import Tower
 
 STARTUP_TIME = 120.0  # [s] the first start on a machine compiles the model
@@ -32,6 +34,7 @@ SETTLING_TIME = 3.0  # [s] for discovery, before the loop is started anew and me
 PATIENCE = 1.6  # horizons that a task may take
 GIL_SECONDS = 5.0
 SIMULATION_RATE = 500.0  # [Hz] of the plant, at least
+DRIFT = 0.997  # states per cycle, by the clock: a state comes at every moment of a cycle in turn
 SAMPLES = 240  # readings of memory, at most
 
 Progress = Callable[[float], Any]
@@ -102,7 +105,7 @@ class Bench:
         before, cpu, memory = provenance.load(), self._watched.cpu_seconds(), Memory()
         stalled = self._stalled()
         # The children were started before: they do not inherit the scheduling class.
-        with environment.placed(None, self._settings.fifo) as placement:
+        with on_time(self._settings.fifo) as scheduling:
             listener.keeps = True
             seconds, tasks = self._fly(Watch(self._watched, memory, progress))
             listener.keeps = False
@@ -112,7 +115,7 @@ class Bench:
             'load before': before,
             'load after': provenance.load(),
             'scheduling': self._watched.scheduling(),
-            'probe': placement['scheduling'],
+            'probe': scheduling,
             'stalled_ms': 1e3 * (self._stalled() - stalled),
             'cpu_share': (self._watched.cpu_seconds() - cpu) / seconds,
             'memory_mb': memory.readings,
@@ -201,10 +204,27 @@ class Watch:
             self._next += 1.0
 
 
+@contextlib.contextmanager
+def on_time(fifo: bool) -> Iterator[str]:
+    """Raises this process, the threads that receive included, as the controller raises itself.
+
+    Yields:
+        The scheduling class, and why it is not another.
+    """
+    with environment.placed(None, fifo) as placement:
+        if os.sched_getscheduler(0) == os.SCHED_FIFO:
+            schedule_others(os.SCHED_FIFO, environment.FIFO_PRIORITY)
+        try:
+            yield placement['scheduling']
+        finally:
+            schedule_others(os.SCHED_OTHER, 0)
+
+
 def overrides_of(case: Case, fifo: bool) -> dict[str, dict[str, Any]]:
     """The parameters of both nodes that differ from those of the shipped file, plant first."""
+    drift = DRIFT if case.cycle_on == 'clock' else 1.0
     plant = {
-        'state_rate': case.frequency,
+        'state_rate': drift * case.frequency,
         'simulation_rate': max(case.frequency, SIMULATION_RATE),
         'seed': 1,
     }
