@@ -53,11 +53,17 @@ def test_every_shipped_system_has_a_recipe_that_its_stage_accepts():
         ((None, 'auto', 'van_der_pol_mu'), 'cost', RECIPES['van_der_pol_mu'].overrides),
         (('pendulum', 'cost', None), 'cost', {}),
         (('double_integrator_2_axes', 'auto', None), 'cost', {}),
+        ((None, 'imitation', None), 'imitation', {'supervision': 'imitation'}),
     ],
 )
 def test_the_table_decides_unless_told_otherwise(asked, stage, settings):
     choice = command.choose(*asked)
     assert (choice.stage, choice.settings) == (stage, settings)
+
+
+def test_a_stage_that_reads_a_dataset_trains_for_its_system_unless_told_otherwise():
+    assert command.choose(None, 'process', None).system == ''
+    assert command.choose('cartpole', 'process', None).system == 'cartpole'
 
 
 def test_an_unknown_system_that_the_lqr_misses_is_taught_by_hypotheses(monkeypatch):
@@ -116,7 +122,11 @@ def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
         (['--stage', 'hypotheses', '--validate_every', '0'], 'validate_every must be at least 1'),
         (['--set=nu=1'], "has no parameter ['nu']"),
         (['--set', 'mu=nan'], 'Got value: nan'),
-        (['--stage', 'imitation'], '`trc generate --system van_der_pol --output data/'),
+        (['--stage', 'imitation'], '`trc generate --output data/double_integrator_lqr`'),
+        (
+            ['--stage', 'imitation', '--system', 'van_der_pol'],
+            '`trc generate --system van_der_pol --output data/',
+        ),
     ],
 )
 def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):

@@ -91,8 +91,8 @@ class Controller:
             raise ValueError(f'tolerance must not be negative, got {tolerance}')
         if num_threads is not None:
             require_whole('num_threads', num_threads)
-        if num_threads is not None and num_threads < 1:
-            raise ValueError(f'num_threads must be at least 1, got {num_threads}')
+            if num_threads < 1:
+                raise ValueError(f'num_threads must be at least 1, got {num_threads}')
         self.backend, self.reason = choose(backend, device, checkpoint)
         """Which backend plans, and why it was taken."""
         self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)

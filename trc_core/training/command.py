@@ -35,6 +35,7 @@ class Choice:
     """What a run will do."""
 
     system: str
+    """'' for that of the dataset."""
     stage: str
     settings: Mapping[str, Any]
     """They stand behind the config file and the flags."""
@@ -59,7 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add('--system', help=f'a name or a .py file (default: {DEFAULT_SYSTEM})')
+    add(
+        '--system',
+        help=f"a name or a .py file (default: {DEFAULT_SYSTEM}; the dataset's for "
+        f'{" and ".join(DATASET_SETTINGS)})',
+    )
     add('--stage', default='auto', choices=['auto', *STAGES], help="default: the recipe's")
     add('--recipe', choices=sorted(RECIPES), help="default: the system's own, if there is one")
     add('--config', type=Path, help='YAML file of settings; flags behind it win')
@@ -73,6 +78,8 @@ def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
     Raises:
         ValueError: if the system is unknown; the message lists those that exist.
     """
+    if stage in DATASET_SETTINGS and not (system or recipe):
+        return Choice('', stage, DATASET_SETTINGS[stage], 'as asked')
     name = system or (RECIPES[recipe].system if recipe else DEFAULT_SYSTEM)
     found = RECIPES.get(recipe or name)
     if found is not None:
@@ -134,7 +141,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"flags of the stage '{choice.stage}':\n")
             flags = ['--help']
         config = parse(getattr(module, config_name), PROGRAM, [*arguments, *flags])
-        print(f'{PROGRAM}: {config.system}, stage {choice.stage} ({choice.reason})', flush=True)
+        plant = config.system or 'the system of the dataset'
+        print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))
 
 
