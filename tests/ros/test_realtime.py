@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 
 import pytest
@@ -25,6 +26,14 @@ def in_a_thread(work):
     thread.start()
     thread.join()
     return results[0]
+
+
+def test_threads_hand_the_interpreter_over_soon_while_the_loop_runs():
+    subject, usual = realtime_of(), sys.getswitchinterval()
+    subject.enter()
+    assert sys.getswitchinterval() == pytest.approx(realtime.SWITCH_INTERVAL)
+    subject.leave()
+    assert sys.getswitchinterval() == usual
 
 
 def test_nothing_is_touched_unless_asked_for():

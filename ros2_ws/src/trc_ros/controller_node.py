@@ -110,6 +110,8 @@ class ControllerNode(LifecycleNode):
         make_ready(controller, values, self.get_logger())
         self._system = controller.system
         self._flight = Flight(self, pilot, values, live, goal)
+        # Also because the first line of a process takes 20 ms, which the loop does not have.
+        self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
 
     @transition
     def on_activate(self) -> None:
