@@ -23,9 +23,9 @@ NOTES = """\
 - *without wait*: the sum of state, plan and command, percentile by percentile. *with wait*: from
   the sending of a state to the arrival of the command that answers it, matched by its stamp. Up to
   a period of that is waiting for the next cycle, but for cases that end in `:state`, where the
-  arrival of a state begins one (`cycle_on`). Plant and loop have the same rate: in a run in which
-  both happen to begin at once (*with wait* is then near a whole period), and wherever a state
-  begins the cycle, they and whoever times them want the CPUs at the same moment.
+  arrival of a state begins one (`cycle_on`). In all others states come 0.3 % more slowly than
+  cycles, at every moment of one in turn: also where plant, loop and whoever times them want the
+  CPUs at once.
 - *unexplained*: deadline misses in seconds in which the kernel let the process wait for no longer
   than usual and the machine did not stand still; *held up*: that waiting of all threads together,
   the time that the host took (`/proc/PID/task/*/schedstat`, `/proc/stat`), and standing still.
