@@ -86,7 +86,8 @@ class Flight:
     def take_off(self, fail: Callable[[str], None]) -> None:
         """Starts the loop; `fail` is told if it ever breaks."""
         # The plant still obeys the last command, but a simulation's clock may have started over.
-        self._pilot.reset() if self._simulated else self._pilot.restart()
+        forget = self._pilot.reset if self._simulated else self._pilot.restart
+        forget()
         self._orders.clear()
         self._decision, self._commands, self._flown = None, 0, None
         self._entries.clear()
