@@ -82,11 +82,10 @@ class HypothesisConfig(PlantConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, 'be at least 2', 'plans')
-        require(
-            self, 'be at least 1', 'batch_size', 'window', 'validate_every', 'validation_states'
-        )
-        require(self, 'not be negative', 'first_steps', 'joint_steps')
-        require(self, 'not be negative', 'cycle_weight', 'sharpness', 'distance_weight')
+        counts = 'batch_size', 'window', 'validate_every', 'validation_states'
+        require(self, 'be at least 1', *counts)
+        weights = 'cycle_weight', 'sharpness', 'distance_weight'
+        require(self, 'not be negative', 'first_steps', 'joint_steps', *weights)
         require(self, 'lie in [0, 1]', 'second_share', 'spread')
         if self.labels < 3 * self.validation_states:
             raise ValueError('labels must be at least 3 times validation_states')

@@ -20,8 +20,6 @@ LEVELS = {
     SafetyState.DEGRADED: WARNING,
     SafetyState.FALLBACK: ERROR,
 }
-
-
 INACTIVE = Status('safety', OK, 'inactive: nothing is commanded', {'state': 'inactive'})
 
 

@@ -35,7 +35,6 @@ class RealTime:
 
         In any case, other threads hand the interpreter over at once, not after Python's 5 ms.
         """
-        self._usual_interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         warnings = []
         for name, wanted in self._wanted.items():
