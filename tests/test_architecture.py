@@ -21,39 +21,34 @@ HEAVY = (
     'onnxruntime',
     'mujoco',
 )
+# room of the house: what it may import of the others, from the top of a module
+BASE = {'problem', 'systems', 'compile', 'numerics', 'checkpoint', 'command_line', 'provenance'}
 ALLOWED = {
-    # part of the house: what it may import of the others, from the top of a module
-    'systems': {'command_line'},
-    'plan': {'systems'},
-    'plants': {'systems', 'batch_step'},
-    'cost': {'systems'},
-    'rollout': {'systems', 'cost'},
-    'riccati': {'systems'},
-    'representation': {'systems', 'riccati', 'rollout'},
-    'parallel': set(),
-    'provenance': {'parallel'},
-    'batch_rollout': {'systems', 'rollout', 'ilqr', 'parallel'},
-    'batch_step': {'systems', 'rollout', 'batch_rollout', 'parallel'},
-    'ilqr': {'systems', 'cost', 'rollout'},
+    'problem': {'systems'},
+    'systems': {'problem'},
+    'compile': {'problem'},
+    'numerics': {'problem', 'compile'},
+    'checkpoint': {'problem', 'systems', 'numerics'},
+    'provenance': {'numerics'},
     'command_line': set(),
-    'checkpoint': {'systems', 'representation'},
-    'info': {'systems', 'checkpoint', 'command_line'},
+    'solvers': BASE,
+    'data': BASE | {'solvers'},
+    'models': BASE | {'data'},
+    'planner': BASE,
+    'flight': BASE | {'planner'},
+    'simulation': BASE,
+    'export': BASE | {'planner'},
+    'training': BASE | {'solvers', 'data', 'models', 'planner', 'finetuning'},
+    'finetuning': BASE | {'planner', 'training', 'simulation'},
+    'evaluation': BASE | {'solvers', 'planner', 'flight', 'simulation'},
     'cli': set(),
     '__main__': {'cli'},
-    '__init__': {'systems', 'plan', 'runtime'},
+    '__init__': {'numerics', 'planner', 'systems'},
 }
-KERNELS = {'cost', 'rollout', 'batch_rollout', 'batch_step', 'ilqr', 'riccati', 'representation'}
-BELOW = KERNELS | {'systems', 'plan', 'command_line', 'checkpoint', 'parallel', 'provenance'}
-ALLOWED['solvers'] = BELOW
-ALLOWED['data'] = ALLOWED['solvers'] | {'solvers'}
-ALLOWED['models'] = ALLOWED['data'] | {'data'}
-# what is tuned on plants is what flies them
-ALLOWED['training'] = ALLOWED['models'] | {'models', 'plants', 'runtime'}
-ALLOWED['runtime'] = BELOW
-ALLOWED['export'] = BELOW | {'runtime'}
-ALLOWED['evaluation'] = BELOW | {'plants', 'runtime', 'solvers'}
-LAZY = Path('runtime/torch_backend.py')  # imported where somebody asks for that backend
-EXPERIMENTS = Path('evaluation/experiments')  # they train models of their own
+ALLOWED['lab'] = set(ALLOWED)
+ALLOWED['commands'] = set(ALLOWED)
+FLIES = {*BASE, 'planner', 'flight', 'simulation', 'cli', '__init__'}
+LAZY = Path('planner/torch_backend.py')  # imported where somebody asks for that backend
 MODULES = sorted(path.relative_to(CORE) for path in CORE.rglob('*.py'))
 
 
@@ -84,8 +79,6 @@ def imports(path: Path, nested: bool):
 def test_imports_follow_the_data(module):
     part = part_of(module)
     allowed = ALLOWED[part] | ({'models'} if module == LAZY else set())
-    if EXPERIMENTS in module.parents:
-        allowed = allowed | ALLOWED['training'] | {'training'}
     for name in imports(CORE / module, nested=False):
         pieces = name.split('.')
         if pieces[0] == 'trc_core' and len(pieces) > 1 and pieces[1] != part:
@@ -102,7 +95,7 @@ def test_the_core_never_imports_ros(module):
 
 @pytest.mark.parametrize(
     'module',
-    [m for m in MODULES if part_of(m) in {*BELOW, 'plants', 'runtime', 'info', 'cli', '__init__'}],
+    [m for m in MODULES if part_of(m) in FLIES],
     ids=str,
 )
 def test_what_flies_imports_no_training_libraries(module):

@@ -40,7 +40,7 @@ def test_saving_and_loading_changes_nothing(shipped, tmp_path):
 
 
 def test_shipped_checkpoints_say_how_they_were_made(shipped):
-    makers = ('trc finetune', 'python -m trc_core.training.rl_finetuner')
+    makers = ('trc finetune', 'python -m trc_core.finetuning.finetuner')
     command = shipped.training['command']
     assert command.startswith(makers if shipped.correction else 'trc train')
     assert shipped.training['seed'] == shipped.training['config']['seed']

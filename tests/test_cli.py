@@ -13,9 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from trc_core import cli, info
+from trc_core import cli
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
+from trc_core.commands import info
 from trc_core.data.backends import require
 from trc_core.systems import pendulum
 from trc_core.training.recipes import STAGES

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from trc_core.representation import Coordinates, Representation
+from trc_core.numerics.representation import Coordinates, Representation
+from trc_core.problem.record import system_from_contract
 from trc_core.systems import System
-from trc_core.systems.contract import system_from_contract
 
 FORMAT = 2
 PRETRAINED = Path(__file__).parent / 'pretrained'
@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def _read_graph(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The same of an exported graph."""
-    from trc_core.runtime.onnx_graph import Graph
+    from trc_core.planner.onnx_graph import Graph
 
     graph = Graph(path)
     return graph.record, graph.tensors

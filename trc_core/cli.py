@@ -17,28 +17,28 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    'demo': Verb('trc_ros.demo', 'fly the shipped systems over ROS 2', 'ros,demo'),
-    'faults': Verb('trc_ros.campaign.command', 'inject faults, judge what flies', 'ros,demo'),
-    'systems': Verb('trc_core.systems.command', 'list what can be controlled'),
+    'demo': Verb('trc_ros.lab.demo.command', 'fly the shipped systems over ROS 2', 'ros,demo'),
+    'faults': Verb('trc_ros.lab.campaign.command', 'inject faults, judge what flies', 'ros,demo'),
+    'systems': Verb('trc_core.commands.systems', 'list what can be controlled'),
     'generate': Verb('trc_core.data.lqr_generator', 'make a dataset of optima', 'train'),
-    'train': Verb('trc_core.training.command', 'train a controller', 'train'),
+    'train': Verb('trc_core.commands.train', 'train a controller', 'train'),
     'finetune': Verb(
-        'trc_core.training.rl_finetuner', 'tune a controller on plants that differ', 'train'
+        'trc_core.finetuning.finetuner', 'tune a controller on plants that differ', 'train'
     ),
-    'evaluate': Verb('trc_core.evaluation.command', 'score a controller against IPOPT', 'train'),
+    'evaluate': Verb('trc_core.commands.evaluate', 'score a controller against IPOPT', 'train'),
     'experiment': Verb(
-        'trc_core.evaluation.experiments.command', 'answer a question with figures', 'train'
+        'trc_core.lab.experiments.command', 'answer a question with figures', 'train'
     ),
     'report': Verb(
-        'trc_core.evaluation.report', 'one HTML file about a run or a bag', 'train,demo'
+        'trc_core.lab.report.command', 'one HTML file about a run or a bag', 'train,demo'
     ),
-    'warm-up': Verb('trc_core.runtime.command', 'compile controllers ahead of time'),
-    'benchmark': Verb('trc_core.evaluation.benchmark.command', 'time a controller', 'benchmark'),
+    'warm-up': Verb('trc_core.commands.warm_up', 'compile controllers ahead of time'),
+    'benchmark': Verb('trc_core.lab.benchmark.command', 'time a controller', 'benchmark'),
     'benchmark-loop': Verb(
-        'trc_ros.loop_benchmark.command', 'time the control loop over ROS 2', 'ros,demo'
+        'trc_ros.lab.loop_benchmark.command', 'time the control loop over ROS 2', 'ros,demo'
     ),
-    'export': Verb('trc_core.export.command', 'write a controller for ONNX Runtime', 'onnx'),
-    'info': Verb('trc_core.info', 'show what a checkpoint holds'),
+    'export': Verb('trc_core.commands.export', 'write a controller for ONNX Runtime', 'onnx'),
+    'info': Verb('trc_core.commands.info', 'show what a checkpoint holds'),
 }
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trc_core.parallel import cores
+from trc_core.numerics.parallel import cores
 
 PACKAGES = (
     'trc',

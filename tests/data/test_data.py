@@ -15,7 +15,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trc_core.cost import trajectory_cost
 from trc_core.data import LQRDataset, TrajectoryDataset, backends, lqr_generator
 from trc_core.data import recipe as recipes
 from trc_core.data.backends import BACKENDS
@@ -30,6 +29,7 @@ from trc_core.data.trajectories import (
     save_arrays,
 )
 from trc_core.data.trajectory_dataset import assign
+from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr, lqr
 from trc_core.systems import SYSTEMS, get_system
 

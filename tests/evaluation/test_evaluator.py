@@ -10,11 +10,10 @@ import pytest
 
 from trc_core import Controller, get_system
 from trc_core.checkpoint import find_checkpoint, load_checkpoint
-from trc_core.cost import is_success
+from trc_core.commands.evaluate import main
 from trc_core.data import LQRDataset, lqr_generator
 from trc_core.evaluation import reference
 from trc_core.evaluation.baselines import STORED_SEED, NearestPlan, expert_planners
-from trc_core.evaluation.command import main
 from trc_core.evaluation.evaluator import (
     Scores,
     evaluate_model,
@@ -24,6 +23,7 @@ from trc_core.evaluation.evaluator import (
 )
 from trc_core.evaluation.reference import best_known, starts_needed
 from trc_core.models.persistence import load_model
+from trc_core.numerics.cost import is_success
 from trc_core.solvers import nlp
 from trc_core.systems import SYSTEMS, pendulum
 

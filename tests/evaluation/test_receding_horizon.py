@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from trc_core import SYSTEMS, Controller
-from trc_core.cost import trajectory_cost
+from trc_core.commands.evaluate import main
 from trc_core.evaluation import closed_loop
 from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, compare, fly, shifted
-from trc_core.evaluation.command import main
+from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr
 
 BARS = {'van_der_pol': 1.0005, 'quadrotor_2d': 1.0005, 'cartpole': 1.001}

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from trc_core import SYSTEMS
-from trc_core.batch_rollout import BatchRollout
-from trc_core.cost import trajectory_cost
 from trc_core.models.plan_representation import for_system, open_loop, stabilised
 from trc_core.models.simulation import FunctionDynamics, SystemDynamics, TorchDynamics
-from trc_core.representation import REPRESENTATIONS, Coordinates
-from trc_core.rollout import plain
+from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.representation import REPRESENTATIONS, Coordinates
+from trc_core.numerics.rollout import plain
 from trc_core.solvers import lqr
 
 CALM = ['double_integrator', 'van_der_pol', 'cartpole', 'quadrotor_2d', 'pendulum']

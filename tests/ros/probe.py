@@ -20,7 +20,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from trc_core.systems.base import Joint
+from trc_core.problem.system import Joint
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 120.0  # [s] the first start ever compiles the kernels

@@ -14,18 +14,18 @@ pytest.importorskip('rclpy')
 from test_demo import wait_for
 
 from trc_core import SYSTEMS
-from trc_core.runtime.safety import FALLBACKS
-from trc_ros.campaign import flying
-from trc_ros.campaign.command import main
-from trc_ros.campaign.contract import Contract
-from trc_ros.campaign.disturbances import DISTURBANCES, PLANT_FAULTS, Effect
-from trc_ros.campaign.fallbacks import TARGETS
-from trc_ros.campaign.report import page
-from trc_ros.campaign.store import Store
-from trc_ros.campaign.trial import Trial
-from trc_ros.campaign.verdict import Verdict, judge
-from trc_ros.faults import FAULTS
-from trc_ros.recording import Horizon, Samples
+from trc_core.flight.safety import FALLBACKS
+from trc_ros.lab.campaign import flying
+from trc_ros.lab.campaign.command import main
+from trc_ros.lab.campaign.contract import Contract
+from trc_ros.lab.campaign.disturbances import DISTURBANCES, PLANT_FAULTS, Effect
+from trc_ros.lab.campaign.fallbacks import TARGETS
+from trc_ros.lab.campaign.report import page
+from trc_ros.lab.campaign.store import Store
+from trc_ros.lab.campaign.trial import Trial
+from trc_ros.lab.campaign.verdict import Verdict, judge
+from trc_ros.lab.recording import Horizon, Samples
+from trc_ros.plant.faults import FAULTS
 
 SYSTEM = SYSTEMS['van_der_pol']
 PERIOD, TIMEOUT = 0.02, 0.2
@@ -243,7 +243,7 @@ def test_the_exit_code_says_whether_all_was_well(tmp_path, monkeypatch, problems
 
 FLOWN_FAULTS = ('dropout', 'nan_goal', 'wrong_type_state', 'kill_controller')
 CAMPAIGN = (
-    *(sys.executable, '-c', 'from trc_ros.campaign.command import main; main()'),
+    *(sys.executable, '-c', 'from trc_ros.lab.campaign.command import main; main()'),
     *('--system', 'double_integrator', '--fallback', 'zero', '--fault', *FLOWN_FAULTS),
     *('--frequency', '20', '--margin', '60'),  # a busy machine may take its time
 )

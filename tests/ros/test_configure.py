@@ -10,7 +10,7 @@ pytest.importorskip('rclpy')
 from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
 
-from trc_ros import plant_node
+from trc_ros.plant import node as plant_node
 
 SLIDER = ('-p', 'system:=double_integrator', '-p', 'backend:=numpy')
 REFUSED = {

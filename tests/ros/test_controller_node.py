@@ -17,8 +17,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from trc_core import get_system
+from trc_ros.controller.diagnostics import OK, WARNING, Growth, input_status
 from trc_ros.conversions import RejectedInput
-from trc_ros.diagnostics import OK, WARNING, Growth, input_status
 from trc_ros.inputs import Input
 
 PERIOD = 1 / 50

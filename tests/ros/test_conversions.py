@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_rules import received
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
 from trc_core.systems import SYSTEMS, Joint, get_system
 from trc_ros.conversions import (
     ArrayReader,

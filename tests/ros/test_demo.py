@@ -15,13 +15,13 @@ from rosbags.rosbag2 import Reader
 
 from trc_core import SYSTEMS
 from trc_core.solvers import nlp
-from trc_ros.children import Child, NodeError, find_params
-from trc_ros.demo import main
-from trc_ros.demo_flight import Flight, Task
-from trc_ros.demo_report import Score, cost_ratio, format_table, mean_controls, settling_time
-from trc_ros.recording import Samples
+from trc_ros.lab.children import Child, NodeError, find_params
+from trc_ros.lab.demo.command import main
+from trc_ros.lab.demo.flight import Flight, Task
+from trc_ros.lab.demo.report import Score, cost_ratio, format_table, mean_controls, settling_time
+from trc_ros.lab.recording import Samples
 
-DEMO = (sys.executable, '-c', 'from trc_ros.demo import main; main()')
+DEMO = (sys.executable, '-c', 'from trc_ros.lab.demo.command import main; main()')
 
 
 def fly_open_loop(system, plan, goal, scale=1.0):

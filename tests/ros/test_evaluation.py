@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip('rclpy')
 
 from trc_core import SYSTEMS, Controller
-from trc_core.cost import trajectory_cost
-from trc_core.evaluation.report_bag import RecordedFlight, Signal, read_bag
+from trc_core.lab.report.bag import RecordedFlight, Signal, read_bag
+from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr
-from trc_ros import evaluation
+from trc_ros.lab import over_ros as evaluation
 
 RATE = 0.01  # [s] between two states of the made-up bag
 EPOCH = 1_700_000_000.0  # [s]

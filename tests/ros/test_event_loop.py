@@ -11,7 +11,7 @@ pytest.importorskip('rclpy')
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 
-from trc_ros.event_loop import GRACE, EventLoop
+from trc_ros.controller.event_loop import GRACE, EventLoop
 
 PATIENCE = 60.0  # [s] for what takes a second on an idle machine
 FOREVER = 1000.0  # [s]

@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool
 
 from trc_core import SYSTEMS
 from trc_ros.conversions import JointStateReader, RejectedInput
-from trc_ros.faults import FAULTS, JUMP, LATENESS, seconds
+from trc_ros.plant.faults import FAULTS, JUMP, LATENESS, seconds
 
 NAMESPACE, SPEED = '/faults', 0.5
 READ = JointStateReader(SYSTEMS['double_integrator'])

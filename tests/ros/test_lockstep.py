@@ -15,10 +15,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from trc_core import SYSTEMS
-from trc_core.plants import make_plant
-from trc_ros.lockstep import LockStep, Turn
-from trc_ros.plant_node import EPOCH
-from trc_ros.simulation import Simulation
+from trc_core.simulation import make_plant
+from trc_ros.plant.lockstep import LockStep, Turn
+from trc_ros.plant.node import EPOCH
+from trc_ros.plant.simulation import Simulation
 
 PERIOD = 0.01  # [s] of the plant's states
 PATIENCE = 30.0  # [s] for what takes a second on an idle machine

@@ -15,14 +15,14 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
-from trc_ros.loop_benchmark import stalls
-from trc_ros.loop_benchmark.bars import bars
-from trc_ros.loop_benchmark.cases import Case, parse
-from trc_ros.loop_benchmark.command import main
-from trc_ros.loop_benchmark.gil import Ticker
-from trc_ros.loop_benchmark.listening import Times, reaction, spread, stamp_of, transit
-from trc_ros.loop_benchmark.report import report
-from trc_ros.loop_benchmark.watched import Moment, Watched, unexplained_misses
+from trc_ros.lab.loop_benchmark import stalls
+from trc_ros.lab.loop_benchmark.bars import bars
+from trc_ros.lab.loop_benchmark.cases import Case, parse
+from trc_ros.lab.loop_benchmark.command import main
+from trc_ros.lab.loop_benchmark.gil import Ticker
+from trc_ros.lab.loop_benchmark.listening import Times, reaction, spread, stamp_of, transit
+from trc_ros.lab.loop_benchmark.report import report
+from trc_ros.lab.loop_benchmark.watched import Moment, Watched, unexplained_misses
 
 NAP = 20_000  # [us]
 PERFECT = {
@@ -206,7 +206,8 @@ def test_a_wrong_option_is_named(arguments, message, capsys):
 
 
 def test_a_short_run_leaves_a_page_a_picture_and_all_figures(tmp_path):
-    command = [sys.executable, '-m', 'trc_ros.loop_benchmark.command', '--fifo', '--seconds', '2']
+    module = 'trc_ros.lab.loop_benchmark.command'
+    command = [sys.executable, '-m', module, '--fifo', '--seconds', '2']
     command += ['--cases', 'double_integrator:50', '--output', tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

@@ -6,13 +6,13 @@ pytest.importorskip('rclpy')
 
 from probe import ROOT
 
-from trc_ros.parameter_document import document
-from trc_ros.parameters import SPECS
+from trc_ros.parameters.document import document
+from trc_ros.parameters.table import SPECS
 
 
 def test_the_page_is_up_to_date():
     page = (ROOT / 'docs' / 'parameters.md').read_text()
-    assert page == document(), 'run python -m trc_ros.parameter_document > docs/parameters.md'
+    assert page == document(), 'run python -m trc_ros.parameters.document > docs/parameters.md'
 
 
 def test_every_parameter_has_exactly_one_row():

@@ -10,7 +10,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from trc_core import SYSTEMS
-from trc_ros.parameters import SPECS, ParameterError, coerce, specs_of
+from trc_ros.parameters.table import SPECS, ParameterError, coerce, specs_of
 
 IMPERFECT_PLANT = {
     *('plant_backend', 'parameter_error', 'input_gain', 'actuation_delay', 'disturbance'),

@@ -12,10 +12,10 @@ from nav_msgs.msg import Path
 from trajectory_rules import nanoseconds
 from visualization_msgs.msg import Marker
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
 from trc_core.systems import SYSTEMS, get_system
+from trc_ros.controller.outputs import Output
 from trc_ros.conversions import MarkersWriter, PathWriter, Placement
-from trc_ros.outputs import Output
 
 ALL = list(SYSTEMS.values())
 STAMP = Time(sec=7, nanosec=999_999_999)

@@ -18,7 +18,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
-from trc_ros.plant_node import EPOCH
+from trc_ros.plant.node import EPOCH
 
 PATIENCE = 30.0  # [s] for what takes a second on an idle machine
 

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from trc_ros import realtime
-from trc_ros.realtime import STEPS, RealTime
+from trc_ros.controller import realtime
+from trc_ros.controller.realtime import STEPS, RealTime
 
 OFF = {'sched_fifo_priority': 0, 'cpu_affinity': [], 'lock_memory': False, 'disable_gc': False}
 

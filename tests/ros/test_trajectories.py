@@ -13,7 +13,7 @@ from rosbags.typesys import Stores, get_typestore
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from trajectory_rules import nanoseconds, received, refusal
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
 from trc_core.systems import SYSTEMS, Joint, get_system
 from trc_ros.conversions import (
     ControlHorizonWriter,

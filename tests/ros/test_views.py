@@ -196,7 +196,7 @@ def test_ros2_control_samples_name_the_joints_of_their_system(name, system, list
 
 
 def test_the_trajectory_sample_wants_plans_that_end_at_rest_as_ours_do_by_default():
-    from trc_ros.parameters import specs_of
+    from trc_ros.parameters.table import specs_of
 
     sample = ros2_control('joint_trajectory_controller')['joint_trajectory_controller']
     demanded = not sample['ros__parameters']['allow_nonzero_velocity_at_trajectory_end']

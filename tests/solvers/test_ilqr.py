@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trc_core.ilqr import box_qp, improve
-from trc_core.plan import Plan
+from trc_core.numerics.ilqr import box_qp, improve
+from trc_core.numerics.plan import Plan
 from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.systems import SYSTEMS

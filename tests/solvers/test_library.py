@@ -6,15 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 
-from trc_core.cost import trajectory_cost
-from trc_core.representation import is_odd
-from trc_core.riccati import finite_horizon_gains
-from trc_core.rollout import plain, rollout
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.representation import is_odd
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.rollout import plain, rollout
 from trc_core.solvers import library, multistart
 from trc_core.solvers.library import library_labels
 from trc_core.solvers.library_kernels import Tails, tail_plan
 from trc_core.systems import SYSTEMS
-from trc_core.systems.compiled import compiled
 
 PENDULUM = SYSTEMS['pendulum']
 COUNT = 150

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trc_core.cost import trajectory_cost
+from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import lqr, minimum_energy, nlp, qp
 from trc_core.solvers.affine import predict
 from trc_core.systems import SYSTEMS

@@ -6,7 +6,7 @@ import control
 import numpy as np
 import pytest
 
-from trc_core.riccati import finite_horizon_gains
+from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.solvers import lqr
 from trc_core.systems import SYSTEMS
 from trc_core.systems.double_integrator import multi_axis

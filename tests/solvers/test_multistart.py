@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trc_core.plan import Plan
-from trc_core.representation import catching_law, is_odd
-from trc_core.rollout import rollout
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.representation import catching_law, is_odd
+from trc_core.numerics.rollout import rollout
 from trc_core.solvers import ilqr, lqr, multistart, nlp
 from trc_core.solvers import starting_points as starting_points_module
 from trc_core.solvers.starting_points import agreement, starting_points
 from trc_core.systems import SYSTEMS
-from trc_core.systems.compiled import compiled
 
 SWING_UPS = ['pendulum', 'cartpole_swingup']
 every_system = pytest.mark.parametrize('name', sorted(SYSTEMS))

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trc_core.cost import is_success, trajectory_cost
-from trc_core.riccati import finite_horizon_gains
-from trc_core.rollout import gradient, plain
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.cost import is_success, trajectory_cost
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.rollout import gradient, plain
 from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.solvers.starting_points import agreement
 from trc_core.systems import SYSTEMS
-from trc_core.systems.compiled import compiled
 from trc_core.systems.double_integrator import multi_axis
 
 PLANTS = [*SYSTEMS.values(), multi_axis(2)]

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from trc_core.checkpoint import load_checkpoint
+from trc_core.commands import train as command
 from trc_core.systems import SYSTEMS
-from trc_core.training import command
 from trc_core.training.recipes import RECIPES, STAGES
 
 TINY = ['--latent_dim', '16', '--hidden_dim', '16', '--validation_states', '8']

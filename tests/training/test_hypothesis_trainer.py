@@ -11,10 +11,10 @@ import torch
 import yaml
 
 from trc_core import Controller
-from trc_core.batch_rollout import BatchRollout
 from trc_core.checkpoint import load_checkpoint
-from trc_core.cost import trajectory_cost
-from trc_core.representation import Coordinates
+from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.representation import Coordinates
 from trc_core.solvers.library import Labels
 from trc_core.systems import SYSTEMS
 from trc_core.training import hypothesis_trainer

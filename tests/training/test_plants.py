@@ -6,7 +6,7 @@ import torch
 
 from trc_core.models.plan_representation import for_system, stabilised
 from trc_core.models.simulation import SystemDynamics
-from trc_core.representation import Coordinates
+from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System, get_system
 from trc_core.training.plants import Plants, parameter_grid, why_not_stabilised
 

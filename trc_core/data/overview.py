@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trc_core.cost import is_success
 from trc_core.data.trajectories import TrajectoryData
+from trc_core.numerics.cost import is_success
 
 ACTIVE = 1e-6  # share of the control range within which a bound counts as active
 SHOWN = 60

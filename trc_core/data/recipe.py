@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
+from trc_core.problem.record import equations
+from trc_core.problem.system import Array, System
 from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
-from trc_core.systems.base import Array, System
-from trc_core.systems.contract import equations
 
 EXPERTS: dict[str, Callable[..., Plan]] = {
     'nlp': nlp.solve,

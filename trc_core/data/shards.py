@@ -12,7 +12,7 @@ import numpy as np
 from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
 from trc_core.solvers.packing import packed, unpacked
 from trc_core.solvers.starting_points import agreement
 

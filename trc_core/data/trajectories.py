@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from trc_core.batch_rollout import BatchRollout
-from trc_core.cost import trajectory_cost
-from trc_core.rollout import plain
-from trc_core.systems.base import Array, System
-from trc_core.systems.contract import system_from_contract
+from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.rollout import plain
+from trc_core.problem.record import system_from_contract
+from trc_core.problem.system import Array, System
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')

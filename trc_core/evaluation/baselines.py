@@ -10,10 +10,10 @@ import numpy as np
 
 from trc_core.evaluation.evaluator import Planner
 from trc_core.evaluation.reference import keep
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
 from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
 from trc_core.solvers.library import library_labels
-from trc_core.systems.base import Array, System
 
 EXPERTS = {
     'lqr': lqr.solve,

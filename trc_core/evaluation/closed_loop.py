@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from trc_core.plan import Plan
-from trc_core.plants import in_error
-from trc_core.runtime.adaptation import ParameterEstimator
-from trc_core.runtime.controller import Controller
+from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.numerics.plan import Plan
+from trc_core.planner.controller import Controller
+from trc_core.problem.system import Array, System
+from trc_core.simulation import in_error
 from trc_core.solvers import ilqr
-from trc_core.systems.base import Array, System
 
 Tick = Callable[[Array, Array, Plan | None], Plan]
 HORIZONS = 2  # that a flight lasts

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.cost import WRONG_BASIN, is_success
-from trc_core.plan import Plan
-from trc_core.runtime.controller import Controller
-from trc_core.systems.base import Array, System
+from trc_core.numerics.cost import WRONG_BASIN, is_success
+from trc_core.numerics.plan import Plan
+from trc_core.planner.controller import Controller
+from trc_core.problem.system import Array, System
 
 Planner = Callable[..., Plan]
 BOUND_TOLERANCE = 1e-6  # of the control range; nearer to a bound a control lies on it

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from trc_core.plan import Plan
+from trc_core.compile.kernels import cache_folder
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
 from trc_core.solvers import multistart, nlp
 from trc_core.solvers.packing import call, packed
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import cache_folder
 
 STARTS = 12  # of IPOPT, where one cannot be trusted
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.export.builder import Builder, Value
-from trc_core.rollout import BOUND_TOLERANCE
-from trc_core.systems.base import Array, System
+from trc_core.numerics.rollout import BOUND_TOLERANCE
+from trc_core.problem.system import Array, System
 
 MOST_STATES = 100  # T n_x of a graph that is unrolled in time
 PROBES, AFFINE_TOLERANCE = 8, 1e-9

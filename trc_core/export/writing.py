@@ -15,10 +15,10 @@ from trc_core.export.builder import Builder
 from trc_core.export.network_graph import add_cycle
 from trc_core.export.physics_graph import fits
 from trc_core.export.plan_graph import WholePlan
-from trc_core.runtime.backends import BACKENDS, Backend, Problems
-from trc_core.runtime.kernels import Budget, Found
-from trc_core.runtime.onnx_graph import metadata_of
-from trc_core.systems.base import Array
+from trc_core.planner.backends import BACKENDS, Backend, Problems
+from trc_core.planner.kernels import Budget, Found
+from trc_core.planner.onnx_graph import metadata_of
+from trc_core.problem.system import Array
 
 STATES = 50  # that both are compared on
 TOLERANCE = 1e-6  # of refinement, as flown by default

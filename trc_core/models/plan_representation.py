@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from trc_core.models.config import TRCConfig
-from trc_core.representation import Coordinates, Representation
-from trc_core.systems.base import Array, System
+from trc_core.numerics.representation import Coordinates, Representation
+from trc_core.problem.system import Array, System
 
 MATRICES = ('K', 'G', 'K_start', 'L', 'W', 'C', 'D', 'S', 'floor', 'inputs')
 LIMITS = ('u_min', 'u_max', 'u_trim')

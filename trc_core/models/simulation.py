@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trc_core.batch_rollout import BatchRollout
-from trc_core.cost import trajectory_cost
 from trc_core.models.plan_representation import PlanRepresentation, Units
-from trc_core.rollout import BOUND_TOLERANCE, Law
-from trc_core.systems.base import Array, System
+from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.rollout import BOUND_TOLERANCE, Law
+from trc_core.problem.system import Array, System
 
 DynamicsFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -285,7 +285,7 @@ class TorchDynamics(CostedDynamics):
     """The same in plain PyTorch operations: slow on a CPU, but at home on any device."""
 
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
-        from trc_core.systems.codegen import torch_step
+        from trc_core.compile.codegen import torch_step
 
         super().__init__(representation, system)
         self.step = torch_step(system)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trc_core.systems.base import Array, System
+from trc_core.problem.system import Array, System
 
 PROBES = 8
 LINEAR_TOLERANCE = 1e-9

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.ilqr import batch_improve
-from trc_core.plan import Plan
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 
 def solve(

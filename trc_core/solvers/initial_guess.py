@@ -7,12 +7,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.plan import Plan
-from trc_core.riccati import finite_horizon_gains, linearise
-from trc_core.rollout import plain, reproject, rollout
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.riccati import finite_horizon_gains, linearise
+from trc_core.numerics.rollout import plain, reproject, rollout
+from trc_core.problem.system import Array, System
 from trc_core.solvers.replay import state_vector
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 GAINS_KEPT = 256
 

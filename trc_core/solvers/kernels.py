@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.ilqr import backward, improve
-from trc_core.rollout import plain, reproject, rollout
+from trc_core.numerics.ilqr import backward, improve
+from trc_core.numerics.rollout import plain, reproject, rollout
 
 
 @register_jitable

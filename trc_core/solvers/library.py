@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.ilqr import batch_improve
-from trc_core.parallel import cores
-from trc_core.representation import catching_law, is_odd
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.parallel import cores
+from trc_core.numerics.representation import catching_law, is_odd
+from trc_core.problem.system import Array, System
 from trc_core.solvers.library_kernels import Tails, batch_fly, batch_follow_tails, batch_gains
 from trc_core.solvers.starting_points import SEGMENTS
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 FIRST, STARTS = 600, 12  # states that begin from random plans, and how many plans each
 FIRST_ROUNDS = 3  # how often those states then ask each other

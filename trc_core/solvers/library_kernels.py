@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.ilqr import backward
-from trc_core.rollout import plain, rollout
-from trc_core.systems.base import Array
+from trc_core.numerics.ilqr import backward
+from trc_core.numerics.rollout import plain, rollout
+from trc_core.problem.system import Array
 
 SAME_TAIL = 1e-3  # relative gap in J within which two followed tails probably share an optimum
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.plan import Plan
-from trc_core.riccati import finite_horizon_gains, linearise
-from trc_core.rollout import plain, rollout
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.riccati import finite_horizon_gains, linearise
+from trc_core.numerics.rollout import plain, rollout
+from trc_core.problem.system import Array, System
 
 
 def infinite_horizon_gain(system: System, goal: ArrayLike | None = None) -> Array:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import System
 from trc_core.solvers.affine import predict
 from trc_core.solvers.replay import replay, state_vector
-from trc_core.systems.base import System
 
 RANK_TOLERANCE = 1e-12  # of the Gramian's eigenvalues, relative to the largest
 

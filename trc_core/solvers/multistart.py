@@ -12,16 +12,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trc_core.cost import is_success
-from trc_core.ilqr import batch_improve
-from trc_core.plan import Plan
-from trc_core.representation import is_odd
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.cost import is_success
+from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.representation import is_odd
+from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.solvers.kernels import batch_follow
 from trc_core.solvers.replay import state_vector
 from trc_core.solvers.starting_points import AGREEMENT, starting_points
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 STARTS, SWEEPS = 12, 300
 ROUNDS, NEIGHBOURS = 4, 4

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.cost import is_success, trajectory_cost
-from trc_core.plan import Plan
+from trc_core.numerics.cost import is_success, trajectory_cost
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.solvers.replay import replay
 from trc_core.solvers.starting_points import starting_points, straight_line
-from trc_core.systems.base import Array, System
 
 OPTIONS: dict[str, Any] = {
     'print_time': False,
@@ -131,7 +131,7 @@ def _program(key: _ByContents) -> Any:
     """The NLP over (u_0..u_{T-1}, x_1..x_T) with parameters (x_0, goal, 1 / scale)."""
     import casadi as ca
 
-    from trc_core.systems.codegen import casadi_step
+    from trc_core.compile.codegen import casadi_step
 
     system = key.system
     step = casadi_step(system)

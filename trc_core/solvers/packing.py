@@ -6,7 +6,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from trc_core.systems.base import System
+from trc_core.problem.system import System
 
 
 def packed(job: Any, system: System) -> bytes:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
 from trc_core.solvers.affine import Prediction, predict
 from trc_core.solvers.replay import replay, state_vector
-from trc_core.systems.base import Array, System
 
 SETTINGS = {'primal_tol': 1e-10, 'dual_tol': 1e-12, 'iter_limit': 10_000}
 SOLVED = 1  # DAQP's exit flag of an optimum

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.rollout import plain, rollout
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.rollout import plain, rollout
+from trc_core.problem.system import Array, System
 
 
 def state_vector(system: System, name: str, value: ArrayLike) -> Array:

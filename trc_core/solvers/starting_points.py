@@ -13,12 +13,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.plan import Plan
-from trc_core.representation import catching_law
-from trc_core.rollout import Law, rollout
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.representation import catching_law
+from trc_core.numerics.rollout import Law, rollout
+from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 SEGMENTS = (2, 16)  # a random plan holds its control over one of this many segments
 AGREEMENT = 1e-3  # relative gap in J within which two starts have found the same optimum

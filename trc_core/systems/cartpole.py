@@ -1,6 +1,6 @@
 """A pole on a cart (Barto, Sutton, Anderson 1983, as in Gymnasium), balanced by a force."""
 
-from trc_core.systems.base import Joint, System
+from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, gravity, cart_mass, pole_mass, half_length):

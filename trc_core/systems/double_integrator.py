@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from trc_core.systems.base import Joint, System
+from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u):

@@ -1,6 +1,6 @@
 """A pendulum with a motor too weak to lift it: it has to be swung up."""
 
-from trc_core.systems.base import Joint, System
+from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, gravity, damping):

@@ -1,6 +1,6 @@
 """A quadrotor in a vertical plane, lifted and tilted by two rotors."""
 
-from trc_core.systems.base import Joint, System
+from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, mass, arm, inertia, gravity):

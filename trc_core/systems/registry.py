@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from trc_core.systems.base import System
+from trc_core.problem.system import System
 from trc_core.systems.cartpole import cartpole
 from trc_core.systems.cartpole_swingup import cartpole_swingup
 from trc_core.systems.double_integrator import double_integrator, multi_axis
@@ -107,10 +107,10 @@ def _require_dynamics(system: System) -> None:
     Raises:
         ValueError: if they fail; the message says why.
     """
-    from trc_core.systems.compiled import shipped_module
+    from trc_core.compile.kernels import shipped_module
 
     if shipped_module(system) is None:
-        from trc_core.systems.codegen import symbolic_dynamics
+        from trc_core.compile.codegen import symbolic_dynamics
 
         symbolic_dynamics(system)
 

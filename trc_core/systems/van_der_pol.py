@@ -1,6 +1,6 @@
 """The Van der Pol oscillator with a force: self-excited inside its limit cycle."""
 
-from trc_core.systems.base import Joint, System
+from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, mu):

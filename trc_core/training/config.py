@@ -12,7 +12,7 @@ from typing import TypeVar
 from trc_core.models.config import TRCConfig
 from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
-from trc_core.representation import Coordinates
+from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings
 

@@ -15,7 +15,7 @@ from trc_core.command_line import report_errors
 from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
-from trc_core.representation import Coordinates
+from trc_core.numerics.representation import Coordinates
 from trc_core.solvers import nlp
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.fitting import Fitting, fit

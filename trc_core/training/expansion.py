@@ -18,12 +18,12 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from trc_core.ilqr import backward_with_curvature, factor
-from trc_core.representation import Representation
-from trc_core.rollout import error_and_gate, feedback
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.ilqr import backward_with_curvature, factor
+from trc_core.numerics.representation import Representation
+from trc_core.numerics.rollout import error_and_gate, feedback
+from trc_core.problem.system import Array, System
 from trc_core.solvers.library import Labels
-from trc_core.systems.base import Array, System
-from trc_core.systems.compiled import compiled
 
 ROWS_PER_JOB = 64
 

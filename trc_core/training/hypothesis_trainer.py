@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import report_errors
-from trc_core.cost import WRONG_BASIN, is_success
 from trc_core.models.plan_representation import Units
 from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
+from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.solvers.library import Labels, library_labels
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command

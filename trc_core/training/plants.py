@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trc_core.batch_rollout import BatchRollout
 from trc_core.models.plan_representation import Numbers, PlanRepresentation, Units
 from trc_core.models.simulation import CostedDynamics, Iterate, as_arrays
-from trc_core.representation import Coordinates
-from trc_core.riccati import finite_horizon_gains
-from trc_core.systems.base import Array, System
+from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.representation import Coordinates
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.problem.system import Array, System
 
 GRID_POINTS = 21  # per range; between them the numbers of a plan change little
 DEPENDENT = ('L', 'L_inverse', 'C', 'D', 'S', 'floor', 'inputs')  # on plant parameters

@@ -11,7 +11,7 @@ from torch import Tensor
 from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, replace_rows, take_rows
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
-from trc_core.systems.base import Array
+from trc_core.problem.system import Array
 from trc_core.training.plants import FamilyDynamics, Plants
 
 TICKS = 30  # mean life of a closed loop

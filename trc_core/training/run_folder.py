@@ -16,8 +16,8 @@ import torch
 import yaml
 
 from trc_core.command_line import interrupts
+from trc_core.problem.record import equations
 from trc_core.systems import System
-from trc_core.systems.contract import equations
 from trc_core.training.config import RunConfig
 
 RESUME_FILE = 'last.ckpt'

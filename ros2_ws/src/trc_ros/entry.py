@@ -9,7 +9,7 @@ import signal
 def controller() -> int:
     """`trc_controller`; returns the exit code."""
     _end_quietly()
-    from trc_ros.controller_node import main
+    from trc_ros.controller.node import main
 
     return main()
 
@@ -17,7 +17,7 @@ def controller() -> int:
 def plant() -> int:
     """`trc_plant`; returns the exit code."""
     _end_quietly()
-    from trc_ros.plant_node import main
+    from trc_ros.plant.node import main
 
     return main()
 

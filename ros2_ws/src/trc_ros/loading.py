@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from trc_core import SYSTEMS, Controller, System, get_system
-from trc_core.runtime.agreement import STATED, assignments, require_agreement
-from trc_core.runtime.pace import require_pace
-from trc_ros import parameters
+from trc_core.flight.agreement import STATED, assignments, require_agreement
+from trc_core.flight.pace import require_pace
+from trc_ros.parameters import table as parameters
 
 
 def system_of(values: dict[str, Any]) -> System:

@@ -1,4 +1,4 @@
-"""Generated from the dynamics of `cartpole` by `trc_core/systems/codegen.py`."""
+"""Generated from the dynamics of `cartpole` by `trc_core/compile/codegen.py`."""
 
 import math
 

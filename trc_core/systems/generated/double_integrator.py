@@ -1,4 +1,4 @@
-"""Generated from the dynamics of `double_integrator` by `trc_core/systems/codegen.py`."""
+"""Generated from the dynamics of `double_integrator` by `trc_core/compile/codegen.py`."""
 
 from numba.extending import register_jitable
 

@@ -1,4 +1,4 @@
-"""Generated from the dynamics of `quadrotor_2d` by `trc_core/systems/codegen.py`."""
+"""Generated from the dynamics of `quadrotor_2d` by `trc_core/compile/codegen.py`."""
 
 import math
 

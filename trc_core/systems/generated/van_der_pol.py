@@ -1,4 +1,4 @@
-"""Generated from the dynamics of `van_der_pol` by `trc_core/systems/codegen.py`."""
+"""Generated from the dynamics of `van_der_pol` by `trc_core/compile/codegen.py`."""
 
 from numba.extending import register_jitable
 

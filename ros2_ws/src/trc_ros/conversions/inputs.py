@@ -10,8 +10,8 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
 from trc_ros.conversions.poses import ANYWHERE, Placement
 from trc_ros.conversions.readers import ArrayReader, JointStateReader

@@ -10,9 +10,9 @@ from nav_msgs.msg import Path
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.bodies import Part, body_of, frame_of, point_at
 from trc_ros.conversions.poses import ANYWHERE, NO_TURN, Placement, Quaternion, Vector
 from trc_ros.conversions.stamps import duration, later

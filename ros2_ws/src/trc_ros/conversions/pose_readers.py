@@ -7,8 +7,8 @@ from geometry_msgs.msg import Pose, PoseStamped, Vector3
 from nav_msgs.msg import Odometry
 from std_msgs.msg import Header
 
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.poses import (
     ANYWHERE,
     BodyFrame,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.rejection import RejectedInput
 
 LINES = ('x', 'y', 'z')

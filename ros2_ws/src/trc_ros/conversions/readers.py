@@ -8,8 +8,8 @@ import numpy as np
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.axes import axes_of
 from trc_ros.conversions.rejection import RejectedInput, require_finite
 

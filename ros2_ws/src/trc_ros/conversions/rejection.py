@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trc_core.systems.base import Array
+from trc_core.problem.system import Array
 
 
 class RejectedInput(ValueError):  # noqa: N818  (a verdict on a message, not a fault of ours)

@@ -10,7 +10,7 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from trajectory_msgs.msg import JointTrajectory
 
-from trc_core.systems.base import Array
+from trc_core.problem.system import Array
 
 ENCAPSULATION = 4  # bytes before the first field, from where alignment counts
 STAMP = struct.Struct('=iI')  # of the header, which is the first field

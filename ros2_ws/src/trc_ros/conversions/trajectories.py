@@ -7,9 +7,9 @@ import array
 from builtin_interfaces.msg import Time
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from trc_core.plan import Plan
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.axes import actuators_of, axes_of, indices, is_one_to_one, joints_of
 from trc_ros.conversions.serialized import SerializedTrajectory, marks
 from trc_ros.conversions.stamps import duration

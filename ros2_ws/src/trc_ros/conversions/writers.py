@@ -8,8 +8,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.base import Array
 from trc_ros.conversions.axes import axes_of
 
 

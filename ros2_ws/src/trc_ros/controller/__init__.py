@@ -1,0 +1,1 @@
+"""The node `controller`: state and goal in, command and horizon out."""

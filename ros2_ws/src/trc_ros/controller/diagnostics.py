@@ -1,0 +1,129 @@
+"""What `/diagnostics` says about a controller; the demo and the tests read these keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trc_core.flight.pilot import Pilot
+from trc_core.flight.safety import Decision, SafetyMonitor, SafetyState
+from trc_core.numerics.plan import Plan
+from trc_ros.control_loop import LoopStatistics, Spread
+from trc_ros.controller.realtime import FAILED, RealTime
+from trc_ros.conversions import Status
+from trc_ros.inputs import Input
+
+OK, WARNING, ERROR = 0, 1, 2
+LEVELS = {
+    SafetyState.WAITING: OK,
+    SafetyState.ACTIVE: OK,
+    SafetyState.DEGRADED: WARNING,
+    SafetyState.FALLBACK: ERROR,
+}
+INACTIVE = Status('safety', OK, 'inactive: nothing is commanded', {'state': 'inactive'})
+
+
+class Growth:
+    """Tells what has happened since the last report from what had happened long before."""
+
+    def __init__(self) -> None:
+        self._reported: dict[str, int] = {}
+
+    def level(self, name: str, count: int) -> int:
+        """WARNING if the count of that name has grown since it was last reported, else OK."""
+        before, self._reported[name] = self._reported.get(name, 0), count
+        return WARNING if count > before else OK
+
+
+def loop_status(statistics: LoopStatistics, growth: Growth) -> Status:
+    """Rate, jitter, plan time and deadlines since the loop was started."""
+    values = {
+        'target_rate_hz': 1.0 / statistics.period,
+        'achieved_rate_hz': statistics.rate(),
+        **_microseconds('period_jitter', statistics.jitter.spread()),
+        **_microseconds('plan_time', statistics.plan_time.spread()),
+        'deadline_misses': statistics.deadline_misses,
+        'skipped_cycles': statistics.skipped,
+        'cycles': statistics.cycles,
+    }
+    message = f'{statistics.deadline_misses} deadline misses in {statistics.cycles} cycles'
+    level = growth.level('deadline_misses', statistics.deadline_misses)
+    return Status('control_loop', level, message, values)
+
+
+def realtime_status(realtime: RealTime) -> Status:
+    """What became of the settings `realtime.*`."""
+    failed = [name for name, text in realtime.report.items() if text.startswith(FAILED)]
+    message = f'no effect: {", ".join(failed)}' if failed else 'as asked for'
+    return Status('realtime', WARNING if failed else OK, message, realtime.report)
+
+
+def input_status(inputs: Mapping[str, Input[Any]], state_age: float, growth: Growth) -> Status:
+    """Messages received and rejected, by topic and reason; `state_age` in seconds."""
+    values: dict[str, object] = {'state_age_ms': 1e3 * state_age}
+    for topic, source in inputs.items():
+        values[f'{topic}_received'] = source.received
+        values[f'{topic}_rejected'] = source.rejected.total()
+        for reason, count in sorted(source.rejected.items()):
+            values[f'{topic}_rejected_{reason}'] = count
+    rejected = sum(source.rejected.total() for source in inputs.values())
+    level = growth.level('rejected', rejected)
+    return Status('inputs', level, f'{rejected} messages rejected', values)
+
+
+def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> Status:
+    """Which model flies, how often it was read anew, what it has learned, and its newest plan."""
+    system, learned = pilot.controller.system, pilot.parameters
+    values: dict[str, object] = {
+        'system': system.name,
+        'model': model,
+        'reloads': reloads,
+        'refinement_cycles': pilot.controller.cycles,
+        'dt_s': system.dt,
+        'horizon_steps': system.horizon,
+    }
+    if learned is not None:
+        named = zip(system.parameters, learned.tolist(), strict=True)
+        values |= {f'learned_{name}': value for name, value in named}
+    if plan is not None:
+        values |= {'plan_cost': plan.cost, 'plan_cycles': plan.cycles, 'plan_source': plan.source}
+    return Status('model', OK, model, values)
+
+
+def safety_status(
+    monitor: SafetyMonitor,
+    decision: Decision,
+    entries: Mapping[SafetyState, int],
+    commands: int,
+    enabled: bool,
+) -> Status:
+    """Who flies and why, and what limits held commands back.
+
+    Args:
+        monitor: of the flight.
+        decision: the newest one.
+        entries: how often each state was entered.
+        commands: how many were published.
+        enabled: whether the controller may plan.
+    """
+    state, reason = decision.state, decision.reason
+    values = {
+        'state': state.value,
+        'reason': reason,
+        'enabled': enabled,
+        'fallback_mode': monitor.settings.fallback_mode,
+        'commands_published': commands,
+        'limited_commands': monitor.limited.total(),
+        'command_limit': decision.limit or 'none',
+        **{f'limited_{limit}': count for limit, count in sorted(monitor.limited.items())},
+        **{f'entered_{s.value}': entries.get(s, 0) for s in SafetyState},
+    }
+    return Status('safety', LEVELS[state], f'{state.value}: {reason}', values)
+
+
+def _microseconds(name: str, spread: Spread) -> dict[str, float]:
+    return {
+        f'{name}_p50_us': 1e6 * spread.p50,
+        f'{name}_p99_us': 1e6 * spread.p99,
+        f'{name}_max_us': 1e6 * spread.max,
+    }

@@ -1,0 +1,296 @@
+"""A configured controller on its topics: what the life cycle of the node switches on and off."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from trc_core import Controller, System
+from trc_core.flight.pilot import Pilot
+from trc_core.flight.safety import Decision, Measurement, SafetyState
+from trc_core.problem.system import Array
+from trc_ros.control_loop import ControlLoop
+from trc_ros.controller import diagnostics
+from trc_ros.controller.event_loop import EventLoop
+from trc_ros.controller.live import Live
+from trc_ros.controller.measuring import Measuring, SimulatedMeasuring, SimulatedTime
+from trc_ros.controller.outputs import RELIABLE, Outputs
+from trc_ros.controller.polling import PolledTopic
+from trc_ros.controller.realtime import RealTime
+from trc_ros.controller.states import States
+from trc_ros.conversions import (
+    GOAL_TYPES,
+    STATE_TYPES,
+    Placement,
+    Reader,
+    Status,
+    diagnostic_array,
+    frame_of,
+    later,
+)
+from trc_ros.inputs import Input, RefusalLog
+
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+LANDING = 8.0  # [s] how long the way to the last command may take: launch kills after 10
+LANDING_STEP = 0.05  # [s] at most, between two commands on that way
+
+
+class Flight:
+    """One controller, its topics and its loop.
+
+    Args:
+        node: owns the topics.
+        pilot: its controller compiled and ready.
+        values: the parameters of the node by name.
+        live: those of them that may change; put another one into the attribute to change them
+            between two cycles.
+        goal: (n_x,), holds until one arrives.
+
+    Raises:
+        ValueError: if a message type cannot carry the state of the system.
+    """
+
+    def __init__(
+        self, node: Node, pilot: Pilot, values: dict[str, Any], live: Live, goal: Array
+    ) -> None:
+        self.live = live
+        self.enabled = True
+        """Whether the controller may plan; otherwise the safe control flies."""
+        self._orders: deque[Callable[[], None]] = deque()  # to be carried out between two cycles
+        self._reloads = 0
+        self._flown: Live | None = None
+        self._node = node
+        self._values = values
+        self._period = 1.0 / values['controller_frequency']
+        self._pilot = pilot
+        self._realtime = RealTime(values)
+        self._loop: ControlLoop | None = None
+        self._decision: Decision | None = None
+        self._entries: Counter[SafetyState] = Counter()
+        self._commands = 0
+        self._growth = diagnostics.Growth()
+        self._make_inputs(goal)
+        self._outputs = Outputs(node, pilot.controller.system, values)
+        self._open_topics()
+
+    def take_off(self, fail: Callable[[str], None]) -> None:
+        """Starts the loop; `fail` is told if it ever breaks."""
+        # The plant still obeys the last command, but a simulation's clock may have started over.
+        forget = self._pilot.reset if self._simulated else self._pilot.restart
+        forget()
+        self._orders.clear()
+        self._decision, self._commands, self._flown = None, 0, None
+        self._entries.clear()
+        self._loop = self._make_loop(
+            lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
+        )
+        self._loop.start()
+
+    def reset(self) -> None:
+        """Forgets the flight so far between two cycles, and waits for a state.
+
+        Raises:
+            ValueError: if the loop does not run.
+        """
+        if self._loop is None:
+            raise ValueError('the controller is not active: there is nothing to forget')
+        self._orders.append(self._start_over)
+
+    def take_over(self, controller: Controller) -> None:
+        """Flies with another controller of the same plant from the next cycle on."""
+        self._reloads += 1
+        self._orders.append(functools.partial(self._pilot.take_over, controller))
+        if self._loop is None:
+            self._take_orders()
+
+    def land(self) -> None:
+        """Stops the loop, then sends the last command and waits until it is delivered."""
+        if self._loop is None:
+            return
+        self._loop.stop()
+        self._loop = None
+        self._take_orders()
+        self._realtime.leave()
+        self._say_last_word()
+
+    def close(self) -> None:
+        """Lands and closes the topics."""
+        self.land()
+        self._outputs.close()
+        for destroy in self._destroyers:
+            destroy()
+
+    def _make_loop(self, on_failure: Callable[[Exception], None]) -> ControlLoop:
+        period, prepare = self._period, self._prepare
+        if self._values['cycle_on'] == 'clock':
+            return ControlLoop(period, self._cycle, on_failure, prepare=prepare)
+        timed = not self._simulated
+        return EventLoop(self._has_news, timed, period, self._cycle, on_failure, prepare)
+
+    def _make_inputs(self, goal: Array) -> None:
+        read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
+        state_type, _ = STATE_TYPES[self._values['state_type']]
+        topic = PolledTopic(self._node, state_type, 'state', NEWEST)
+        now, warn = self._pilot.clock, self._node.get_logger().warning
+        self._simulated = isinstance(now, SimulatedTime)
+        measure = self._make_measuring(read_state, now)
+        refused = RefusalLog('state', warn)
+        self._states = States(topic, measure, refused, self._period, self._simulated)
+        self._goal = Input[tuple[Array, float | None]](
+            lambda message: (read_goal(message), now()), RefusalLog('goal', warn), (goal, None)
+        )
+
+    def _make_measuring(
+        self, read: Reader, clock: Callable[[], float]
+    ) -> Callable[..., tuple[Measurement, Time]]:
+        if isinstance(clock, SimulatedTime):
+            return SimulatedMeasuring(read, clock)
+        node_clock = self._node.get_clock()
+        return Measuring(
+            read,
+            lambda: node_clock.now().to_msg(),
+            lambda: self.live.settings.state_timeout,
+            self._values['use_stamps'],
+        )
+
+    def _open_topics(self) -> None:
+        node, values = self._node, self._values
+        goal_type, _ = GOAL_TYPES[values['goal_type']]
+        goals = node.create_subscription(goal_type, 'goal', self._goal.take, RELIABLE)
+        self._destroyers = [
+            self._states.close,
+            functools.partial(node.destroy_subscription, goals),
+        ]
+        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        # Not by the time of a simulation: that nobody tells it is what there is to be seen.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        period = values['diagnostics.period']
+        timer = node.create_timer(period, self._publish_diagnostics, clock=steady)
+        self._destroyers += [
+            functools.partial(node.destroy_publisher, self._diagnostics),
+            functools.partial(node.destroy_timer, timer),
+        ]
+
+    def _prepare(self) -> None:
+        """Makes the loop's thread a real-time one, as far as it goes."""
+        for line in self._realtime.enter():
+            self._node.get_logger().warning(line)
+
+    def _say_last_word(self) -> None:
+        """Walks to the safe control; what is left of the way after `LANDING` is one step."""
+        monitor, begin, began = self._pilot.monitor, self._pilot.clock(), time.monotonic()
+        target = monitor.safe_control()
+        while target is not None:
+            elapsed = time.monotonic() - began  # a simulated clock may stand still
+            in_a_hurry = elapsed > LANDING
+            if in_a_hurry:
+                left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
+                self._node.get_logger().warning(f'no time for the rate limit: {left} at once')
+            control = monitor.land(begin + elapsed, at_once=in_a_hurry)
+            self._outputs.send_command(control)
+            if np.array_equal(control, target):
+                self._outputs.wait_until_delivered()
+                return
+            time.sleep(min(self._period, LANDING_STEP))
+
+    def _cycle(self) -> None:
+        self._take_orders()
+        live = self.live
+        if live is not self._flown:
+            self._pilot.change(live.settings)
+            self._flown = live
+        self._states.take()
+        measurement, stamp = self._states.latest
+        self._states.answered()
+        goal, goal_time = self._goal.latest
+        decision = (
+            self._pilot.fly(measurement, goal, goal_time)
+            if self.enabled
+            else self._pilot.stand_by()
+        )
+        if decision.control is not None:
+            self._outputs.send_command(decision.control)
+            self._commands += 1
+        if decision.plan is not None:
+            stamp = later(stamp, self._pilot.input_delay)
+            self._outputs.send_plan(decision.plan, stamp, goal, live)
+        self._note(decision)
+
+    def _has_news(self, seconds: float) -> bool:
+        """Whether a state arrives within so many seconds that deserves a cycle."""
+        if not self._states.arrive(seconds):
+            return False
+        if self._simulated and self._states.has_started_over():
+            self._pilot.reset()
+        return True
+
+    def _take_orders(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
+
+    def _start_over(self) -> None:
+        self._pilot.restart()
+        self._states.forget()
+        self._entries.clear()
+        self._decision, self._commands = None, 0
+
+    def _note(self, decision: Decision) -> None:
+        """Keeps the record; logs and counts every change of the safety state."""
+        if self._loop is not None and decision.plan_time is not None:
+            self._loop.statistics.plan_time.add(decision.plan_time)
+        previous, self._decision = self._decision, decision
+        if previous is not None and previous.state is decision.state:
+            return
+        self._entries[decision.state] += 1
+        text, logger = f'{decision.state.value}: {decision.reason}', self._node.get_logger()
+        # Two calls: rclpy ties a severity to the line that logs.
+        if diagnostics.LEVELS[decision.state] > diagnostics.OK:
+            logger.warning(text)
+        else:
+            logger.info(text)
+
+    def _publish_diagnostics(self) -> None:
+        node = self._node
+        name, stamp = node.get_fully_qualified_name(), node.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostic_array(self._statuses(), name, stamp))
+
+    def _statuses(self) -> Iterator[Status]:
+        loop, decision, pilot = self._loop, self._decision, self._pilot
+        measurement, _ = self._states.latest
+        age = pilot.clock() - measurement.time if measurement else float('nan')
+        inputs = {'state': self._states.input, 'goal': self._goal}
+        yield diagnostics.input_status(inputs, age, self._growth)
+        model = self._values['model_path'] or pilot.controller.system.name
+        plan = decision.plan if decision else None
+        yield diagnostics.model_status(pilot, model, self._reloads, plan)
+        if loop is None or decision is None:
+            yield diagnostics.INACTIVE
+            return
+        yield diagnostics.loop_status(loop.statistics, self._growth)
+        yield diagnostics.realtime_status(self._realtime)
+        yield diagnostics.safety_status(
+            pilot.monitor, decision, self._entries, self._commands, self.enabled
+        )
+
+
+def readers_of(values: dict[str, Any], system: System) -> tuple[Reader, Reader]:
+    """What reads states and goals of the types that the parameters ask for.
+
+    Raises:
+        ValueError: if a message type cannot carry them, or `pose_axes` does not fit the system.
+    """
+    placement = Placement(tuple(values['pose_axes']), values['frame_id'])
+    frame_of(system, placement)  # pictures need one that fits, whatever the message types
+    _, read_state = STATE_TYPES[values['state_type']]
+    _, read_goal = GOAL_TYPES[values['goal_type']]
+    return read_state(system, placement), read_goal(system, placement)

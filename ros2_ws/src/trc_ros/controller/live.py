@@ -1,0 +1,47 @@
+"""What the parameters ask of a flight, where they may change on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trc_core import System
+from trc_core.flight.limits import CommandLimits
+from trc_core.flight.settings import Settings
+from trc_ros.conversions import joints_of
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """Replaced as a whole, so that no cycle sees half of a change."""
+
+    settings: Settings
+    publish_horizon: bool
+    publish_joint_trajectory: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], system: System) -> Live:
+        """What the parameters of a node say, by name.
+
+        Raises:
+            ValueError: if they do not fit the system or each other.
+        """
+        cycles = values['refinement_cycles']
+        if values['publish_joint_trajectory'] and not joints_of(system):
+            raise ValueError(
+                f"'{system.name}' has no joints: leave publish_joint_trajectory false"
+            )
+        settings = Settings(
+            limits=CommandLimits.of(
+                system, *(values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
+            ),
+            state_timeout=values['state_timeout'],
+            fallback_mode=values['fallback_mode'],
+            goal_timeout=values['goal_timeout'],
+            failure_tolerance=values['failure_tolerance'],
+            cycles=None if cycles < 0 else cycles,
+            tolerance=values['early_exit_tolerance'],
+            warm_start=values['warm_start'],
+        )
+        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'])

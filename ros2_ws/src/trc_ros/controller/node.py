@@ -1,0 +1,218 @@
+"""The node `controller`: state and goal in, command and horizon out, at a fixed rate."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.srv import ChangeState
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from trc_core import Controller, System
+from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.flight.pilot import Pilot, require_rate
+from trc_core.flight.safety import SafetyMonitor
+from trc_core.problem.system import Array
+from trc_ros.controller.flight import Flight, readers_of
+from trc_ros.controller.live import Live
+from trc_ros.controller.measuring import SimulatedTime
+from trc_ros.controller.services import Services
+from trc_ros.loading import load, make_ready, require_same_plant
+from trc_ros.parameters import table as parameters
+from trc_ros.process import Startup, one_line, run
+
+
+def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackReturn]:
+    """A life-cycle callback from a method that raises on failure.
+
+    rclpy swallows what such a callback raises: here it becomes one line in the log and FAILURE.
+    """
+
+    @functools.wraps(work)
+    def callback(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            work(self)
+        except Exception as error:
+            self.get_logger().error(f'{work.__name__[3:]} failed: {one_line(error)}')
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    return callback
+
+
+def refuse_unfitting_transitions(node: LifecycleNode) -> None:
+    """Answers a request for a transition that the present state does not have.
+
+    rclpy raises there instead, in the executor, and nobody gets an answer.
+    """
+    [service] = (s for s in node.services if s.srv_type is ChangeState)
+    change = service.callback
+
+    def answer(request: ChangeState.Request, response: ChangeState.Response) -> Any:
+        try:
+            return change(request, response)
+        except RCLError:
+            asked = request.transition.label or request.transition.id
+            node.get_logger().warning(f'there is no transition {asked} from here: refused')
+            response.success = False
+            return response
+
+    service.callback = answer
+
+
+class ControllerNode(LifecycleNode):
+    """Managed node; with the parameter `autostart` it configures and activates itself."""
+
+    def __init__(self) -> None:
+        super().__init__('controller')
+        self._flight: Flight | None = None
+        self._fail: Callable[[str], Any] = self.get_logger().fatal
+        self._system: System | None = None
+        parameters.declare(self, 'controller', self._why_locked, self._check)
+        self.add_post_set_parameters_callback(self._take_over)
+        Services(self, lambda: self._flight, self._load_again)
+        refuse_unfitting_transitions(self)
+
+    def start(self, fail: Callable[[str], None]) -> None:
+        """Configures and activates, if `autostart` says so.
+
+        Raises:
+            Startup: if that failed; the log says why.
+        """
+        self._fail = fail
+        if not self.get_parameter('autostart').value:
+            return
+        for step in (self.trigger_configure, self.trigger_activate):
+            if step() is not TransitionCallbackReturn.SUCCESS:
+                raise Startup
+
+    def close(self) -> None:
+        """Stops the loop and sends the last command."""
+        if self._flight is not None:
+            self._flight.land()
+
+    @transition
+    def on_configure(self) -> None:
+        """Loads and compiles the model, then opens the topics."""
+        values = parameters.values_of(self, 'controller')
+        controller = load(values)
+        goal = initial_goal(values, controller.system)
+        readers_of(values, controller.system)  # refuses before it takes half a minute
+        live = Live.of(values, controller.system)
+        simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
+        pilot = make_pilot(controller, values, live, simulated)
+        make_ready(controller, values, self.get_logger())
+        self._system = controller.system
+        self._flight = Flight(self, pilot, values, live, goal)
+        # Also because the first line of a process takes 20 ms, which the loop does not have.
+        self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
+
+    @transition
+    def on_activate(self) -> None:
+        """Starts the loop."""
+        self._flight.take_off(self._fail)
+
+    @transition
+    def on_deactivate(self) -> None:
+        """Stops the loop and sends the last command."""
+        self._flight.land()
+
+    @transition
+    def on_cleanup(self) -> None:
+        """Closes the topics and forgets the model."""
+        self._forget()
+
+    @transition
+    def on_shutdown(self) -> None:
+        """Stops the loop, sends the last command and closes the topics."""
+        self._forget()
+
+    def _forget(self) -> None:
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.close()
+
+    def _load_again(self) -> Controller:
+        """The model of the flight, read anew and ready."""
+        values = parameters.values_of(self, 'controller')
+        controller = load(values)
+        require_same_plant(self._system, controller.system)
+        require_rate(controller, 1.0 / values['controller_frequency'])
+        make_ready(controller, values, self.get_logger())
+        return controller
+
+    def _why_locked(self) -> str:
+        locked = self._flight is not None
+        return 'is read at configure: deactivate and clean up, set it, configure' if locked else ''
+
+    def _check(self, changes: dict[str, Any]) -> None:
+        """Raises a ValueError if a flight could not take these changes over."""
+        if self._flight is not None:
+            Live.of({**parameters.values_of(self, 'controller'), **changes}, self._system)
+
+    def _take_over(self, changes: list[Parameter]) -> None:
+        """Hands changed parameters to the flight, and says so in one line."""
+        live = {name for name, spec in parameters.specs_of('controller').items() if spec.live}
+        texts = [f'{c.name} = {parameters.shown(c.value)}' for c in changes if c.name in live]
+        if self._flight is None or not texts:
+            return
+        self._flight.live = Live.of(parameters.values_of(self, 'controller'), self._system)
+        self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
+
+
+def make_pilot(
+    controller: Controller, values: dict[str, Any], live: Live, simulated: bool
+) -> Pilot:
+    """Who flies with that controller, by the steady clock or by a simulation that waits."""
+    monitor = SafetyMonitor(controller.system, live.settings, controller.lqr_plan)
+    period = 1.0 / values['controller_frequency']
+    estimator = make_estimator(controller, values)
+    clock = SimulatedTime() if simulated else time.monotonic
+    deadline = math.inf if simulated else None
+    delay = values['input_delay']
+    return Pilot(controller, monitor, period, clock, delay, estimator, deadline)
+
+
+def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterEstimator | None:
+    """Who learns the plant's parameters, compiled and ready; None if nobody is asked to.
+
+    Raises:
+        ValueError: if the system has no parameters, or the backend plans with fixed ones.
+    """
+    if not values['adaptation.enabled']:
+        return None
+    if not controller.adjustable:
+        raise ValueError(
+            f"adaptation needs the backend 'numba' or 'numpy', not '{controller.backend}'"
+        )
+    noise = parameters.state_vector(
+        'adaptation.noise', values['adaptation.noise'], controller.system.state_names
+    )
+    estimator = ParameterEstimator(controller.system, noise or None)
+    estimator.warm_up()
+    return estimator
+
+
+def initial_goal(values: dict[str, Any], system: System) -> Array:
+    """The goal (n_x,) until one arrives.
+
+    Raises:
+        ValueError: if the parameter does not fit the system.
+    """
+    goal = parameters.state_vector('initial_goal', values['initial_goal'], system.state_names)
+    return np.array(goal or np.zeros(system.n_x))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Entry point of `trc_controller`; returns the exit code."""
+    return run(ControllerNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

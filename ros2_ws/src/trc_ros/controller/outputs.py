@@ -1,0 +1,114 @@
+"""What a flight publishes; but for commands, a message is made only if somebody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import Path
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+from trc_core import System
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array
+from trc_ros.controller.live import Live
+from trc_ros.conversions import (
+    CommandWriter,
+    ControlHorizonWriter,
+    HorizonWriter,
+    JointTrajectoryWriter,
+    MarkersWriter,
+    PathWriter,
+    Placement,
+    StampedCommandWriter,
+    is_one_to_one,
+)
+
+RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LAST_WORD = Duration(seconds=0.2)  # how long the last command may take to be delivered
+
+
+class Output:
+    """One topic, whose messages are made for listeners only.
+
+    Args:
+        node: owns the topic.
+        kind: the message type.
+        name: of the topic.
+        write: makes a message from what the output is called with.
+    """
+
+    def __init__(self, node: Node, kind: type, name: str, write: Callable[..., Any]) -> None:
+        self.publisher = node.create_publisher(kind, name, RELIABLE)
+        self._write = write
+
+    def __call__(self, *content: Any) -> None:
+        """Publishes, if somebody listens."""
+        if self.publisher.get_subscription_count():
+            self.publisher.publish(self._write(*content))
+
+
+class Outputs:
+    """The topics of a flight.
+
+    Args:
+        node: owns them.
+        system: whose controls and plans are published.
+        values: the parameters of the node by name.
+
+    Raises:
+        ValueError: if `pose_axes` does not fit the system.
+    """
+
+    def __init__(self, node: Node, system: System, values: dict[str, Any]) -> None:
+        frame_id, stops = values['frame_id'], values['zero_final_velocity']
+        placement = Placement(tuple(values['pose_axes']), frame_id)
+        path, markers = PathWriter(system, placement), MarkersWriter(system, placement)
+        stamped, clock = StampedCommandWriter(system, frame_id), node.get_clock()
+        self._node = node
+        self._opened: list[Output] = []
+        self._write_command = CommandWriter(system.n_u)
+        self._command = node.create_publisher(Float64MultiArray, 'command', RELIABLE)
+        self._stamped = self._open('command_stamped', lambda u: stamped(u, clock.now().to_msg()))
+        self._horizons = [self._open('horizon', HorizonWriter(system, frame_id))]
+        if not is_one_to_one(system):
+            controls = ControlHorizonWriter(system, frame_id)
+            self._horizons.append(self._open('control_horizon', controls))
+        joints = JointTrajectoryWriter(system, stops, frame_id)
+        self._joint_trajectory = self._open('joint_trajectory_command', joints)
+        self._path = self._open('predicted_path', path, Path)
+        self._markers = self._open('markers', markers, MarkerArray)
+
+    def _open(self, name: str, write: Callable[..., Any], kind: type = JointTrajectory) -> Output:
+        self._opened.append(Output(self._node, kind, f'~/{name}', write))
+        return self._opened[-1]
+
+    def send_command(self, control: Array) -> None:
+        """Publishes a control (n_u,), which holds from now on."""
+        self._command.publish(self._write_command(control))
+        self._stamped(control)
+
+    def send_plan(self, plan: Plan, stamp: Time, goal: Array, live: Live) -> None:
+        """Publishes a plan from a state measured at `stamp` to goal (n_x,)."""
+        if live.publish_horizon:
+            for horizon in self._horizons:
+                horizon(plan, stamp)
+        if live.publish_joint_trajectory:
+            self._joint_trajectory(plan, stamp)
+        self._path(plan, stamp)
+        self._markers(plan, stamp, goal)
+
+    def wait_until_delivered(self) -> None:
+        """Waits for a moment until whoever listens has the last command."""
+        self._command.wait_for_all_acked(LAST_WORD)
+
+    def close(self) -> None:
+        """Closes the topics."""
+        for publisher in (self._command, *(output.publisher for output in self._opened)):
+            self._node.destroy_publisher(publisher)

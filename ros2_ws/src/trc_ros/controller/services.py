@@ -1,0 +1,109 @@
+"""What others may ask of a controller: `~/reset`, `~/enable` and `~/reload_model`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import Executor
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import SetBool, Trigger
+
+from trc_core import Controller
+from trc_ros.controller.flight import Flight
+from trc_ros.controller.realtime import be_patient
+from trc_ros.process import one_line
+
+
+class Services:
+    """The services of a controller, there as long as the node; a refusal is one line.
+
+    Args:
+        node: owns them.
+        flight: the flight to ask, None while there is none.
+        load: reads the model anew and makes it ready; called in a thread of its own.
+    """
+
+    def __init__(
+        self, node: Node, flight: Callable[[], Flight | None], load: Callable[[], Controller]
+    ) -> None:
+        self._node = node
+        self._find_flight = flight
+        self._load = load
+        self._loading = False
+        node.create_service(Trigger, '~/reset', self._reset)
+        node.create_service(SetBool, '~/enable', self._enable)
+        # In the node's own group, a reload would keep states from being received.
+        apart = ReentrantCallbackGroup()
+        node.create_service(Trigger, '~/reload_model', self._reload, callback_group=apart)
+
+    def _flight(self) -> Flight:
+        flight = self._find_flight()
+        if flight is None:
+            raise ValueError('the controller is not configured')
+        return flight
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Any:
+        try:
+            self._flight().reset()
+        except ValueError as error:
+            return self._answer(response, False, one_line(error))
+        return self._answer(response, True, 'the flight so far is forgotten; waiting for a state')
+
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> Any:
+        try:
+            self._flight().enabled = request.data
+        except ValueError as error:
+            return self._answer(response, False, one_line(error))
+        done = 'planning from the next cycle on' if request.data else 'the safe command flies'
+        return self._answer(response, True, done)
+
+    async def _reload(self, request: Trigger.Request, response: Trigger.Response) -> Any:
+        """The executor serves topics while the model is being loaded."""
+        try:
+            await self._replace_model()
+        except Exception as error:
+            return self._answer(response, False, f'the old model stays: {one_line(error)}')
+        return self._answer(response, True, 'the new model flies from the next cycle on')
+
+    async def _replace_model(self) -> None:
+        flight = self._flight()
+        if self._loading:
+            raise ValueError('a model is being loaded already')
+        self._loading = True
+        try:
+            controller = await in_thread(self._load, self._node.executor)
+        finally:
+            self._loading = False
+        if self._flight() is not flight:
+            raise ValueError('the controller was configured anew meanwhile')
+        flight.take_over(controller)
+
+    def _answer(self, response: Any, success: bool, message: str) -> Any:
+        logger = self._node.get_logger()
+        # Two calls: rclpy ties a severity to the line that logs.
+        if success:
+            logger.info(message)
+        else:
+            logger.warning(message)
+        response.success, response.message = success, message
+        return response
+
+
+def in_thread(work: Callable[[], Any], executor: Executor) -> Future:
+    """What `work` returns or raises, once a thread of its own is done with it."""
+    future = Future(executor=executor)
+
+    def run() -> None:
+        be_patient()
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+        executor.wake()
+
+    threading.Thread(target=run, name='in_thread', daemon=True).start()
+    return future

@@ -1,0 +1,81 @@
+"""The states of a plant: taken when a cycle needs one, and which of them deserves a cycle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from builtin_interfaces.msg import Time
+
+from trc_core.flight.safety import Measurement
+from trc_ros.controller.polling import PolledTopic
+from trc_ros.conversions import RejectedInput
+from trc_ros.inputs import Input
+
+SOONEST = 0.5  # periods between two states that are both answered
+NOTHING: tuple[Measurement | None, Time] = (None, Time())  # has been measured yet
+
+
+class States:
+    """What has arrived on `state`, and what of it has been answered.
+
+    Args:
+        topic: where states arrive.
+        measure: makes a measurement and its stamp of a message.
+        refused: told why a message cannot be used.
+        period: of the controller [s]: real states are answered at its rate, whatever theirs.
+        simulated: they are the states of a simulation that waits: all are answered.
+    """
+
+    def __init__(
+        self,
+        topic: PolledTopic,
+        measure: Callable[..., tuple[Measurement, Time]],
+        refused: Callable[[RejectedInput], None],
+        period: float,
+        simulated: bool,
+    ) -> None:
+        self.input = Input[tuple[Measurement | None, Time]](measure, refused, NOTHING)
+        self._topic = topic
+        self._soonest = -math.inf if simulated else SOONEST * period
+        self._answered = -math.inf
+
+    @property
+    def latest(self) -> tuple[Measurement | None, Time]:
+        """The newest measurement, None before the first, and its stamp."""
+        return self.input.latest
+
+    def take(self) -> None:
+        """Takes the newest message, if there is one."""
+        if news := self._topic.newest():
+            self.input.take(*news)
+
+    def answered(self) -> None:
+        """Notes that the newest state has had its cycle."""
+        measurement, _ = self.latest
+        if measurement is not None:
+            self._answered = measurement.time
+
+    def arrive(self, seconds: float) -> bool:
+        """Whether a state arrives within so many seconds that deserves a cycle."""
+        if not self._topic.wait(seconds):
+            return False
+        before, _ = self.latest
+        self.take()
+        measurement, _ = self.latest
+        if measurement is None or measurement is before:
+            return False
+        return measurement.time - self._answered >= self._soonest
+
+    def has_started_over(self) -> bool:
+        """Whether time has not gone on since the last answer."""
+        measurement, _ = self.latest
+        return measurement is not None and measurement.time <= self._answered
+
+    def forget(self) -> None:
+        """As if nothing had arrived yet."""
+        self.input.latest, self._answered = NOTHING, -math.inf
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._topic.close()

@@ -1,0 +1,1 @@
+"""What only measures: demo, fault campaign, loop benchmark, flights over ROS."""

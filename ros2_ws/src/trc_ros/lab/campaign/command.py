@@ -1,0 +1,143 @@
+"""`trc faults`: every fault against every fallback, with real nodes over real DDS."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trc_core import get_system
+from trc_core.command_line import report_errors
+from trc_core.flight.safety import FALLBACKS
+from trc_ros.lab.campaign.contract import Contract
+from trc_ros.lab.campaign.disturbances import DISTURBANCES
+from trc_ros.lab.children import NodeError, set_environment
+
+if TYPE_CHECKING:
+    from trc_ros.lab.campaign.store import Store
+
+STEM = 'faults'
+ABOUT = """\
+Starts controller and plant as two processes over DDS, injects faults into flights, and judges
+every command and horizon: finite, inside the limits, the right fallback in time, and a recovery.
+Exit code 1 if one was not."""
+NUMBERS = (
+    ('--seed', 0, 'of states, goals and moments'),
+    ('--frequency', 50.0, 'control cycles per second [Hz]'),
+    ('--duration', 1.0, 'of a fault [s]'),
+    ('--margin', 0.02, 'what the scheduler of the machine may add to a time [s]'),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Injects every fault under every fallback mode and judges every message that comes out.
+
+    Raises:
+        SystemExit: with code 1 if anything was unsafe or did not recover.
+    """
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    given = sys.argv[2:] if argv is None else list(argv)
+    set_environment()
+    with report_errors(parser.prog):
+        try:
+            problems = run(options, shlex.join(['trc', 'faults', *given]))
+        except NodeError as error:
+            raise ValueError(str(error)) from error
+        except ModuleNotFoundError as error:
+            needed = "pip install 'trc[ros,demo]'"
+            raise ValueError(f"needs '{error.name}'; install it with {needed}") from error
+    if problems:
+        raise SystemExit(1)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        'trc faults',
+        description=ABOUT,
+        epilog='\n'.join(
+            [
+                'faults:',
+                *(f'  {name:18}{d.summary}' for name, d in DISTURBANCES.items()),
+                '\nCtrl-C keeps what was measured; the same command goes on.',
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--system', default='van_der_pol', help='which one (default: %(default)s)')
+    for option, known, metavar in (
+        ('--fallback', FALLBACKS, 'MODE'),
+        ('--fault', DISTURBANCES, 'NAME'),
+    ):
+        parser.add_argument(
+            option,
+            nargs='+',
+            choices=known,
+            default=list(known),
+            metavar=metavar,
+            help=f'some of {", ".join(known)} (default: all)',
+        )
+    for option, default, text in NUMBERS:
+        text = f'{text} (default: %(default)g)'
+        parser.add_argument(option, type=type(default), default=default, help=text)
+    parser.add_argument(
+        '--output',
+        type=Path,
+        default=Path('outputs/faults'),
+        help='folder for the figures (JSON), the page and its picture (default: %(default)s)',
+    )
+    parser.add_argument('--overwrite', action='store_true', help='forget an earlier run there')
+    return parser
+
+
+def run(options: argparse.Namespace, command: str) -> list[str]:
+    """Flies all trials and writes the page about this command; returns the problems found."""
+    # Imported late: what is missing becomes one readable line, and ROS reads the environment.
+    from trc_ros.lab.campaign.flying import fly_campaign
+    from trc_ros.lab.campaign.store import Store
+
+    if not (options.frequency > 0 and options.duration > 0 and options.margin >= 0):
+        raise ValueError('--frequency and --duration must be positive, --margin not negative')
+    path = options.output / f'{STEM}.json'
+    if options.overwrite:
+        path.unlink(missing_ok=True)
+    system = get_system(options.system)
+    contracts = [
+        Contract(system, options.frequency, fallback, options.margin)
+        for fallback in options.fallback
+    ]
+    store = Store(path, settings_of(options, contracts[0]))
+    store.origin.setdefault('command', f'`{command}`')
+    try:
+        fly_campaign(contracts, options.fault, options.duration, options.seed, store)
+    finally:
+        if store.verdicts:
+            write(store, options.output)
+    return store.problems
+
+
+def settings_of(options: argparse.Namespace, contract: Contract) -> dict[str, Any]:
+    """What the figures of a trial depend on."""
+    return {
+        'system': contract.system.name,
+        'frequency': contract.frequency,
+        'duration': options.duration,
+        'seed': options.seed,
+        'margin': contract.margin,
+        'state_timeout': contract.state_timeout,
+    }
+
+
+def write(store: Store, output: Path) -> None:
+    """Writes the page and its picture, and says where."""
+    from trc_ros.lab.campaign.figure import draw_overview
+    from trc_ros.lab.campaign.report import page, summary
+
+    draw_overview(store, output / f'{STEM}.png')
+    (output / f'{STEM}.md').write_text(page(store, f'{STEM}.png'))
+    print(f'\n{summary(store)}')
+    print(f'{output}/: {STEM}.json, {STEM}.md, {STEM}.png')

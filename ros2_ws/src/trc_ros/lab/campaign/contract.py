@@ -1,0 +1,70 @@
+"""What a campaign asks of the nodes, and what their outputs are held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trc_core.problem.system import Array
+from trc_core.systems import System
+
+STATE_TIMEOUT = 0.2  # [s]
+LIMIT_SHARE = 0.95  # commands may use this much of the system's bounds, so that both differ
+RATE_SHARE = 10.0  # times its range a command may change per second
+DIAGNOSTICS_PERIOD = 0.05  # [s]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The promises of a controller in one fallback mode."""
+
+    system: System
+    frequency: float
+    """Control cycles per second [Hz]."""
+    fallback: str
+    margin: float = 0.02
+    """What the scheduler of the machine may add to a time [s]."""
+    state_timeout: float = STATE_TIMEOUT
+    low: Array = field(init=False)
+    high: Array = field(init=False)
+    rate: Array = field(init=False)
+    """The command limits (n_u,), the last one per second."""
+
+    def __post_init__(self) -> None:
+        span = self.system.u_max - self.system.u_min
+        edge = (1.0 - LIMIT_SHARE) / 2 * span
+        limits = {
+            'low': self.system.u_min + edge,
+            'high': self.system.u_max - edge,
+            'rate': RATE_SHARE * span,
+        }
+        for name, value in limits.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def period(self) -> float:
+        """Of a control cycle [s]."""
+        return 1.0 / self.frequency
+
+    @property
+    def deadline(self) -> float:
+        """Age of the last state used [s] at which a safe command must have been sent."""
+        return self.state_timeout + self.period + self.margin
+
+    def limited(self, control: Array) -> Array:
+        """A control (..., n_u) as the range of the limits lets it through."""
+        return np.clip(control, self.low, self.high)
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the node `controller` that ask for it."""
+        return {
+            'controller_frequency': float(self.frequency),
+            'fallback_mode': self.fallback,
+            'state_timeout': float(self.state_timeout),
+            'command_limits.min': self.low.tolist(),
+            'command_limits.max': self.high.tolist(),
+            'command_limits.rate': self.rate.tolist(),
+            'diagnostics.period': DIAGNOSTICS_PERIOD,
+        }

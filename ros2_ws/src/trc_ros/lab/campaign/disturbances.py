@@ -1,0 +1,168 @@
+"""The faults of a campaign: how each begins and ends, and what it leaves the controller."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trc_ros.lab.campaign.session import Session
+
+RESTART_TIME = 60.0  # [s] for a process that was killed
+FAR = 10.0  # times the box of goals, or of initial states where goals have none
+FLOOD_RATE = 10_000.0  # [Hz]
+MISTAKE_RATE = 100.0  # [Hz] of messages of a wrong type
+
+
+class Effect(Enum):
+    """What a fault leaves the controller."""
+
+    BLINDED = 'no valid state arrives: the fallback must fly'
+    FLYING = 'valid states arrive: it goes on'
+    KILLED = 'nothing: its process is gone'
+
+
+Act = Callable[['Session'], None]
+End = Callable[['Session'], float]
+
+
+def nothing(session: Session) -> None:
+    """No preparation."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """A fault."""
+
+    summary: str
+    effect: Effect
+    begin: Act
+    end: End
+    """Returns when it ended [s since the epoch]."""
+    prepare: Act = nothing
+    """Called before the flight that the fault disturbs."""
+
+
+def name_fault(name: str, session: Session) -> None:
+    """Tells the plant which fault its service injects; naming it injects it at once."""
+    session.tower.set(fault=name, fault_duration=0.0)
+    session.tower.inject(False)
+
+
+def inject(session: Session) -> None:
+    """Asks the plant for the fault."""
+    session.tower.inject(True)
+
+
+def clear(session: Session) -> float:
+    """Asks the plant for the end of the fault."""
+    now = time.time()
+    session.tower.inject(False)
+    return now
+
+
+def kill_plant(session: Session) -> None:
+    """Ends the plant with SIGKILL."""
+    session.kill('plant')
+
+
+def restart_plant(session: Session) -> float:
+    """Starts the plant again; the fault ends with its first state that anybody hears."""
+    began = time.time()
+    session.start('plant')
+    session.tower.wait_until(
+        lambda: session.recorder.first('state', began) is not None,
+        RESTART_TIME,
+        'no state from the new plant',
+    )
+    return session.first_state(began)
+
+
+def kill_controller(session: Session) -> None:
+    """Ends the controller with SIGKILL."""
+    session.kill('controller')
+
+
+def restart_controller(session: Session) -> float:
+    """Starts the controller again; the fault ends as the process starts."""
+    now = time.time()
+    session.start('controller')
+    return now
+
+
+def stop_intruder(session: Session) -> float:
+    """Silences whoever publishes what he must not."""
+    now = time.time()
+    session.stop_intruder()
+    return now
+
+
+def send_far_goal(session: Session) -> None:
+    """Asks for a goal far outside the box."""
+    session.send_goal(FAR * session.goal_range)
+
+
+def send_nan_goal(session: Session) -> None:
+    """Asks for a goal that is not a number."""
+    session.send_goal(float('nan') * session.goal_range)
+
+
+def send_goal_again(session: Session) -> float:
+    """Asks for the right goal."""
+    now = time.time()
+    session.send_goal(session.goal)
+    return now
+
+
+PLANT_FAULTS = {
+    'dropout': ('no state', Effect.BLINDED),
+    'nan': ('a NaN in every state', Effect.BLINDED),
+    'wrong_size': ('numbers are missing in every state', Effect.BLINDED),
+    'duplicated_names': ('a joint is there twice', Effect.BLINDED),
+    'clock_jump_back': ('stamps of 5 s ago', Effect.BLINDED),
+    'late': ('every state half a second after its stamp', Effect.BLINDED),
+    'frozen': ('the same state under new stamps', Effect.FLYING),
+}
+"""What each fault of the plant is, and its effect."""
+
+DISTURBANCES: dict[str, Disturbance] = {
+    **{
+        name: Disturbance(summary, effect, inject, clear, functools.partial(name_fault, name))
+        for name, (summary, effect) in PLANT_FAULTS.items()
+    },
+    'kill_plant': Disturbance(
+        'kill -9 of the plant, then a new one', Effect.BLINDED, kill_plant, restart_plant
+    ),
+    'kill_controller': Disturbance(
+        'kill -9 of the controller, then a new one',
+        Effect.KILLED,
+        kill_controller,
+        restart_controller,
+    ),
+    'wrong_type_state': Disturbance(
+        f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'state' beside the plant",
+        Effect.FLYING,
+        lambda session: session.start_intruder('wrong_type', 'state', MISTAKE_RATE),
+        stop_intruder,
+    ),
+    'wrong_type_goal': Disturbance(
+        f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'goal'",
+        Effect.FLYING,
+        lambda session: session.start_intruder('wrong_type', 'goal', MISTAKE_RATE),
+        stop_intruder,
+    ),
+    'flood': Disturbance(
+        f"{FLOOD_RATE:.0f} Hz of one valid state on 'state' beside the plant",
+        Effect.FLYING,
+        lambda session: session.start_intruder('flood', 'state', FLOOD_RATE),
+        stop_intruder,
+    ),
+    'far_goal': Disturbance(
+        f'a goal {FAR:g} times outside the box', Effect.FLYING, send_far_goal, send_goal_again
+    ),
+    'nan_goal': Disturbance('a goal of NaN', Effect.FLYING, send_nan_goal, send_goal_again),
+}

@@ -1,0 +1,130 @@
+"""Flies the trials of a campaign, one session of both processes for each fallback mode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from tqdm import tqdm
+
+from trc_core import Controller, provenance
+from trc_core.flight.safety import FALLBACKS
+from trc_core.lab.benchmark.environment import CLASSES
+from trc_core.problem.system import Array
+from trc_ros.lab.campaign.contract import Contract
+from trc_ros.lab.campaign.disturbances import DISTURBANCES
+from trc_ros.lab.campaign.fallbacks import LqrPlan
+from trc_ros.lab.campaign.session import Session
+from trc_ros.lab.campaign.store import Store
+from trc_ros.lab.campaign.trial import Trial
+from trc_ros.lab.campaign.verdict import Verdict, judge
+from trc_ros.lab.children import NodeError
+
+MACHINE = ('date', 'CPU', 'cores', 'kernel', 'python', 'trc')
+LAST_COMMANDS = {'zero': np.zeros_like, 'none': None}
+"""What a controller commands last, made of u_trim, where it is not u_trim; None: anything."""
+
+
+def fly_campaign(
+    contracts: Sequence[Contract],
+    faults: Sequence[str],
+    duration: float,
+    seed: int,
+    store: Store,
+) -> None:
+    """Flies every fault under every contract that `store` has no verdict on, and adds them.
+
+    Raises:
+        NodeError: if the nodes do not start.
+    """
+    lqr = lqr_plan_of(contracts[0])
+    wanted = [(contract, fault) for contract in contracts for fault in faults]
+    open_ = [(c, fault) for c, fault in wanted if (c.fallback, fault) not in store.verdicts]
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        # disable=None: a bar on a terminal, silence in a log file.
+        with tqdm(total=len(wanted), initial=len(wanted) - len(open_), disable=None) as bar:
+            for contract in contracts:
+                pending = [fault for c, fault in open_ if c is contract]
+                while pending:
+                    fly_session(contract, pending, duration, seed, lqr, store, bar)
+    finally:
+        rclpy.try_shutdown()
+
+
+def fly_session(
+    contract: Contract,
+    pending: list[str],
+    duration: float,
+    seed: int,
+    lqr: LqrPlan,
+    store: Store,
+    bar: tqdm[Any],
+) -> None:
+    """Flies faults until none is left, or a process has ended that was not killed."""
+    bar.set_description(f'{contract.fallback}: starting')
+    with Session(contract, np.random.default_rng(seed)) as session:
+        if 'CPU' not in store.origin:
+            store.origin |= machine(session)
+            bar.write(', '.join(f'{name} {text}' for name, text in store.origin.items()))
+        while pending:
+            fault = pending.pop(0)
+            bar.set_description(f'{contract.fallback}: {fault}')
+            try:
+                trial = fly(session, fault, duration, seed)
+                verdict = judge(trial, contract, lqr)
+            except NodeError as error:
+                verdict = Verdict(fault, contract.fallback, problems=(str(error),))
+            store.add(verdict)
+            bar.update()
+            if verdict.recovered_after is None:
+                return
+        store.landings[contract.fallback] = land(session)
+        store.write()
+
+
+def fly(session: Session, fault: str, duration: float, seed: int) -> Trial:
+    """Flies one fault, whose random numbers depend on nothing flown before."""
+    place = (list(FALLBACKS).index(session.contract.fallback), list(DISTURBANCES).index(fault))
+    return session.fly(fault, duration, np.random.default_rng((seed, *place)))
+
+
+def land(session: Session) -> list[str]:
+    """Ends both processes; what was wrong with that."""
+    contract = session.contract
+    codes, last = session.land()
+    problems = [f'{name} ended with code {code}' for name, code in codes.items() if code]
+    make = LAST_COMMANDS.get(contract.fallback, np.copy)
+    if make is None:
+        return problems
+    expected = contract.limited(make(contract.system.u_trim))
+    if last is None or not np.allclose(last, expected):
+        problems.append(f'the last command was {shown(last)}, expected {shown(expected)}')
+    return problems
+
+
+def shown(control: Array | None) -> str:
+    """A control as text."""
+    return 'none' if control is None else str(control.tolist())
+
+
+def lqr_plan_of(contract: Contract) -> LqrPlan:
+    """The LQR that the controller falls back to."""
+    controller = Controller.load(contract.system.name, system=contract.system)
+    controller.bounds = contract.low, contract.high
+    return lambda x, goal: controller.lqr_plan(x, goal).controls
+
+
+def machine(session: Session) -> dict[str, str]:
+    """Where a campaign runs, how busy that is, and the controller's scheduling class."""
+    found = provenance.describe()
+    policy = os.sched_getscheduler(session.pids()['controller'])
+    return {
+        **{name: found[name] for name in MACHINE},
+        'load before': provenance.load(),
+        'scheduling': CLASSES.get(policy, 'unknown'),
+    }

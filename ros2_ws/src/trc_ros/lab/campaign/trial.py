@@ -1,0 +1,40 @@
+"""What was recorded of one fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trc_core.problem.system import Array
+from trc_ros.lab.recording import Horizon, Samples
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fault in one fallback mode; times in seconds since the epoch, of sending."""
+
+    fault: str
+    fallback: str
+    goal: Array  # (n_x,)
+    began: float
+    """Before whatever causes the fault was asked for."""
+    ended: float
+    """Before its end was asked for; of a killed process: see `disturbances`."""
+    commands: Samples
+    horizons: list[Horizon]
+    safety: list[tuple[float, str]]
+    """What diagnostics said of the safety state, and when."""
+    states: Samples
+    births: tuple[float, ...] = ()
+    """When a new controller was started."""
+    note: str = ''
+
+    @property
+    def blind_from(self) -> int:
+        """Index of the last horizon sent before the fault ended, -1 if there is none.
+
+        A controller that has no valid state sends no other until the fault ends.
+        """
+        sent = np.array([horizon.sent for horizon in self.horizons])
+        return int(np.searchsorted(sent, self.ended)) - 1

@@ -1,0 +1,166 @@
+"""`trc demo`: the closed loop over real DDS, on any machine, with figures, a bag and a table."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from trc_core import get_system
+from trc_core.command_line import interrupts
+from trc_core.flight.safety import FALLBACKS
+from trc_core.systems import System
+from trc_ros.lab.campaign.disturbances import DISTURBANCES
+from trc_ros.lab.children import NodeError, set_environment
+
+SYSTEMS = ('double_integrator', 'van_der_pol')
+
+
+class DemoError(RuntimeError):
+    """The demo failed; the message is one line that says why."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `trc demo`.
+
+    Raises:
+        SystemExit: with the exit code, unless all went well.
+    """
+    options = parse(argv)
+    set_environment()
+    try:
+        with interrupts():
+            run(options)
+    except KeyboardInterrupt:
+        recorded = options.bag and not options.fault
+        kept = f'; what was recorded is in {options.output}/bag' if recorded else ''
+        print(f'\ntrc demo: interrupted{kept}', file=sys.stderr)
+        raise SystemExit(130) from None
+    except ModuleNotFoundError as error:
+        needed = "pip install 'trc[ros,demo]'"
+        raise SystemExit(f"trc demo: needs '{error.name}'; install it with {needed}") from None
+    except (DemoError, NodeError, ValueError, OSError) as error:
+        raise SystemExit(f'trc demo: {error}') from None
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog='trc demo',
+        description='Flies systems with `controller` and `plant` as two processes over DDS.',
+    )
+    parser.add_argument('--systems', nargs='+', default=SYSTEMS, metavar='NAME', help='which ones')
+    parser.add_argument(
+        '--seconds', type=float, default=16.0, help='flight time of each system (default: 16)'
+    )
+    parser.add_argument(
+        '--output', type=Path, default=Path('demo'), help='folder to write to (default: demo)'
+    )
+    parser.add_argument('--seed', type=int, default=22, help='of states and goals (default: 22)')
+    parser.add_argument('--no-bag', dest='bag', action='store_false', help='record no bag')
+    parser.add_argument(
+        '--fault',
+        choices=DISTURBANCES,
+        metavar='NAME',
+        help='instead: inject this fault in mid-flight and draw the recovery; one of '
+        f'{" ".join(DISTURBANCES)}',
+    )
+    parser.add_argument(
+        '--fallback', choices=FALLBACKS, default='tail', help='for --fault (default: tail)'
+    )
+    options = parser.parse_args(argv)
+    if not options.seconds >= 1.0:
+        parser.error(f'--seconds is {options.seconds}; choose at least 1')
+    return options
+
+
+def run(options: argparse.Namespace) -> None:
+    """Flies all systems, then reports."""
+    systems = [get_system(name) for name in options.systems]
+    workspace = make_workspace(options.output)
+    show = show_recoveries if options.fault else fly_and_report
+    try:
+        show(systems, options, workspace)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def fly_and_report(
+    systems: Sequence[System], options: argparse.Namespace, workspace: Path
+) -> None:
+    """Flies all systems, writes bag and figures and prints the table.
+
+    Raises:
+        DemoError: if a goal was not reached.
+    """
+    # Imported late: what is missing becomes one readable line, and ROS reads the environment.
+    from trc_ros.lab.demo.bag import open_bag
+    from trc_ros.lab.demo.figure import draw
+    from trc_ros.lab.demo.flight import fly_all
+    from trc_ros.lab.demo.report import format_table, score
+
+    seconds = f'{options.seconds:g} s each'
+    print(f'flying {" and ".join(s.name for s in systems)} over ROS 2, {seconds}', flush=True)
+    bag = open_bag(workspace / 'bag') if options.bag else None
+    try:
+        flights = fly_all(systems, options.seconds, options.seed, bag)
+    finally:
+        if bag is not None:
+            bag.close()
+            publish(workspace / 'bag', options.output)
+    scores = [score(flight) for flight in flights]
+    for flight in flights:
+        draw(flight, workspace / f'{flight.system.name}.png')
+        publish(workspace / f'{flight.system.name}.png', options.output)
+    print(f'\n{format_table(scores)}\n')
+    print(f'{options.output}/: {", ".join(sorted(p.name for p in options.output.glob("[!.]*")))}')
+    missed = [f'{score.system}: {score.missed}' for score in scores if score.missed]
+    if missed:
+        raise DemoError('; '.join(missed))
+
+
+def show_recoveries(systems: Sequence[System], options: argparse.Namespace, folder: Path) -> None:
+    """Flies all systems through a fault and draws each recovery.
+
+    Raises:
+        DemoError: if one of them was unsafe or did not recover.
+    """
+    from trc_ros.lab.demo.fault import fly_through, sentence
+
+    problems = []
+    for system in systems:
+        name = f'{system.name}_{options.fault}.png'
+        print(f"flying {system.name} through the fault '{options.fault}'", flush=True)
+        path = folder / name
+        verdict = fly_through(system, options.fault, options.fallback, options.seed, path)
+        publish(path, options.output)
+        print(f'{sentence(system, verdict)}\n{options.output / name}')
+        problems += [f'{system.name}: {problem}' for problem in verdict.problems]
+    if problems:
+        raise DemoError('; '.join(problems))
+
+
+def make_workspace(output: Path) -> Path:
+    """A folder inside `output` for what is not finished yet.
+
+    Raises:
+        DemoError: if nothing can be written there.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix='.unfinished-', dir=output))
+    except OSError as error:
+        raise DemoError(
+            f"cannot write to '{output}' ({error.strerror}); choose another --output"
+        ) from error
+
+
+def publish(path: Path, output: Path) -> None:
+    """Moves a finished file or folder to `output`, over what an earlier run left there."""
+    target = output / path.name
+    if target.is_dir():
+        shutil.rmtree(target)
+    path.replace(target)

@@ -1,0 +1,191 @@
+"""Draws a flight of the demo: states, goals, predicted horizons, controls and the phase plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use('Agg')  # no display needed
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from trc_core.systems import System
+from trc_ros.lab.demo.flight import Flight
+from trc_ros.lab.recording import Horizon, Samples
+
+INK, PAPER, GRID = '#22303c', '#ffffff', '#e6eaee'
+STATE, PREDICTED, CONTROL = '#7fb2f5', '#e8590c', '#0f9d76'
+GOAL, BOUND = '#c2255c', '#8a97a3'
+HORIZON_AGES = (0.05, 0.35, 0.7, 1.1, 1.6, 2.3)  # [s] after a task began; one horizon each
+STEP_PARTS = 8  # how finely a step of the plan is drawn
+STYLE = {
+    'axes.edgecolor': BOUND,
+    'axes.facecolor': PAPER,
+    'axes.grid': True,
+    'axes.labelcolor': INK,
+    'axes.spines.right': False,
+    'axes.spines.top': False,
+    'figure.facecolor': PAPER,
+    'font.size': 10,
+    'grid.color': GRID,
+    'legend.frameon': False,
+    'text.color': INK,
+    'xtick.color': INK,
+    'ytick.color': INK,
+}
+
+
+def draw(flight: Flight, path: Path) -> None:
+    """Writes the figure of a flight to `path` (PNG)."""
+    system = flight.system
+    rows = system.n_x + system.n_u
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(13, 2.1 * rows + 1.2), layout='constrained')
+        left, right = figure.add_gridspec(1, 2, width_ratios=(2.1, 1))
+        panels = left.subgridspec(rows, 1).subplots(sharex=True)
+        horizons = shown_horizons(flight)
+        for i, axes in enumerate(panels[: system.n_x]):
+            draw_state(axes, flight, horizons, i)
+        for j, axes in enumerate(panels[system.n_x :]):
+            draw_control(axes, flight, j)
+        draw_tasks(panels, flight)
+        plane, corner = right.subgridspec(2, 1, height_ratios=(rows - 1, 1)).subplots()
+        draw_phase_plane(plane, flight, horizons)
+        corner.axis('off')
+        corner.legend(*plane.get_legend_handles_labels(), loc='center')
+        figure.suptitle(title(flight), fontsize=13, fontweight='bold', x=0.01, ha='left')
+        figure.savefig(path, dpi=130)
+        plt.close(figure)
+
+
+def title(flight: Flight) -> str:
+    """The name of the system and how fast it was controlled."""
+    rate = flight.loop.get('achieved_rate_hz', float('nan'))
+    horizon = flight.system.dt * flight.system.horizon
+    name = flight.system.name.replace('_', ' ')
+    return f'{name}: {horizon:g} s horizons, refined {rate:.0f} times a second over ROS 2'
+
+
+def shown_horizons(flight: Flight) -> list[Samples]:
+    """The predicted states of a few plans of every task, cut off where the task ends."""
+    chosen = []
+    starts = np.array([horizon.start for horizon in flight.horizons])
+    for task in flight.tasks:
+        wanted = [task.start + age for age in HORIZON_AGES]
+        indices = sorted({int(np.searchsorted(starts, t)) for t in wanted})
+        chosen += [
+            predicted(flight.system, flight.horizons[i]).between(task.start, task.end)
+            for i in indices
+            if i < len(starts) and starts[i] < task.end
+        ]
+    return chosen
+
+
+def predicted(system: System, horizon: Horizon) -> Samples:
+    """The states of a plan, simulated between its points as well where the controls are known."""
+    parts = STEP_PARTS if len(horizon.controls) else 1
+    states = [horizon.states[0]]
+    for i, x in enumerate(horizon.states[1:]):
+        times = system.dt / parts * np.arange(1, parts)
+        states += [system.step(horizon.states[i], horizon.controls[i], dt) for dt in times]
+        states.append(x)
+    instants = horizon.start + system.dt / parts * np.arange(len(states))
+    return Samples(instants, np.array(states))
+
+
+def draw_state(axes: Axes, flight: Flight, horizons: Sequence[Samples], i: int) -> None:
+    """One coordinate over time, its goals and the fan of predictions."""
+    system, zero = flight.system, flight.tasks[0].start
+    for horizon in horizons:
+        times = horizon.times - zero
+        axes.plot(times, horizon.values[:, i], color=PREDICTED, lw=1.0, zorder=3)
+        axes.plot(times[:1], horizon.values[:1, i], 'o', color=PREDICTED, ms=3.5, zorder=4)
+    states = recorded_states(flight)
+    axes.plot(states.times - zero, states.values[:, i], color=STATE, lw=4.5, zorder=2)
+    for task in flight.tasks:
+        span = (task.start - zero, task.end - zero)
+        axes.hlines(task.goal[i], *span, color=GOAL, lw=1.3, ls=(0, (4, 3)))
+    axes.set_ylabel(label(system.state_names[i], system.state_units[i]))
+
+
+def draw_control(axes: Axes, flight: Flight, j: int) -> None:
+    """One control over time and its bounds."""
+    system, zero = flight.system, flight.tasks[0].start
+    end = flight.tasks[-1].end
+    commands = flight.commands.between(zero, end)
+    low, high = system.u_min[j], system.u_max[j]
+    room = 0.15 * (high - low)
+    axes.axhspan(high, high + room, color=BOUND, alpha=0.18, lw=0)
+    axes.axhspan(low - room, low, color=BOUND, alpha=0.18, lw=0)
+    axes.hlines([low, high], 0, end - zero, color=BOUND, lw=1)
+    axes.step(commands.times - zero, commands.values[:, j], where='post', color=CONTROL, lw=1.6)
+    axes.set_ylim(low - room, high + room)
+    axes.set_ylabel(label(system.control_names[j], system.control_units[j]))
+
+
+def draw_tasks(panels: Sequence[Axes], flight: Flight) -> None:
+    """Marks where every goal or restart came in."""
+    zero = flight.tasks[0].start
+    for task in flight.tasks:
+        for axes in panels:
+            axes.axvline(task.start - zero, color=INK, lw=0.8, alpha=0.45, ls=':')
+        panels[0].annotate(
+            task.name,
+            (task.start - zero, 1.0),
+            xycoords=('data', 'axes fraction'),
+            xytext=(4, 2),
+            textcoords='offset points',
+            fontsize=9,
+            va='bottom',
+        )
+    panels[0].set_xlim(0, flight.tasks[-1].end - zero)
+    panels[-1].set_xlabel('time [s]')
+
+
+def draw_phase_plane(axes: Axes, flight: Flight, horizons: Sequence[Samples]) -> None:
+    """The first joint's position against its velocity, for all tasks; feeds the legend."""
+    system = flight.system
+    i, k = plane_of(system)
+    for n, horizon in enumerate(horizons):
+        name = 'predicted horizons' if n == 0 else None
+        x = horizon.values
+        axes.plot(x[:, i], x[:, k], color=PREDICTED, lw=1.0, zorder=3, label=name)
+    x = recorded_states(flight).values
+    axes.plot(x[:, i], x[:, k], color=STATE, lw=4.5, label='flown')
+    start = np.concatenate(
+        [flight.states.between(task.start, task.end).values[:1] for task in flight.tasks]
+    )
+    axes.plot(start[:, i], start[:, k], 'o', color=INK, mec=PAPER, ms=8, zorder=4, label='start')
+    goals = np.stack([task.goal for task in flight.tasks])
+    axes.plot(goals[:, i], goals[:, k], '*', color=GOAL, mec=PAPER, ms=16, zorder=4, label='goal')
+    axes.plot([], [], color=CONTROL, lw=1.6, label='control')
+    axes.fill_between([], [], color=BOUND, alpha=0.18, label='beyond the bounds')
+    axes.set_xlabel(label(system.state_names[i], system.state_units[i]))
+    axes.set_ylabel(label(system.state_names[k], system.state_units[k]))
+
+
+def recorded_states(flight: Flight) -> Samples:
+    """The states of all tasks, with a NaN between them, so that no line crosses a restart."""
+    pieces = [flight.states.between(task.start, task.end) for task in flight.tasks]
+    gap = np.full((1, flight.system.n_x), np.nan)
+    return Samples(
+        np.concatenate([part for piece in pieces for part in (piece.times, gap[0, :1])]),
+        np.concatenate([part for piece in pieces for part in (piece.values, gap)]),
+    )
+
+
+def plane_of(system: System) -> tuple[int, int]:
+    """The coordinates of the phase plane."""
+    joint: Any = system.joints[0]
+    return joint.position, joint.velocity
+
+
+def label(name: str, unit: str) -> str:
+    """A name and its unit, as axes carry them."""
+    words = name.replace('_', ' ')
+    return words if unit == '1' else f'{words} [{unit.replace("^2", "²")}]'

@@ -1,0 +1,176 @@
+"""Records topics: every message as it came, in memory and perhaps into a bag."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from trc_core.problem.system import Array
+from trc_core.systems import System
+from trc_ros.conversions import STATE_TYPES, RejectedInput, axes_of, seconds_of
+
+TOPICS: dict[str, type] = {
+    'state': JointState,
+    'goal': JointState,
+    'command': Float64MultiArray,
+    'controller/horizon': JointTrajectory,
+    '/diagnostics': DiagnosticArray,
+}
+DEPTH = 1000  # messages that may wait
+EVERYTHING = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+WITHOUT_LOSS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+Keep = Callable[[str, type, int, bytes], None]  # topic, type, time [ns since the epoch], message
+
+
+class Recorder:
+    """Keeps the serialised messages of `TOPICS`, names relative to the node, as they are sent.
+
+    Args:
+        node: that listens.
+        keep: also given every message, under the full name of its topic.
+        qos: `WITHOUT_LOSS` hears reliable publishers only.
+    """
+
+    def __init__(self, node: Node, keep: Keep | None = None, qos: QoSProfile = EVERYTHING) -> None:
+        self._keep = keep
+        self._messages: dict[str, list[tuple[int, bytes]]] = {topic: [] for topic in TOPICS}
+        for topic, kind in TOPICS.items():
+            take = functools.partial(self._take, topic, node.resolve_topic_name(topic))
+            # rclpy counts the arguments of a callback: two of them ask for the time of sending.
+            node.create_subscription(
+                kind, topic, lambda data, info, take=take: take(data, info), qos, raw=True
+            )
+
+    def _take(self, topic: str, full_name: str, data: bytes, info: Mapping[str, int]) -> None:
+        time = info['source_timestamp']
+        self._messages[topic].append((time, data))
+        if self._keep is not None:
+            self._keep(full_name, TOPICS[topic], time, data)
+
+    def hears(self, *topics: str) -> bool:
+        """Whether each of these topics has sent something already."""
+        return all(self._messages[topic] for topic in topics)
+
+    def forget(self) -> None:
+        """Starts over."""
+        for messages in self._messages.values():
+            messages.clear()
+
+    def read(self, topic: str) -> list[tuple[float, Any]]:
+        """(time of sending [s since the epoch], message) of a topic, oldest first."""
+        return [self._decoded(topic, *item) for item in self._messages[topic]]
+
+    def newest(self, topic: str, since: float = 0.0) -> Any:
+        """The last message, None if none was sent since then [s since the epoch]."""
+        if not self._messages[topic]:
+            return None
+        time, message = self._decoded(topic, *self._messages[topic][-1])
+        return message if time >= since else None
+
+    def first(self, topic: str, since: float) -> float | None:
+        """When a message was first sent since then, both [s since the epoch]; None if none was."""
+        return next((1e-9 * t for t, _ in self._messages[topic] if 1e-9 * t >= since), None)
+
+    @staticmethod
+    def _decoded(topic: str, time: int, data: bytes) -> tuple[float, Any]:
+        return 1e-9 * time, deserialize_message(data, TOPICS[topic])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A signal over time."""
+
+    times: Array  # (N,) [s]
+    values: Array  # (N, n)
+
+    def between(self, start: float, end: float) -> Samples:
+        """The samples with start <= time < end."""
+        inside = (self.times >= start) & (self.times < end)
+        return Samples(self.times[inside], self.values[inside])
+
+
+def read_states(recorder: Recorder, system: System) -> Samples:
+    """The valid states published by the plant, at their own stamps."""
+    read = STATE_TYPES['JointState'][1](system)
+    times, states = [], []
+    for _, message in recorder.read('state'):
+        with contextlib.suppress(RejectedInput):
+            states.append(read(message))
+            times.append(seconds_of(message.header.stamp))
+    return Samples(np.array(times), np.array(states).reshape(-1, system.n_x))
+
+
+def read_commands(recorder: Recorder, system: System) -> Samples:
+    """The controls sent to the plant."""
+    messages = recorder.read('command')
+    values = np.array([m.data for _, m in messages], dtype=np.float64)
+    return Samples(np.array([time for time, _ in messages]), values.reshape(-1, system.n_u))
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """A plan as it was published; times in seconds since the epoch."""
+
+    sent: float
+    start: float
+    """When the state that it starts from was measured."""
+    states: Array  # (T + 1, n_x)
+    controls: Array  # (T, n_u); empty where controls and joints do not map one to one
+
+
+def read_horizons(recorder: Recorder, system: System) -> list[Horizon]:
+    """Every plan of the controller."""
+    axes = axes_of(system)
+    horizons = []
+    for sent, message in recorder.read('controller/horizon'):
+        points = message.points
+        x, u = np.zeros((len(points), system.n_x)), np.zeros((len(points) - 1, system.n_u))
+        for i, axis in enumerate(axes):
+            if axis.position is not None:
+                x[:, axis.position] = [point.positions[i] for point in points]
+            if axis.velocity is not None:
+                x[:, axis.velocity] = [point.velocities[i] for point in points]
+            if axis.effort is not None and points[0].effort:
+                u[:, axis.effort] = [point.effort[i] for point in points[:-1]]
+        controls = u if points[0].effort else u[:0]
+        horizons.append(Horizon(sent, seconds_of(message.header.stamp), x, controls))
+    return horizons
+
+
+def status_values(message: DiagnosticArray, part: str) -> dict[str, str]:
+    """What diagnostics say of one part of the controller; empty if they do not."""
+    for status in message.status:
+        if status.name.endswith(f'controller: {part}'):
+            return {item.key: item.value for item in status.values}
+    return {}
+
+
+def read_loop_statistics(recorder: Recorder) -> dict[str, float]:
+    """What the controller's last diagnostics say of its loop."""
+    statistics: dict[str, float] = {}
+    for _, message in recorder.read('/diagnostics'):
+        values = status_values(message, 'control_loop')
+        statistics = {key: float(value) for key, value in values.items()} or statistics
+    return statistics
+
+
+def read_safety_states(recorder: Recorder) -> list[tuple[float, str]]:
+    """(time [s since the epoch], safety state of the controller) from every diagnostics."""
+    read = (
+        (time, status_values(message, 'safety').get('state'))
+        for time, message in recorder.read('/diagnostics')
+    )
+    return [(time, state) for time, state in read if state is not None]

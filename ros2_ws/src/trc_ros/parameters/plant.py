@@ -1,0 +1,108 @@
+"""The parameters of the node `plant`."""
+
+from __future__ import annotations
+
+from trc_core.simulation import PLANTS
+from trc_ros.parameters.specs import PLANT, Spec
+from trc_ros.plant.faults import FAULTS
+
+PLANT_SPECS: tuple[Spec, ...] = (
+    Spec('simulation_rate', 500.0, 'Integration steps per second [Hz].', PLANT, bounds=(1.0, 1e4)),
+    Spec('state_rate', 100.0, 'States published per second [Hz].', PLANT, bounds=(0.1, 1e3)),
+    Spec(
+        'measurement_noise',
+        0.0,
+        'Standard deviation of the noise on every published coordinate, in its own unit.',
+        PLANT,
+        bounds=(0.0, 1e6),
+        live=True,
+    ),
+    Spec(
+        'initial_state',
+        (),
+        'State at start and after ~/reset; empty: drawn from the initial box of the system.',
+        PLANT,
+        live=True,
+    ),
+    Spec('seed', 0, 'Seed of initial states and noise.', PLANT, bounds=(0, 2**31 - 1)),
+    Spec(
+        'wait_for_command',
+        True,
+        'Stand still in the initial state until the first command; false: move under u_trim.',
+        PLANT,
+    ),
+    Spec(
+        'plant_backend',
+        'system',
+        "What moves the plant: system (the model's own equations) or mujoco (cart-poles only).",
+        PLANT,
+        choices=tuple(PLANTS),
+    ),
+    Spec(
+        'parameter_error',
+        0.0,
+        'Share by which every physical parameter of the plant is larger than in the model.',
+        PLANT,
+        bounds=(-0.9, 10.0),
+    ),
+    Spec('input_gain', 1.0, 'Gain of commands on their way in.', PLANT, bounds=(-10.0, 10.0)),
+    Spec(
+        'actuation_delay',
+        0.0,
+        'Time from a command to its effect [s], in whole integration steps.',
+        PLANT,
+        bounds=(0.0, 10.0),
+    ),
+    Spec(
+        'disturbance',
+        0.0,
+        "Standard deviation of a random force on every control, as a share of the control's "
+        'range, drawn anew every dt of the system.',
+        PLANT,
+        bounds=(0.0, 10.0),
+    ),
+    Spec(
+        'disturbance_bias',
+        0.0,
+        'A constant force on every control, in the same share.',
+        PLANT,
+        bounds=(-10.0, 10.0),
+    ),
+    Spec(
+        'fault',
+        '',
+        "Fault of the published states; setting it injects it, '' ends it.",
+        PLANT,
+        choices=(*FAULTS, ''),
+        live=True,
+    ),
+    Spec(
+        'fault_duration',
+        0.0,
+        'How long the next fault lasts [s]; 0: until it is cleared.',
+        PLANT,
+        bounds=(0.0, 86400.0),
+        live=True,
+    ),
+    Spec('publish_clock', False, "Publish the plant's time on /clock, for use_sim_time.", PLANT),
+    Spec(
+        'lockstep',
+        False,
+        'Take turns: publish a state and /clock, wait for the command, integrate a period.',
+        PLANT,
+    ),
+    Spec(
+        'lockstep_timeout',
+        1.0,
+        'A turn goes on without a command after this time of the wall [s].',
+        PLANT,
+        bounds=(0.01, 3600.0),
+    ),
+    Spec(
+        'speed',
+        0.0,
+        'Simulated seconds per second of the wall in lock-step, at most; 0: no limit.',
+        PLANT,
+        bounds=(0.0, 1000.0),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The node `plant`: a simulated plant that closes the loop."""

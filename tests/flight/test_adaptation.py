@@ -1,0 +1,147 @@
+"""The plant's parameters are learned from its motion, and flown with."""
+
+import numpy as np
+import pytest
+
+from trc_core import Controller, get_system
+from trc_core.evaluation.closed_loop import PerturbedPlant, fly_all, learning
+from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.flight.limits import CommandLimits
+from trc_core.flight.pilot import Pilot
+from trc_core.flight.safety import Measurement, SafetyMonitor
+from trc_core.flight.settings import Settings
+from trc_core.simulation import in_error
+
+PLANTS = ('van_der_pol', 'cartpole', 'quadrotor_2d')
+
+
+def motions(system, plant, count, noise=0.0, seed=1):
+    """Random motions near the middle of the system's box: (x, controls, seconds, x_next)."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        x = rng.uniform(-0.5, 0.5, system.n_x) * system.x0_box
+        controls = rng.uniform(system.u_min, system.u_max, (2, system.n_u))
+        seconds = rng.uniform(0.2, 0.8, 2) * system.dt
+        after = x
+        for u, time in zip(controls, seconds, strict=True):
+            after = plant.step(after, u, time)
+        before, after = (a + noise * rng.standard_normal(system.n_x) for a in (x, after))
+        yield before, controls, seconds, after
+
+
+@pytest.mark.parametrize('name', PLANTS)
+def test_the_parameters_of_a_wrong_model_are_found(name):
+    system = get_system(name)
+    plant = in_error(system, 0.1)
+    estimator = ParameterEstimator(system)
+    belief = estimator.prior()
+    for motion in motions(system, plant, 200):
+        belief = estimator.update(belief, *motion)
+    # Parameters that act alike keep their share each; what they do together must be right.
+    learned = system.with_parameters(
+        **dict(zip(system.parameters, estimator.parameters(belief), strict=True))
+    )
+    for x, controls, _, _ in motions(system, plant, 20, seed=2):
+        wrong = np.abs(system.step(x, controls[0]) - plant.step(x, controls[0])).max()
+        right = np.abs(learned.step(x, controls[0]) - plant.step(x, controls[0])).max()
+        assert right < 0.05 * wrong
+    assert (np.diag(belief.covariance) < np.diag(estimator.prior().covariance)).any()
+
+
+def test_noise_that_was_announced_does_not_mislead():
+    system, noise = get_system('cartpole'), 0.01
+    estimator = ParameterEstimator(system, noise=np.full(4, noise))
+    belief = estimator.prior()
+    for motion in motions(system, system, 300, noise):
+        belief = estimator.update(belief, *motion)
+    deviations = belief.log_ratio / np.sqrt(np.diag(belief.covariance))
+    assert np.abs(deviations).max() < 4.0
+    assert np.abs(belief.log_ratio).max() < 0.1
+
+
+def test_a_push_is_no_reason_to_think_differently():
+    system = get_system('cartpole')
+    estimator = ParameterEstimator(system)
+    belief = estimator.prior()
+    x, controls, seconds, after = next(motions(system, system, 1))
+    for strange in (after + np.array([0.0, 1.0, 0.0, 0.0]), np.full(4, np.nan)):
+        assert estimator.update(belief, x, controls, seconds, strange) is belief
+
+
+def test_no_parameter_leaves_its_limit():
+    system = get_system('van_der_pol')
+    estimator = ParameterEstimator(system, uncertainty=1.0, limit=0.2)
+    belief = estimator.prior()
+    for motion in motions(system, in_error(system, 0.9), 50):
+        belief = estimator.update(belief, *motion)
+    assert estimator.parameters(belief) == pytest.approx([1.2])
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('double_integrator', {}, "nothing to learn: system 'double_integrator'"),
+        ('cartpole', {'noise': [0.1, 0.1]}, 'give 4 positive numbers'),
+        ('cartpole', {'uncertainty': 0.0}, 'uncertainty is 0.0'),
+        ('cartpole', {'limit': -1.0}, 'limit is -1.0'),
+        ('cartpole', {'drift': -1.0}, 'drift is -1.0'),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        ParameterEstimator(get_system(name), **options)
+
+
+def test_with_every_parameter_and_the_gain_wrong_only_who_learns_keeps_the_pole_up():
+    controller = Controller.load('cartpole', cycles=1)
+    system = controller.system
+    rows = [5, 14, 38]
+    x0, goal = (a[rows] for a in fresh_problems(system, 40))
+    plant = PerturbedPlant.with_error(system, 0.05)
+    stubborn = fly_all(lambda: controller.plan, system, plant, x0, goal)
+    learned = fly_all(lambda: learning(controller), system, plant, x0, goal)
+    assert stubborn.fallen.all()
+    assert not learned.fallen.any()
+    assert learned.cost.max() < 2000.0 < stubborn.cost.min()
+
+
+def test_the_pilot_learns_from_a_plant_that_obeys_late():
+    controller = Controller.load('cartpole')
+    controller.warm_up()
+    system, period, delay, fine = controller.system, 0.02, 0.06, 0.01
+    plant, time, x = in_error(system, 0.1), 0.0, np.array([0.2, 0.0, 0.15, 0.0])
+    monitor = SafetyMonitor(system, Settings(CommandLimits.of(system), state_timeout=0.2))
+    pilot = Pilot(controller, monitor, period, lambda: time, delay, ParameterEstimator(system))
+    under_way = [system.u_trim] * round(delay / fine)
+    for k in range(100):
+        goal = np.array([0.5 * (k % 50 < 25), 0.0, 0.0, 0.0])
+        command = pilot.fly(Measurement(x, time), goal).control
+        for _ in range(round(period / fine)):
+            under_way.append(command)
+            x, time = plant.step(x, under_way.pop(0), fine), time + fine
+    seen = [0, 1, 3]  # the mass of the pole hardly shows
+    assert pilot.parameters[seen] == pytest.approx(plant.arrays.p[seen], rel=0.02)
+    pilot.reset()
+    assert pilot.parameters == pytest.approx(system.arrays.p)
+
+
+@pytest.mark.parametrize('backend', ['numba', 'numpy'])
+def test_a_plan_for_other_parameters_is_one_of_that_plant(backend):
+    controller = Controller.load('cartpole', backend, cycles=1)
+    plant, x, goal = in_error(controller.system, 0.2), [0.2, 0.0, 0.1, 0.0], np.zeros(4)
+    plan = controller.plan(x, goal, p=plant.arrays.p, polish=1)
+    again = controller.plan(plan.states[1], goal, warm_start=plan, p=plant.arrays.p)
+    for one in (plan, again):
+        for t in range(controller.system.horizon):
+            found = plant.step(one.states[t], one.controls[t])
+            np.testing.assert_allclose(one.states[t + 1], found, atol=1e-9)
+    assert plan.cost <= min(plan.candidates.values())
+    with pytest.raises(ValueError, match='p has shape'):
+        controller.plan(x, goal, p=[1.0])
+
+
+def test_a_backend_with_fixed_physics_says_so():
+    controller = Controller.load('van_der_pol', 'torch')
+    with pytest.raises(ValueError, match="those of a single plan need 'numba' or 'numpy'"):
+        controller.plan([1.0, 0.0], [0.0, 0.0], p=[1.2])

@@ -1,0 +1,72 @@
+"""The objective, against its definition written out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from trc_core.numerics.cost import is_success, quadratic, trajectory_cost
+from trc_core.systems import SYSTEMS
+
+every_system = pytest.mark.parametrize('name', sorted(SYSTEMS))
+
+
+def random_trajectories(name, B=5):
+    rng = np.random.default_rng(2)
+    system = SYSTEMS[name]
+    coupled = system.Q + 0.5 * np.ones_like(system.Q)
+    system = replace(system, Q=coupled, Q_f=3.0 * coupled, u_trim=0.25 * system.u_max)
+    states = rng.normal(size=(B, system.horizon + 1, system.n_x))
+    controls = rng.normal(size=(B, system.horizon, system.n_u))
+    return system, states, controls, rng.normal(size=(B, system.n_x))
+
+
+def written_out(system, states, controls, goal):
+    J = 0.0
+    for x, u in zip(states[:-1], controls, strict=True):
+        e, w = x - goal, u - system.u_trim
+        J += e @ system.Q @ e + w @ system.R @ w
+    e = states[-1] - goal
+    return J + e @ system.Q_f @ e
+
+
+@every_system
+def test_j_is_the_sum_of_its_definition(name):
+    system, states, controls, goal = random_trajectories(name)
+    J = trajectory_cost(system, states, controls, goal)
+    expected = [written_out(system, *one) for one in zip(states, controls, goal, strict=True)]
+    np.testing.assert_allclose(J, expected, rtol=1e-12)
+    assert trajectory_cost(system, states[0], controls[0], goal[0]).shape == ()
+
+
+@every_system
+def test_torch_and_numpy_agree(name):
+    system, *arrays = random_trajectories(name)
+    J = trajectory_cost(system, *map(torch.from_numpy, arrays))
+    np.testing.assert_allclose(J.numpy(), trajectory_cost(system, *arrays), rtol=1e-12)
+
+
+def test_resting_at_the_goal_costs_nothing():
+    system, states, controls, goal = random_trajectories('van_der_pol')
+    rest = np.broadcast_to(goal[:, None], states.shape)
+    trim = np.broadcast_to(system.u_trim, controls.shape)
+    np.testing.assert_array_equal(trajectory_cost(system, rest, trim, goal), 0.0)
+
+
+def test_success_is_a_sum_of_errors_of_at_most_a_tenth():
+    goal = np.array([1.0, -1.0])
+    ends = np.array([[1.04, -1.05], [1.06, -1.05], [1.0, -1.0]])
+    states = np.repeat(ends[:, None], 3, axis=1)
+    assert is_success(states, goal).tolist() == [True, False, True]
+    assert is_success(torch.from_numpy(states), torch.from_numpy(goal)).tolist() == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_the_quadratic_form_is_that_of_numpy():
+    rng = np.random.default_rng(0)
+    M, a = rng.normal(size=(4, 4)), rng.normal(size=4)
+    assert quadratic(M, a) == pytest.approx(a @ M @ a)

@@ -1,0 +1,121 @@
+"""Coordinates of plans: their identities, and what a network is shown of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.random_models import randomised
+from trc_core import SYSTEMS
+from trc_core.models import TinyRecursiveControl
+from trc_core.models.plan_representation import for_system, gated
+from trc_core.models.simulation import SystemDynamics
+from trc_core.numerics.representation import (
+    REPRESENTATIONS,
+    Coordinates,
+    Representation,
+    catching_law,
+)
+from trc_core.numerics.riccati import finite_horizon_gains
+
+every_system = pytest.mark.parametrize('system', SYSTEMS.values(), ids=lambda s: s.name)
+every_kind = pytest.mark.parametrize('kind', REPRESENTATIONS)
+
+
+def units_of(system, kind, n=5):
+    x0, goal = map(torch.from_numpy, system.sample(np.random.default_rng(0), n))
+    return for_system(system, Coordinates(kind)).numbers.units(x0 - goal)
+
+
+@every_system
+@every_kind
+def test_a_step_and_its_metric_undo_each_other(system, kind):
+    units = units_of(system, kind)
+    output = torch.randn(5, system.horizon, system.n_u, dtype=torch.float64)
+    torch.testing.assert_close(units.metric(units.step(output)), output)
+
+
+@every_system
+def test_s_is_the_lq_cost_to_go_of_the_initial_error(system):
+    x0, goal = map(torch.from_numpy, system.sample(np.random.default_rng(0), 5))
+    numbers = for_system(system, Coordinates('stabilised')).numbers
+    P = torch.from_numpy(finite_horizon_gains(system)[1][0])
+    error = x0 - goal
+    expected = ((error @ P) * error).sum(-1) + numbers.floor
+    torch.testing.assert_close(numbers.units(error).s ** 2, expected)
+
+
+@every_system
+def test_the_metric_gradient_is_twice_the_newton_step_of_the_lq_problem(system):
+    """At the goal's trim point d2J/dv_t2 is 2 H_t, so that -L (slope / 2) is Newton's step."""
+    numbers = for_system(system, Coordinates('stabilised'))
+    H = torch.from_numpy(finite_horizon_gains(system)[2])
+    torch.testing.assert_close(numbers.L @ numbers.L.mT, H)
+    units = units_of(system, 'stabilised')
+    step = torch.randn(5, system.horizon, system.n_u, dtype=torch.float64)
+    gradient = 2 * torch.einsum('tij,btj->bti', H, step)
+    torch.testing.assert_close(units.step(units.gradient(gradient)) / 2, step)
+
+
+@every_system
+@every_kind
+def test_numbers_survive_a_checkpoint(system, kind):
+    numbers = Coordinates(kind).numbers(system)
+    tensors = {f'representation.{k}': np.asarray(v) for k, v in numbers._asdict().items()}
+    for name, value in Representation.from_tensors(tensors)._asdict().items():
+        np.testing.assert_allclose(value, getattr(numbers, name), err_msg=name)
+    coordinates = Coordinates(kind, (1.0, 10.0), {'mu': (0.5, 1.5)})
+    assert Coordinates.from_record(coordinates.record()) == coordinates
+
+
+def test_the_gate_is_half_open_beyond_the_states_in_which_the_lqr_saturates():
+    system = SYSTEMS['cartpole_swingup']
+    K, G = catching_law(system, np.zeros(4))
+    rng = np.random.default_rng(0)
+    for direction in rng.normal(size=(50, 4)):
+        x = direction / np.sqrt(direction @ G @ direction)  # e' G e = 1: half open
+        assert np.abs(K[0] @ (x / 2)).max() <= system.u_max[0] * (1 + 1e-9)  # GATE is 2 squared
+
+
+def test_a_ladder_adds_starts_that_spend_less_control():
+    system = SYSTEMS['cartpole']
+    numbers = Coordinates(ladder=(1.0, 10.0, 100.0)).numbers(system)
+    assert numbers.K_start.shape == (3, *numbers.K.shape)
+    np.testing.assert_array_equal(numbers.K_start[0], numbers.K)
+    sizes = np.abs(numbers.K_start[:, 0]).sum((1, 2))
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_plant_parameters_are_read_from_minus_one_to_one():
+    system = SYSTEMS['van_der_pol']
+    coordinates = Coordinates(ranges={'mu': (0.5, 1.5)})
+    read = [coordinates.numbers(system.with_parameters(mu=mu)).inputs[0] for mu in (0.5, 1, 1.5)]
+    assert read == [-1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize('name', ['pendulum', 'cartpole_swingup'])
+def test_an_odd_plant_is_seen_from_one_side(name):
+    system = SYSTEMS[name]
+    choices = {'use_two_level': True, 'latent_dim': 16, 'feedback': ('trajectory',), 'plans': 2}
+    model = randomised(TinyRecursiveControl.for_system(system, gated(system), **choices))
+    x0, goal = map(torch.from_numpy, system.sample(np.random.default_rng(0), 6))
+    dynamics = SystemDynamics(model.representation, system)
+    for sign in (1, -1):
+        plans = list(model.refine(sign * x0, goal, dynamics, cycles=2))
+        controls = sign * plans[-1][0].controls
+        if sign == 1:
+            expected = controls
+    torch.testing.assert_close(controls, expected, rtol=1e-5, atol=1e-5)
+    assert model.representation.mirror_state >= 0
+
+
+@pytest.mark.parametrize(
+    ('choices', 'message'),
+    [
+        ({'kind': 'spline'}, "unknown representation 'spline'; choose from"),
+        ({'ladder': ()}, 'ladder must begin with 1'),
+        ({'ladder': (10.0, 1.0)}, 'ladder must begin with 1'),
+    ],
+)
+def test_bad_coordinates_are_named(choices, message):
+    with pytest.raises(ValueError, match=message):
+        Coordinates(**choices)

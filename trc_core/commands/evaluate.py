@@ -1,0 +1,294 @@
+"""`trc evaluate`: one table of a controller, or of experts, against the best known optimum."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
+from trc_core.command_line import check_output, report_errors
+from trc_core.commands.warm_up import ready
+from trc_core.evaluation.baselines import expert_planners
+from trc_core.evaluation.closed_loop import Comparison, compare
+from trc_core.evaluation.evaluator import (
+    BASELINES,
+    TEST_SEED,
+    Planner,
+    Scores,
+    fresh_problems,
+    planners,
+    score,
+)
+from trc_core.evaluation.reference import reference_optima, starts_needed
+from trc_core.lab.report.html import bars
+from trc_core.planner.controller import Controller
+from trc_core.systems import SYSTEMS, System, get_system
+from trc_core.systems.registry import parse_settings
+
+CYCLES = (1, 3, 5, 10)
+DEFAULT = 'van_der_pol'
+OVER_ROS = Path('outputs/over_ros')
+FITTING = {  # what goes with a flag that asks for something else than the usual table
+    'ros': ('closed_loop', 'checkpoint', 'states', 'seed'),
+    'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed'),
+    'expert': ('system', 'set', 'states', 'seed', 'output'),
+}
+HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of several planners on the same states."""
+
+    title: str
+    scores: Mapping[str, Scores]
+    states: int
+    seed: int
+    starts: int
+    """Starts per state of the optimum that the planners are compared with."""
+    unsolved: int
+    """States left out because no solver converged."""
+
+    def __str__(self) -> str:
+        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
+        lines = [
+            f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
+            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
+        ]
+        for label, s in self.scores.items():
+            ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
+            behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
+            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
+        if self.unsolved:
+            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
+        return '\n'.join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
+    add = parser.add_argument
+    add('--checkpoint', help=f'shipped name or path (default: {DEFAULT})')
+    add(
+        '--expert',
+        help='instead of a checkpoint, experts: a list like lqr,ilqr1,ilqr3,ilqr,multistart',
+    )
+    add(
+        '--baseline',
+        help='experts to stand beside a checkpoint, a list like lqr,ilqr,nlp (default: '
+        f'{",".join(BASELINES)})',
+    )
+    add(
+        '--system',
+        help='a name or a .py file: the plant of a checkpoint that only a file defines, or with '
+        '--expert (default: every shipped system)',
+    )
+    add(
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a plant parameter, like mu=0.7 (may be repeated)',
+    )
+    add('--states', type=int, default=200, help='number of test problems (default %(default)s)')
+    add('--seed', type=int, default=TEST_SEED, help='of the problems (default %(default)s)')
+    add(
+        '--closed_loop',
+        type=float,
+        nargs='?',
+        const=0.0,
+        metavar='ERROR',
+        help='fly instead: two horizons of receding-horizon control beside converged MPC; with '
+        'ERROR = 0.05 on a plant whose parameters are 5 %% larger and whose input gain is 5 %% '
+        'smaller than the controller thinks',
+    )
+    add(
+        '--ros',
+        type=Path,
+        nargs='?',
+        const=OVER_ROS,
+        metavar='FOLDER',
+        help='with --closed_loop: fly with both nodes over DDS as well, on a plant without error, '
+        'and compare the costs; leaves a bag and a report in FOLDER (default: %(const)s)',
+    )
+    add(
+        '--output',
+        type=Path,
+        help='also write the figures to this file, FILE.json, and a picture of each, FILE*.png',
+    )
+    add(
+        '--record',
+        action='store_true',
+        help='also write the figures into the checkpoint, as its certificate',
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Scores a checkpoint, or experts, against the best known optimum."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    command = sys.argv[2:] if argv is None else list(argv)
+    with report_errors(parser.prog):
+        _check(arguments, parser)
+        if arguments.ros is not None:
+            print(_flown_over_ros(arguments))
+            return
+        if arguments.closed_loop is not None:
+            print(_flown(arguments))
+            return
+        results = []
+        for title, system, table in _requested(arguments):
+            results.append(evaluate(title, system, table, arguments.states, arguments.seed))
+            print(results[-1], flush=True)
+        if arguments.record:
+            _record(arguments, results[0], command)
+        if arguments.output:
+            _write(arguments.output, results)
+
+
+def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuses flags that would be ignored, and places where figures could not be kept."""
+    if arguments.states < 1:
+        raise ValueError(f'--states must be at least 1, got {arguments.states}')
+    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    mode = next((name for name in FITTING if name in given), None)
+    if mode is not None:
+        _check_fitting(mode, given)
+    if arguments.ros is not None and arguments.closed_loop != 0.0:
+        raise ValueError('--ros goes with --closed_loop, on a plant without error')
+    if arguments.output:
+        check_output(arguments.output, '.json')
+    if arguments.record:
+        _check_certifiable(find_checkpoint(arguments.checkpoint or DEFAULT))
+
+
+def _check_fitting(mode: str, given: Sequence[str]) -> None:
+    ignored = [name for name in given if name not in (mode, *FITTING[mode])]
+    if ignored:
+        fitting, others = (', --'.join(names) for names in (FITTING[mode], ignored))
+        raise ValueError(f'--{mode} goes with --{fitting} only, not with --{others}')
+
+
+def _check_certifiable(path: Path) -> None:
+    if path.suffix == GRAPH_SUFFIX:
+        raise ValueError(
+            f"--record cannot write into the graph '{path}'; give the checkpoint that it was "
+            'exported from, and export that again'
+        )
+    check_output(path, path.suffix)
+
+
+def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[str, Planner]]]:
+    """(title, system, planners) of every table that the flags ask for."""
+    if arguments.expert is None:
+        title, controller = _controller(arguments)
+        baselines = _names(arguments.baseline) if arguments.baseline else BASELINES
+        return [(title, controller.system, planners(controller, CYCLES, baselines))]
+    if arguments.set and not arguments.system:
+        raise ValueError('--set needs --system')
+    systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
+    systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
+    names = _names(arguments.expert)
+    return [(system.name, system, expert_planners(system, names)) for system in systems]
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(',')]
+
+
+def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
+    """The controller that the flags ask for, and its name."""
+    checkpoint = arguments.checkpoint or DEFAULT
+    own = get_system(arguments.system) if arguments.system else None
+    parameters = parse_settings(arguments.set)
+    controller = Controller.load(checkpoint, system=own, parameters=parameters)
+    ready(controller)
+    return ' '.join([checkpoint, *arguments.set]), controller
+
+
+def _flown(arguments: argparse.Namespace) -> Comparison:
+    """The closed-loop table that the flags ask for."""
+    title, controller = _controller(arguments)
+    error = arguments.closed_loop
+    if error:
+        title += f', plant off by {error:.0%}'
+    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
+    return compare(controller, error, *problems, title)
+
+
+def _flown_over_ros(arguments: argparse.Namespace) -> Any:
+    """The flights in process and over ROS 2 that the flags ask for."""
+    title, controller = _controller(arguments)
+    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
+    try:  # by name: the library imports no ROS
+        importlib.import_module('trc_ros.lab.children').set_environment()
+        flights = importlib.import_module('trc_ros.lab.over_ros')
+    except ModuleNotFoundError as error:
+        needed = "pip install 'trc[ros,demo]'"
+        raise ValueError(f"--ros needs '{error.name}'; install it with {needed}") from None
+    model = str(find_checkpoint(arguments.checkpoint or DEFAULT))
+    return flights.evaluate(title, controller, model, *problems, arguments.ros)
+
+
+def evaluate(
+    title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
+) -> Evaluation:
+    """Scores every planner of `table` on `states` fresh problems.
+
+    Raises:
+        ValueError: if the optimum is known for none of them.
+    """
+    x0, goal = fresh_problems(system, states, seed)
+    starts = starts_needed(system)
+    optimum, solved = reference_optima(system, x0, goal, starts)
+    if not solved.any():
+        raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
+    optimum = optimum[solved]
+    scores = {}
+    for label, planner in table.items():
+        bar = tqdm(range(len(optimum)), desc=label, leave=False)
+        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
+    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
+
+
+def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence[str]) -> None:
+    """Keeps the figures in the checkpoint's metrics, one certificate per set of parameters."""
+    path = find_checkpoint(arguments.checkpoint or DEFAULT)
+    own = get_system(arguments.system) if arguments.system else None
+    checkpoint = load_checkpoint(path, own)
+    certificate = {
+        'command': shlex.join(['trc', 'evaluate', *command]),
+        **{name: getattr(result, name) for name in ('states', 'seed', 'starts', 'unsolved')},
+        'scores': _figures([result]),
+    }
+    name = ' '.join(['certificate', *arguments.set])
+    metrics = {**checkpoint.metrics, name: certificate}
+    save_checkpoint(path, replace(checkpoint, metrics=metrics))
+
+
+def _write(output: Path, results: Sequence[Evaluation]) -> None:
+    """The figures as JSON, and a picture of every table."""
+    output.write_text(json.dumps(_figures(results), indent=2) + '\n')
+    for result in results:
+        name = f'_{result.title}' if len(results) > 1 else ''
+        rows = {label: asdict(s) for label, s in result.scores.items()}
+        bars(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
+
+
+def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:
+    """Scores by planner; by system first where several were scored."""
+    by_system: dict[str, Any] = {
+        result.title: {label: asdict(s) for label, s in result.scores.items()}
+        for result in results
+    }
+    return by_system if len(results) > 1 else by_system[results[0].title]

@@ -1,0 +1,63 @@
+"""`trc info`: what a checkpoint holds, for people to read."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from trc_core.checkpoint import CORRECTION, find_checkpoint, load_checkpoint, read_checkpoint
+from trc_core.command_line import report_errors
+from trc_core.problem.record import system_from_contract
+from trc_core.systems import get_system
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Shows the system, the model, the training and the figures of a checkpoint."""
+    parser = argparse.ArgumentParser('trc info', description=main.__doc__)
+    parser.add_argument('checkpoint', help='shipped name or path')
+    parser.add_argument(
+        '--system', help='a name or a .py file: refuse a checkpoint that is not for this plant'
+    )
+    arguments = parser.parse_args(argv)
+    with report_errors(parser.prog):
+        path = find_checkpoint(arguments.checkpoint)
+        record, tensors = read_checkpoint(path)
+        if arguments.system:
+            load_checkpoint(path, get_system(arguments.system))
+        else:
+            _compare_with_ours(record['system'], parser.prog)
+        print(f'file: {path}')
+        print(describe(record, tensors), end='')
+
+
+def describe(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
+    """What `read_checkpoint` gave, as YAML; it says all of that without our systems."""
+    weights = sum(
+        tensor.size
+        for name, tensor in tensors.items()
+        if not name.startswith(('representation.', CORRECTION))
+    )
+    shown = {
+        'system': record['system'],
+        'coordinates': record['coordinates'],
+        'weights': int(weights),
+        'model': record['model'],
+        'training': record['training'],
+        'metrics': record['metrics'],
+    }
+    return yaml.safe_dump(shown, sort_keys=False, default_flow_style=None)
+
+
+def _compare_with_ours(contract: Mapping[str, Any], program: str) -> None:
+    """Says where the system is unknown here, or another: the file can be read all the same."""
+    try:
+        system_from_contract(contract)
+    except (KeyError, TypeError, ValueError) as error:
+        print(
+            f'{program}: no system here fits this file (--system names one): {error}',
+            file=sys.stderr,
+        )

@@ -1,0 +1,1 @@
+"""Readers of the expression graph: machine code, NumPy, PyTorch and CasADi."""

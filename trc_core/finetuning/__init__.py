@@ -1,0 +1,1 @@
+"""Fine-tuning by reinforcement learning on plants that differ from the model."""

@@ -1,0 +1,161 @@
+"""Flights of B black boxes at once: planned at every tick, with or without exploration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.problem.system import SUCCESS_TOLERANCE, Array, System
+from trc_core.simulation.fleet import BlackBox
+
+Planner = Callable[[Array, Array, Plan | None, Sequence[Array]], Plan]
+"""Measured states (B, n_x), goals, plans of the last tick, every command so far -> plans."""
+Explore = Callable[[Plan], Array]
+"""What is commanded (B, n_u), given the plans of a tick."""
+IsLost = Callable[[Array, Array], NDArray[np.bool_]]
+SAMPLE, BEYOND = 1000, 2.0  # starts, and how far above the dearest of them a state is lost
+
+
+class CostToGo:
+    """The LQR's cost to go e' P e: by it, states are judged; far above any start, all is lost.
+
+    Args:
+        system: the model.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._P = finite_horizon_gains(system)[1][0]
+        x0, goal = system.sample(np.random.default_rng(0), SAMPLE)
+        self._most = BEYOND * float(self(x0 - goal).max())
+
+    def __call__(self, error: Array) -> Array:
+        """Of errors (..., n_x)."""
+        return np.einsum('...i,ij,...j->...', error, self._P, error)
+
+    def is_lost(self, x: Array, goal: Array) -> NDArray[np.bool_]:
+        """Which states (B, n_x) no flight is expected to come back from."""
+        return ~(self(x - goal) <= self._most)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where B flights begin, where they are to end, and how well they are measured."""
+
+    x0: Array
+    """(B, n_x)."""
+    goal: Array
+    """(B, n_x)."""
+    noise: float = 0.0
+    """Standard deviation of what is measured, in half-widths of the training box."""
+    seed: int = 0
+    """Of that noise."""
+    repeat: int = 1
+    """Flights of a group of this many in a row are measured with the same noise."""
+
+    def noise_of(self, system: System, rng: np.random.Generator) -> Array:
+        """The errors of one measurement (B, n_x)."""
+        width = system.x0_box + system.goal_box
+        noise = rng.standard_normal((len(self.x0) // self.repeat, system.n_x))
+        return self.noise * width * np.repeat(noise, self.repeat, axis=0)
+
+
+@dataclass(frozen=True)
+class Flown:
+    """B flights of T ticks."""
+
+    cost: Array
+    """(T + 1, B): stage costs, and the terminal cost."""
+    states: Array
+    """(T + 1, B, n_x)."""
+    controls: Array
+    """(T, B, n_u), as applied: inside the bounds."""
+    ended: NDArray[np.bool_]
+    """(T + 1, B): the plant has ended the flight; it is charged for where it was last seen."""
+    fallen: NDArray[np.bool_]
+    """(B,): ended early, or further from the goal than any training state begins."""
+    success: NDArray[np.bool_]
+    """(B,): sum |x_T - goal| <= 0.1."""
+    bounded: Array
+    """(B,): share of the ticks on which a control was on its bound."""
+
+    @property
+    def total(self) -> Array:
+        """Closed-loop cost of every flight (B,)."""
+        return self.cost.sum(0)
+
+
+def fly(
+    planner: Planner,
+    plant: BlackBox,
+    system: System,
+    start: Start,
+    ticks: int,
+    explore: Explore | None = None,
+    is_lost: IsLost | None = None,
+) -> Flown:
+    """Flies every row of `start` for `ticks` ticks.
+
+    Args:
+        planner: makes a plan for every row at every tick.
+        plant: what is flown.
+        system: the model; its cost is counted.
+        start: where.
+        ticks: how many commands are flown.
+        explore: makes the commands of the plans; their first controls by default.
+        is_lost: ends flights, given their states and goals.
+
+    Raises:
+        ValueError: if the plant returns states of another shape, or ended every flight at once.
+    """
+    rng, goal = np.random.default_rng(start.seed), start.goal
+    x, ended = seen(plant.reset(start.x0), start.x0, np.zeros(len(goal), dtype=np.bool_))
+    if ended.any():
+        raise ValueError(f'the plant returned NaN from reset in {ended.sum()} of {len(x)} flights')
+    states, over, plan = [x], [ended], None
+    controls: list[Array] = []
+    for _ in range(ticks):
+        plan = planner(x + start.noise_of(system, rng), goal, plan, controls)
+        u = plan.controls[:, 0] if explore is None else explore(plan)
+        u = np.clip(u, system.u_min, system.u_max)
+        x, ended = seen(plant.step(u), x, ended)
+        if ended.all() and not over[-1].any():
+            raise ValueError('the plant ended every flight at once, or returned NaN for all')
+        if is_lost is not None:
+            ended = ended | is_lost(x, goal)
+        states.append(x)
+        controls.append(u)
+        over.append(ended)
+    return _flown(system, goal, np.array(states), np.array(controls), np.array(over))
+
+
+def seen(
+    returned: Array, last: Array, ended: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The states to go on with (B, n_x), and which flights have ended (B,).
+
+    Raises:
+        ValueError: if the plant returned another shape.
+    """
+    returned = np.asarray(returned, dtype=np.float64)
+    if returned.shape != last.shape:
+        raise ValueError(
+            f'the plant returned states of shape {returned.shape}, expected {last.shape}'
+        )
+    ended = ended | ~np.isfinite(returned).all(1)
+    return np.where(ended[:, None], last, returned), ended
+
+
+def _flown(system: System, goal: Array, x: Array, u: Array, over: NDArray[np.bool_]) -> Flown:
+    error, effort = x - goal, u - system.u_trim
+    cost = np.einsum('tbi,ij,tbj->tb', error, system.Q, error)
+    cost[:-1] += np.einsum('tbi,ij,tbj->tb', effort, system.R, effort)
+    cost[-1] = np.einsum('bi,ij,bj->b', error[-1], system.Q_f, error[-1])
+    far = ~(np.abs(error[-1]) <= system.x0_box + system.goal_box).all(1)
+    held = ((u <= system.u_min) | (u >= system.u_max)).any(2)
+    close = np.abs(error[-1]).sum(1) <= SUCCESS_TOLERANCE
+    return Flown(cost, x, u, over, far | over[-1], close & ~over[-1], held.mean(0))

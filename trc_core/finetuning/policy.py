@@ -1,0 +1,224 @@
+"""The correction as a policy in PyTorch: Gaussian around the plan, and a record of its ticks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.ilqr import backward
+from trc_core.numerics.parallel import in_blocks
+from trc_core.numerics.plan import Plan
+from trc_core.planner.correction import Sight, Weights
+from trc_core.problem.system import Array, System
+
+SCALARS = ('trust', 'prior', 'sharpness')
+LAYERS = ('hidden_weight', 'hidden_bias', 'output_weight', 'output_bias')
+SMALLEST_STD = 0.01  # of exploration, in half ranges
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the policy saw at N ticks. Controls are in half ranges about the trim control."""
+
+    evidence: Tensor
+    """(N, DELAYS)."""
+    ahead: Tensor
+    """(N, DELAYS, n_x)."""
+    features: Tensor
+    """(N, F)."""
+    first: Tensor
+    """First control of the plan, uncorrected (N, n_u)."""
+    gain: Tensor
+    """Its derivative by the state planned from (N, n_u, n_x); 0 for a control on its bound."""
+    offset: Tensor
+    """The state planned from less the measured one (N, n_x)."""
+
+    def __getitem__(self, rows: Tensor) -> Trace:
+        return Trace(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    @classmethod
+    def of(cls, system: System, sight: Sight, offset: Array, gain: Array) -> Trace:
+        """Of one tick of B flights."""
+        assert sight.features is not None and sight.first is not None
+        half = (system.u_max - system.u_min) / 2
+        arrays = (
+            sight.memory.evidence,
+            sight.ahead,
+            sight.features,
+            (sight.first - system.u_trim) / half,
+            gain / half[:, None],
+            offset,
+        )
+        return cls(*map(torch.from_numpy, arrays))
+
+    @classmethod
+    def joined(cls, traces: list[Trace]) -> Trace:
+        """One after the other."""
+        return cls(*(torch.cat([getattr(t, f.name) for t in traces]) for f in fields(cls)))
+
+
+class CorrectionPolicy(nn.Module):
+    """Gaussian exploration around the corrected first control of a plan.
+
+    Args:
+        weights: to start from.
+        std: of exploration, in half ranges.
+    """
+
+    trust: nn.Parameter
+    prior: nn.Parameter
+    sharpness: nn.Parameter
+    hidden_weight: nn.Parameter
+    hidden_bias: nn.Parameter
+    output_weight: nn.Parameter
+    output_bias: nn.Parameter
+
+    def __init__(self, weights: Weights, std: float) -> None:
+        super().__init__()
+        for name in (*SCALARS, *LAYERS):
+            value = torch.tensor(getattr(weights, name), dtype=torch.float64)
+            setattr(self, name, nn.Parameter(value))
+        n_u = len(weights.output_bias)
+        self.log_std = nn.Parameter(torch.full((n_u,), np.log(std), dtype=torch.float64))
+        self.amplitude = float(weights.amplitude)
+
+    def scalars(self) -> list[nn.Parameter]:
+        """How far to look ahead."""
+        return [getattr(self, name) for name in SCALARS]
+
+    def layers(self) -> list[nn.Parameter]:
+        """What corrects the first control."""
+        return [getattr(self, name) for name in LAYERS]
+
+    def offset(self, trace: Trace) -> Tensor:
+        """How far ahead of the measured state to plan from (N, n_x)."""
+        return self.offset_of(trace.evidence, trace.ahead)
+
+    def offset_of(self, evidence: Tensor, ahead: Tensor) -> Tensor:
+        """The same, of the evidence (N, DELAYS) and the changes ahead (N, DELAYS, n_x)."""
+        evidence = evidence - evidence.min(1, keepdim=True)[0]
+        belief = torch.softmax(self.prior - self.sharpness.exp() * evidence, dim=1)
+        return self.trust * torch.einsum('nd,ndi->ni', belief, ahead)
+
+    def change(self, features: Tensor) -> Tensor:
+        """What is added to the first controls (N, n_u), in half ranges."""
+        hidden = torch.tanh(features @ self.hidden_weight.T + self.hidden_bias)
+        return self.amplitude * torch.tanh(hidden @ self.output_weight.T + self.output_bias)
+
+    def mean(self, trace: Trace) -> Tensor:
+        """Where exploration is centred (N, n_u).
+
+        A plan from another state than the recorded one is taken to first order.
+        """
+        moved = torch.einsum('nij,nj->ni', trace.gain, self.offset(trace) - trace.offset)
+        return trace.first + moved + self.change(trace.features)
+
+    def departure(self, trace: Trace) -> Tensor:
+        """The mean less the control of the uncorrected controller (N, n_u), to first order."""
+        moved = torch.einsum('nij,nj->ni', trace.gain, self.offset(trace))
+        return moved + self.change(trace.features)
+
+    def distribution(self, trace: Trace) -> torch.distributions.Normal:
+        """Of the controls (N, n_u)."""
+        std = self.log_std.exp().clamp(min=SMALLEST_STD)
+        return torch.distributions.Normal(self.mean(trace), std.expand(len(trace.first), -1))
+
+    def weights(self) -> Weights:
+        """The numbers that fly."""
+        named = {name: getattr(self, name).detach().numpy().copy() for name in (*SCALARS, *LAYERS)}
+        return Weights(**named, amplitude=np.array(self.amplitude))
+
+
+class PlanGain:
+    """How the first control of a plan answers to the state: the gain of a backward pass along it.
+
+    Source: the feedback of control-limited iLQR (see `ilqr.py`), second derivatives left out.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._backward = compiled(backward, system)
+
+    def __call__(self, plan: Plan, goal: Array) -> Array:
+        """The gains (B, n_u, n_x) of B plans."""
+        u, x = plan.controls, plan.states
+        B, T, n_u = u.shape
+        found = np.zeros((B, n_u, self.system.n_x))
+
+        def run(rows: slice) -> None:
+            k, K = np.empty((T, n_u)), np.empty((T, n_u, self.system.n_x))
+            for b in range(B)[rows]:
+                self._backward(self.system.arrays, goal[b], x[b], u[b], 0.0, k, K)
+                found[b] = K[0]
+
+        in_blocks(run, B, ROWS_PER_THREAD)
+        return np.nan_to_num(found)
+
+
+ROWS_PER_THREAD = 8
+
+
+def group_advantages(
+    cost: Array, members: int, discount: float, alive: NDArray[np.bool_] | None = None
+) -> Array:
+    """How much cheaper than its group every flight goes on from every tick (T, B).
+
+    Flights of a group of `members` in a row have the same plant, start and noise: what is left
+    between them is exploration. The baseline at a tick is the mean of the others' costs to go,
+    which do not depend on the flight's own control: the gradient stays unbiased.
+
+    Args:
+        cost: stage costs and the terminal one (T + 1, B).
+        members: of a group.
+        discount: per tick.
+        alive: (T, B), which ticks count.
+    """
+    to_go = np.empty_like(cost)
+    to_go[-1] = cost[-1]
+    for t in range(len(cost) - 2, -1, -1):
+        to_go[t] = cost[t] + discount * to_go[t + 1]
+    grouped = to_go[:-1].reshape(len(cost) - 1, -1, members)
+    others = (grouped.sum(2, keepdims=True) - grouped) / (members - 1)
+    advantage = (others - grouped).reshape(len(cost) - 1, -1)
+    return advantage if alive is None else np.where(alive, advantage, 0.0)
+
+
+def shaped(cost: Array, value: Array) -> Array:
+    """Stage costs (T + 1, B) with what each tick did to the cost to go; none at the end.
+
+    A discount then means: what a control does is counted for a while, and what is left behind
+    that as the cost to go. It takes the luck of earlier ticks out of later ones, as a baseline
+    that depends on the state does. Source: Ng, Harada, Russell, Policy invariance under reward
+    transformations (1999); with the discount as lambda, it is the estimator of Schulman et al.,
+    High-dimensional continuous control using generalized advantage estimation (2016).
+
+    Args:
+        cost: stage costs and the terminal one (T + 1, B).
+        value: the cost to go from every state (T + 1, B).
+    """
+    return np.concatenate([cost[:-1] + np.diff(value, axis=0), np.zeros_like(cost[:1])])
+
+
+def group_scaled(advantage: Array, members: int, limit: float) -> Array:
+    """Advantages (T, B) in units of their group's own deviation, no larger than `limit`."""
+    T = len(advantage)
+    grouped = advantage.reshape(T, -1, members)
+    size = np.sqrt(np.square(grouped).mean((0, 2), keepdims=True))
+    scaled = grouped / np.maximum(size, 1e-12)
+    return np.clip(scaled, -limit, limit).reshape(T, -1)
+
+
+def surrogate(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
+    """PPO's clipped objective, to be maximised; its gradient at ratio 1 is the policy gradient.
+
+    Source: Schulman et al., Proximal policy optimization algorithms (2017), equation 7; the
+    advantages are group-relative as in Shao et al., DeepSeekMath (2024), equation 3.
+    """
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    return torch.minimum(ratio * advantage, clipped * advantage).mean()

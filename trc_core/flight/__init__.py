@@ -1,0 +1,1 @@
+"""One control cycle on a robot: pilot, safety monitor, limits, delay, adaptation."""

@@ -1,0 +1,119 @@
+"""The plant's physical parameters, learned in flight from how it answers its commands.
+
+A model that is a few percent wrong loses a plant that is steered along its limits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.rollout import hold_and_slopes
+from trc_core.problem.system import Array, System
+
+OUTLIER = 5.0  # standard deviations: a push or a broken sensor, which is no parameter's work
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What is thought of a plant's parameters, as logarithms of their ratio to the model's."""
+
+    log_ratio: Array
+    """The best guess (n_p,)."""
+    covariance: Array
+    """Of the guess (n_p, n_p)."""
+
+
+class ParameterEstimator:
+    """An extended Kalman filter for parameters that wander slowly about the model's.
+
+    Where several parameters act alike (a mass, and the force that moves it), each of them takes
+    its share of what the motion shows. Source: Anderson and Moore, Optimal Filtering (1979),
+    section 8.2.
+
+    Args:
+        system: the plant as it is modelled.
+        noise: standard deviation of every measured coordinate (n_x,); by default a thousandth of
+            the box of initial states. Motion that it makes look impossible is not learned from.
+        uncertainty: standard deviation of a parameter's ratio to the model's before any motion.
+        drift: standard deviation that is added to it in a second.
+        limit: no parameter is thought to be more than 1 + limit times the model's, or less than
+            that part of it.
+
+    Raises:
+        ValueError: if the system has no parameters, one of them is zero, or a number is out of
+            range.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        noise: ArrayLike | None = None,
+        uncertainty: float = 0.1,
+        drift: float = 0.01,
+        limit: float = 0.5,
+    ) -> None:
+        self._system, self._model = system, system.arrays.p
+        if not self._model.size or not self._model.all():
+            raise ValueError(
+                f"nothing to learn: system '{system.name}' has the parameters "
+                f'{dict(system.parameters)}; give it some, none of them zero'
+            )
+        sigma = 1e-3 * system.x0_box if noise is None else np.asarray(noise, dtype=np.float64)
+        if sigma.shape != (system.n_x,) or not (sigma > 0).all():
+            raise ValueError(f'noise is {sigma.tolist()}; give {system.n_x} positive numbers')
+        for name, value in (('uncertainty', uncertainty), ('limit', limit)):
+            if not value > 0:
+                raise ValueError(f'{name} is {value}; choose a positive number')
+        if not drift >= 0:
+            raise ValueError(f'drift is {drift}; choose 0 or more')
+        self._noise = np.diag(sigma**2)
+        self._uncertainty, self._drift, self._limit = uncertainty, drift, math.log1p(limit)
+        self._hold_and_slopes = compiled(hold_and_slopes, system)
+
+    def warm_up(self) -> None:
+        """Compiles what there is to compile."""
+        x, u = np.zeros(self._system.n_x), self._system.u_trim[None]
+        self.update(self.prior(), x, u, np.array([self._system.dt]), x)
+
+    def prior(self) -> Belief:
+        """What is thought before anything has moved: the model."""
+        n_p = len(self._model)
+        return Belief(np.zeros(n_p), self._uncertainty**2 * np.eye(n_p))
+
+    def parameters(self, belief: Belief) -> Array:
+        """The best guess of the parameters (n_p,), as `Controller.plan` takes them."""
+        return self._model * np.exp(belief.log_ratio)
+
+    def update(
+        self, belief: Belief, x: Array, controls: Array, seconds: Array, x_next: Array
+    ) -> Belief:
+        """What to think after a motion; the same as before if that says nothing.
+
+        Args:
+            belief: so far.
+            x: measured state (n_x,) before the motion.
+            controls: what the plant obeyed meanwhile (N, n_u), in turn.
+            seconds: for how long each (N,).
+            x_next: measured state (n_x,) after it.
+        """
+        n_x, n_p = len(x), len(self._model)
+        expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_p))
+        p = self.parameters(belief)
+        motion = x, controls, seconds
+        self._hold_and_slopes(self._system.arrays, p, *motion, expected, by_x, by_p)
+        P = belief.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
+        noise = self._noise + by_x @ self._noise @ by_x.T
+        S, surprise = by_p @ P @ by_p.T + noise, x_next - expected
+        if not (np.isfinite(S).all() and np.isfinite(surprise).all()):
+            return belief
+        if surprise @ np.linalg.solve(S, surprise) > n_x * OUTLIER**2:
+            return belief
+        gain = np.linalg.solve(S, by_p @ P).T
+        rest = np.eye(n_p) - gain @ by_p
+        log_ratio = np.clip(belief.log_ratio + gain @ surprise, -self._limit, self._limit)
+        return Belief(log_ratio, rest @ P @ rest.T + gain @ noise @ gain.T)

@@ -1,0 +1,72 @@
+"""A plant that obeys late: what it obeys when, and where that will have taken it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+
+from trc_core.flight.safety import Measurement
+from trc_core.numerics.rollout import hold
+from trc_core.problem.system import Array, System
+
+
+class PendingCommands:
+    """Commands that were issued, each taking effect `delay` seconds later and then held.
+
+    The time of a predicted measurement stays the one at which it was measured: what is issued
+    then acts on the predicted state, so that a plan is still looked up at its age.
+
+    Args:
+        system: the plant.
+        delay: seconds from a command to its effect; 0 predicts nothing.
+    """
+
+    def __init__(self, system: System, delay: float) -> None:
+        self._system = system
+        self._delay = delay
+        self._commands: deque[tuple[float, Array]] = deque()
+
+    def clear(self) -> None:
+        """Forgets all commands: the plant stands under its trim control."""
+        self._commands.clear()
+
+    def issued(self, time: float, control: Array, oldest: float) -> None:
+        """Notes a command; forgets what the plant did not obey later than `oldest`."""
+        self._commands.append((time, control))
+        while len(self._commands) > 1 and self._commands[1][0] <= oldest - self._delay:
+            self._commands.popleft()
+
+    def predicted(self, measurement: Measurement, p: Array | None = None) -> Measurement:
+        """The measurement with its state `delay` seconds later; as it is if that blows up.
+
+        Args:
+            measurement: the newest.
+            p: physical parameters (n_p,) of the plant, where they are not the system's own.
+        """
+        if not self._delay:
+            return measurement
+        system, x = self._system, np.empty(self._system.n_x)
+        step, p = system.functions.step, system.arrays.p if p is None else p
+        held = self.obeyed(measurement.time, measurement.time + self._delay)
+        try:
+            hold(step, None, system.arrays, p, measurement.x, *held, x)
+        except ArithmeticError:
+            return measurement
+        return replace(measurement, x=x) if np.isfinite(x).all() else measurement
+
+    def obeyed(self, since: float, until: float) -> tuple[Array, Array]:
+        """What the plant obeys between two times: controls (N, n_u), and each one's seconds (N,).
+
+        It obeys the trim control until the first command takes effect.
+        """
+        first, last = since - self._delay, until - self._delay
+        controls, starts = [self._system.u_trim], [first]
+        for time, control in self._commands:
+            if time <= first:
+                controls[-1] = control
+            elif time < last:
+                controls.append(control)
+                starts.append(time)
+        return np.array(controls), np.diff([*starts, last])

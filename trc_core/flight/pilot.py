@@ -1,0 +1,192 @@
+"""One control cycle: state and goal in, a safe decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.flight.delay import PendingCommands
+from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
+from trc_core.flight.settings import Settings
+from trc_core.problem.system import Array
+
+if TYPE_CHECKING:
+    from trc_core.planner.controller import Controller
+
+RATE_TOLERANCE = 0.01  # of the period at which a fine-tuned controller flies
+PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up late
+COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
+LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
+
+
+class Pilot:
+    """Asks the controller for a plan every cycle and flies what the safety monitor lets through.
+
+    Args:
+        controller: makes the plans.
+        monitor: judges them.
+        period: length of a cycle [s]; a plan that takes longer is late.
+        clock: the time [s] on which measurements are stamped.
+        input_delay: seconds from a command to its effect on the plant; plans start from the
+            state then, as the commands already issued will have made it.
+        estimator: learns the plant's parameters in flight, to plan with; None: the model's own.
+        deadline: seconds that planning may take; most of a period by default, infinity for a
+            simulation that waits.
+
+    Raises:
+        ValueError: if a fine-tuned controller would fly at another rate than it was tuned at.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        monitor: SafetyMonitor,
+        period: float,
+        clock: Callable[[], float],
+        input_delay: float = 0.0,
+        estimator: ParameterEstimator | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        require_rate(controller, period)
+        self.controller = controller
+        self.monitor = monitor
+        self.input_delay = input_delay
+        self.clock = clock
+        self._period = period
+        self._deadline = PLANNING_SHARE * period if deadline is None else deadline
+        self._own_cycles = controller.cycles
+        self._pending = PendingCommands(monitor.system, input_delay)
+        self._estimator = estimator
+        self._belief = None if estimator is None else estimator.prior()
+        self._last: Measurement | None = None
+        self.change(monitor.settings)
+
+    def change(self, settings: Settings) -> None:
+        """Flies with these settings from the next cycle on; call it between two cycles.
+
+        Raises:
+            ValueError: if the `fallback_mode` does not exist.
+        """
+        self.monitor.settings = settings
+        cycles = settings.cycles
+        self.controller.cycles = self._own_cycles if cycles is None else cycles
+        self.controller.tolerance = settings.tolerance
+        if self.controller.adjustable:  # otherwise commands are cut off, and plans do not know
+            self.controller.bounds = settings.limits.low, settings.limits.high
+
+    def take_over(self, controller: Controller) -> None:
+        """Flies with another controller of the same plant; call it between two cycles.
+
+        Raises:
+            ValueError: if a fine-tuned one would fly at another rate than it was tuned at.
+        """
+        require_rate(controller, self._period)
+        self.controller = controller
+        self.monitor.lqr_plan = controller.lqr_plan
+        self._own_cycles = controller.cycles
+        self.change(self.monitor.settings)
+
+    def reset(self) -> None:
+        """Forgets everything, as after construction."""
+        self.monitor.reset()
+        self._pending.clear()
+        self._belief = None if self._estimator is None else self._estimator.prior()
+        self._last = None
+
+    @property
+    def parameters(self) -> Array | None:
+        """Physical parameters of the plant (n_p,) as learned in flight; None without learning."""
+        if self._estimator is None or self._belief is None:
+            return None
+        return self._estimator.parameters(self._belief)
+
+    def restart(self) -> None:
+        """Forgets the flight, but not what the plant still obeys or what was learned of it."""
+        self.monitor.restart()
+        self._last = None
+
+    def stand_by(self) -> Decision:
+        """A cycle without a plan: the safe control flies."""
+        now = self.clock()
+        return self._issued(now, self.monitor.stand_by(now))
+
+    def fly(
+        self, measurement: Measurement | None, goal: Array, goal_time: float | None = None
+    ) -> Decision:
+        """Plans from the newest measurement and decides what to command now.
+
+        Args:
+            measurement: the newest state, None before the first.
+            goal: (n_x,).
+            goal_time: when it arrived, None for one that does not age.
+        """
+        if measurement is not None:
+            self._learn(measurement)
+            measurement = self._pending.predicted(measurement, self.parameters)
+        proposal = self._propose(measurement, goal, goal_time)
+        now = self.clock()
+        return self._issued(now, self.monitor.decide(now, measurement, goal, proposal, goal_time))
+
+    def _issued(self, now: float, decision: Decision) -> Decision:
+        """The decision, its control noted as under way to the plant."""
+        if decision.control is None:
+            self._last = None  # nobody knows what the plant obeys
+        else:
+            oldest = now - max(self.monitor.settings.state_timeout, LONGEST_GAP * self._period)
+            self._pending.issued(now, decision.control, oldest)
+        return decision
+
+    def _learn(self, measurement: Measurement) -> None:
+        """Compares the motion since the last measurement with what was commanded."""
+        last, self._last = self._last, measurement
+        if self._estimator is None or self._belief is None or last is None:
+            return
+        if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
+            obeyed = self._pending.obeyed(last.time, measurement.time)
+            self._belief = self._estimator.update(self._belief, last.x, *obeyed, measurement.x)
+
+    def _propose(
+        self, measurement: Measurement | None, goal: Array, goal_time: float | None
+    ) -> Proposal:
+        start, monitor = self.clock(), self.monitor
+        if measurement is None or monitor.is_stale(start, measurement):
+            return Proposal()
+        if monitor.is_goal_stale(start, goal_time):
+            return Proposal()
+        known = self._warm_start_from(measurement)
+        if self._estimator is not None:
+            known['p'] = self.parameters
+        try:
+            plan = self.controller.plan(measurement.x, goal, deadline=self._deadline, **known)
+        except (ValueError, ArithmeticError) as error:
+            return Proposal(plan_time=self.clock() - start, failure=f'no plan: {error}')
+        plan_time = self.clock() - start
+        return Proposal(plan, plan_time, late=plan_time > self._period)
+
+    def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:
+        """The last accepted plan and its age, unless starting from it may be what goes wrong."""
+        accepted = self.monitor.accepted
+        if not self.monitor.settings.warm_start or accepted is None:
+            return {}
+        if self.monitor.rejections >= COLD_START_AFTER:
+            return {}
+        known: dict[str, Any] = {'warm_start': accepted.plan}
+        known['elapsed'] = measurement.time - accepted.origin
+        if self.controller.correction is not None:
+            known['issued'] = self.monitor.last_control
+        return known
+
+
+def require_rate(controller: Controller, period: float) -> None:
+    """Checks that a fine-tuned controller flies at the rate that it was tuned at.
+
+    Raises:
+        ValueError: if it would not; the message names the rate.
+    """
+    dt = controller.system.dt
+    if controller.correction is not None and abs(period - dt) > RATE_TOLERANCE * dt:
+        raise ValueError(
+            f'the controller was fine-tuned at {1 / dt:g} Hz and would fly at {1 / period:g} Hz; '
+            f'set controller_frequency to {1 / dt:g}, or take the one that it was tuned from'
+        )

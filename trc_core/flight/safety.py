@@ -1,0 +1,325 @@
+"""When a plan may fly, and what flies when none may: a state machine without a clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from trc_core.flight.limits import BOUND_TOLERANCE
+from trc_core.flight.settings import Settings
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
+
+
+class SafetyState(Enum):
+    """Who flies."""
+
+    WAITING = 'waiting'
+    """No state has arrived: nothing is commanded."""
+    ACTIVE = 'active'
+    """The newest plan flies."""
+    DEGRADED = 'degraded'
+    """The newest plan was late or rejected: the rest of the last accepted plan flies."""
+    FALLBACK = 'fallback'
+    """State or goal is stale, or no usable plan is left: the fallback flies. Or somebody has
+    switched planning off: the safe control flies."""
+
+
+class Condition(Enum):
+    """What one cycle found."""
+
+    NO_STATE = 'no state yet'
+    STALE = 'state is stale'
+    GOAL_STALE = 'goal is stale'
+    DISABLED = 'disabled'
+    PLANNED = 'plan accepted'
+    TAIL = 'plan late or rejected, the last accepted one still reaches'
+    EXHAUSTED = 'no usable plan left'
+    FAILING = 'more plans late or rejected in a row than failure_tolerance'
+
+
+W, A, D, F = SafetyState
+TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
+    Condition.NO_STATE: {W: W, A: W, D: W, F: W},
+    Condition.STALE: {W: W, A: F, D: F, F: F},
+    # Nobody starts to fly towards a goal that nobody stands by.
+    Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
+    Condition.DISABLED: {W: W, A: F, D: F, F: F},
+    Condition.PLANNED: {W: A, A: A, D: A, F: A},
+    # A tail that was once abandoned is not resumed: only a new plan leads out of FALLBACK.
+    Condition.TAIL: {W: D, A: D, D: D, F: F},
+    Condition.EXHAUSTED: {W: F, A: F, D: F, F: F},
+    Condition.FAILING: {W: F, A: F, D: F, F: F},
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A valid state and when it arrived, on the clock that the caller lives by."""
+
+    x: Array  # (n_x,)
+    time: float
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What planning brought in one cycle: a plan, or why there is none."""
+
+    plan: Plan | None = None
+    plan_time: float | None = None
+    """Seconds that planning took."""
+    late: bool = False
+    """The plan took longer than a cycle."""
+    failure: str = 'no plan was made'
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do in this cycle, and why."""
+
+    state: SafetyState
+    control: Array | None  # (n_u,), finite and inside the limits; None: command nothing
+    plan: Plan | None
+    """The plan that was accepted in this cycle."""
+    reason: str
+    plan_time: float | None
+    limit: str = ''
+    """Which command limit changed the control: 'range', 'rate', 'not finite'; '' if none did."""
+
+
+@dataclass(frozen=True)
+class TimedPlan:
+    """A plan and the time of the state that it starts from."""
+
+    plan: Plan
+    origin: float
+
+    def control_at(self, time: float, dt: float) -> Array | None:
+        """The control held at `time`, None once the plan is used up."""
+        index = max(0, int((time - self.origin) / dt))
+        controls = self.plan.controls
+        return controls[index] if index < len(controls) else None
+
+
+def defect(plan: Plan, system: System) -> str:
+    """Why a plan must not fly; '' if it may."""
+    if plan.controls.shape != (system.horizon, system.n_u):
+        return f'plan has controls of shape {plan.controls.shape}'
+    if not plan.converged:
+        return 'plan did not converge'
+    if not (np.isfinite(plan.controls).all() and np.isfinite(plan.states).all()):
+        return 'plan is not finite'
+    slack = BOUND_TOLERANCE * (system.u_max - system.u_min)
+    low, high = system.u_min - slack, system.u_max + slack
+    if (plan.controls < low).any() or (plan.controls > high).any():
+        return 'plan exceeds the control bounds'
+    return ''
+
+
+class SafetyMonitor:
+    """Decides every cycle what flies. Pure bookkeeping: all times come in as arguments.
+
+    Args:
+        system: the plant, for bounds, trim control and dt.
+        settings: limits, timeouts and modes; may be replaced between two decisions.
+        lqr_plan: makes the plan of the mode 'lqr' from (x, goal).
+
+    Raises:
+        ValueError: if the `fallback_mode` does not exist; the message lists those that do.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        settings: Settings,
+        lqr_plan: Callable[[Array, Array], Plan] | None = None,
+    ) -> None:
+        self.system = system
+        self.lqr_plan = lqr_plan
+        self.settings = settings
+        self.reset()
+
+    @property
+    def settings(self) -> Settings:
+        """What holds from the next decision on."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        mode = settings.fallback_mode
+        if mode not in FALLBACKS:
+            raise ValueError(f"unknown fallback_mode '{mode}'; choose from {sorted(FALLBACKS)}")
+        if mode == 'lqr' and self.lqr_plan is None:
+            raise ValueError("fallback_mode 'lqr' needs an lqr_plan")
+        self._settings = settings
+
+    def reset(self) -> None:
+        """Forgets everything, as after construction."""
+        self.last_control: Array | None = None
+        self.last_time = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets plans and counts, but not the last command: the plant still obeys it."""
+        self.state = SafetyState.WAITING
+        self.limited: Counter[str] = Counter()
+        """Commands that a limit changed, by its name."""
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self.accepted: TimedPlan | None = None
+        self.rejections = 0
+        self._lqr: TimedPlan | None = None
+
+    def is_stale(self, now: float, measurement: Measurement) -> bool:
+        """Whether a measurement is too old to plan from."""
+        return now - measurement.time > self.settings.state_timeout
+
+    def is_goal_stale(self, now: float, goal_time: float | None) -> bool:
+        """Whether a goal that arrived at `goal_time` is too old; None never is."""
+        timeout = self.settings.goal_timeout
+        return goal_time is not None and 0.0 < timeout < now - goal_time
+
+    def decide(
+        self,
+        now: float,
+        measurement: Measurement | None,
+        goal: Array,
+        proposal: Proposal,
+        goal_time: float | None = None,
+    ) -> Decision:
+        """The decision at time `now`, given the newest state and this cycle's proposal.
+
+        A late plan that is otherwise sound becomes the plan whose tail flies: it is newer than
+        what there was. A control is always looked up at the plan's age.
+        """
+        previous = self.accepted
+        condition, reason = self._judge(now, measurement, proposal, goal_time)
+        self.state = TRANSITIONS[condition][self.state]
+        self.rejections = 0 if condition is Condition.PLANNED else self.rejections + 1
+        control, limit = self._control(now, measurement, goal), ''
+        if control is not None:
+            control, limit = self._send(now, control)
+        plan = proposal.plan if self.accepted is not previous else None
+        return Decision(self.state, control, plan, reason, proposal.plan_time, limit)
+
+    def stand_by(self, now: float) -> Decision:
+        """The decision while nobody may plan: the safe control, as soon as the limits let it."""
+        self.state = TRANSITIONS[Condition.DISABLED][self.state]
+        self._forget_plans()
+        control, limit = None if self.state is SafetyState.WAITING else self.safe_control(), ''
+        if control is not None:
+            control, limit = self._send(now, control)
+        return Decision(self.state, control, None, Condition.DISABLED.value, None, limit)
+
+    def safe_control(self) -> Array | None:
+        """What to command last before going silent; None where silence is the safe thing."""
+        mode = self.settings.fallback_mode
+        if self.last_control is None or mode == 'none':
+            return None
+        control = np.zeros(self.system.n_u) if mode == 'zero' else self.system.u_trim
+        return self.settings.limits.applied(control, None, 0.0)[0]
+
+    def land(self, now: float, at_once: bool = False) -> Array | None:
+        """The next command on the way to `safe_control`, no faster than the rate limit.
+
+        Args:
+            now: the time.
+            at_once: goes there in one step, whatever the limit.
+        """
+        control = self.safe_control()
+        if control is None:
+            return None
+        if at_once:
+            self.last_control = None  # nothing limits the step from it
+        return self._send(now, control)[0]
+
+    def _judge(
+        self,
+        now: float,
+        measurement: Measurement | None,
+        proposal: Proposal,
+        goal_time: float | None,
+    ) -> tuple[Condition, str]:
+        if measurement is None:
+            return Condition.NO_STATE, Condition.NO_STATE.value
+        if self.is_stale(now, measurement):
+            return Condition.STALE, Condition.STALE.value
+        if self.is_goal_stale(now, goal_time):
+            return Condition.GOAL_STALE, Condition.GOAL_STALE.value
+        fault = self._accept(proposal, measurement.time)
+        if not fault:
+            return Condition.PLANNED, Condition.PLANNED.value
+        if self._tail(now) is None:
+            return Condition.EXHAUSTED, fault
+        failures = self.rejections + 1
+        if 0 <= self.settings.failure_tolerance < failures:
+            return Condition.FAILING, f'{failures} plans late or rejected in a row: {fault}'
+        return Condition.TAIL, fault
+
+    def _accept(self, proposal: Proposal, origin: float) -> str:
+        """Takes over a sound plan; returns why it may not fly as it is, '' if it may."""
+        if proposal.plan is None:
+            return proposal.failure
+        fault = defect(proposal.plan, self.system)
+        if fault:
+            return fault
+        self.accepted = TimedPlan(proposal.plan, origin)
+        return 'plan is late' if proposal.late else ''
+
+    def _control(self, now: float, measurement: Measurement | None, goal: Array) -> Array | None:
+        if self.state is SafetyState.WAITING or measurement is None:
+            return None
+        if self.state is SafetyState.FALLBACK:
+            return FALLBACKS[self.settings.fallback_mode](self, now, measurement, goal)
+        return self._tail(now)
+
+    def _tail(self, now: float) -> Array | None:
+        if self.accepted is None:
+            return None
+        return self.accepted.control_at(now, self.system.dt)
+
+    def _send(self, now: float, control: Array) -> tuple[Array, str]:
+        """The control as the limits let it through, remembered as sent; and which one held."""
+        elapsed = now - self.last_time
+        control, limit = self.settings.limits.applied(control, self.last_control, elapsed)
+        self.last_control, self.last_time = control, now
+        if limit:
+            self.limited[limit] += 1
+        return control, limit
+
+    def _fly_tail(self, now: float, measurement: Measurement, goal: Array) -> Array:
+        control = self._tail(now)
+        return self.system.u_trim if control is None else control
+
+    def _fly_lqr(self, now: float, measurement: Measurement, goal: Array) -> Array:
+        """The LQR roll-out from the newest state, its controls looked up at their age."""
+        if self._lqr is None or self._lqr.origin != measurement.time:
+            assert self.lqr_plan is not None
+            self._lqr = TimedPlan(self.lqr_plan(measurement.x, goal), measurement.time)
+        control = self._lqr.control_at(now, self.system.dt)
+        return self.system.u_trim if control is None else control
+
+    def _hold(self, now: float, measurement: Measurement, goal: Array) -> Array:
+        return self.system.u_trim if self.last_control is None else self.last_control
+
+    def _fly_zero(self, now: float, measurement: Measurement, goal: Array) -> Array:
+        return np.zeros(self.system.n_u)
+
+    def _stay_silent(self, now: float, measurement: Measurement, goal: Array) -> None:
+        return None
+
+
+FALLBACKS: dict[str, Callable[[SafetyMonitor, float, Measurement, Array], Array | None]] = {
+    'tail': SafetyMonitor._fly_tail,
+    'lqr': SafetyMonitor._fly_lqr,
+    'hold': SafetyMonitor._hold,
+    'zero': SafetyMonitor._fly_zero,
+    'none': SafetyMonitor._stay_silent,
+}
+"""What flies in FALLBACK: the tail of the last accepted plan (then the trim control), the LQR
+roll-out from the newest state, the last control, zero clipped into the bounds, or nothing."""

@@ -1,0 +1,1 @@
+"""What only measures: benchmarks, experiments and reports; nothing in the product imports it."""

@@ -1,0 +1,181 @@
+"""`trc benchmark`: latency, cost, throughput and memory, beside the peers, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trc_core import provenance
+from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
+from trc_core.command_line import report_errors
+from trc_core.evaluation.evaluator import TEST_SEED
+from trc_core.lab.benchmark import environment
+from trc_core.lab.benchmark.bars import bars
+from trc_core.lab.benchmark.floor import network_floor
+from trc_core.lab.benchmark.latency import (
+    against_eager,
+    alone,
+    beside_the_peers,
+    problems,
+)
+from trc_core.lab.benchmark.options import DEFAULT_SYSTEMS, Options, known, quick
+from trc_core.lab.benchmark.plots import draw
+from trc_core.lab.benchmark.process import cold_start, soak
+from trc_core.lab.benchmark.race import SHUFFLE_SEED
+from trc_core.lab.benchmark.report import report
+from trc_core.lab.benchmark.scaling import by_cycles, by_horizon, throughput
+
+Section = Callable[[Options, dict[str, Any]], None]
+STEM = 'benchmark'
+
+
+def scaling(options: Options, results: dict[str, Any]) -> None:
+    """By cycles, then by horizon."""
+    by_cycles(options, results)
+    by_horizon(options, results)
+
+
+SECTIONS: dict[str, Section] = {
+    'latency': beside_the_peers,
+    'ratio': against_eager,
+    'tail': alone,
+    'floor': network_floor,
+    'scaling': scaling,
+    'throughput': throughput,
+    'start': cold_start,
+    'soak': soak,
+}
+ON_EVERY_CORE = ('throughput', 'start')
+SCORED = ('latency', 'ratio', 'scaling')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        'trc benchmark',
+        description=main.__doc__,
+        epilog='Sections: '
+        + '; '.join(f'{name}: {_summary(section)}' for name, section in SECTIONS.items())
+        + '. What a contestant needs and is missing is named in the table. Ctrl-C keeps what was '
+        'measured.',
+    )
+    add = parser.add_argument
+    defaults = Options()
+    add('--systems', default=','.join(DEFAULT_SYSTEMS), help='shipped names (default %(default)s)')
+    add(
+        '--backends',
+        default=','.join(defaults.backends),
+        help='whose plans are timed; the first also stands for the controller in the sections '
+        'about one backend (default %(default)s)',
+    )
+    add('--sections', default=','.join(SECTIONS), help='what is measured (default %(default)s)')
+    add('--repetitions', type=int, help=f'interleaved rounds (default {defaults.repetitions})')
+    add('--states', type=int, help=f'fresh problems per system (default {defaults.states})')
+    add(
+        '--seconds',
+        type=float,
+        help=f'a contestant may spend per system (default {defaults.seconds:g})',
+    )
+    add(
+        '--output', type=Path, default=Path('docs/benchmarks'), help='folder (default %(default)s)'
+    )
+    add('--name', default=STEM, help='stem of the files (default %(default)s)')
+    add('--core', type=int, help='to pin to, -1 for none (default: the last one)')
+    add('--fifo', action='store_true', help='ask for SCHED_FIFO; needs root or an rtprio limit')
+    add('--soak', type=int, default=0, metavar='N', help='memory over N plans (default: none)')
+    add('--quick', action='store_true', help='few rounds: only show that everything runs')
+    return parser
+
+
+def _summary(section: Section) -> str:
+    return (section.__doc__ or '').partition('\n')[0].rstrip('.')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Times the controller beside its peers; writes a page, plots and all figures as JSON."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    given = sys.argv[2:] if argv is None else list(argv)
+    with report_errors(parser.prog):
+        options = _options(arguments)
+        sections = known('section', _names(arguments.sections), SECTIONS)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        results: dict[str, Any] = {'command': shlex.join(['trc', 'benchmark', *given])}
+        try:
+            run(options, sections, results)
+        finally:
+            page = write(results, arguments.output, arguments.name)
+            print('\n'.join(map(str, bars(results))))
+            print(page)
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    fields: dict[str, Any] = quick() if arguments.quick else {}
+    for name in ('repetitions', 'states', 'seconds'):
+        if getattr(arguments, name) is not None:
+            fields[name] = getattr(arguments, name)
+    allowed = os.sched_getaffinity(0)
+    core = max(allowed) if arguments.core is None else arguments.core
+    if core != -1 and core not in allowed:
+        raise ValueError(f'core {core} is not available; choose from {sorted(allowed)} or -1')
+    return Options(
+        systems=known('system', _names(arguments.systems), shipped_checkpoints()),
+        backends=_names(arguments.backends),
+        core=None if core == -1 else core,
+        fifo=arguments.fifo,
+        soak=arguments.soak,
+        **fields,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(',') if name.strip())
+
+
+def run(options: Options, sections: Sequence[str], results: dict[str, Any]) -> None:
+    """Measures section by section into `results`; an interruption leaves what there is.
+
+    Raises:
+        KeyboardInterrupt: after noting it.
+    """
+    seed = f'{TEST_SEED} of the problems, {SHUFFLE_SEED} of their order'
+    where = results['environment'] = {'seed': seed, **provenance.describe()}
+    where['load before'] = provenance.load()
+    with environment.placed(options.core, options.fifo) as placement:
+        where.update(placement)
+    print('\n'.join(f'{name}: {value}' for name, value in where.items()), flush=True)
+    section, seconds = 'J*', results.setdefault('seconds', {})
+    try:
+        if set(sections) & set(SCORED):
+            for name in options.systems:
+                problems(load_checkpoint(name).system, options.states)
+        for section in sections:
+            core = None if section in ON_EVERY_CORE else options.core
+            with environment.placed(core, options.fifo):
+                began = time.monotonic()
+                SECTIONS[section](options, results.setdefault(section, {}))
+                seconds[section] = round(time.monotonic() - began, 1)
+    except KeyboardInterrupt:
+        results['interrupted'] = section
+        raise
+    finally:
+        where['load after'] = provenance.load()
+
+
+def write(results: dict[str, Any], folder: Path, name: str) -> Path:
+    """Writes `<name>.md`, `<name>.json` and the plots; returns the path of the page."""
+    try:
+        plots = draw(results, folder, name)
+    except ModuleNotFoundError:
+        plots = []
+    page = folder / f'{name}.md'
+    page.write_text(report(results, plots))
+    (folder / f'{name}.json').write_text(json.dumps(results, indent=1) + '\n')
+    return page

@@ -1,0 +1,111 @@
+"""The controller in all its forms, as contestants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from trc_core.checkpoint import Checkpoint
+from trc_core.lab.benchmark.race import Contestant, why
+from trc_core.numerics.plan import Plan
+from trc_core.planner.backends import BACKENDS, Backend, Problems
+from trc_core.planner.controller import Controller
+from trc_core.planner.kernels import Budget
+from trc_core.problem.system import Array
+
+Factory = Callable[[], Contestant]
+EAGER = 'PyTorch eager, network and physics'
+
+
+def enter(table: Mapping[str, Factory]) -> tuple[list[Contestant], dict[str, str]]:
+    """The contestants of a table that can be had, and why the others cannot, by label."""
+    present, absent = [], {}
+    for label, factory in table.items():
+        try:
+            present.append(factory())
+        except Exception as error:  # one who cannot start is named, and the others go on
+            absent[label] = why(error)
+    return present, absent
+
+
+def controllers(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Factory]:
+    """Every backend with its own number of cycles, the first also with one, and clipped LQR."""
+    table: dict[str, Factory] = {
+        f'trc {backend}': partial(_controller, checkpoint, backend) for backend in backends
+    }
+    first = backends[0]
+    one = f'trc {first}, 1 cycle'
+    return {
+        **table,
+        one: partial(_controller, checkpoint, first, cycles=1, label=one),
+        'clipped LQR': partial(_clipped_lqr, checkpoint, first),
+    }
+
+
+def every_cycle(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Factory]:
+    """Whoever does the same work: every cycle, whatever it gains; the last all in eager."""
+    table: dict[str, Factory] = {
+        f'trc {backend}': partial(exactly, checkpoint, backend, f'trc {backend}')
+        for backend in backends
+    }
+    return {**table, EAGER: partial(_eager, checkpoint)}
+
+
+def exactly(
+    checkpoint: Checkpoint, backend: str, label: str, cycles: int | None = None, threads: int = 1
+) -> Contestant:
+    """A backend that does `cycles` cycles, the checkpoint's own number by default.
+
+    It also takes batches, x and goal (B, n_x), of which it gives the first plan.
+    """
+    return _tireless(label, BACKENDS[backend](checkpoint, 'cpu', threads), checkpoint, cycles)
+
+
+def _tireless(
+    label: str, planner: Backend, checkpoint: Checkpoint, cycles: int | None
+) -> Contestant:
+    own = Controller(checkpoint, 'numba').cycles if cycles is None else cycles
+    budget = Budget(own, math.inf, tolerance=0.0, seconds=0.0)
+
+    def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
+        found = planner.plan(Problems(np.atleast_2d(x), np.atleast_2d(goal)), budget)
+        cycles, J = int(found.cycles[0]), float(found.J[0])
+        return Plan(found.u[0], found.x[0], J, 'refined', cycles=cycles)
+
+    return Contestant(label, plan, warm=False)
+
+
+def _controller(
+    checkpoint: Checkpoint,
+    backend: str,
+    cycles: int | None = None,
+    label: str | None = None,
+) -> Contestant:
+    controller = Controller(checkpoint, backend, cycles=cycles, num_threads=1)
+
+    def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
+        return controller.plan(x, goal, previous)
+
+    return Contestant(label or f'trc {backend}', plan)
+
+
+def _clipped_lqr(checkpoint: Checkpoint, backend: str) -> Contestant:
+    controller = Controller(checkpoint, backend, num_threads=1)
+    return Contestant(
+        'clipped LQR', lambda x, goal, _: controller.lqr_plan(x, goal), warm=False, peer=True
+    )
+
+
+def _eager(checkpoint: Checkpoint) -> Contestant:
+    """The same model and guard as plain PyTorch operations, dynamics and gradient included."""
+    from trc_core.models.simulation import TorchDynamics
+    from trc_core.planner.torch_backend import TorchBackend
+
+    if checkpoint.model['sweeps']:
+        raise ValueError('its cycles end with box-iLQR sweeps, which PyTorch operations lack')
+    planner = TorchBackend(checkpoint, 'cpu', 1)
+    planner.dynamics = TorchDynamics(planner.model.representation, checkpoint.system)
+    return _tireless(EAGER, planner, checkpoint, None)

@@ -1,0 +1,291 @@
+"""The solvers that PyPI has, each set up as its manual advises, as contestants."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from trc_core.compile.kernels import compiled
+from trc_core.evaluation.closed_loop import shifted
+from trc_core.lab.benchmark.contestants import Factory
+from trc_core.lab.benchmark.race import Contestant
+from trc_core.numerics.cost import is_success
+from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.rollout import continued, plain, rollout
+from trc_core.problem.system import Array, System
+from trc_core.solvers import nlp
+from trc_core.solvers.affine import predict, require_linear
+from trc_core.solvers.initial_guess import initial_guess
+from trc_core.solvers.qp import condensed
+from trc_core.solvers.starting_points import straight_line
+
+QUIET = {'print_time': False, 'ipopt.print_level': 0, 'ipopt.sb': 'yes'}
+LOOSE: dict[str, Any] = {**QUIET, 'ipopt.tol': 1e-6, 'ipopt.nlp_scaling_method': 'none'}
+COLD_IPOPT: dict[str, Any] = {**LOOSE, 'ipopt.mu_strategy': 'adaptive'}
+WARM_IPOPT: dict[str, Any] = {
+    **LOOSE,
+    'ipopt.warm_start_init_point': 'yes',
+    'ipopt.warm_start_bound_push': 1e-9,
+    'ipopt.warm_start_bound_frac': 1e-9,
+    'ipopt.warm_start_slack_bound_push': 1e-9,
+    'ipopt.warm_start_slack_bound_frac': 1e-9,
+    'ipopt.warm_start_mult_bound_push': 1e-9,
+    'ipopt.mu_init': 1e-8,
+}
+OSQP_TOLERANCE = 1e-5
+SWEEPS = {'box-iLQR, 1 sweep': 1, 'box-iLQR, 3 sweeps': 3, 'box-iLQR, converged': 100}
+IPOPT = 'CasADi/IPOPT, tuned'
+
+
+def peers(system: System) -> dict[str, Factory]:
+    """By label: the solvers that can plan for a system."""
+    table: dict[str, Factory] = {
+        label: partial(_box_ilqr, system, label, sweeps) for label, sweeps in SWEEPS.items()
+    }
+    table |= {
+        IPOPT: partial(_contestant, IPOPT, Ipopt, system),
+        'CasADi/IPOPT, tol 1e-10': partial(_expert, system),
+        'do-mpc (IPOPT)': partial(_contestant, 'do-mpc (IPOPT)', DoMpc, system),
+    }
+    if _is_linear(system):
+        table |= {
+            'DAQP, condensed': partial(_contestant, 'DAQP, condensed', Daqp, system),
+            'OSQP, sparse': partial(_contestant, 'OSQP, sparse', Osqp, system),
+        }
+    return table
+
+
+def _is_linear(system: System) -> bool:
+    try:
+        require_linear(system)
+    except ValueError:
+        return False
+    return True
+
+
+def _contestant(label: str, maker: Any, system: System) -> Contestant:
+    return Contestant(label, maker(system), peer=True)
+
+
+def _box_ilqr(system: System, label: str, sweeps: int) -> Contestant:
+    return Contestant(label, BoxIlqr(system, sweeps), peer=True)
+
+
+def _expert(system: System) -> Contestant:
+    """IPOPT as it makes datasets; only the primal iterate is warm."""
+    import casadi  # noqa: F401  (missing: say so here, not in the race)
+
+    def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
+        return nlp.solve(system, x, goal, None if previous is None else shifted(system, previous))
+
+    return Contestant('CasADi/IPOPT, tol 1e-10', plan, peer=True)
+
+
+class BoxIlqr:
+    """Sweeps from the clipped LQR, or from the shifted plan under its feedback; all compiled."""
+
+    def __init__(self, system: System, sweeps: int) -> None:
+        self.system, self.sweeps = system, sweeps
+        kernels = rollout, continued, batch_improve
+        self.rollout, self.continued, self.improve = (compiled(k, system) for k in kernels)
+        self.law = plain(finite_horizon_gains(system)[0])
+
+    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Plan:
+        """The improved plan."""
+        system, T = self.system, self.system.horizon
+        numbers, v = system.arrays, np.zeros((T, system.n_u))
+        if previous is not None:
+            earlier = previous.states, previous.controls
+            self.continued(numbers, self.law, *earlier, goal, 1.0, v)
+        states, controls = np.empty((1, T + 1, system.n_x)), np.empty((1, T, system.n_u))
+        J, spent, converged = np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_)
+        self.rollout(numbers, self.law, v, x, goal, states[0], controls[0])
+        self.improve(numbers, goal[None], self.sweeps, states, controls, J, spent, converged)
+        return Plan(controls[0], states[0], float(J[0]), 'ilqr', bool(converged[0]))
+
+
+class Ipopt:
+    """The experts' program solved to 1e-6; warm from the shifted primal and dual iterate."""
+
+    def __init__(self, system: System) -> None:
+        import casadi as ca
+
+        program = nlp._program(nlp._ByContents(system)).oracle()
+        self.system = system
+        self.cold = ca.nlpsol('cold', 'ipopt', program, COLD_IPOPT)
+        self.warm = ca.nlpsol('warm', 'ipopt', program, WARM_IPOPT)
+        T, free = system.horizon, np.full(system.horizon * system.n_x, np.inf)
+        self.limits: dict[str, Any] = {
+            'lbx': np.concatenate([np.tile(system.u_min, T), -free]),
+            'ubx': np.concatenate([np.tile(system.u_max, T), free]),
+            'lbg': 0.0,
+            'ubg': 0.0,
+        }
+        self.scale = 1.0
+        self.answer: dict[str, Any] = {}
+
+    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Array:
+        """Controls (T, n_u)."""
+        start: dict[str, Any]
+        if previous is None:
+            states, controls, J = initial_guess(self.system, x, goal)
+            if not is_success(states, goal):
+                states, controls = straight_line(self.system, x, goal)
+            self.scale = 1 / max(J, 1e-9) if np.isfinite(J) else 1.0
+            start = {'x0': np.concatenate([controls.ravel(), states[1:].ravel()])}
+        else:
+            start = {
+                'x0': self._later(self.answer['x']),
+                'lam_x0': self._later(self.answer['lam_x']),
+                'lam_g0': self._later_states(self.answer['lam_g']),
+            }
+        solver = self.cold if previous is None else self.warm
+        problem = np.concatenate([x, goal, [self.scale]])
+        self.answer = solver(**start, **self.limits, p=problem)
+        size = self.system.horizon * self.system.n_u
+        return np.asarray(self.answer['x'])[:size].reshape(-1, self.system.n_u)
+
+    def _later(self, vector: Any) -> Array:
+        """(u, x) shifted by one step, the last step twice."""
+        size, n_u = self.system.horizon * self.system.n_u, self.system.n_u
+        both = np.asarray(vector).ravel()
+        later = both[n_u:size], both[size - n_u : size], self._later_states(both[size:])
+        return np.concatenate(later)
+
+    def _later_states(self, vector: Any) -> Array:
+        flat, n_x = np.asarray(vector).ravel(), self.system.n_x
+        return np.concatenate([flat[n_x:], flat[-n_x:]])
+
+
+class Daqp:
+    """The condensed QP, set up once; only its linear term changes. Warm is its own working set."""
+
+    def __init__(self, system: System) -> None:
+        import daqp
+
+        self.system, n = system, system.n_x
+        zero, unit = np.zeros(n), np.eye(n)
+        H, self.f = condensed(system, predict(system, zero), zero)
+        of_x = [condensed(system, predict(system, e), zero)[1] - self.f for e in unit]
+        of_goal = [condensed(system, predict(system, zero), e)[1] - self.f for e in unit]
+        self.slope = np.stack([*of_x, *of_goal], axis=1)
+        size = len(self.f)
+        self.u_trim = np.tile(system.u_trim, system.horizon)
+        upper, lower = (
+            np.tile(limit - system.u_trim, system.horizon)
+            for limit in (system.u_max, system.u_min)
+        )
+        self.model = daqp.Model()
+        self.model.setup(H, self.f, np.empty((0, size)), upper, lower)
+
+    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Array:
+        """Controls (T, n_u)."""
+        self.model.update(f=self.f + self.slope @ np.concatenate([x, goal]))
+        w = self.model.solve()[0]
+        return (w + self.u_trim).reshape(-1, self.system.n_u)
+
+
+class Osqp:
+    """The sparse QP over states and controls, set up once; only its vectors change."""
+
+    def __init__(self, system: System) -> None:
+        import osqp
+        from scipy import sparse
+
+        self.system = system
+        A, B = require_linear(system)
+        T, n_x, n_u = system.horizon, system.n_x, system.n_u
+        weights = [system.Q] * (T - 1) + [system.Q_f] + [system.R] * T
+        self.weights = np.concatenate([2 * system.Q] * (T - 1) + [2 * system.Q_f])
+        chain = np.kron(np.eye(T), np.eye(n_x)) - np.kron(np.eye(T, k=-1), A)
+        equations = np.hstack([chain, -np.kron(np.eye(T), B)])
+        bounds = np.hstack([np.zeros((T * n_u, T * n_x)), np.eye(T * n_u)])
+        self.A = A
+        self.drift = np.tile(system.step(np.zeros(n_x), system.u_trim), T)
+        self.low, self.high = (np.tile(u - system.u_trim, T) for u in (system.u_min, system.u_max))
+        self.q = np.zeros((n_x + n_u) * T)
+        self.solver = osqp.OSQP()
+        self.solver.setup(
+            P=sparse.csc_matrix(2 * sparse.block_diag(weights)),
+            q=self.q,
+            A=sparse.csc_matrix(np.vstack([equations, bounds])),
+            l=np.concatenate([self.drift, self.low]),
+            u=np.concatenate([self.drift, self.high]),
+            eps_abs=OSQP_TOLERANCE,
+            eps_rel=OSQP_TOLERANCE,
+            verbose=False,
+        )
+        self.nothing = np.zeros(len(self.q)), np.zeros(n_x * T + n_u * T)
+
+    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Array:
+        """Controls (T, n_u)."""
+        T, n_x = self.system.horizon, self.system.n_x
+        if previous is None:
+            self.solver.warm_start(x=self.nothing[0], y=self.nothing[1])
+        self.q[: T * n_x] = -(self.weights @ goal)
+        start = self.drift.copy()
+        start[:n_x] += self.A @ x
+        self.solver.update(
+            q=self.q,
+            l=np.concatenate([start, self.low]),
+            u=np.concatenate([start, self.high]),
+        )
+        w = self.solver.solve(raise_error=False).x[T * n_x :]
+        return self.system.u_trim + w.reshape(T, self.system.n_u)
+
+
+class DoMpc:
+    """do-mpc in its standard setup, on our discrete step; it starts from its own last answer."""
+
+    def __init__(self, system: System) -> None:
+        self.system, self.goal = system, np.zeros(system.n_x)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of optional parts, and of its own use of CasADi
+            self.mpc = self._set_up()
+
+    def _set_up(self) -> Any:
+        import casadi as ca
+        import do_mpc
+
+        from trc_core.compile.codegen import casadi_step
+
+        system = self.system
+        model = do_mpc.model.Model('discrete', 'SX')
+        x = model.set_variable('_x', 'x', (system.n_x, 1))
+        u = model.set_variable('_u', 'u', (system.n_u, 1))
+        model.set_variable('_tvp', 'goal', (system.n_x, 1))
+        model.set_rhs('x', casadi_step(system)(x, u))
+        model.setup()
+        mpc = do_mpc.controller.MPC(model)
+        times = {'n_horizon': system.horizon, 't_step': system.dt, 'n_robust': 0}
+        mpc.set_param(**times, store_full_solution=False, nlpsol_opts=QUIET)
+        Q, R, Q_f, trim = map(ca.DM, (system.Q, system.R, system.Q_f, system.u_trim))
+        error, u = model.x['x'] - model.tvp['goal'], model.u['u']
+        stage = ca.bilin(Q, error, error) + ca.bilin(R, u - trim, u - trim)
+        mpc.set_objective(mterm=ca.bilin(Q_f, error, error), lterm=stage)
+        mpc.set_rterm(u=np.zeros(system.n_u))
+        mpc.bounds['lower', '_u', 'u'], mpc.bounds['upper', '_u', 'u'] = system.u_min, system.u_max
+        self.template = mpc.get_tvp_template()
+        mpc.set_tvp_fun(self._goals)
+        mpc.setup()
+        return mpc
+
+    def _goals(self, _: float) -> Any:
+        self.template['_tvp', :, 'goal'] = self.goal
+        return self.template
+
+    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Array:
+        """Controls (T, n_u)."""
+        self.goal = goal
+        if previous is None:
+            self.mpc.reset_history()
+            self.mpc.x0, self.mpc.u0 = x, self.system.u_trim
+            self.mpc.set_initial_guess()
+        self.mpc.make_step(x)
+        planned = self.mpc.opt_x_num['_u', :, 0]
+        return np.array(planned, dtype=np.float64).reshape(-1, self.system.n_u)

@@ -1,0 +1,135 @@
+"""The sections about size: batches, cycles, horizons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from trc_core.checkpoint import Checkpoint, load_checkpoint
+from trc_core.compile.kernels import compiled
+from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.lab.benchmark.contestants import enter, exactly
+from trc_core.lab.benchmark.latency import problems
+from trc_core.lab.benchmark.options import Options
+from trc_core.lab.benchmark.race import Contestant, Race
+from trc_core.numerics.parallel import cores
+from trc_core.planner.controller import Controller
+from trc_core.planner.kernels import plan_rows
+from trc_core.problem.system import System
+
+BATCH_SYSTEMS = ('double_integrator', 'van_der_pol')
+BATCH_BACKENDS = ('numba', 'torch')
+SCALED = 'van_der_pol'  # or the first of the systems
+RUNS, LONG = 5, 3.0  # of a batch; seconds after which one is enough, and larger ones are skipped
+
+
+def throughput(options: Options, results: dict[str, Any]) -> None:
+    """Plans per second by batch: on one core and on all, with early exit and without."""
+    for name in [n for n in options.systems if n in BATCH_SYSTEMS] or options.systems[:1]:
+        checkpoint, result = load_checkpoint(name), results.setdefault(name, {})
+        for backend in [b for b in options.backends if b in BATCH_BACKENDS]:
+            for threads in sorted({1, cores()}):
+                for kind, factory in BATCHES.items():
+                    label = f'{backend}, {threads} thread{"s" * (threads > 1)}, {kind}'
+                    make = partial(factory, checkpoint, backend, label, threads=threads)
+                    found, absent = enter({label: make})
+                    result.update(absent)
+                    if found:
+                        _by_batch(checkpoint, found[0], options, result.setdefault(label, {}))
+
+
+def _plan_batch(checkpoint: Checkpoint, backend: str, label: str, threads: int) -> Contestant:
+    controller = Controller(checkpoint, backend, num_threads=threads)
+    return Contestant(label, lambda x, goal, _: controller.plan_batch(x, goal))
+
+
+BATCHES: dict[str, Callable[..., Contestant]] = {
+    'early exit': _plan_batch,
+    'every cycle': exactly,
+}
+
+
+def _by_batch(
+    checkpoint: Checkpoint, contestant: Contestant, options: Options, result: dict[str, float]
+) -> None:
+    x0, goal = fresh_problems(checkpoint.system, max(options.batches))
+    contestant.call(x0[:1], goal[:1], None)
+    for B in tqdm(options.batches, f'{checkpoint.system.name}: {contestant.label}', leave=False):
+        seconds: list[float] = []
+        while len(seconds) < RUNS and sum(seconds) < LONG:
+            began = time.perf_counter()
+            contestant.call(x0[:B], goal[:B], None)
+            seconds.append(time.perf_counter() - began)
+        result[str(B)] = B / float(np.median(seconds))
+        if seconds[0] > LONG:
+            break
+
+
+def by_cycles(options: Options, results: dict[str, Any]) -> None:
+    """Latency and J/J* of K cycles, whatever they gain."""
+    checkpoint = load_checkpoint(_scaled(options))
+    makers = [exactly(checkpoint, options.backends[0], f'K = {K}', K) for K in options.cycles]
+    race = Race(checkpoint.system, makers, *problems(checkpoint.system, options.states))
+    try:
+        _run(race, options, f'{checkpoint.system.name}: cycles')
+    finally:
+        results['system'], results['by cycles'] = checkpoint.system.name, race.figures()
+
+
+def by_horizon(options: Options, results: dict[str, Any]) -> None:
+    """Latency of the default cycles over longer horizons, with random weights."""
+    shipped = load_checkpoint(_scaled(options))
+    rows: dict[str, Any] = results.setdefault('by horizon', {})
+    for T in tqdm(options.horizons, f'{shipped.system.name}: horizons', leave=False):
+        system = replace(shipped.system, horizon=T)
+        label = f'T = {T}'
+        found, absent = enter({label: partial(_of_horizon, shipped, system, label, options)})
+        results['absent'] = absent
+        if absent:
+            return
+        x0, goal = fresh_problems(system, options.states)
+        race = Race(system, found, x0, goal, np.full(len(x0), np.nan))
+        _run(race, options, label)
+        rows.update(race.figures())
+    if options.backends[0] == 'numba':
+        kernel: Any = compiled(plan_rows, system)
+        results['compiled'] = len(kernel.signatures)
+
+
+def _run(race: Race, options: Options, title: str) -> None:
+    rounds = max(1, options.repetitions // 5)
+    race.run(rounds, options.seconds, options.least, title)
+
+
+def _of_horizon(shipped: Checkpoint, system: System, label: str, options: Options) -> Contestant:
+    return exactly(untrained(shipped, system), options.backends[0], label)
+
+
+def _scaled(options: Options) -> str:
+    return SCALED if SCALED in options.systems else options.systems[0]
+
+
+def untrained(checkpoint: Checkpoint, system: System) -> Checkpoint:
+    """A network of the same shape for another horizon, with random weights.
+
+    Raises:
+        ModuleNotFoundError: if PyTorch is not installed.
+    """
+    import torch
+
+    from trc_core.models.plan_representation import for_system
+    from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+
+    sizes = ('state_dim', 'control_dim', 'control_horizon', 'control_bounds')
+    choices = {name: value for name, value in checkpoint.model.items() if name not in sizes}
+    torch.manual_seed(0)
+    representation = for_system(system, checkpoint.coordinates)
+    model = TinyRecursiveControl.for_system(system, representation, **choices)
+    tensors = {name: value.numpy() for name, value in model.state_dict().items()}
+    return Checkpoint(tensors, system, model.config.to_dict(), checkpoint.coordinates)

@@ -1,0 +1,148 @@
+"""How good plans are: J/J* and errors, of the network alone, of the controller, of the experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trc_core.evaluation.evaluator import TEST_SEED, Scores
+from trc_core.evaluation.reference import reference_optima, starts_needed
+from trc_core.lab.experiments.frame import Figures
+from trc_core.models.search import Latents
+from trc_core.models.simulation import Dynamics, Iterate, SystemDynamics
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.numerics.cost import is_success
+from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array, System
+from trc_core.solvers import ilqr, lqr
+
+SWEEPS = {'LQR + 1 iLQR sweep': 1, 'LQR + 3 iLQR sweeps': 3, 'iLQR, converged': 100}
+LQR = 'clipped LQR'
+
+
+@dataclass(frozen=True)
+class Problems:
+    """States to plan from, and what the optimum costs there."""
+
+    system: System
+    x0: Array
+    """(N, n_x)."""
+    goal: Array
+    """(N, n_x)."""
+    optimum: Array
+    """J* (N,)."""
+    unsolved: int = 0
+    """States left out because no solver converged."""
+
+    @classmethod
+    def fresh(cls, system: System, count: int, seed: int = TEST_SEED) -> Problems:
+        """States that nobody trains on."""
+        return cls.of(system, *system.sample(np.random.default_rng(seed), count))
+
+    @classmethod
+    def of(cls, system: System, x0: Array, goal: Array) -> Problems:
+        """Those of the given states for which the optimum is known."""
+        optimum, solved = reference_optima(system, x0, goal, starts_needed(system))
+        return cls(system, x0[solved], goal[solved], optimum[solved], int((~solved).sum()))
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """x0 and goal, float64."""
+        return torch.from_numpy(self.x0), torch.from_numpy(self.goal)
+
+    def judge(self, states: Array, cost: Array) -> Figures:
+        """Figures of plans with these states (N, T + 1, n_x) and J (N,)."""
+        scores = Scores.of(cost / self.optimum, is_success(states, self.goal))
+        return {
+            'mean': scores.mean,
+            'median': scores.median,
+            'p95': scores.p95,
+            'max': scores.worst,
+            'success': scores.success,
+            'wrong': scores.wrong,
+            'error': float(np.abs(states[:, -1] - self.goal).sum(-1).mean()),
+        }
+
+    def judge_iterate(self, plans: Iterate) -> Figures:
+        """The same for plans in PyTorch."""
+        assert plans.states is not None and plans.cost is not None
+        return self.judge(plans.states.numpy(), plans.cost.numpy())
+
+    def experts(self) -> dict[str, Figures]:
+        """The clipped LQR and iLQR from it, which stand beside every result."""
+        flown = [lqr.solve(self.system, a, b) for a, b in zip(self.x0, self.goal, strict=True)]
+        states = np.stack([plan.states for plan in flown])
+        found = {LQR: self.judge(states, np.array([plan.cost for plan in flown]))}
+        for label, sweeps in SWEEPS.items():
+            plans: Plan = ilqr.solve_batch(self.system, self.x0, self.goal, sweeps)
+            found[label] = self.judge(plans.states, np.asarray(plans.cost))
+        return found
+
+
+Cut = Callable[[int], bool]
+
+
+def never(cycle: int) -> bool:
+    """Gradients pass through every cycle."""
+    return False
+
+
+def alone(
+    model: TinyRecursiveControl,
+    dynamics: Dynamics,
+    current_state: Tensor,
+    target_state: Tensor,
+    cycles: int,
+    cut: Cut = never,
+) -> Iterator[tuple[Iterate, Latents]]:
+    """The network without its safety net: no LQR plan to start from, and every step is taken.
+
+    Args:
+        model: the network.
+        dynamics: of the plant.
+        current_state: (B, n_x).
+        target_state: (B, n_x).
+        cycles: refinement cycles.
+        cut: whether gradients stop before a cycle (0 is the first).
+
+    Yields:
+        The network's own first plan, and that of every cycle, with the latents.
+    """
+    states = current_state, target_state
+    problem = model.problem(*states, dynamics=dynamics)
+    latents = model.initial_latents(problem)
+    plan = dynamics.simulate(model.first_plans(problem, latents)[0], *states)
+    yield plan, latents
+    for cycle in range(cycles):
+        if cut(cycle):
+            plan = plan._replace(v=plan.v.detach())
+            latents = tuple(z.detach() for z in latents)
+        step, latents = model.propose(problem, plan, latents)
+        plan = dynamics.simulate(plan.v + step, *states)
+        yield plan, latents
+
+
+def judge_alone(model: TinyRecursiveControl, problems: Problems, cycles: int) -> list[Figures]:
+    """Figures of the network alone, of its first plan and of every cycle."""
+    with torch.no_grad():
+        dynamics = SystemDynamics(model.representation, problems.system)
+        history = alone(model, dynamics, *problems.tensors, cycles)
+        return [problems.judge_iterate(plan) for plan, _ in history]
+
+
+def judge_guarded(
+    model: TinyRecursiveControl,
+    problems: Problems,
+    cycles: int,
+    time_remaining: Tensor | None = None,
+) -> list[Figures]:
+    """Figures of the model as it is delivered: LQR among the starts, no step that raises J."""
+    with torch.no_grad():
+        dynamics = SystemDynamics(model.representation, problems.system)
+        states = problems.tensors
+        history = model.refine(*states, dynamics, time_remaining, cycles)
+        return [problems.judge_iterate(plan) for plan, _ in history]

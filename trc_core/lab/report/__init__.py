@@ -1,0 +1,1 @@
+"""`trc report`: one HTML file about a run or a bag."""

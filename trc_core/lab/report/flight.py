@@ -1,0 +1,177 @@
+"""The sections of a report about a recorded flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from trc_core.lab.report.bag import RecordedFlight, Signal
+from trc_core.lab.report.html import film, heading, picture, table
+from trc_core.problem.system import SUCCESS_TOLERANCE, Array
+
+INK, PREDICTED, TARGET = '#22303c', '#e8590c', '#c2255c'
+PERIOD = 0.04  # [s] between frames
+FRAMES = 750  # at most; a longer flight is cut
+SHOWN = 40  # horizons in a phase portrait, at most
+DIGITS = 3
+Line = tuple[str, float, list[list[float]]]
+
+
+def sections(flight: RecordedFlight) -> Iterator[str]:
+    """Figures, signals, phase portraits and, where one knows how to draw it, an animation."""
+    yield heading(flight.name, 2)
+    yield table(['', flight.system.name], figures(flight))
+    yield picture(_signals(flight), f'{flight.name}: states and controls over time')
+    yield picture(_portraits(flight), f'{flight.name}: phase portraits with horizons')
+    if flight.system.name in OUTLINES:
+        yield film(*animation(flight))
+
+
+def figures(flight: RecordedFlight) -> list[list[str]]:
+    """What can be counted in a bag."""
+    states, commands = flight.states, flight.commands
+    system = flight.system
+    rows = [
+        ['duration [s]', f'{_duration(states):.2f}'],
+        ['states', str(len(states.times))],
+        ['commands', str(len(commands.times))],
+        ['horizons', str(len(flight.horizons))],
+    ]
+    if len(commands.times) > 1:
+        on_bound = (commands.values <= system.u_min) | (commands.values >= system.u_max)
+        rows += [
+            ['commands per second', f'{(len(commands.times) - 1) / _duration(commands):.1f}'],
+            ['controls on a bound', f'{on_bound.mean():.1%}'],
+        ]
+    if len(flight.goals.times):
+        error = np.abs(states.values - held(flight.goals, states.times)).sum(1)
+        rows += [
+            ['sum |x - goal| at the end', f'{error[-1]:.4f}'],
+            ['share of states within the goal', f'{(error <= SUCCESS_TOLERANCE).mean():.1%}'],
+        ]
+    return rows
+
+
+def held(signal: Signal, times: Array) -> Array:
+    """What a signal is at `times` (N,): its last value before, or its first; (N, n)."""
+    index = np.searchsorted(signal.times, times, side='right') - 1
+    return signal.values[np.clip(index, 0, None)]
+
+
+def _duration(signal: Signal) -> float:
+    return float(signal.times[-1] - signal.times[0])
+
+
+def _signals(flight: RecordedFlight) -> Any:
+    from matplotlib.figure import Figure
+
+    system = flight.system
+    rows = system.n_x + system.n_u
+    figure = Figure(figsize=(11, 1.7 * rows), layout='constrained')
+    panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    for i, axes in enumerate(panels[: system.n_x]):
+        for start, states in _some_horizons(flight):
+            times = start + system.dt * np.arange(len(states))
+            axes.plot(times, states[:, i], color=PREDICTED, lw=0.5, alpha=0.5)
+        axes.plot(flight.states.times, flight.states.values[:, i], color=INK, lw=1.2)
+        if len(flight.goals.times):
+            goal = held(flight.goals, flight.states.times)[:, i]
+            axes.plot(flight.states.times, goal, color=TARGET, lw=1, ls='--')
+        axes.set_ylabel(f'{system.state_names[i]} [{system.state_units[i]}]', fontsize=8)
+    for j, axes in enumerate(panels[system.n_x :]):
+        axes.step(flight.commands.times, flight.commands.values[:, j], color=INK, where='post')
+        for bound in (system.u_min[j], system.u_max[j]):
+            axes.axhline(bound, color=TARGET, lw=0.8, ls=':')
+        axes.set_ylabel(f'{system.control_names[j]} [{system.control_units[j]}]', fontsize=8)
+    panels[-1].set_xlabel('s')
+    return figure
+
+
+def _portraits(flight: RecordedFlight) -> Any:
+    """A joint each: velocity over position, measured and predicted."""
+    from matplotlib.figure import Figure
+
+    system = flight.system
+    planes = [
+        (joint.name, joint.position, joint.velocity)
+        for joint in system.joints
+        if joint.position is not None and joint.velocity is not None
+    ]
+    figure = Figure(figsize=(4.5 * len(planes), 4), layout='constrained')
+    places = figure.subplots(1, len(planes), squeeze=False)[0]
+    for axes, (name, p, v) in zip(places, planes, strict=True):
+        for _, states in _some_horizons(flight):
+            axes.plot(states[:, p], states[:, v], color=PREDICTED, lw=0.5, alpha=0.5)
+        axes.plot(flight.states.values[:, p], flight.states.values[:, v], color=INK, lw=1.2)
+        if len(flight.goals.times):
+            axes.plot(flight.goals.values[:, p], flight.goals.values[:, v], 'x', color=TARGET)
+        axes.set(xlabel=system.state_names[p], ylabel=system.state_names[v], title=name)
+    return figure
+
+
+def _some_horizons(flight: RecordedFlight) -> list[tuple[float, Array]]:
+    every = max(1, len(flight.horizons) // SHOWN)
+    return [(h.start, h.states) for h in flight.horizons[::every]]
+
+
+def animation(flight: RecordedFlight) -> tuple[list[list[Line]], list[float], float]:
+    """Frames, view and period for `film`: the plant, its goal, and where its plan leads."""
+    outline, path = OUTLINES[flight.system.name]
+    count = min(FRAMES, int(_duration(flight.states) / PERIOD) + 1)
+    times = flight.states.times[0] + PERIOD * np.arange(count)
+    states = held(flight.states, times)
+    goals = held(flight.goals, times) if len(flight.goals.times) else None
+    starts = np.array([horizon.start for horizon in flight.horizons])
+    frames = []
+    for n, (time, x) in enumerate(zip(times, states, strict=True)):
+        lines: list[Line] = [(INK, 3.0, _points(part)) for part in outline(x)]
+        if goals is not None:
+            lines += [(TARGET, 1.0, _points(part)) for part in outline(goals[n])]
+        plan = np.searchsorted(starts, time, side='right') - 1
+        if plan >= 0:
+            lines.append((PREDICTED, 1.5, _points(path(flight.horizons[plan].states))))
+        frames.append(lines)
+    return frames, _view(frames), PERIOD
+
+
+def _points(points: Array) -> list[list[float]]:
+    return [[round(float(c), DIGITS) for c in point] for point in points]
+
+
+def _view(frames: list[list[Line]]) -> list[float]:
+    points = np.array([p for lines in frames for _, _, part in lines for p in part])
+    low, high = points.min(0) - 0.3, points.max(0) + 0.3
+    return [float(low[0]), float(high[0]), float(low[1]), float(high[1])]
+
+
+CART = np.array([[-0.2, -0.1], [0.2, -0.1], [0.2, 0.1], [-0.2, 0.1], [-0.2, -0.1]])
+POLE, ARM = 1.0, 0.2  # [m]
+
+
+def cartpole(x: Array) -> list[Array]:
+    """Cart and pole for a state (position, velocity, angle from upright, rate)."""
+    foot = np.array([x[0], 0.0])
+    return [CART + foot, np.array([foot, _tip(x)])]
+
+
+def _tip(x: Array) -> Array:
+    return np.array([x[0] + POLE * np.sin(x[2]), POLE * np.cos(x[2])])
+
+
+def quadrotor(x: Array) -> list[Array]:
+    """The beam between both rotors, and the rotors, for a state (y, z, phi, ...)."""
+    along = ARM * np.array([np.cos(x[2]), np.sin(x[2])])
+    up = 0.3 * np.array([-along[1], along[0]])
+    ends = x[:2] - along, x[:2] + along
+    return [np.array(ends), *(np.array([end, end + up]) for end in ends)]
+
+
+Outline = Callable[[Array], list[Array]]
+Path = Callable[[Array], Array]
+OUTLINES: dict[str, tuple[Outline, Path]] = {
+    'cartpole': (cartpole, lambda states: np.array([_tip(x) for x in states])),
+    'cartpole_swingup': (cartpole, lambda states: np.array([_tip(x) for x in states])),
+    'quadrotor_2d': (quadrotor, lambda states: states[:, :2]),
+}

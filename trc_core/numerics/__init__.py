@@ -1,0 +1,1 @@
+"""Cost, roll-outs, gradients, Riccati recursion and box-iLQR, as kernels."""

@@ -1,0 +1,40 @@
+"""The `Plan`: what every expert and the controller return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from trc_core.problem.system import Array
+
+if TYPE_CHECKING:
+    from trc_core.planner.correction import Sight
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A control sequence and the trajectory that the model predicts for it.
+
+    Physical units; a batch adds a leading axis to every field but the warnings.
+    """
+
+    controls: Array
+    """(T, n_u), inside the bounds."""
+    states: Array
+    """(T + 1, n_x), predicted; states[0] is the state planned from."""
+    cost: float
+    """J of this plan."""
+    source: str
+    """Who made it: 'lqr', 'nlp', 'network', ..."""
+    converged: bool = True
+    """False when the maker could not do its job; the plan is then only its last iterate."""
+    cycles: int = 0
+    """Refinement cycles (or solver iterations) spent."""
+    candidates: Mapping[str, float] = field(default_factory=dict)
+    """Predicted cost of every candidate that was considered, by source."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know, one line each."""
+    sight: Sight | None = None
+    """What the correction of a fine-tuned controller saw and remembers; the next plan gets it by
+    `warm_start`. Its arrays have a leading axis B, 1 for a single plan."""

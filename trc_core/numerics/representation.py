@@ -1,0 +1,234 @@
+"""How a plan is written down, and in which units a network sees it: numbers made from a `System`.
+
+A plan is v in u_t = clip(u_trim + v_t - w K_t e_t), e_t = x_t - goal (see `rollout.py`). What the
+network reads or writes is dimensionless: v in the metric L_t / s, states in W / s, the initial
+error in C / s and D, with s^2 = |S e_0|^2 + floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.rollout import Law
+from trc_core.problem.system import Array, System
+
+SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
+GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the LQR is unclipped
+NEWTON_CLAMP = 4.0  # largest Newton step that a network adds to its own, in units of s
+TINY = 1e-12
+ODD_PROBES, ODD_TOLERANCE = 8, 1e-12
+
+
+class Representation(NamedTuple):
+    """The numbers of a plan representation, as kernels take them."""
+
+    K: Array  # (T, n_u, n_x) feedback gains of a plan
+    G: Array  # (n_x, n_x) gate of the feedback; zeros where it always acts
+    K_start: Array  # (S, T, n_u, n_x) gains of the clipped LQR plans to start from
+    L: Array  # (T, n_u, n_u) lower-triangular metric of v
+    L_inverse: Array  # (T, n_u, n_u)
+    W: Array  # (n_x, n_x) metric of state errors
+    C: Array  # (n_x, n_x) metric of the initial error, read in units of s
+    D: Array  # (n_x, n_x) metric of the initial error, read on an asinh scale
+    S: Array  # (n_x, n_x) metric of the initial error that sets s
+    floor: float
+    inputs: Array  # (n_p,) plant parameters that the network is told, from -1 to 1
+    angles: NDArray[np.int64]  # (n_a,) states whose initial error is also read as sine and cosine
+    mirror: int  # state on whose sign the network sees everything turned around; -1: none
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Representation:
+        """The numbers that a checkpoint holds as `representation.<name>`."""
+        given: dict[str, Any] = {
+            name: np.array(tensors[f'representation.{name}'], order='C')
+            for name in cls._fields
+            if name != 'L_inverse'
+        }
+        given.update(floor=float(given['floor']), mirror=int(given['mirror']))
+        L_inverse = np.ascontiguousarray(np.linalg.inv(given['L']))
+        return cls(**given, L_inverse=L_inverse)
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The inverse of `from_tensors`."""
+        given = self._asdict()
+        del given['L_inverse']
+        return {f'representation.{name}': np.asarray(value) for name, value in given.items()}
+
+    @property
+    def law(self) -> Law:
+        """The feedback of a plan."""
+        return Law(self.K, self.G)
+
+
+def open_loop(system: System) -> Representation:
+    """Plans are the controls; states in units of the boxes, controls in half of their range."""
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    width = system.x0_box + system.goal_box
+    metric = np.diag(1 / np.where(width > 0, width, 1.0))
+    return _numbers(
+        K=np.zeros((T, n_u, n_x)),
+        K_start=_lqr_gains(system)[None],
+        L=np.tile(np.diag(2 / (system.u_max - system.u_min)), (T, 1, 1)),
+        W=metric,
+        C=metric,
+        D=metric,
+        S=metric,
+        floor=1.0,
+    )
+
+
+def stabilised(system: System) -> Representation:
+    """Plans around the finite-horizon LQR, in its own metric: v = 0 is the clipped LQR plan.
+
+    L_t L_t' = R + B' P_{t+1} B, s^2 = e_0' P_0 e_0: gradients come out preconditioned.
+    """
+    K, P, H = finite_horizon_gains(system)
+    values, vectors = np.linalg.eigh(system.Q)
+    spread = np.diag((system.x0_box**2 + system.goal_box**2) / 3)  # of x0 - goal, both uniform
+    mean = float(np.trace(P[0] @ spread))
+    C = np.linalg.cholesky(P[0]).T
+    return _numbers(
+        K=K,
+        K_start=K[None],
+        L=np.asarray(np.linalg.cholesky(H), dtype=np.float64),
+        W=vectors @ np.diag(np.sqrt(np.clip(values, 0, None))) @ vectors.T,
+        C=C,
+        D=C / np.sqrt(mean),
+        S=C,
+        floor=SCALE_FLOOR * mean,
+    )
+
+
+def gated(system: System) -> Representation:
+    """Open-loop plans that an LQR catches near the goal, for swing-ups.
+
+    Everything is in units of the boxes and of half the control range; angles are also read as
+    sine and cosine. Where the plant is odd the network sees one half of the states only.
+    """
+    law = catching_law(system, np.zeros(system.n_x))
+    values, vectors = np.linalg.eigh(law.G)
+    box = np.diag(1 / np.where(system.x0_box > 0, system.x0_box, 1.0))
+    angles = np.flatnonzero(system.x0_box >= np.pi)
+    return _numbers(
+        K=law.K,
+        G=law.G,
+        K_start=law.K[None],
+        L=np.tile(np.diag(2 / (system.u_max - system.u_min)), (system.horizon, 1, 1)),
+        W=box,
+        C=box,
+        D=np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T,
+        S=np.zeros_like(box),
+        floor=1.0,
+        angles=angles,
+        mirror=int(angles[0]) if len(angles) and is_odd(system) else -1,
+    )
+
+
+REPRESENTATIONS: dict[str, Callable[[System], Representation]] = {
+    'open_loop': open_loop,
+    'stabilised': stabilised,
+    'gated': gated,
+}
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Which representation, and what it is told of the plant; stored in every checkpoint.
+
+    Raises:
+        ValueError: if a choice is unknown; the message lists the known ones.
+    """
+
+    kind: str = 'stabilised'
+    ladder: tuple[float, ...] = (1.0,)
+    """Factors of R of the LQR plans that refinement may start from."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Plant parameters that the network is told, and the range it is trained on."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in REPRESENTATIONS:
+            raise ValueError(
+                f"unknown representation '{self.kind}'; choose from {sorted(REPRESENTATIONS)}"
+            )
+        if not self.ladder or self.ladder[0] != 1.0:
+            raise ValueError(f'ladder must begin with 1, got {list(self.ladder)}')
+
+    def numbers(self, system: System) -> Representation:
+        """The numbers for one plant."""
+        starts = [_lqr_gains(replace(system, R=system.R * factor)) for factor in self.ladder]
+        inputs = [
+            (2 * system.parameters[name] - low - high) / (high - low)
+            for name, (low, high) in self.ranges.items()
+        ]
+        return REPRESENTATIONS[self.kind](system)._replace(
+            K_start=np.stack(starts), inputs=np.array(inputs, dtype=np.float64)
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        ranges = {name: list(limits) for name, limits in self.ranges.items()}
+        return {'kind': self.kind, 'ladder': list(self.ladder), 'ranges': ranges}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Coordinates:
+        """The inverse of `record`."""
+        ranges = {
+            name: (float(low), float(high)) for name, (low, high) in record['ranges'].items()
+        }
+        return cls(record['kind'], tuple(record['ladder']), ranges)
+
+
+def catching_law(system: System, goal: Array) -> Law:
+    """The LQR about a goal, gated to where it can catch the plant.
+
+    The gate e' G e is 1, half open, on `GATE` times the largest level set of the cost-to-go in
+    which no control saturates: the largest |K e| over e' P e <= 1 is sqrt(K P^-1 K').
+    """
+    K, P, _ = finite_horizon_gains(system, goal)
+    reach = np.minimum(system.u_max - system.u_trim, system.u_trim - system.u_min)
+    gain = np.einsum('ij,jk,ik->i', K[0], np.linalg.pinv(P[0]), K[0])
+    level = GATE * float(max(np.min(reach**2 / np.maximum(gain, TINY)), TINY))
+    return Law(K, P[0] / level)
+
+
+@lru_cache(maxsize=16)
+def is_odd(system: System) -> bool:
+    """Whether -x, -u is a trajectory of the plant, inside the bounds, whenever x, u is one."""
+    if np.any(system.u_trim != 0.0) or np.any(system.u_min != -system.u_max):
+        return False
+    rng = np.random.default_rng(0)
+    for _ in range(ODD_PROBES):
+        x = rng.normal(size=system.n_x) * np.maximum(system.x0_box, 1.0)
+        u = rng.uniform(system.u_min, system.u_max)
+        forth, back = system.step(x, u), system.step(-x, -u)
+        if np.abs(forth + back).max() > ODD_TOLERANCE * np.abs(forth).max():
+            return False
+    return True
+
+
+def _lqr_gains(system: System) -> Array:
+    return finite_horizon_gains(system)[0]
+
+
+def _numbers(**given: Any) -> Representation:
+    """A `Representation` with what was left out: no gate, no angles, no mirror."""
+    n_x = len(given['W'])
+    left_out = {
+        'G': np.zeros((n_x, n_x)),
+        'inputs': np.zeros(0),
+        'angles': np.zeros(0, dtype=np.int64),
+        'mirror': -1,
+    }
+    L_inverse = np.linalg.inv(given['L'])
+    numbers: dict[str, Any] = {**left_out, **given, 'L_inverse': L_inverse}
+    for name, value in numbers.items():
+        if isinstance(value, np.ndarray):
+            numbers[name] = np.ascontiguousarray(value)
+    return Representation(**numbers)

@@ -1,0 +1,1 @@
+"""The plan call: `Controller`, its backends and its kernels."""

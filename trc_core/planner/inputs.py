@@ -1,0 +1,144 @@
+"""What a controller is asked: checked, and compared with what it was trained for."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trc_core.numerics.plan import Plan
+from trc_core.planner.correction import Past
+from trc_core.problem.system import Array, System
+
+OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
+SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
+
+
+def checked_state(name: str, value: ArrayLike, n_x: int) -> Array:
+    """A state (n_x,).
+
+    Raises:
+        ValueError: if it has another shape or is not finite; the message names it.
+    """
+    vector = np.ascontiguousarray(value, dtype=np.float64)
+    if vector.shape != (n_x,):
+        raise ValueError(f'{name} has shape {vector.shape}, expected ({n_x},)')
+    if not np.isfinite(vector).all():
+        raise ValueError(f'{name} is not finite: {vector}')
+    return vector
+
+
+def checked_states(name: str, value: ArrayLike, n_x: int) -> Array:
+    """States (B, n_x), B > 0.
+
+    Raises:
+        ValueError: as `checked_state`; the message names the first bad row.
+    """
+    array = np.ascontiguousarray(value, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != n_x or not len(array):
+        raise ValueError(f'{name} has shape {array.shape}, expected (B, {n_x})')
+    bad = np.flatnonzero(~np.isfinite(array).all(-1))
+    if len(bad):
+        raise ValueError(f'{name} is not finite in row {bad[0]}: {array[bad[0]]}')
+    return array
+
+
+def checked_goals(value: ArrayLike, rows: int, n_x: int) -> Array:
+    """Goals (rows, n_x), given as such or as one for all.
+
+    Raises:
+        ValueError: as `checked_states`.
+    """
+    if np.ndim(value) == 1:
+        return np.tile(checked_state('goal', value, n_x), (rows, 1))
+    goals = checked_states('goal', value, n_x)
+    if len(goals) != rows:
+        raise ValueError(f'goal has shape {goals.shape}, expected ({rows}, {n_x})')
+    return goals
+
+
+def checked_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
+    """Bounds (n_u,) within those of the system, a little apart where they were equal.
+
+    Raises:
+        ValueError: if they are not within those, or in the wrong order; the message shows both.
+    """
+    low, high = (checked_state('a bound', bound, system.n_u) for bound in (low, high))
+    if not ((system.u_min <= low) & (low <= high) & (high <= system.u_max)).all():
+        raise ValueError(
+            f'plans cannot use controls from {low.tolist()} to {high.tolist()}; '
+            f'those of {system.name} lie from {system.u_min.tolist()} to {system.u_max.tolist()}'
+        )
+    width = SMALLEST_RANGE * (system.u_max - system.u_min)
+    low = np.clip(high - width, system.u_min, low)
+    return low, np.maximum(high, low + width)
+
+
+def checked_past(
+    system: System,
+    rows: int,
+    plan: Plan | None,
+    elapsed: float | None,
+    issued: Array | None,
+) -> Past:
+    """What was planned and commanded before, for `rows` problems of a system.
+
+    Raises:
+        ValueError: if the plan is not one of `rows` plans of such a system, if `issued` has
+            another number of rows, or if `elapsed` is not finite.
+    """
+    if elapsed is not None and not math.isfinite(elapsed):
+        raise ValueError(f'elapsed is {elapsed}; give seconds, or nothing for the dt of the plant')
+    if issued is not None and len(issued) != rows:
+        raise ValueError(f'issued has {len(issued)} rows, expected {rows}')
+    if plan is not None:
+        T = system.horizon
+        for name, shape in (('states', (T + 1, system.n_x)), ('controls', (T, system.n_u))):
+            held = getattr(plan, name).shape
+            if held[-2:] != shape:
+                raise ValueError(
+                    f'warm_start has {name} of shape {held}, expected {shape} at the end: '
+                    f'it is no plan of {system.name}'
+                )
+            count = math.prod(held[:-2])
+            if count != rows:
+                raise ValueError(f'warm_start holds {count} plans, expected {rows}')
+    return Past(plan, elapsed, issued)
+
+
+def require_whole(name: str, value: float) -> None:
+    """Raises a ValueError unless the value is a whole number."""
+    if not isinstance(value, Integral):
+        raise ValueError(f'{name} must be a whole number, got {value!r}')
+
+
+def require_sweeps(polish: int) -> None:
+    """Raises a ValueError for a negative number of sweeps, before anything is planned."""
+    require_whole('polish', polish)
+    if polish < 0:
+        raise ValueError(f'polish must not be negative, got {polish}')
+
+
+def outside(system: System, x: Array, goal: Array) -> NDArray[np.bool_]:
+    """Which coordinates are far outside the training box around the goal, as x."""
+    return np.abs(x - goal) > OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
+
+
+def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
+    """What the user should know of a state x (n_x,)."""
+    return tuple(
+        f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
+        for i in np.flatnonzero(outside(system, x, goal))
+    )
+
+
+def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
+    """The same of states x (B, n_x)."""
+    counts = outside(system, x, goal).sum(0).tolist()
+    return tuple(
+        f'{name} is far outside the training box around the goal in {count} of {len(x)} rows'
+        for name, count in zip(system.state_names, counts, strict=True)
+        if count
+    )

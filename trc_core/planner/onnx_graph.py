@@ -1,0 +1,119 @@
+"""An exported graph: one ONNX file that describes itself, run by ONNX Runtime.
+
+Its metadata hold, beside the kind of graph, what a checkpoint holds beside the weights: the JSON
+record, and the numbers of the plan representation as a safetensors blob in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from trc_core.checkpoint import GRAPH_SUFFIX, RECORD, Checkpoint
+from trc_core.compile.kernels import PACKAGE, cache_folder
+
+KIND = 'trc.graph'
+NUMBERS = 'trc.representation'
+
+
+class Graph:
+    """A loaded file.
+
+    Args:
+        path: of an `.onnx` file that `trc export` wrote.
+        num_threads: of the matrix products.
+
+    Raises:
+        ValueError: if ONNX Runtime is not installed, or the file is not such a graph.
+    """
+
+    def __init__(self, path: Path, num_threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError:
+            raise ValueError("needs ONNX Runtime: pip install 'trc[onnx]'") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads or 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 4  # what is wrong with a file is raised
+        try:
+            self.session = onnxruntime.InferenceSession(
+                path.read_bytes(), options, providers=['CPUExecutionProvider']
+            )
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            self.kind = metadata[KIND]
+            self.record: dict[str, Any] = json.loads(metadata[RECORD])
+            self.tensors: dict[str, NDArray[Any]] = load(base64.b64decode(metadata[NUMBERS]))
+        except OSError:
+            raise
+        except Exception as error:  # ONNX Runtime's own are not ValueErrors
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"'{path}' is not a graph of trc export: {reason}") from error
+        self._fetched_only = onnxruntime.RunOptions()
+        self._fetched_only.only_execute_path_to_fetches = True
+        self._nothing = {
+            argument.name: np.zeros(
+                [0, *(n for n in argument.shape[1:] if isinstance(n, int))], np.float32
+            )
+            for argument in self.session.get_inputs()
+        }
+
+    def run(self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The named outputs; inputs that they do not depend on may be missing or too many."""
+        feed = {name: inputs.get(name, nothing) for name, nothing in self._nothing.items()}
+        found: list[NDArray[Any]] = self.session.run(outputs, feed, self._fetched_only)
+        return found
+
+
+def metadata_of(checkpoint: Checkpoint, kind: str) -> dict[str, str]:
+    """What `Graph` reads beside the graph."""
+    numbers = {
+        name: np.array(value, order='C')
+        for name, value in checkpoint.tensors.items()
+        if name.startswith('representation.')
+    }
+    return {
+        KIND: kind,
+        RECORD: json.dumps(checkpoint.record),
+        NUMBERS: base64.b64encode(save(numbers)).decode(),
+    }
+
+
+def graph_file(checkpoint: Checkpoint) -> Path:
+    """The file that a checkpoint was read from, or its graph in the cache, made if need be.
+
+    Raises:
+        ValueError: if it has to be made, and cannot be.
+    """
+    if checkpoint.graph is not None:
+        return checkpoint.graph
+    path = cache_folder() / f'{checkpoint.system.name}_{_digest(checkpoint)}{GRAPH_SUFFIX}'
+    if not path.exists():
+        try:
+            from trc_core.export.writing import export
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "backend 'onnx' needs an exported graph: run trc export --checkpoint NAME on a "
+                f"machine with trc[onnx] and load the .onnx file (no module '{error.name}' here)"
+            ) from None
+        export(checkpoint, path)
+    return path
+
+
+def _digest(checkpoint: Checkpoint) -> str:
+    """Of everything that the graph is made from, its maker included."""
+    digest = hashlib.sha256(json.dumps(checkpoint.record, sort_keys=True).encode())
+    for name, value in sorted(checkpoint.tensors.items()):
+        digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    for path in sorted((PACKAGE / 'export').glob('*.py')):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

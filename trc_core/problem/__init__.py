@@ -1,0 +1,1 @@
+"""The problem: plant and task, stated once."""

@@ -1,1 +1,0 @@
-"""What runs on the robot: NumPy, Numba and safetensors."""

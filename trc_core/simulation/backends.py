@@ -1,0 +1,49 @@
+"""Who computes the motion of a plant: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trc_core.problem.system import System
+from trc_core.simulation.mujoco_cartpole import MujocoCartpole
+from trc_core.simulation.plant import Imperfections, Physics, Plant, in_error
+
+
+def own_equations(system: System) -> Physics:
+    """The equations of the model, their code generated now and not at the first step."""
+    _ = system.functions
+    return system.step
+
+
+PLANTS: dict[str, Callable[[System], Physics]] = {
+    'system': own_equations,
+    'mujoco': MujocoCartpole,
+}
+"""For every plant backend: what makes its physics for a system."""
+
+
+def make_plant(
+    backend: str,
+    system: System,
+    imperfections: Imperfections | None = None,
+    integration_step: float | None = None,
+    seed: int = 0,
+) -> Plant:
+    """A plant that stands at the origin under the trim control.
+
+    Args:
+        backend: a key of `PLANTS`.
+        system: whose physics, bounds and sampling period; `imperfections.parameter_error` is
+            applied to its parameters here.
+        imperfections: what its model does not know; none by default.
+        integration_step: of the physics [s]; a tenth of the system's dt by default.
+        seed: of the disturbance.
+
+    Raises:
+        ValueError: for an unknown backend, or one that cannot simulate this system.
+    """
+    if backend not in PLANTS:
+        raise ValueError(f"unknown plant backend '{backend}'; choose from {sorted(PLANTS)}")
+    imperfections = imperfections or Imperfections()
+    physics = PLANTS[backend](in_error(system, imperfections.parameter_error))
+    return Plant(physics, system, imperfections, integration_step or system.dt / 10, seed)
