@@ -54,7 +54,7 @@ class NodeProcess:
 
 def launch(node: str, log: Path, *ros_args: str, **environment: str) -> NodeProcess:
     """Starts `controller` or `plant` with ROS arguments."""
-    command = [sys.executable, '-m', f'trc_ros.{node}_node', '--ros-args', *ros_args]
+    command = [sys.executable, '-m', f'trc_ros.{node}.node', '--ros-args', *ros_args]
     with log.open('w') as output:
         process = subprocess.Popen(
             command,

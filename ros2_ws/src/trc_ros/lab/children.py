@@ -38,7 +38,7 @@ def set_environment() -> None:
 def node_command(node: str, system: str, overrides: Mapping[str, Any]) -> list[str]:
     """The command line of a node, in a namespace named after the system."""
     # Not the console script: where that lies differs between pip and colcon.
-    start = f'from trc_ros.{node}_node import main; raise SystemExit(main())'
+    start = f'from trc_ros.{node}.node import main; raise SystemExit(main())'
     assignments = [f'{name}:={value}' for name, value in overrides.items()]
     return [
         *(sys.executable, '-c', start),
