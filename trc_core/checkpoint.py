@@ -19,10 +19,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from trc_core.numerics.representation import Coordinates, Representation
-from trc_core.problem.record import system_from_contract
-from trc_core.systems import System
+from trc_core.problem.record import (
+    require_same_names,
+    same_dynamics,
+    system_from_record,
+    system_record,
+    with_contract,
+)
+from trc_core.problem.system import System
+from trc_core.systems import get_system
 
-FORMAT = 2
+FORMAT = 3  # 2 held no equations
+READABLE = (2, 3)
 PRETRAINED = Path(__file__).parent / 'pretrained'
 RECORD = 'trc'
 KEYS = ('system', 'model', 'coordinates', 'training', 'metrics')  # of the record
@@ -59,7 +67,7 @@ class Checkpoint:
         """All but the tensors, as JSON values."""
         return {
             'format': FORMAT,
-            'system': self.system.contract(),
+            'system': system_record(self.system),
             'model': dict(self.model),
             'coordinates': self.coordinates.record(),
             'training': dict(self.training),
@@ -116,7 +124,8 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
 
     Args:
         name_or_path: which.
-        system: the plant that it was trained for; needed if that has no name here (a `.py` file).
+        system: the plant that it was trained for, compared with the one in the file; needed for
+            files of version 1, which hold no equations, if it has no name here.
 
     Raises:
         FileNotFoundError: if there is no such checkpoint; the message lists the shipped ones.
@@ -125,7 +134,7 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     path = find_checkpoint(name_or_path)
     record, tensors = read_checkpoint(path)
     with _named(path):
-        system = system_from_contract(record['system'], system)
+        system = _system(record['system'], system)
         correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
         return Checkpoint(
             {key: a for key, a in tensors.items() if key not in correction},
@@ -147,9 +156,25 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     """
     with _named(path):
         record, tensors = (_read_graph if path.suffix == GRAPH_SUFFIX else _read)(path)
-        if record['format'] != FORMAT:
+        if record['format'] not in READABLE:
             raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
         return {key: record[key] for key in KEYS}, tensors
+
+
+def _system(record: Mapping[str, Any], given: System | None) -> System:
+    """The system of a record, whose equations decide; `given` must move alike.
+
+    Raises:
+        ValueError: if it does not, or if there are no equations.
+    """
+    if 'dynamics' not in record:
+        return with_contract(get_system(record['name']) if given is None else given, record)
+    system = system_from_record(record)
+    if given is not None:
+        require_same_names(given, record)
+        if not same_dynamics(given, system):
+            raise ValueError(f"trained with other equations than those of '{given.name}' here")
+    return system
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from trc_core.numerics.plan import Plan
-from trc_core.problem.record import equations
 from trc_core.problem.system import Array, System
 from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
 
@@ -64,7 +63,7 @@ class Recipe:
 
     def digest(self) -> str:
         """A short name of the recipe, the plant's equations and how it is cut into shards."""
-        made_of = [self.record(), equations(self.system), SHARD]
+        made_of = [self.record(), self.system.graph.digest, SHARD]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
     def shards(self) -> Iterator[tuple[int, int]]:

@@ -172,7 +172,7 @@ def _from_reference(contents: Mapping[str, Any], system: System | None) -> Traje
     unknown = np.zeros(len(arrays['current_state']))
     data = TrajectoryData(**arrays, cost=unknown, metadata=metadata, plant=system)
     _check_shapes(data)
-    J = trajectory_cost(system, data.states, data.controls, data.target_state)
+    J = trajectory_cost(system, data.states, data.controls, data.target_state[:, None])
     return replace(data, cost=J)
 
 
@@ -216,7 +216,7 @@ def check_contents(data: TrajectoryData) -> None:
         f"'states' do not follow the dynamics of '{system.name}'",
         '; if the plant has changed, generate a dataset of it in another folder',
     )
-    J = trajectory_cost(system, data.states, data.controls, data.target_state)
+    J = trajectory_cost(system, data.states, data.controls, data.target_state[:, None])
     _reject(np.abs(J - data.cost) > COST_TOLERANCE * (1.0 + J), "'cost' is not J")
 
 

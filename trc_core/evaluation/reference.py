@@ -44,7 +44,7 @@ def keep(
     system: System, name: str, key: Any, compute: Callable[[], Mapping[str, NDArray[Any]]]
 ) -> Mapping[str, NDArray[Any]]:
     """Arrays that belong to a system and a key (JSON values), computed once and kept on disk."""
-    contract = [system.contract(), system.functions.__name__, key]
+    contract = [system.contract(), system.graph.digest, key]
     digest = hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:16]
     path = cache_folder() / f'{name}_{system.name}_{digest}.npz'
     if not path.exists():

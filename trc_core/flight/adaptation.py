@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.rollout import hold_and_slopes
+from trc_core.numerics.rollout import hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
 OUTLIER = 5.0  # standard deviations: a push or a broken sensor, which is no parameter's work
@@ -57,7 +58,7 @@ class ParameterEstimator:
         drift: float = 0.01,
         limit: float = 0.5,
     ) -> None:
-        self._system, self._model = system, system.arrays.p
+        self._system, self._model = system, system.p
         if not self._model.size or not self._model.all():
             raise ValueError(
                 f"nothing to learn: system '{system.name}' has the parameters "
@@ -73,7 +74,6 @@ class ParameterEstimator:
             raise ValueError(f'drift is {drift}; choose 0 or more')
         self._noise = np.diag(sigma**2)
         self._uncertainty, self._drift, self._limit = uncertainty, drift, math.log1p(limit)
-        self._hold_and_slopes = compiled(hold_and_slopes, system)
 
     def warm_up(self) -> None:
         """Compiles what there is to compile."""
@@ -104,8 +104,9 @@ class ParameterEstimator:
         n_x, n_p = len(x), len(self._model)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_p))
         p = self.parameters(belief)
-        motion = x, controls, seconds
-        self._hold_and_slopes(self._system.arrays, p, *motion, expected, by_x, by_p)
+        plant = plant_of(self._system)._replace(p=p)
+        kernel = compiled(hold_sequence_slopes)
+        kernel(plant, x, controls, seconds, expected, by_x, by_p)
         P = belief.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
         noise = self._noise + by_x @ self._noise @ by_x.T
         S, surprise = by_p @ P @ by_p.T + noise, x_next - expected

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from trc_core.compile.binding import plant_of
+from trc_core.compile.kernels import compiled
 from trc_core.flight.safety import Measurement
-from trc_core.numerics.rollout import hold
+from trc_core.numerics.rollout import hold_sequence
 from trc_core.problem.system import Array, System
 
 
@@ -27,6 +29,8 @@ class PendingCommands:
         self._system = system
         self._delay = delay
         self._commands: deque[tuple[float, Array]] = deque()
+        if delay:  # compiled now, and not in the first control cycle
+            self.predicted(Measurement(0.0, np.zeros(system.n_x)))
 
     def clear(self) -> None:
         """Forgets all commands: the plant stands under its trim control."""
@@ -47,13 +51,10 @@ class PendingCommands:
         """
         if not self._delay:
             return measurement
-        system, x = self._system, np.empty(self._system.n_x)
-        step, p = system.functions.step, system.arrays.p if p is None else p
-        held = self.obeyed(measurement.time, measurement.time + self._delay)
-        try:
-            hold(step, None, system.arrays, p, measurement.x, *held, x)
-        except ArithmeticError:
-            return measurement
+        plant, x = plant_of(self._system), np.empty(self._system.n_x)
+        plant = plant if p is None else plant._replace(p=p)
+        controls, seconds = self.obeyed(measurement.time, measurement.time + self._delay)
+        compiled(hold_sequence)(plant, measurement.x, controls, seconds, x)
         return replace(measurement, x=x) if np.isfinite(x).all() else measurement
 
     def obeyed(self, since: float, until: float) -> tuple[Array, Array]:

@@ -224,7 +224,7 @@ PLANTS: dict[str, tuple[BatchRollout, Array]] = {}
 @torch.compiler.assume_constant_result
 def _register(representation: PlanRepresentation, system: System) -> str:
     K, G, K_start = representation.gains
-    contract = json.dumps(system.contract(), sort_keys=True) + system.functions.__name__
+    contract = json.dumps(system.contract(), sort_keys=True) + system.graph.digest
     gains = K.tobytes() + G.tobytes() + K_start.tobytes()
     name = f'{system.name}_{hashlib.sha256(contract.encode() + gains).hexdigest()[:16]}'
     if name not in PLANTS:
@@ -285,7 +285,7 @@ class TorchDynamics(CostedDynamics):
     """The same in plain PyTorch operations: slow on a CPU, but at home on any device."""
 
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
-        from trc_core.compile.codegen import torch_step
+        from trc_core.compile.torch_reader import torch_step
 
         super().__init__(representation, system)
         self.step = torch_step(system)
@@ -316,7 +316,9 @@ class TorchDynamics(CostedDynamics):
             states.append(x)
             controls.append(u)
         trajectory = torch.stack(states, 1), torch.stack(controls, 1)
-        return *trajectory, trajectory_cost(self.system, *trajectory, goal)
+        return *trajectory, trajectory_cost(
+            self.system, *trajectory, goal[:, None]
+        )
 
 
 def _feedback(K_t: Tensor, G: Tensor, error: Tensor) -> Tensor:

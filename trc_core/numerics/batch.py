@@ -1,24 +1,29 @@
-"""Trajectories, costs and gradients of many plans at once, in NumPy, on every core."""
+"""Batches: trajectories, costs, gradients, sweeps and steps of many rows, on every core."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.ilqr import batch_sweep
+from trc_core.numerics.batch_kernels import Family, Flown, batch_simulate, batch_step, batch_sweep
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
-from trc_core.numerics.rollout import Law, batch_simulate
-from trc_core.problem.system import Array, System
+from trc_core.numerics.rollout import Law, Trajectory, rollout
+
+if TYPE_CHECKING:
+    from trc_core.problem.system import Array, System
 
 ROWS_PER_THREAD = 32  # fewer are not worth waking a thread for
 
 
 class Simulated(NamedTuple):
-    """What became of a batch of plans."""
+    """A batch of plans, flown."""
 
     v: Array
     """(B, T, n_u), re-projected: reproduces the controls."""
@@ -42,11 +47,9 @@ class BatchRollout:
 
     def __init__(self, systems: Sequence[System], laws: Sequence[Law]) -> None:
         self.system = systems[0]
-        self.p = np.stack([system.arrays.p for system in systems])  # (N, n_p)
+        self.p = np.stack([system.p for system in systems])  # (N, n_p)
         self.K = np.stack([law.K for law in laws])  # (N, T, n_u, n_x)
         self.G = laws[0].G
-        self._simulate = compiled(batch_simulate, self.system)
-        self._sweep = compiled(batch_sweep, self.system)
 
     def simulate(
         self,
@@ -65,14 +68,16 @@ class BatchRollout:
             plant: which plant each row belongs to (B,); the first by default.
             flown: gains (N, T, n_u, n_x) to fly with, without a gate; the law's by default.
         """
-        B, T, _ = v.shape
-        x, J = np.empty((B, T + 1, self.system.n_x)), np.empty(B)
-        v, u, dJ_dv = v.copy(), np.empty_like(v), np.empty_like(v)
-        plant = np.zeros(B, dtype=np.int64) if plant is None else plant
-        flying = (self.K, self.G) if flown is None else (flown, np.zeros_like(self.G))
-        laws = self.p, *flying, self.K, self.G
-        self._on_every_core(self._simulate, laws, plant, v, x0, goal, x, u, J, dJ_dv)
-        return Simulated(v, u, x, J, dJ_dv)
+        kernel, numbers = compiled(batch_simulate), plant_of(self.system)
+        family, r = self._family(plant, len(v)), constant_reference(goal, self.system.horizon)
+        law = Law(self.K, self.G) if flown is None else Law(flown, np.zeros_like(self.G))
+        found = self._empty(v)
+
+        def run(rows: slice) -> None:
+            kernel(numbers, family.rows(rows), law, v[rows], x0[rows], r[rows], found.rows(rows))
+
+        in_blocks(run, len(v), ROWS_PER_THREAD)
+        return _simulated(found)
 
     def sweep(
         self,
@@ -83,20 +88,89 @@ class BatchRollout:
         plant: NDArray[np.int64] | None = None,
     ) -> Simulated:
         """Improves controls (B, T, n_u) by box-iLQR sweeps from states[:, 0]; J never rises."""
-        B = len(controls)
-        x, u, J = states.copy(), controls.copy(), np.empty(B)
-        v, dJ_dv = np.empty_like(u), np.empty_like(u)
-        plant = np.zeros(B, dtype=np.int64) if plant is None else plant
-        laws = self.p, self.K, self.G, sweeps
-        self._on_every_core(self._sweep, laws, plant, goal, x, u, v, J, dJ_dv)
-        return Simulated(v, u, x, J, dJ_dv)
-
-    def _on_every_core(
-        self, kernel: Callable[..., Any], first: tuple[Any, ...], *arrays: NDArray[Any]
-    ) -> None:
-        """Runs a kernel on blocks of rows."""
+        kernel, numbers = compiled(batch_sweep), plant_of(self.system)
+        family = self._family(plant, len(controls))
+        r = constant_reference(goal, self.system.horizon)
+        found = self._empty(controls)
+        found.x[:], found.u[:] = states, controls
 
         def run(rows: slice) -> None:
-            kernel(self.system.arrays, *first, *(a[rows] for a in arrays))
+            kernel(numbers, family.rows(rows), sweeps, r[rows], found.rows(rows))
 
-        in_blocks(run, len(arrays[0]), ROWS_PER_THREAD)
+        in_blocks(run, len(controls), ROWS_PER_THREAD)
+        return _simulated(found)
+
+    def _family(self, plant: NDArray[np.int64] | None, rows: int) -> Family:
+        of = np.zeros(rows, dtype=np.int64) if plant is None else plant
+        return Family(self.p, self.K, self.G, of)
+
+    def _empty(self, v: Array) -> Flown:
+        B, T, _ = v.shape
+        x = np.empty((B, T + 1, self.system.n_x))
+        return Flown(np.empty_like(v), x, np.empty_like(v), np.empty(B), np.empty_like(v))
+
+
+def _simulated(found: Flown) -> Simulated:
+    return Simulated(found.v, found.u, found.x, found.J, found.dJ_dv)
+
+
+class BatchStep:
+    """The compiled step of a system, for rows; its bounds do not hold here.
+
+    Args:
+        system: whose dynamics.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    def __call__(
+        self, x: Array, u: Array, p: Array | None = None, seconds: float | None = None
+    ) -> Array:
+        """The states (B, n_x) after holding u (B, n_u) for a time.
+
+        Args:
+            x: states (B, n_x).
+            u: controls (B, n_u), of any size.
+            p: physical parameters (B, n_p); the system's own by default.
+            seconds: how long; the system's dt by default.
+        """
+        kernel, plant = compiled(batch_step), plant_of(self.system)
+        seconds = float(self.system.dt if seconds is None else seconds)
+        x, u = np.ascontiguousarray(x), np.ascontiguousarray(u)
+        parameters = np.ascontiguousarray(self.system.p[None] if p is None else p)
+        x_next = np.empty_like(x)
+
+        def run(rows: slice) -> None:
+            own = parameters if p is None else parameters[rows]
+            kernel(plant, own, x[rows], u[rows], seconds, x_next[rows])
+
+        in_blocks(run, len(x), ROWS_PER_THREAD)
+        return x_next
+
+
+def roll_out(
+    system: System, law: Law, v: Array, x0: Array, goal: Array
+) -> tuple[Array, Array, float]:
+    """The states (T + 1, n_x), controls (T, n_u) and J of one plan v (T, n_u) from x0 (n_x,)."""
+    trajectory = empty_trajectory(system)
+    r = constant_reference(goal, system.horizon)
+    J = compiled(rollout)(plant_of(system), law, v, np.ascontiguousarray(x0), r, trajectory)
+    return trajectory.x, trajectory.u, float(J)
+
+
+def improve_rows(
+    system: System, goal: Array, sweeps: int, trajectories: Trajectory
+) -> Outcome:
+    """Box-iLQR sweeps on every row of trajectories, in place, to goals (B, n_x)."""
+    B = len(trajectories.u)
+    outcome = Outcome(np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_))
+    r = constant_reference(goal, system.horizon)
+    compiled(batch_improve)(plant_of(system), r, sweeps, trajectories, outcome)
+    return outcome
+
+
+def empty_trajectory(system: System, *batch: int) -> Trajectory:
+    """Arrays for one trajectory of a system, or for a batch."""
+    T = system.horizon
+    return Trajectory(np.empty((*batch, T + 1, system.n_x)), np.empty((*batch, T, system.n_u)))

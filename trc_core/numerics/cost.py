@@ -1,36 +1,53 @@
-"""The objective, stated once: J of `System`, for arrays of any library and for kernels."""
+"""The objective and its slopes, for arrays of any library and for kernels: the only place.
+
+J = sum over t < T of e_t' Q e_t + w_t' R w_t, plus e_T' Q_f e_T, with the error e_t = x_t - r_t to
+the reference r and the effort w_t = u_t - u_trim. A constant goal g is the reference r_t = g.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.problem.system import SUCCESS_TOLERANCE, Array, System
+if TYPE_CHECKING:
+    from trc_core.problem.system import Array, System
 
+SUCCESS_TOLERANCE = 0.1  # a plan succeeds when sum |x_T - r_T| is at most this
 WRONG_BASIN = 1.02  # J/J* above which a plan renders another local optimum, or none
 
 
-def trajectory_cost(system: System, states: Any, controls: Any, goal: Any) -> Any:
-    """J of trajectories, for NumPy arrays and PyTorch tensors alike.
+def constant_reference(goal: Any, horizon: int) -> Array:
+    """The reference (..., T + 1, n_x) that stays at a goal (..., n_x), contiguous."""
+    goal = np.asarray(goal, dtype=np.float64)
+    return np.repeat(goal[..., None, :], horizon + 1, axis=-2)
+
+
+def trajectory_cost(system: System, states: Any, controls: Any, reference: Any) -> Any:
+    """J of trajectories, for NumPy arrays (also of expressions) and PyTorch tensors alike.
 
     Args:
         system: gives Q, R, Q_f and u_trim.
         states: (..., T + 1, n_x).
         controls: (..., T, n_u).
-        goal: (..., n_x).
+        reference: broadcasts to (..., T + 1, n_x).
 
     Returns:
-        (...,) J = sum e_t' Q e_t + (u_t - u_trim)' R (u_t - u_trim) + e_T' Q_f e_T.
+        J (...,).
     """
     Q, R, Q_f, u_trim = (_like(states, w) for w in (system.Q, system.R, system.Q_f, system.u_trim))
-    error = states - goal[..., None, :]
-    effort = controls - u_trim
+    error, effort = states - reference, controls - u_trim
     running = ((error[..., :-1, :] @ Q) * error[..., :-1, :]).sum((-2, -1))
     control = ((effort @ R) * effort).sum((-2, -1))
     terminal = ((error[..., -1, :] @ Q_f) * error[..., -1, :]).sum(-1)
     return running + control + terminal
+
+
+def stage_costs(system: System, states: Array, controls: Array, goal: Array) -> Array:
+    """The terms of J before the terminal one, (...,), for states (..., n_x), controls (..., n_u)."""
+    error, effort = states - goal, controls - system.u_trim
+    return ((error @ system.Q) * error).sum(-1) + ((effort @ system.R) * effort).sum(-1)
 
 
 def is_success(states: Any, goal: Any) -> Any:
@@ -38,10 +55,8 @@ def is_success(states: Any, goal: Any) -> Any:
     return abs(states[..., -1, :] - goal).sum(-1) <= SUCCESS_TOLERANCE
 
 
-def _like(reference: Any, weight: Array) -> Any:
-    if isinstance(reference, np.ndarray):
-        return weight
-    return reference.new_tensor(weight)
+def _like(like: Any, weight: Array) -> Any:
+    return weight if isinstance(like, np.ndarray) else like.new_tensor(weight)
 
 
 @register_jitable
@@ -54,3 +69,33 @@ def quadratic(M, a):
             row += M[i, j] * a[j]
         total += a[i] * row
     return total
+
+
+@register_jitable
+def difference(x_t, r_t, error):
+    """Fills error (n_x,) = x_t - r_t."""
+    for i in range(error.shape[0]):
+        error[i] = x_t[i] - r_t[i]
+
+
+@register_jitable
+def stage(plant, error, u_t, effort):
+    """The term of J at an error (n_x,) and a control u_t (n_u,); fills effort (n_u,)."""
+    difference(u_t, plant.u_trim, effort)
+    return quadratic(plant.Q, error) + quadratic(plant.R, effort)
+
+
+@register_jitable
+def terminal(plant, x_T, r_T, error):
+    """The last term of J; fills error (n_x,)."""
+    difference(x_T, r_T, error)
+    return quadratic(plant.Q_f, error)
+
+
+@register_jitable
+def slope(M, a, i):
+    """Component i of 2 M a, the slope of a' M a; its curvature is 2 M."""
+    total = 0.0
+    for j in range(a.shape[0]):
+        total += M[i, j] * a[j]
+    return 2.0 * total

@@ -21,7 +21,6 @@ from trc_core.problem.system import Array, System
 
 SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
 GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the LQR is unclipped
-NEWTON_CLAMP = 4.0  # largest Newton step that a network adds to its own, in units of s
 TINY = 1e-12
 ODD_PROBES, ODD_TOLERANCE = 8, 1e-12
 

@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.checkpoint import Checkpoint
+from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import Plant
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.parallel import in_blocks
 from trc_core.planner import kernels
-from trc_core.planner.kernels import Budget, Found
+from trc_core.planner.kernels import Budget, Found, Requests
 from trc_core.planner.network import network_of
-from trc_core.problem.system import Array, SystemArrays
+from trc_core.planner.network_kernels import Model
+from trc_core.problem.system import Array
 from trc_core.systems import System
 
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
@@ -31,16 +35,22 @@ class Problems(NamedTuple):
     """(B, n_x)."""
     previous: Array | None = None
     """Plans v (B, T, n_u) that are candidates beside the LQR's and the network's own."""
-    narrow: NDArray[np.bool_] | None = None
+    trusted: NDArray[np.bool_] | None = None
     """(B,): refine nothing but `previous`, unless another candidate is cheaper."""
     p: Array | None = None
     """Physical parameters (n_p,) of the plant, where they are not the system's own."""
     bounds: tuple[Array, Array] | None = None
     """The smallest and the largest control (n_u,), where they are not the system's own."""
 
-    def plant(self, system: System) -> SystemArrays:
-        """The numbers of the plant."""
-        plant = system.arrays
+    def requests(self, system: System) -> Requests:
+        """The problems as kernels take them."""
+        B, T, n_u = len(self.x0), system.horizon, system.n_u
+        previous = np.zeros((B, T, n_u)) if self.previous is None else self.previous
+        trusted = np.zeros(B, dtype=np.bool_) if self.trusted is None else self.trusted
+        return Requests(self.x0, constant_reference(self.goal, T), previous, trusted)
+
+    def adjusted(self, plant: Plant) -> Plant:
+        """A plant with the problems' own parameters and bounds."""
         if self.p is not None:
             plant = plant._replace(p=self.p)
         if self.bounds is not None:
@@ -110,31 +120,25 @@ class KernelBackend(Backend):
         checkpoint: Checkpoint,
         device: str,
         num_threads: int | None,
-        bind: Callable[[Callable[..., Any], System], Callable[..., Any]],
+        readable: bool = False,
     ) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self._numbers = checkpoint.representation, network_of(checkpoint)
-        self._plan_rows = bind(kernels.plan_rows, self.system)
-        self.kernels = (self._plan_rows,)
+        self._model = Model(checkpoint.representation, network_of(checkpoint))
+        self._readable = readable
+        self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
+        self.kernels = () if readable else (self._plan_rows,)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
-        B, found = len(problems.x0), self.empty(problems)
-        T, n_u = self.system.horizon, self.system.n_u
-        previous = np.zeros((B, T, n_u)) if problems.previous is None else problems.previous
-        narrow = np.zeros(B, dtype=np.bool_) if problems.narrow is None else problems.narrow
-        plant, arrays = problems.plant(self.system), (problems.x0, problems.goal, previous, narrow)
+        found, requests = self.empty(problems), problems.requests(self.system)
+        plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
+        plant = problems.adjusted(plant)
 
         def run(rows: slice) -> None:
-            rest = *(a[rows] for a in arrays), found.rows(rows)
-            self._plan_rows(plant, *self._numbers, budget, *rest)
+            own, results = requests.rows(rows), found.rows(rows)
+            self._plan_rows(plant, self._model, budget, own, results)
 
-        in_blocks(run, B, ROWS_PER_THREAD, self.num_threads)
+        in_blocks(run, len(requests.x0), ROWS_PER_THREAD, self.num_threads)
         return found
-
-
-def plain(kernel: Callable[..., Any], system: System) -> Callable[..., Any]:
-    """A kernel bound to a system, as plain Python."""
-    return functools.partial(kernel, system.functions.step, system.functions.step_jacobian)
 
 
 def _torch(checkpoint: Checkpoint, device: str, num_threads: int | None) -> Backend:
@@ -154,8 +158,8 @@ def _onnx(checkpoint: Checkpoint, device: str, num_threads: int | None) -> Backe
 
 
 BACKENDS: dict[str, Callable[[Checkpoint, str, int | None], Backend]] = {
-    'numba': functools.partial(KernelBackend, bind=compiled),
-    'numpy': functools.partial(KernelBackend, bind=plain),
+    'numba': KernelBackend,
+    'numpy': functools.partial(KernelBackend, readable=True),
     'onnx': _onnx,
     'torch': _torch,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.checkpoint import Checkpoint
+if TYPE_CHECKING:
+    from trc_core.checkpoint import Checkpoint
 
 Weights = NDArray[np.float32]
 NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py

@@ -7,12 +7,12 @@ It runs in float32, the physics that it reads in float64. The mathematics is tha
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.representation import NEWTON_CLAMP
+from trc_core.numerics.cost import difference
 from trc_core.planner.layer_kernels import affine, reason, squash, two_layers
 from trc_core.planner.network import (
     CONTROL,
@@ -26,17 +26,47 @@ from trc_core.planner.network import (
     STATE_OUTPUT,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from trc_core.numerics.representation import Representation
+    from trc_core.planner.network import Network
+
+NEWTON_CLAMP = 4.0  # largest Newton step that a network adds to its own, in units of s
+
+
+class Model(NamedTuple):
+    """A trained network and the coordinates of its plans."""
+
+    rep: Representation
+    net: Network
+
 
 class Units(NamedTuple):
-    """Of one problem: the size of its initial error, and -1 where it is seen turned around."""
+    """The units of one problem: the size s of its initial error; side -1 where it is mirrored."""
 
     s: float
     side: float
 
 
+class Problem(NamedTuple):
+    """One problem as the network sees it."""
+
+    units: Units
+    z_initial: NDArray[np.float32]  # (latent,) the encoded initial error
+
+
+class Latents(NamedTuple):
+    """The latent state of the recursion; a single-latent network uses H only."""
+
+    H: NDArray[np.float32]  # (latent,)
+    L: NDArray[np.float32]  # (latent,)
+
+
 @register_jitable
-def update_latents(net, z_H, z_L, z_initial, context):
-    """One cycle of reasoning, in place; the single-latent mode only has z_H."""
+def update_latents(net, latents, z_initial, context):
+    """One cycle of reasoning, in place."""
+    z_H, z_L = latents.H, latents.L
     latent = z_H.shape[0]
     injected = np.empty(latent, np.float32)
     if not net.two_level:
@@ -53,21 +83,22 @@ def update_latents(net, z_H, z_L, z_initial, context):
 
 
 @register_jitable
-def encode_problem(rep, net, x0, goal, z_initial):
-    """Fills z_initial; returns `Units` of the problem."""
+def encode_problem(model, x0, r_0):
+    """The `Problem` of an initial state and where the reference begins, both (n_x,)."""
+    rep, net = model.rep, model.net
     features = np.empty(net.layout[STATE_HIDDEN, 2], np.float32)
-    units = read_problem(rep, x0, goal, features)
+    units = read_problem(rep, x0, r_0, features)
+    z_initial = np.empty(net.H_init.shape[0], np.float32)
     two_layers(net, STATE_HIDDEN, STATE_OUTPUT, features, z_initial)
-    return units
+    return Problem(units, z_initial)
 
 
 @register_jitable
-def read_problem(rep, x0, goal, features):
-    """Fills what the state encoder reads of the initial error; returns `Units` of the problem."""
+def read_problem(rep, x0, r_0, features):
+    """Fills the inputs of the state encoder from the initial error; returns its `Units`."""
     n_x = x0.shape[0]
     error = np.empty(n_x)
-    for i in range(n_x):
-        error[i] = x0[i] - goal[i]
+    difference(x0, r_0, error)
     side = -1.0 if rep.mirror >= 0 and error[rep.mirror] < 0.0 else 1.0
     square = rep.floor
     for i in range(n_x):
@@ -96,8 +127,8 @@ def product(M, i, a):
 
 
 @register_jitable
-def read_plan(system, rep, units, v, u, features):
-    """Fills what the control embedding reads: asinh(L'v / s) and the place between bounds."""
+def read_plan(plant, rep, units, v, u, features):
+    """Fills the inputs of the control embedding: asinh(L'v / s) and the place between bounds."""
     T, n_u = v.shape
     for t in range(T):
         for i in range(n_u):
@@ -105,34 +136,35 @@ def read_plan(system, rep, units, v, u, features):
             for j in range(n_u):
                 total += rep.L[t, j, i] * v[t, j]
             features[t * n_u + i] = units.side * total / units.s
-            middle = 0.5 * (system.u_max[i] + system.u_min[i])
-            half = 0.5 * (system.u_max[i] - system.u_min[i])
+            middle = 0.5 * (plant.u_max[i] + plant.u_min[i])
+            half = 0.5 * (plant.u_max[i] - plant.u_min[i])
             features[T * n_u + t * n_u + i] = units.side * (u[t, i] - middle) / half
     squash(features[: T * n_u])
 
 
 @register_jitable
-def write_state(rep, units, x_t, goal, features, place):
-    """features[place:] = W (x_t - goal) / s; returns the place behind."""
-    n_x = goal.shape[0]
+def write_state(rep, units, x_t, r_t, features, place):
+    """features[place:] = W (x_t - r_t) / s; returns the place behind."""
+    n_x = r_t.shape[0]
     for i in range(n_x):
         total = 0.0
         for j in range(n_x):
-            total += rep.W[i, j] * (x_t[j] - goal[j])
+            total += rep.W[i, j] * (x_t[j] - r_t[j])
         features[place + i] = units.side * total / units.s
     return place + n_x
 
 
 @register_jitable
-def read_consequences(rep, net, units, x, goal, slope, features):
-    """Fills what the error encoder reads: terminal error, trajectory, gradient, as trained."""
+def read_consequences(model, units, x, r, slope, features):
+    """Fills the inputs of the error encoder: terminal error, trajectory, gradient, as trained."""
+    rep, net = model.rep, model.net
     T, n_u = slope.shape
     place = 0
     if net.terminal:
-        place = write_state(rep, units, x[T], goal, features, place)
+        place = write_state(rep, units, x[T], r[T], features, place)
     if net.trajectory:
         for t in range(net.stride, T + 1, net.stride):
-            place = write_state(rep, units, x[t], goal, features, place)
+            place = write_state(rep, units, x[t], r[t], features, place)
     if net.gradient:
         for t in range(T):
             for i in range(n_u):
@@ -151,7 +183,7 @@ def metric_gradient(rep, units, dJ_dv, slope):
 
 @register_jitable
 def newton_decrement(rep, dJ_dv):
-    """What the Newton step promises to take off J, by the metric: |L^-1 dJ/dv|^2 / 4."""
+    """The decrease of J that the Newton step predicts, by the metric: |L^-1 dJ/dv|^2 / 4."""
     total = 0.0
     for t in range(dJ_dv.shape[0]):
         for i in range(dJ_dv.shape[1]):
@@ -172,28 +204,36 @@ def write_step(rep, units, output, change):
 
 
 @register_jitable
-def propose(system, rep, net, units, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, change):
-    """Updates the latents in place and fills the change of v that the network wants."""
+def propose(plant, model, problem, latents, trajectory, r, v, dJ_dv, change):
+    """Updates the latents in place and fills the change (T, n_u) of v that the network proposes.
+
+    v is the plan of the trajectory, dJ_dv its gradient (read only where the network does).
+    """
+    rep, net, units = model.rep, model.net, problem.units
     T, n_u = v.shape
-    latent = z_H.shape[0]
+    latent = latents.H.shape[0]
+    # embed the plan
     plan_features = np.empty(2 * T * n_u, np.float32)
-    read_plan(system, rep, units, v, u, plan_features)
+    read_plan(plant, rep, units, v, trajectory.u, plan_features)
     context = np.empty(latent, np.float32)
     affine(net, CONTROL, plan_features, context)
+    # embed its consequences
     slope = np.zeros((T, n_u))
     if net.gradient:
         metric_gradient(rep, units, dJ_dv, slope)
     inputs = net.layout[ERROR_HIDDEN, 2]
     if inputs > 0:
         features, embedded = np.empty(inputs, np.float32), np.empty(latent, np.float32)
-        read_consequences(rep, net, units, x, goal, slope, features)
+        read_consequences(model, units, trajectory.x, r, slope, features)
         two_layers(net, ERROR_HIDDEN, ERROR_OUTPUT, features, embedded)
         for i in range(latent):
             context[i] += embedded[i]
-    update_latents(net, z_H, z_L, z_initial, context)
+    # reason
+    update_latents(net, latents, problem.z_initial, context)
+    # decode a step, and add the Newton step of the metric
     decoder_input = np.empty(net.layout[DECODER_HIDDEN, 2], np.float32)
     for i in range(decoder_input.shape[0]):
-        decoder_input[i] = z_H[i] if i < latent else plan_features[i - latent]
+        decoder_input[i] = latents.H[i] if i < latent else plan_features[i - latent]
     output = np.empty(T * n_u, np.float32)
     two_layers(net, DECODER_HIDDEN, DECODER_OUTPUT, decoder_input, output)
     for t in range(T):
@@ -209,21 +249,24 @@ def propose(system, rep, net, units, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, 
 
 @register_jitable
 def first_latents(net, z_initial):
-    """(z_H, z_L) before the first plan; the single-latent mode starts from the problem."""
-    z_H, z_L = net.H_init.copy(), net.L_init.copy()
+    """`Latents` before the first plan; the single-latent mode starts from the problem."""
+    latents = Latents(net.H_init.copy(), net.L_init.copy())
     if not net.two_level:
-        z_H[:] = z_initial
+        latents.H[:] = z_initial
     nothing = np.zeros_like(z_initial)
     for _ in range(net.first_cycles):
-        update_latents(net, z_H, z_L, z_initial, nothing)
-    return z_H, z_L
+        update_latents(net, latents, z_initial, nothing)
+    return latents
 
 
 @register_jitable
-def first_plans(rep, net, units, z, plans):
-    """Fills plans (M, T, n_u) with what the network proposes before any refinement."""
+def first_plans(model, problem, latents, plans):
+    """Fills plans (M, T, n_u), the network's proposals before any refinement."""
     M, T, n_u = plans.shape
+    z = latents.H if model.net.first_cycles > 0 else problem.z_initial
     output = np.empty(M * T * n_u, np.float32)
-    two_layers(net, INITIAL_HIDDEN, INITIAL_OUTPUT, z, output)
+    two_layers(model.net, INITIAL_HIDDEN, INITIAL_OUTPUT, z, output)
     for m in range(M):
-        write_step(rep, units, output[m * T * n_u : (m + 1) * T * n_u], plans[m])
+        write_step(
+            model.rep, problem.units, output[m * T * n_u : (m + 1) * T * n_u], plans[m]
+        )

@@ -48,7 +48,7 @@ class TorchBackend(Backend):
             if began + seconds > budget.deadline:
                 break
             width = self.model.config.beam_width(cycles)
-            search = search.keep(1 if cycles == 0 and self._is_narrow(problems, found) else width)
+            search = search.keep(1 if cycles == 0 and self._is_trusted(problems, found) else width)
             before = search.best[0]
             if self._is_done(before, gain, budget.tolerance):
                 break
@@ -76,22 +76,22 @@ class TorchBackend(Backend):
         costs = torch.stack([_cost(candidate) for candidate in candidates], 1)
         return Search.of(problem, dynamics, candidates, latents), costs
 
-    def _is_narrow(self, problems: Problems, found: Found) -> bool:
+    def _is_trusted(self, problems: Problems, found: Found) -> bool:
         """Whether the previous plan is what to go on with, in every row."""
-        if problems.narrow is None or problems.previous is None:
+        if problems.trusted is None or problems.previous is None:
             return False
         last = found.starts.shape[1] - 1
-        return bool(np.all(problems.narrow & (found.start == last)))
+        return bool(np.all(problems.trusted & (found.start == last)))
 
     def _is_done(self, best: Iterate, gain: Tensor, tolerance: float) -> bool:
         """Whether another cycle would gain too little, judged as the kernels do."""
-        promise = gain
+        expected = gain
         if 'gradient' in self.model.config.feedback:
             assert best.gradient is not None
             metric = self.model.representation.L_inverse
             newton = torch.einsum('tij,btj->bti', metric, best.gradient)
-            promise = torch.minimum(gain, newton.square().sum((1, 2)).cpu() / 4)
-        return bool((promise < tolerance * _cost(best)).all())
+            expected = torch.minimum(gain, newton.square().sum((1, 2)).cpu() / 4)
+        return bool((expected < tolerance * _cost(best)).all())
 
 
 def _cost(iterate: Iterate) -> Tensor:

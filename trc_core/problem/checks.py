@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Joint, System
 
 NAME = re.compile(r'\w{1,64}', re.ASCII)  # it becomes part of file and module names
-TAKEN = re.compile(
-    # what generated code calls its own variables and functions
-    r'x|u|p|dt|A|B|x_next|math|dynamics|jacobian|[xus]\d+|[ky]\d+_\d+|[dj]\d+_\d+_\d+'
-)
 PLACES = {'position': 'state', 'velocity': 'state', 'effort': 'control'}
 
 
@@ -31,14 +28,13 @@ def checked(system: System) -> dict[str, Any]:
     dt, horizon = _number('dt', system.dt), _number('horizon', system.horizon)
     if dt <= 0 or horizon < 1:
         raise ValueError('dt and horizon must be positive')
-    if not horizon.is_integer():
-        raise ValueError(f'horizon is {horizon}; write a whole number of steps')
     return {
         **_names('state', system.state_names, system.state_units),
         **_names('control', system.control_names, system.control_units),
         'joints': _joints(system.joints, {'state': system.n_x, 'control': system.n_u}),
         'dt': dt,
-        'horizon': int(horizon),
+        'horizon': _whole('horizon', system.horizon),
+        'substeps': _whole('substeps', system.substeps),
         'parameters': _parameters(system.parameters),
         **_limits(system),
         **_weights(system),
@@ -83,7 +79,7 @@ def _joints(joints: Sequence[Joint], sizes: Mapping[str, int]) -> tuple[Joint, .
 
 def _parameters(parameters: Mapping[str, float]) -> dict[str, float]:
     for name in parameters:
-        if not name.isidentifier() or TAKEN.fullmatch(name):
+        if not name.isidentifier() or keyword.iskeyword(name) or name in ('x', 'u'):
             raise ValueError(f"parameter '{name}' has a name that code cannot use; write another")
     return {name: _number(f"parameter '{name}'", value) for name, value in parameters.items()}
 
@@ -118,6 +114,13 @@ def _weight(key: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
     weight = _array(key, value, (size,), (size, size))
     weight = np.diag(weight) if weight.ndim == 1 else weight
     return np.ascontiguousarray(0.5 * (weight + weight.T))
+
+
+def _whole(key: str, value: Any) -> int:
+    number = _number(key, value)
+    if not number.is_integer() or number < 1:
+        raise ValueError(f'{key} is {number:g}; write a whole number of steps, at least 1')
+    return int(number)
 
 
 def _number(key: str, value: Any) -> float:

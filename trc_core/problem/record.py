@@ -1,49 +1,94 @@
-"""The record of a system that travels with checkpoints and datasets, and the way back."""
+"""The record of a system: everything about it as JSON values, inside checkpoints and datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from trc_core.problem.system import System
-from trc_core.systems.registry import get_system
+from trc_core.problem.graph import Graph
+from trc_core.problem.system import Joint, System
+from trc_core.problem.trace import GraphFormula
 
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
 NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
+PROBES, SAME = 16, 1e-9
 
 
-def equations(system: System) -> list[str]:
-    """The equations of motion in a word each, one per state: what a contract leaves out.
-
-    Raises:
-        ValueError: if the dynamics fail.
-    """
-    from trc_core.compile.codegen import symbolic_dynamics
-
-    return [str(expression) for expression in symbolic_dynamics(system)]
+def system_record(system: System) -> dict[str, Any]:
+    """A system's contract, its joints and its equations, enough to build it again."""
+    joints = [list(joint) for joint in system.joints]
+    return {**system.contract(), 'joints': joints, 'dynamics': system.graph.record()}
 
 
-def system_from_contract(contract: Mapping[str, Any], system: System | None = None) -> System:
-    """The system that a contract describes: our dynamics, the contract's numbers.
-
-    Args:
-        contract: what `System.contract` gave.
-        system: the plant whose dynamics to use; the one of the contract's name by default.
+def system_from_record(record: Mapping[str, Any]) -> System:
+    """The inverse of `system_record`: needs neither the user's file nor SymPy nor CasADi.
 
     Raises:
-        ValueError: if the system is unknown here, or is not the contract's; both are named.
+        KeyError: if a part is missing.
+        ValueError: if a part makes no sense; the message names it.
     """
-    if system is None:
-        system = get_system(contract['name'])
-    elif system.name != contract['name']:
+    graph = Graph.from_record(record['dynamics'])
+    joints = tuple(Joint(*joint) for joint in record['joints'])
+    system = System(
+        dynamics=GraphFormula(graph), joints=joints, **_fields(record, {'name': record['name']})
+    )
+    inputs = {'x': system.n_x, 'u': system.n_u, 'p': len(system.parameters)}
+    if dict(graph.inputs) != inputs or len(graph.outputs.get('dynamics', ())) != system.n_x:
+        raise ValueError(
+            f"the equations take {dict(graph.inputs)} where '{system.name}' has {inputs}"
+        )
+    return system
+
+
+def with_contract(system: System, contract: Mapping[str, Any]) -> System:
+    """Our equations with the numbers of a contract, for records of version 1.
+
+    Raises:
+        ValueError: if the names of the contract are not the system's; both are named.
+    """
+    require_same_names(system, contract)
+    return System(
+        dynamics=system.dynamics, joints=system.joints, **_fields(contract, {'name': system.name})
+    )
+
+
+def require_same_names(system: System, contract: Mapping[str, Any]) -> None:
+    """Compares a system with a contract by its name and those of its states and controls.
+
+    Raises:
+        ValueError: if one differs; both are named.
+    """
+    if system.name != contract['name']:
         raise ValueError(f"made for the system '{contract['name']}', not for '{system.name}'")
     for key in NAMES:
         ours, theirs = list(getattr(system, key)), list(contract[key])
         if ours != theirs:
             raise ValueError(f"{key} of '{system.name}' are {ours} here but {theirs} in the file")
-    numbers: dict[str, Any] = {key: np.array(contract[key]) for key in NUMBERS}
-    numbers.update(dt=float(contract['dt']), horizon=int(contract['horizon']))
-    return replace(system.with_parameters(**contract['parameters']), **numbers)
+
+
+def same_dynamics(first: System, second: System) -> bool:
+    """Whether two systems of the same names move alike, in whatever notation they are written."""
+    if first.graph.digest == second.graph.digest:
+        return True
+    if first.graph.inputs != second.graph.inputs:
+        return False
+    values = np.random.default_rng(0).normal(size=(sum(first.graph.inputs.values()), PROBES))
+    with np.errstate(all='ignore'):
+        a, b = (
+            np.array([np.broadcast_to(e, PROBES) for e in graph.evaluate(values)['dynamics']])
+            for graph in (first.graph, second.graph)
+        )
+    return bool(np.allclose(a, b, rtol=SAME, atol=SAME, equal_nan=True))
+
+
+def _fields(contract: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `System` that a contract holds."""
+    for key in NUMBERS:
+        fields[key] = np.array(contract[key])
+    for key in NAMES:
+        fields[key] = tuple(contract[key])
+    parameters = {name: float(value) for name, value in contract['parameters'].items()}
+    fields.update(dt=float(contract['dt']), horizon=int(contract['horizon']))
+    return {**fields, 'parameters': parameters, 'substeps': int(contract.get('substeps', 1))}

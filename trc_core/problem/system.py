@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trc_core.problem.checks import checked
+from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
+from trc_core.problem.graph import Graph
+from trc_core.problem.trace import Signature, dynamics_graph
 
 Array = NDArray[np.float64]
-SUCCESS_TOLERANCE = 0.1  # a plan succeeds when sum |x_T - goal| is at most this
 
 
 class Joint(NamedTuple):
@@ -24,19 +26,6 @@ class Joint(NamedTuple):
     position: int | None = None
     velocity: int | None = None
     effort: int | None = None
-
-
-class SystemArrays(NamedTuple):
-    """The numbers of a `System` in the form that compiled kernels take."""
-
-    Q: Array  # (n_x, n_x)
-    R: Array  # (n_u, n_u)
-    Q_f: Array  # (n_x, n_x)
-    u_min: Array  # (n_u,)
-    u_max: Array  # (n_u,)
-    u_trim: Array  # (n_u,)
-    p: Array  # (n_p,) the parameters, in the order of their declaration
-    dt: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +46,8 @@ class System:
     name: str
     """Letters, digits and underscores; it becomes part of file names."""
     dynamics: Callable[..., Sequence[Any]]
-    """Symbolic `dynamics(x, u, **parameters)`, the time derivative of x, in SymPy terms."""
+    """`dynamics(x, u, **parameters)`: the time derivative of x, written with NumPy's functions,
+    SymPy's or CasADi's."""
     state_names: tuple[str, ...]
     state_units: tuple[str, ...]
     control_names: tuple[str, ...]
@@ -79,6 +69,8 @@ class System:
     Q_f: Array = field(default=None)
     """Terminal weight; 20 Q by default."""
     parameters: Mapping[str, float] = field(default_factory=dict)
+    substeps: int = 1
+    """RK4 steps within a dt; more where one is not accurate enough."""
 
     def __post_init__(self) -> None:
         try:
@@ -90,7 +82,7 @@ class System:
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The generated module and the read-only parameters cannot be pickled: make them again.
+        # Read-only parameters cannot be pickled: make them again.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values['parameters'] = dict(self.parameters)
         return partial(type(self), **values), ()
@@ -104,35 +96,57 @@ class System:
         return len(self.control_names)
 
     @cached_property
-    def arrays(self) -> SystemArrays:
-        """The numbers, as compiled kernels take them."""
-        p = np.array(list(self.parameters.values()), dtype=np.float64)
-        return SystemArrays(
-            self.Q, self.R, self.Q_f, self.u_min, self.u_max, self.u_trim, p, float(self.dt)
-        )
+    def p(self) -> Array:
+        """The parameters (n_p,), in the order of their declaration."""
+        return np.array(list(self.parameters.values()), dtype=np.float64)
 
-    @cached_property
-    def functions(self) -> ModuleType:
-        """Generated scalar code: `dynamics`, `step` and `step_jacobian`."""
-        from trc_core.compile.kernels import generated_module
+    @property
+    def graph(self) -> Graph:
+        """The dynamics as an expression graph.
 
-        return generated_module(self)
+        Raises:
+            ValueError: if the dynamics fail; the message says where.
+        """
+        signature = Signature(self.n_x, self.n_u, tuple(self.parameters))
+        return dynamics_graph(self.name, self.dynamics, signature)
+
+    def derivative(self, x: Any, u: Any) -> Any:
+        """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u)."""
+        inputs = [*np.moveaxis(x, -1, 0), *np.moveaxis(u, -1, 0), *self.p]
+        found = self.graph.evaluate(inputs)['dynamics']
+        return np.stack([np.broadcast_to(e, np.shape(x)[:-1]) for e in found], axis=-1)
 
     def step(self, x: ArrayLike, u: ArrayLike, dt: float | None = None) -> Array:
-        """The state (n_x,) after holding u (n_u,) for `dt` seconds (default: the plan's dt)."""
-        x_next = np.empty(self.n_x)
+        """The states (..., n_x) after holding u (..., n_u) for `dt` seconds.
+
+        The plan's dt by default. NumPy interprets the dynamics; `compile.binding.plant_of` has
+        them as machine code.
+        """
         x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        self.functions.step(x, u, self.arrays.p, self.dt if dt is None else dt, x_next)
-        return x_next
+        h = (self.dt if dt is None else dt) / self.substeps
+        for _ in range(self.substeps):
+            x = rk4(self.derivative, x, u, h)
+        return x
 
     def step_jacobian(
         self, x: ArrayLike, u: ArrayLike, dt: float | None = None
     ) -> tuple[Array, Array]:
         """Exact A (n_x, n_x) and B (n_x, n_u) of `step` at (x, u)."""
-        A, B = np.empty((self.n_x, self.n_x)), np.empty((self.n_x, self.n_u))
         x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        self.functions.step_jacobian(x, u, self.arrays.p, self.dt if dt is None else dt, A, B)
-        return A, B
+        h = (self.dt if dt is None else dt) / self.substeps
+        A, B = np.eye(self.n_x), np.zeros((self.n_x, self.n_u))
+        for _ in range(self.substeps):
+            slopes = rk4_slopes(self._slopes, x, u, h)
+            A_k, B_k = np.split(slopes, [self.n_x], axis=1)
+            A, B = A_k @ A, A_k @ B + B_k
+            x = rk4(self.derivative, x, u, h)
+        return np.ascontiguousarray(A), np.ascontiguousarray(B)
+
+    def _slopes(self, x: Array, u: Array) -> tuple[Array, Array]:
+        found = slopes_graph(self.graph).evaluate([*x, *u, *self.p])
+        by_x = np.array(found['A']).reshape(self.n_x, self.n_x)
+        by_u = np.array(found['B']).reshape(self.n_x, self.n_u)
+        return np.array(found['dynamics']), np.concatenate([by_x, by_u], axis=1)
 
     def sample(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
         """Draws n initial states and goals, each (n, n_x), uniformly from the boxes."""
@@ -166,6 +180,7 @@ class System:
             'name': self.name,
             'dt': self.dt,
             'horizon': self.horizon,
+            'substeps': self.substeps,
             'parameters': dict(self.parameters),
             **{key: list(getattr(self, key)) for key in names},
             **{key: getattr(self, key).tolist() for key in lists},

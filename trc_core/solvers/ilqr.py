@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.compile.kernels import compiled
-from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.batch import empty_trajectory, improve_rows
 from trc_core.numerics.plan import Plan
-from trc_core.problem.system import Array, System
+from trc_core.numerics.rollout import Trajectory
+from trc_core.problem.system import System
 from trc_core.solvers.initial_guess import initial_guess
 
 
@@ -35,15 +35,9 @@ def solve(
     """
     states, controls, _ = initial_guess(system, x0, goal, warm_start)
     goal = np.ascontiguousarray(goal, dtype=np.float64)
-    batch = _improved(system, goal[None], states[None], controls[None], sweeps)
-    return Plan(
-        controls,
-        states,
-        float(batch.cost[0]),
-        'ilqr',
-        bool(batch.converged[0]),
-        int(batch.cycles[0]),
-    )
+    one = Trajectory(states[None], controls[None])
+    J, spent, converged = improve_rows(system, goal[None], sweeps, one)
+    return Plan(controls, states, float(J[0]), 'ilqr', bool(converged[0]), int(spent[0]))
 
 
 def solve_batch(system: System, x0: ArrayLike, goal: ArrayLike, sweeps: int = 100) -> Plan:
@@ -53,20 +47,10 @@ def solve_batch(system: System, x0: ArrayLike, goal: ArrayLike, sweeps: int = 10
         A plan whose arrays, `cost`, `converged` and `cycles` have a leading batch axis.
     """
     x0, goal = np.atleast_2d(x0), np.ascontiguousarray(np.atleast_2d(goal), dtype=np.float64)
-    B = x0.shape[0]
-    states = np.empty((B, system.horizon + 1, system.n_x))
-    controls = np.empty((B, system.horizon, system.n_u))
-    for b in range(B):
-        states[b], controls[b], _ = initial_guess(system, x0[b], goal[b])
-    return _improved(system, goal, states, controls, sweeps)
+    trajectories = empty_trajectory(system, len(x0))
+    for b in range(len(x0)):
+        trajectories.x[b], trajectories.u[b], _ = initial_guess(system, x0[b], goal[b])
+    J, spent, converged = improve_rows(system, goal, sweeps, trajectories)
+    rows: Any = {'cost': J, 'converged': converged, 'cycles': spent}
+    return Plan(trajectories.u, trajectories.x, source='ilqr', **rows)
 
-
-def _improved(system: System, goal: Array, states: Array, controls: Array, sweeps: int) -> Any:
-    """The batch of plans improved in place; one compiled kernel serves one plan and many."""
-    B = len(goal)
-    J, spent, converged = np.empty(B), np.zeros(B, dtype=np.int64), np.zeros(B, dtype=np.bool_)
-    compiled(batch_improve, system)(
-        system.arrays, goal, sweeps, states, controls, J, spent, converged
-    )
-    values: Any = (J, 'ilqr', converged, spent)
-    return Plan(controls, states, *values)

@@ -7,10 +7,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.numerics.batch import roll_out
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains, linearise
-from trc_core.numerics.rollout import plain, reproject, rollout
+from trc_core.numerics.rollout import Trajectory, plain, reproject
 from trc_core.problem.system import Array, System
 from trc_core.solvers.replay import state_vector
 
@@ -57,8 +60,7 @@ def initial_guess(
     """
     x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    law = plain(gains_of(system)(goal))
-    v = np.zeros((T, n_u))
+    law, v = plain(gains_of(system)(goal)), np.zeros((T, n_u))
     if warm_start is not None:
         shapes = warm_start.states.shape, warm_start.controls.shape
         if shapes != ((T + 1, n_x), (T, n_u)):
@@ -66,7 +68,8 @@ def initial_guess(
                 f'warm start has states and controls of shapes {shapes}, '
                 f'expected {((T + 1, n_x), (T, n_u))}'
             )
-        reproject(system.arrays, law, warm_start.states, warm_start.controls, goal, v)
-    states, controls = np.empty((T + 1, n_x)), np.empty((T, n_u))
-    J = compiled(rollout, system)(system.arrays, law, v, x0, goal, states, controls)
-    return states, controls, float(J)
+        follow = compiled(reproject)
+        states = np.ascontiguousarray(warm_start.states)
+        past = Trajectory(states, np.ascontiguousarray(warm_start.controls))
+        follow(plant_of(system), law, past, constant_reference(goal, T), v)
+    return roll_out(system, law, v, x0, goal)

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.numerics.batch import improve_rows
 from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.parallel import cores
+from trc_core.numerics.rollout import Trajectory
 from trc_core.numerics.representation import catching_law, is_odd
 from trc_core.problem.system import Array, System
 from trc_core.solvers.library_kernels import Tails, batch_fly, batch_follow_tails, batch_gains
@@ -123,8 +126,9 @@ class _Pool:
         T, n_x = system.horizon, system.n_x
         self.system, self.rng, self.threads = system, rng, threads
         self.law, self.metric = catching_law(system, np.zeros(n_x)), _metric(system)
-        # bound here and not in the jobs: threads must not import the same binding at once
-        self.kernels = {kernel: compiled(kernel, system) for kernel in KERNELS}
+        for kernel in KERNELS:  # not in the jobs: threads must not import the same binding at once
+            compiled(kernel)
+        _ = plant_of(system)
         self.states = np.zeros((0, T + 1, n_x))
         self.controls = np.zeros((0, T, system.n_u))
         self.cost = np.zeros(0)
@@ -188,7 +192,7 @@ class _Pool:
         system, rows = self.system, self.some(self.known(), LIBRARY)
         states, controls = self.states[rows], self.controls[rows]
         gains = np.empty((*controls.shape, system.n_x))
-        self.kernels[batch_gains](system.arrays, states, controls, gains)
+        compiled(batch_gains)(plant_of(system), Trajectory(states, controls), gains)
         starts = max(1, system.horizon // 2)
         begins = states[:, :starts].reshape(-1, system.n_x) * self.metric
         if is_odd(system):
@@ -197,14 +201,14 @@ class _Pool:
 
     def ask(self, library: _Library, rows: Rows, keep: int) -> None:
         """Every row follows the nearest tails and improves the `keep` cheapest."""
-        follow, system = self.kernels[batch_follow_tails], self.system
+        follow, system = compiled(batch_follow_tails), self.system
 
         def job(part: Rows) -> None:
             x0 = self.states[part, 0]
             near = library.near(x0 * self.metric)
             candidates = np.empty((len(part), keep, system.horizon, system.n_u))
             count = np.empty(len(part), dtype=np.int64)
-            follow(system.arrays, library.tails, near, x0, candidates, count)
+            follow(plant_of(system), library.tails, near, x0, candidates, count)
             controls = candidates[np.arange(keep) < count[:, None]]
             self.compete(np.repeat(part, count), controls, TRIAL['tail'], keep)
 
@@ -212,13 +216,14 @@ class _Pool:
 
     def start_randomly(self, rows: Rows, starts: int) -> None:
         """Every row improves the clipped LQR and random plans, caught near the goal."""
-        fly, system = self.kernels[batch_fly], self.system
+        fly, system = compiled(batch_fly), self.system
         v = self.random_plans(len(rows), starts)
         v[:, 0] = 0.0
 
         def job(part: Rows) -> None:
             candidates = np.empty_like(v[part])
-            fly(system.arrays, self.law, v[part], self.states[rows[part], 0], candidates)
+            x0 = self.states[rows[part], 0]
+            fly(plant_of(system), self.law, v[part], x0, candidates)
             controls = candidates.reshape(-1, system.horizon, system.n_u)
             self.compete(np.repeat(rows[part], starts), controls, TRIAL['random'], KEEP_RANDOM)
 
@@ -249,12 +254,10 @@ class _Pool:
     def improve(self, rows: Rows, controls: Array, sweeps: int) -> tuple[Array, Array]:
         """Sweeps over controls (C, T, n_u), in place; returns their states and J."""
         C, T, n_x = len(rows), self.system.horizon, self.system.n_x
-        states, J = np.empty((C, T + 1, n_x)), np.empty(C)
-        states[:, 0] = self.states[rows, 0]
-        counts = np.empty(C, dtype=np.int64), np.empty(C, dtype=np.bool_)
-        kernel, goal = self.kernels[batch_improve], np.zeros((C, n_x))
-        kernel(self.system.arrays, goal, sweeps, states, controls, J, *counts)
-        return states, J
+        plans = Trajectory(np.empty((C, T + 1, n_x)), controls)
+        plans.x[:, 0] = self.states[rows, 0]
+        outcome = improve_rows(self.system, np.zeros((C, n_x)), sweeps, plans)
+        return plans.x, outcome.J
 
     def share_out(self, job: Callable[[Rows], None], rows: Rows) -> None:
         """Runs `job` on parts of the rows on every core; no row depends on another."""

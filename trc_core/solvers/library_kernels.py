@@ -5,14 +5,16 @@ The goal is the origin here. A tail is what is left of a known plan after some o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.ilqr import backward
-from trc_core.numerics.rollout import plain, rollout
-from trc_core.problem.system import Array
+from trc_core.numerics.rollout import Trajectory, plain, rollout, row
+from trc_core.solvers.kernels import tracking_gains
+
+if TYPE_CHECKING:
+    from trc_core.problem.system import Array
 
 SAME_TAIL = 1e-3  # relative gap in J within which two followed tails probably share an optimum
 
@@ -31,20 +33,15 @@ class Tails(NamedTuple):
 
 
 @register_jitable
-def batch_gains(step, step_jacobian, system, x, u, K):
-    """Fills K (B, T, n_u, n_x), the gains of iLQR along x and u, with the sign of `rollout`."""
-    n_x = x.shape[2]
-    goal, k = np.zeros(n_x), np.empty_like(u[0])
-    for b in range(u.shape[0]):
-        backward(step, step_jacobian, system, goal, x[b], u[b], 0.0, k, K[b])
-        for t in range(u.shape[1]):
-            for i in range(u.shape[2]):
-                for j in range(n_x):
-                    K[b, t, i, j] = -K[b, t, i, j]
+def batch_gains(plant, trajectories, K):
+    """Fills K (B, T, n_u, n_x), the tracking gains of every trajectory."""
+    r = np.zeros(trajectories.x.shape[1:])
+    for b in range(K.shape[0]):
+        tracking_gains(plant, row(trajectories, b), r, K[b])
 
 
 @register_jitable
-def tail_plan(system, tails, number, K, v):
+def tail_plan(plant, tails, number, K, v):
     """Fills K (T, n_u, n_x) and v (T, n_u) with the plan that follows a tail, then the LQR."""
     T, n_u, n_x = K.shape
     unmirrored = tails.states.shape[0] * tails.starts
@@ -56,7 +53,7 @@ def tail_plan(system, tails, number, K, v):
         for i in range(n_u):
             v[t, i] = 0.0
             if then < T:
-                v[t, i] = sign * tails.controls[row, then, i] - system.u_trim[i]
+                v[t, i] = sign * tails.controls[row, then, i] - plant.u_trim[i]
             for j in range(n_x):
                 K[t, i, j] = tails.K[t, i, j]
                 if then < T:
@@ -65,19 +62,19 @@ def tail_plan(system, tails, number, K, v):
 
 
 @register_jitable
-def batch_follow_tails(step, step_jacobian, system, tails, near, x0, candidates, count):
+def batch_follow_tails(plant, tails, near, x0, candidates, count):
     """Follows the tails near[b] (N,) from x0[b]; keeps the cheapest that differ in J.
 
     Fills candidates (B, S, T, n_u) with at most S plans a row, and count (B,): how many.
     """
     B, S, T, n_u = candidates.shape
     N, n_x = near.shape[1], x0.shape[1]
-    goal, law = np.zeros(n_x), plain(np.empty((T, n_u, n_x)))
+    r, law = np.zeros((T + 1, n_x)), plain(np.empty((T, n_u, n_x)))
     v, x, u, J = np.empty((T, n_u)), np.empty((T + 1, n_x)), np.empty((N, T, n_u)), np.empty(N)
     for b in range(B):
         for n in range(N):
-            tail_plan(system, tails, near[b, n], law.K, v)
-            J[n] = rollout(step, step_jacobian, system, law, v, x0[b], goal, x, u[n])
+            tail_plan(plant, tails, near[b, n], law.K, v)
+            J[n] = rollout(plant, law, v, x0[b], r, Trajectory(x, u[n]))
             if not np.isfinite(J[n]):
                 J[n] = np.inf
         count[b], last = 0, -1.0
@@ -89,11 +86,11 @@ def batch_follow_tails(step, step_jacobian, system, tails, near, x0, candidates,
 
 
 @register_jitable
-def batch_fly(step, step_jacobian, system, law, v, x0, u):
+def batch_fly(plant, law, v, x0, u):
     """Fills u (B, S, T, n_u) with the controls of the plans v (B, S, T, n_u) from x0 (B, n_x)."""
     B, S, T, _ = v.shape
     n_x = x0.shape[1]
-    goal, x = np.zeros(n_x), np.empty((T + 1, n_x))
+    r, x = np.zeros((T + 1, n_x)), np.empty((T + 1, n_x))
     for b in range(B):
         for s in range(S):
-            rollout(step, step_jacobian, system, law, v[b, s], x0[b], goal, x, u[b, s])
+            rollout(plant, law, v[b, s], x0[b], r, Trajectory(x, u[b, s]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.compile.kernels import compiled
+from trc_core.numerics.batch import roll_out
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains, linearise
-from trc_core.numerics.rollout import plain, rollout
+from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
 
 
@@ -39,6 +39,5 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
     x0, goal = np.asarray(x0, dtype=np.float64), np.asarray(goal, dtype=np.float64)
     K, _, _ = finite_horizon_gains(system, goal)
     v = np.zeros((system.horizon, system.n_u))
-    states, controls = np.empty((system.horizon + 1, system.n_x)), np.empty_like(v)
-    J = compiled(rollout, system)(system.arrays, plain(K), v, x0, goal, states, controls)
-    return Plan(controls, states, float(J), 'lqr', converged=bool(np.isfinite(J)))
+    states, controls, J = roll_out(system, plain(K), v, x0, goal)
+    return Plan(controls, states, J, 'lqr', converged=bool(np.isfinite(J)))

@@ -12,10 +12,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.cost import is_success
-from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.batch import improve_rows
+from trc_core.numerics.cost import constant_reference, is_success
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.rollout import Trajectory
 from trc_core.numerics.representation import is_odd
 from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
@@ -125,25 +127,18 @@ class _Pool:
         row = nearest % len(self.cost)
         self._consider(name, mirror * self.states[row], mirror * self.controls[row])
 
-    def _consider(self, name: str, reference: Array | None, controls: Array) -> None:
-        system, J = self.system, np.empty_like(self.cost)
-        spent, converged = np.empty_like(self.cycles), np.empty_like(self.converged)
-        states = np.empty_like(self.states)
-        states[:, 0] = self.x0
-        result = J, spent, converged
-        if reference is None:
-            kernel = compiled(batch_improve, system)
-            kernel(system.arrays, self.goal, SWEEPS, states, controls, *result)
-        else:
-            kernel, followed = compiled(batch_follow, system), controls
-            controls = np.empty_like(followed)
-            kernel(
-                system.arrays, self.goal, SWEEPS, reference, followed, states, controls, *result
-            )
+    def _consider(self, name: str, followed: Array | None, controls: Array) -> None:
+        """Improves controls, or what follows their states `followed`; keeps what is better."""
+        plans = Trajectory(np.empty_like(self.states), controls)
+        plans.x[:, 0] = self.x0
+        if followed is not None:
+            plant, r = plant_of(self.system), constant_reference(self.goal, self.system.horizon)
+            compiled(batch_follow)(plant, r, Trajectory(followed, controls.copy()), plans)
+        J, spent, converged = improve_rows(self.system, self.goal, SWEEPS, plans)
         better = np.less(J, self.cost)  # never where J is NaN
         for ours, theirs in (
-            (self.states, states),
-            (self.controls, controls),
+            (self.states, plans.x),
+            (self.controls, plans.u),
             (self.cost, J),
             (self.converged, converged),
         ):

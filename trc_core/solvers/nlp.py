@@ -79,7 +79,7 @@ def solve(
 
 def _optimise(system: System, goal: Array, x: Array, u: Array) -> Plan:
     """IPOPT from the guess x (T + 1, n_x), u (T, n_u)."""
-    scale = max(float(trajectory_cost(system, x, u, goal)), 1e-9)
+    scale = max(float(trajectory_cost(system, x, u, goal[None])), 1e-9)
     solver = _program(_ByContents(system))
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
     free = np.full(T * n_x, np.inf)
@@ -131,7 +131,7 @@ def _program(key: _ByContents) -> Any:
     """The NLP over (u_0..u_{T-1}, x_1..x_T) with parameters (x_0, goal, 1 / scale)."""
     import casadi as ca
 
-    from trc_core.compile.codegen import casadi_step
+    from trc_core.compile.casadi_reader import casadi_step
 
     system = key.system
     step = casadi_step(system)
@@ -139,17 +139,21 @@ def _program(key: _ByContents) -> Any:
     X = ca.SX.sym('x', system.n_x, system.horizon)
     x0, goal = ca.SX.sym('x0', system.n_x), ca.SX.sym('goal', system.n_x)
     inverse_scale = ca.SX.sym('inverse_scale')
-    Q, R, Q_f, u_trim = map(ca.DM, (system.Q, system.R, system.Q_f, system.u_trim))
-    J, defects, x = ca.SX(0), [], x0
-    for t in range(system.horizon):
-        J += ca.bilin(Q, x - goal, x - goal) + ca.bilin(R, U[:, t] - u_trim, U[:, t] - u_trim)
-        defects.append(X[:, t] - step(x, U[:, t]))
-        x = X[:, t]
-    J += ca.bilin(Q_f, x - goal, x - goal)
+    states = ca.horzcat(x0, X)
+    defects = X - step.map(system.horizon)(states[:, :-1], U)
+    J = trajectory_cost(system, _scalars(states), _scalars(U), _scalars(goal))
     problem = {
         'x': ca.veccat(U, X),
         'f': inverse_scale * J,
-        'g': ca.vertcat(*defects),
+        'g': ca.vec(defects),
         'p': ca.vertcat(x0, goal, inverse_scale),
     }
     return ca.nlpsol('solver', 'ipopt', problem, OPTIONS)
+
+
+def _scalars(columns: Any) -> Any:
+    """The entries of a CasADi matrix (n, N) as an array (N, n) of scalars."""
+    import casadi as ca
+
+    rows = [ca.vertsplit(column) for column in ca.horzsplit(columns)]
+    return np.array(rows, dtype=object).reshape(columns.shape[1], columns.shape[0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.compile.kernels import compiled
-from trc_core.numerics.rollout import plain, rollout
+from trc_core.numerics.batch import roll_out
+from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
 
 
@@ -26,8 +26,6 @@ def state_vector(system: System, name: str, value: ArrayLike) -> Array:
 
 def replay(system: System, x0: Array, goal: Array, controls: Array) -> tuple[Array, float]:
     """The trajectory (T + 1, n_x) of controls (T, n_u) inside the bounds, and its J."""
-    T, n_u = controls.shape
-    states, applied = np.empty((T + 1, system.n_x)), np.empty((T, n_u))
-    law, v = plain(np.zeros((T, n_u, system.n_x))), controls - system.u_trim
-    J = compiled(rollout, system)(system.arrays, law, v, x0, goal, states, applied)
-    return states, float(J)
+    law = plain(np.zeros((*controls.shape, system.n_x)))
+    states, _, J = roll_out(system, law, controls - system.u_trim, x0, goal)
+    return states, J

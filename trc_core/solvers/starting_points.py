@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.compile.kernels import compiled
+from trc_core.numerics.batch import roll_out
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.representation import catching_law
-from trc_core.numerics.rollout import Law, rollout
+from trc_core.numerics.rollout import Law
 from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
 
@@ -58,10 +58,7 @@ def random_start(
     segments = int(rng.integers(SEGMENTS[0], SEGMENTS[1] + 1))
     levels = rng.uniform(system.u_min, system.u_max, (segments, system.n_u)) - system.u_trim
     v = levels[np.arange(T) * segments // T]
-    states, controls = np.empty((T + 1, system.n_x)), np.empty((T, system.n_u))
-    law = _catch(system, goal.tobytes())
-    compiled(rollout, system)(system.arrays, law, v, x0, goal, states, controls)
-    return states, controls
+    return roll_out(system, _catch(system, goal.tobytes()), v, x0, goal)[:2]
 
 
 @lru_cache(maxsize=256)

@@ -1,16 +1,16 @@
 """A pole on a cart (Barto, Sutton, Anderson 1983, as in Gymnasium), balanced by a force."""
 
+from numpy import cos, sin
+
 from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, gravity, cart_mass, pole_mass, half_length):
     """The angle is 0 upright; the pole is a uniform rod of twice the half-length."""
-    from sympy import Rational, cos, sin
-
     _, velocity, angle, rate = x
     mass = cart_mass + pole_mass
     push = (u[0] + pole_mass * half_length * rate**2 * sin(angle)) / mass
-    inertia = half_length * (Rational(4, 3) - pole_mass * cos(angle) ** 2 / mass)
+    inertia = half_length * (4 / 3 - pole_mass * cos(angle) ** 2 / mass)
     turn = (gravity * sin(angle) - cos(angle) * push) / inertia
     return [velocity, push - pole_mass * half_length * turn * cos(angle) / mass, rate, turn]
 

@@ -1,12 +1,12 @@
 """A pendulum with a motor too weak to lift it: it has to be swung up."""
 
+from numpy import sin
+
 from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, gravity, damping):
     """theta'' = gravity sin(theta) - damping theta' + u, with mass and length 1, 0 upright."""
-    from sympy import sin
-
     angle, rate = x
     return [rate, gravity * sin(angle) - damping * rate + u[0]]
 

@@ -1,12 +1,12 @@
 """A quadrotor in a vertical plane, lifted and tilted by two rotors."""
 
+from numpy import cos, sin
+
 from trc_core.problem.system import Joint, System
 
 
 def dynamics(x, u, mass, arm, inertia, gravity):
     """The tilt is 0 when level; thrust acts along the body's up axis."""
-    from sympy import cos, sin
-
     _, _, tilt, *velocities = x
     lift = (u[0] + u[1]) / mass
     return [

@@ -7,7 +7,6 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterable
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def get_system(name: str) -> System:
         system = offered[name].load()
         if not isinstance(system, System):
             raise ValueError(f"entry point '{name}' of {ENTRY_POINTS} is not a System")
-        _require_dynamics(system)
+        _ = system.graph  # dynamics that do not work are refused here
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *offered])} "
@@ -94,25 +93,10 @@ def system_from_file(path: Path) -> System:
         raise ValueError(f"'{path}' must define one System, found {names}")
     (system,) = systems.values()
     try:
-        _require_dynamics(system)
+        _ = system.graph  # dynamics that do not work are refused here
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
     return system
-
-
-@cache
-def _require_dynamics(system: System) -> None:
-    """Runs the dynamics on symbols, once, unless their code was generated before they shipped.
-
-    Raises:
-        ValueError: if they fail; the message says why.
-    """
-    from trc_core.compile.kernels import shipped_module
-
-    if shipped_module(system) is None:
-        from trc_core.compile.codegen import symbolic_dynamics
-
-        symbolic_dynamics(system)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, replace_rows, take_rows
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.numerics.batch import BatchStep
 from trc_core.problem.system import Array
 from trc_core.training.plants import FamilyDynamics, Plants
 
@@ -129,10 +130,8 @@ class Pool:
     def _flown(self, rows: Array, controls: Array) -> Tensor:
         """States (N, n_x) to which the true plants come with the first of controls (N, T, n_u)."""
         system = self.plants.system
-        x = np.empty((len(rows), system.n_x))
-        for n, b in enumerate(rows):
-            u = self.true_gain[b] * controls[n, 0]
-            system.functions.step(self.x0[b].numpy(), u, self.true_p[b], system.dt, x[n])
+        u = self.true_gain[rows, None] * controls[:, 0]
+        x = BatchStep(system)(self.x0[rows].numpy(), u, self.true_p[rows])
         sigma = KICK * self.disturbed[rows, None] * system.x0_box
         return torch.from_numpy(x + sigma * self.rng.standard_normal(x.shape))
 

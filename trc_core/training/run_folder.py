@@ -16,7 +16,6 @@ import torch
 import yaml
 
 from trc_core.command_line import interrupts
-from trc_core.problem.record import equations
 from trc_core.systems import System
 from trc_core.training.config import RunConfig
 
@@ -59,7 +58,7 @@ def run_folder(output_dir: Path, config: RunConfig, system: System) -> Iterator[
 def _prepare(output_dir: Path, config: RunConfig, system: System) -> None:
     """Makes the folder and records the config and the plant; refuses to mix two runs."""
     settings = _settings(config)
-    plant = {**system.contract(), 'equations': equations(system)}
+    plant = {**system.contract(), 'equations': system.graph.digest}
     if (output_dir / CONFIG_FILE).exists():
         if not config.resume:
             raise ValueError(

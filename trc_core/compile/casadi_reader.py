@@ -1,0 +1,45 @@
+"""CasADi reads expression graphs: symbolic steps for its solvers."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import casadi as ca
+
+from trc_core.problem.discretise import rk4
+from trc_core.problem.graph import OPERANDS, Algebra
+from trc_core.problem.system import System
+
+OPERATORS: Algebra = {
+    'add': operator.add,
+    'sub': operator.sub,
+    'mul': operator.mul,
+    'div': operator.truediv,
+    'pow': operator.pow,
+    'neg': operator.neg,
+    'abs': ca.fabs,
+    'minimum': ca.fmin,
+    'maximum': ca.fmax,
+    'less': ca.lt,
+    'less_equal': ca.le,
+    'equal': ca.eq,
+    'select': ca.if_else,
+}
+CASADI: Algebra = {name: OPERATORS.get(name) or getattr(ca, name) for name in OPERANDS}
+"""CasADi's expressions."""
+
+
+def casadi_step(system: System) -> Any:
+    """`casadi.Function` step(x, u) -> x_next."""
+    state, control = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
+    p = [float(value) for value in system.p]
+
+    def derivative(x: Any, u: Any) -> Any:
+        inputs = [*ca.vertsplit(x), *ca.vertsplit(u), *p]
+        return ca.vertcat(*system.graph.evaluate(inputs, CASADI)['dynamics'])
+
+    x = state
+    for _ in range(system.substeps):
+        x = rk4(derivative, x, control, system.dt / system.substeps)
+    return ca.Function('step', [state, control], [x], ['x', 'u'], ['x_next'])

@@ -1,0 +1,80 @@
+"""Kernels for rows of a batch, which may be of plants that differ in their parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from numba.extending import register_jitable
+
+from trc_core.compile.plant import hold, with_parameters
+from trc_core.numerics.ilqr import improve
+from trc_core.numerics.rollout import Law, Trajectory, gradient, reproject, rollout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from trc_core.problem.system import Array
+
+
+class Family(NamedTuple):
+    """N plants that differ in nothing but their parameters, and which one each row belongs to."""
+
+    p: Array  # (N, n_p)
+    K: Array  # (N, T, n_u, n_x) gains of the plans
+    G: Array  # (n_x, n_x) gate of the plans
+    of: NDArray[np.int64]  # (B,)
+
+    def rows(self, rows: slice) -> Family:
+        """The family of some rows."""
+        return self._replace(of=self.of[rows])
+
+
+class Flown(NamedTuple):
+    """Plans and their trajectories; arrays to fill."""
+
+    v: Array  # (B, T, n_u)
+    x: Array  # (B, T + 1, n_x)
+    u: Array  # (B, T, n_u)
+    J: Array  # (B,)
+    dJ_dv: Array  # (B, T, n_u)
+
+    def rows(self, rows: slice) -> Flown:
+        """Views of some rows."""
+        return Flown(*(array[rows] for array in self))
+
+
+@register_jitable
+def batch_simulate(plant, family, flown, v, x0, r, found):
+    """Roll-out, re-projection and gradient for every row of v (B, T, n_u).
+
+    A row is flown with the law `flown`, whose gains are (N, T, n_u, n_x); the plan that
+    reproduces its controls with the family's law, and the gradient there, are `found`.
+    """
+    for b in range(v.shape[0]):
+        n = family.of[b]
+        own, law = with_parameters(plant, family.p[n]), Law(family.K[n], family.G)
+        trajectory = Trajectory(found.x[b], found.u[b])
+        found.J[b] = rollout(own, Law(flown.K[n], flown.G), v[b], x0[b], r[b], trajectory)
+        reproject(own, law, trajectory, r[b], found.v[b])
+        gradient(own, law, found.v[b], trajectory, r[b], found.dJ_dv[b])
+
+
+@register_jitable
+def batch_sweep(plant, family, sweeps, r, found):
+    """`improve` for every row of `found`, then re-projection and gradient."""
+    for b in range(found.u.shape[0]):
+        n = family.of[b]
+        own, law = with_parameters(plant, family.p[n]), Law(family.K[n], family.G)
+        trajectory = Trajectory(found.x[b], found.u[b])
+        found.J[b] = improve(own, r[b], sweeps, trajectory)[0]
+        reproject(own, law, trajectory, r[b], found.v[b])
+        gradient(own, law, found.v[b], trajectory, r[b], found.dJ_dv[b])
+
+
+@register_jitable
+def batch_step(plant, p, x, u, seconds, x_next):
+    """Fills x_next (B, n_x) with the states after holding u (B, n_u); p is (1 or B, n_p)."""
+    for b in range(x.shape[0]):
+        own = with_parameters(plant, p[b if p.shape[0] > 1 else 0])
+        hold(own, x[b], u[b], seconds, x_next[b])

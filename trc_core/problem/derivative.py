@@ -1,0 +1,112 @@
+"""Exact slopes of expressions, by forward accumulation.
+
+Source: Griewank and Walther, Evaluating Derivatives (2008), chapter 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trc_core.problem.expression import Expression, apply
+
+Partials = tuple[Any, ...]
+
+
+def jacobian(
+    outputs: Sequence[Expression], inputs: Sequence[Expression]
+) -> list[list[Expression]]:
+    """Slopes of outputs by inputs, (outputs, inputs); those that are always zero are constants.
+
+    Args:
+        outputs: expressions of one tape.
+        inputs: what to differentiate by: any expressions of that tape that the outputs stand on.
+    """
+    tape = inputs[0].tape
+    zero, one = tape.constant(0.0), tape.constant(1.0)
+    column = {e.place: c for c, e in enumerate(inputs)}
+    tangents: dict[int, dict[int, Expression]] = {}
+    for place in tape.needed(e.place for e in outputs):
+        if place in column:
+            tangents[place] = {column[place]: one}
+            continue
+        name, *operands = tape.instructions[place]
+        tangents[place] = {}
+        if name in ('input', 'constant') or not any(tangents[k] for k in operands):
+            continue
+        values = [Expression(tape, k) for k in operands]
+        partials = PARTIALS[name](Expression(tape, place), *values)
+        tangents[place] = _chained(partials, [tangents[k] for k in operands], zero)
+    return [[tangents[e.place].get(c, zero) for c in range(len(inputs))] for e in outputs]
+
+
+def _chained(
+    partials: Partials, tangents: Sequence[Mapping[int, Expression]], zero: Expression
+) -> dict[int, Expression]:
+    """The chain rule: the sum of partial times tangent over the operands, without its zeros."""
+    total: dict[int, Expression] = {}
+    for partial, tangent in zip(partials, tangents, strict=True):
+        for column, slope in tangent.items():
+            total[column] = total.get(column, zero) + slope * partial
+    return {column: e for column, e in total.items() if not e.is_number(0.0)}
+
+
+def _power(y: Expression, a: Expression, b: Expression) -> Partials:
+    by_exponent = 0.0 if b.number is not None else y * apply('log', a)
+    return b * a ** (b - 1.0), by_exponent
+
+
+def _smaller(y: Expression, a: Expression, b: Expression) -> Partials:
+    first = apply('less_equal', a, b)
+    return first, 1.0 - first
+
+
+def _larger(y: Expression, a: Expression, b: Expression) -> Partials:
+    first = apply('less_equal', b, a)
+    return first, 1.0 - first
+
+
+def _angle(y: Expression, a: Expression, b: Expression) -> Partials:
+    square = a * a + b * b
+    return b / square, -a / square
+
+
+def _step(*_: Expression) -> Partials:
+    return (0.0, 0.0)
+
+
+PARTIALS: Mapping[str, Callable[..., Partials]] = {
+    'add': lambda y, a, b: (1.0, 1.0),
+    'sub': lambda y, a, b: (1.0, -1.0),
+    'mul': lambda y, a, b: (b, a),
+    'div': lambda y, a, b: (1.0 / b, -y / b),
+    'pow': _power,
+    'atan2': _angle,
+    'minimum': _smaller,
+    'maximum': _larger,
+    'less': _step,
+    'less_equal': _step,
+    'equal': _step,
+    'select': lambda y, c, a, b: (0.0, apply('select', c, 1.0, 0.0), apply('select', c, 0.0, 1.0)),
+    'neg': lambda y, a: (-1.0,),
+    'abs': lambda y, a: (apply('sign', a),),
+    'sign': lambda y, a: (0.0,),
+    'floor': lambda y, a: (0.0,),
+    'ceil': lambda y, a: (0.0,),
+    'sqrt': lambda y, a: (0.5 / y,),
+    'exp': lambda y, a: (y,),
+    'log': lambda y, a: (1.0 / a,),
+    'sin': lambda y, a: (apply('cos', a),),
+    'cos': lambda y, a: (-apply('sin', a),),
+    'tan': lambda y, a: (1.0 + y * y,),
+    'asin': lambda y, a: (1.0 / (1.0 - a * a) ** 0.5,),
+    'acos': lambda y, a: (-1.0 / (1.0 - a * a) ** 0.5,),
+    'atan': lambda y, a: (1.0 / (1.0 + a * a),),
+    'sinh': lambda y, a: (apply('cosh', a),),
+    'cosh': lambda y, a: (apply('sinh', a),),
+    'tanh': lambda y, a: (1.0 - y * y,),
+    'asinh': lambda y, a: (1.0 / (a * a + 1.0) ** 0.5,),
+    'acosh': lambda y, a: (1.0 / ((a - 1.0) ** 0.5 * (a + 1.0) ** 0.5),),
+    'atanh': lambda y, a: (1.0 / (1.0 - a * a),),
+}
+"""Slopes of every operation by its operands, given its result y. Where it has a kink, one side's."""

@@ -1,0 +1,121 @@
+"""Discretisation: one step of the classical Runge-Kutta method (RK4) with the control held.
+
+Written once for every algebra; as an expression graph it also gives the exact Jacobian of the
+step, by the chain rule through the four stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from trc_core.problem.derivative import jacobian
+from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
+from trc_core.problem.graph import LONGEST, Graph
+
+
+def rk4(f: Callable[[Any, Any], Any], x: Any, u: Any, dt: Any) -> Any:
+    """One RK4 step of x' = f(x, u), for arrays of any algebra."""
+    k1 = f(x, u)
+    k2 = f(x + 0.5 * dt * k1, u)
+    k3 = f(x + 0.5 * dt * k2, u)
+    k4 = f(x + dt * k3, u)
+    return x + dt / 6.0 * (k1 + 2.0 * (k2 + k3) + k4)
+
+
+def rk4_slopes(slopes: Callable[[Any, Any], tuple[Any, Any]], x: Any, u: Any, dt: Any) -> Any:
+    """The exact slope (n_x, n_x + n_u) of one RK4 step by (x, u), by the chain rule.
+
+    With stage s taken at y_s = x + c dt k_{s-1}, its slope is D_s = J_s + c dt J_s D_{s-1} (J_s
+    times the rows of x), and that of the step I + dt / 6 (D_1 + 2 D_2 + 2 D_3 + D_4).
+
+    Args:
+        slopes: the derivative (n_x,) at (x, u), and its slope J (n_x, n_x + n_u).
+        x: state (n_x,).
+        u: control (n_u,).
+        dt: for how long it is held.
+    """
+    stages: list[Any] = []
+
+    def f(y: Any, u: Any) -> Any:
+        derivative, J = slopes(y, u)
+        if stages:
+            fraction = 1.0 if len(stages) == 3 else 0.5
+            J = J + fraction * dt * (J[:, : len(x)] @ stages[-1])
+        stages.append(J)
+        return derivative
+
+    rk4(f, x, u, dt)
+    D1, D2, D3, D4 = stages
+    return np.eye(*D1.shape) + dt / 6.0 * (D1 + 2.0 * (D2 + D3) + D4)
+
+
+@lru_cache(maxsize=64)
+def slopes_graph(graph: Graph, longest: int = LONGEST) -> Graph:
+    """The dynamics with their slopes: outputs `dynamics` (n_x), `A` (n_x n_x) and `B` (n_x n_u).
+
+    The slopes are row by row.
+
+    Raises:
+        OverflowError: if there are more than `longest` instructions.
+    """
+    tape = Tape(longest)
+    n_x, n_u = graph.inputs['x'], graph.inputs['u']
+    arguments = tape.inputs(sum(graph.inputs.values()))
+    outputs = [_on(tape, e) for e in graph.evaluate(arguments, EXPRESSIONS)['dynamics']]
+    slopes = np.array(jacobian(outputs, arguments[: n_x + n_u]), dtype=object)
+    found = {'dynamics': outputs, 'A': slopes[:, :n_x].ravel(), 'B': slopes[:, n_x:].ravel()}
+    return tape.graph(graph.inputs, found)
+
+
+def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
+    """The graph of a whole step, with the further input `dt`; output `step` (n_x).
+
+    Raises:
+        OverflowError: if there are more than `longest` instructions.
+    """
+    tape, x, u, p, dt = _arguments(graph, longest)
+
+    def f(x: Any, u: Any) -> Any:
+        found = graph.evaluate([*x, *u, *p], EXPRESSIONS)
+        return np.array(found['dynamics'], dtype=object)
+
+    step = [_on(tape, e) for e in rk4(f, x, u, dt)]
+    return tape.graph({**graph.inputs, 'dt': 1}, {'step': step})
+
+
+def step_jacobian_graph(graph: Graph, longest: int = LONGEST) -> Graph:
+    """The graph of a step's Jacobian; outputs `A` (n_x n_x) and `B` (n_x n_u), row by row.
+
+    Raises:
+        OverflowError: if there are more than `longest` instructions.
+    """
+    local = slopes_graph(graph, longest)
+    tape, x, u, p, dt = _arguments(graph, longest)
+    n_x, n_u = len(x), len(u)
+
+    def slopes(y: Any, u: Any) -> tuple[Any, Any]:
+        found = local.evaluate([*y, *u, *p], EXPRESSIONS)
+        by_x = np.array(found['A'], dtype=object).reshape(n_x, n_x)
+        by_u = np.array(found['B'], dtype=object).reshape(n_x, n_u)
+        return np.array(found['dynamics'], dtype=object), np.concatenate([by_x, by_u], axis=1)
+
+    step = rk4_slopes(slopes, x, u, dt)
+    A, B = ([_on(tape, e) for e in part.ravel()] for part in np.split(step, [n_x], axis=1))
+    return tape.graph({**graph.inputs, 'dt': 1}, {'A': A, 'B': B})
+
+
+def _arguments(graph: Graph, longest: int) -> tuple[Tape, Any, Any, list[Expression], Expression]:
+    """A tape, and x, u, p and dt on it."""
+    tape = Tape(longest)
+    sizes = [graph.inputs[name] for name in ('x', 'u', 'p')]
+    *arguments, dt = tape.inputs(sum(sizes) + 1)
+    x, u, p = np.split(np.array(arguments, dtype=object), np.cumsum(sizes)[:-1])
+    return tape, x, u, list(p), dt
+
+
+def _on(tape: Tape, value: Any) -> Expression:
+    return value if isinstance(value, Expression) else tape.constant(value)

@@ -1,0 +1,172 @@
+"""Tracing: a formula written with NumPy's, SymPy's or CasADi's functions becomes a graph."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
+from trc_core.problem.graph import Graph
+
+Formula = Callable[..., Sequence[Any]]
+Terms = list[Any]
+
+
+class GraphFormula:
+    """A formula that is a graph already: `dynamics` of a system that was read from a file."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
+        """The time derivative of x, in the algebra of what it is given."""
+        return self.graph.evaluate([*x, *u, *parameters.values()], EXPRESSIONS)['dynamics']
+
+
+class Signature(NamedTuple):
+    """The arguments of dynamics."""
+
+    n_x: int
+    n_u: int
+    parameters: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
+    """The graph of the dynamics of a system: inputs x, u, p; output `dynamics`.
+
+    Raises:
+        ValueError: if the dynamics fail, return anything but one expression per state, or use a
+            symbol that is neither a state, a control nor a parameter; the message says which.
+    """
+    if isinstance(dynamics, GraphFormula):
+        return dynamics.graph
+    tape = Tape()
+    inputs = {'x': signature.n_x, 'u': signature.n_u, 'p': len(signature.parameters)}
+    arguments = tape.inputs(sum(inputs.values()))
+    try:
+        terms = _traced(dynamics, signature, arguments)
+        derivative = [e if isinstance(e, Expression) else tape.constant(e) for e in terms]
+    except _Failure as failure:
+        raise ValueError(f"dynamics of '{name}' {failure}") from failure.__cause__
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"dynamics of '{name}': {error}") from error
+    return tape.graph(inputs, {'dynamics': derivative})
+
+
+class _Failure(Exception):
+    """A notation in which the formula does not work."""
+
+
+def _traced(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
+    """The derivative, one term per state, in the first notation in which the dynamics work."""
+    failures = {}
+    for notation in NOTATIONS:
+        if notation == 'numpy' or notation in sys.modules:  # imported by whoever wrote with it
+            try:
+                return NOTATIONS[notation](dynamics, signature, arguments)
+            except _Failure as failure:
+                failures[notation] = failure
+    written = [name for name in failures if _refers_to(dynamics, name)]
+    raise failures[written[0] if written else 'numpy']
+
+
+def _run(dynamics: Formula, signature: Signature, notation: str, arguments: Sequence[Any]) -> Any:
+    """The result of the dynamics; whatever they raise becomes one line."""
+    n_x, n_u, names = signature
+    x, u = list(arguments[:n_x]), list(arguments[n_x : n_x + n_u])
+    parameters = dict(zip(names, arguments[n_x + n_u :], strict=True))
+    try:
+        return dynamics(x, u, **parameters)
+    except (Exception, SystemExit) as error:
+        # whatever a user's dynamics raise is his message; ours says where
+        _, *inside = traceback.extract_tb(error.__traceback__)
+        where = f' in line {inside[0].lineno}' if inside else ''
+        raise _Failure(
+            f'fail on {notation} symbols{where}: '
+            f'{type(error).__name__}: {" ".join(str(error).split())}'
+        ) from error
+
+
+def _require_terms(terms: Any, n_x: int, kinds: tuple[type, ...]) -> Terms:
+    """The terms as a list, one per state."""
+    try:
+        found = list(terms)
+    except TypeError:
+        raise _Failure(f'returns {terms!r}, expected {n_x} expressions') from None
+    if len(found) != n_x:
+        raise _Failure(f'returns {len(found)} expressions, expected {n_x}')
+    for term in found:
+        if not isinstance(term, kinds) and not _is_number(term):
+            raise _Failure(f'returns {term}, which is no number')
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _from_numpy(
+    dynamics: Formula, signature: Signature, arguments: list[Expression]
+) -> Terms:
+    found = _run(dynamics, signature, 'NumPy', arguments)
+    return _require_terms(found, signature.n_x, (Expression,))
+
+
+def _from_sympy(
+    dynamics: Formula, signature: Signature, arguments: list[Expression]
+) -> Terms:
+    import sympy as sp
+
+    from trc_core.problem.sympy_notation import converted
+
+    n_x, n_u, names = signature
+    states, controls = (f'x{i}' for i in range(n_x)), (f'u{i}' for i in range(n_u))
+    symbols = [sp.Symbol(name, real=True) for name in (*states, *controls, *names)]
+    found = _run(dynamics, signature, 'SymPy', symbols)
+    terms = _require_terms(found, n_x, (sp.Expr,))
+    try:
+        return converted([sp.sympify(e) for e in terms], dict(zip(symbols, arguments, strict=True)))
+    except ValueError as error:
+        raise _Failure(str(error)) from error
+
+
+def _from_casadi(
+    dynamics: Formula, signature: Signature, arguments: list[Expression]
+) -> Terms:
+    import casadi as ca
+
+    from trc_core.problem.casadi_notation import converted
+
+    symbols = [ca.SX.sym(f's{i}') for i in range(len(arguments))]
+    found = _run(dynamics, signature, 'CasADi', symbols)
+    vector = ca.vertsplit(ca.SX(found)) if isinstance(found, (ca.SX, ca.DM)) else found
+    terms = _require_terms(vector, signature.n_x, (ca.SX, ca.DM))
+    try:
+        return converted(terms, symbols, arguments)
+    except (RuntimeError, ValueError) as error:
+        raise _Failure(' '.join(str(error).split())) from error
+
+
+NOTATIONS: Mapping[str, Callable[[Formula, Signature, list[Expression]], Terms]] = {
+    'numpy': _from_numpy,
+    'sympy': _from_sympy,
+    'casadi': _from_casadi,
+}
+
+
+def _refers_to(formula: Formula, library: str) -> bool:
+    """Whether a formula's code names a library or what was imported from it."""
+    code = getattr(formula, '__code__', None)
+    if code is None:
+        return False
+    values = [getattr(formula, '__globals__', {}).get(name) for name in code.co_names]
+    origins = [getattr(v, '__module__', None) or getattr(v, '__name__', '') for v in values]
+    return library in code.co_names or any(str(o).split('.')[0] == library for o in origins)

@@ -1,1 +1,0 @@
-"""Generated source of the shipped systems (see `../codegen.py`)."""
