@@ -11,7 +11,9 @@ from trc_core.flight.limits import CommandLimits
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Measurement, SafetyMonitor
 from trc_core.flight.settings import Settings
+from trc_core.numerics.batch_step import BatchStep
 from trc_core.numerics.cost import trajectory_cost
+from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Correction, Weights
 from trc_core.simulation.fleet import Draw, Fleet, Wrongness
 
@@ -97,15 +99,15 @@ def test_a_row_of_a_fleet_flies_as_a_single_plan_does():
 
 
 def test_what_was_really_commanded_is_what_counts():
-    """The plant gets another control than the plan's: told so, no push is seen; else one is."""
+    """The plant gets another control than the plan's: who knows it sees no disturbance."""
     tuned = controller(weights())
     (x, *_), (goal, *_) = problems()
     plan = tuned.plan(x, goal)
     sent = plan.controls[0] * 0.5 + 0.1
     moved = SYSTEM.step(x, sent)
-    told, untold = (tuned.plan(moved, goal, plan, issued=u) for u in (sent, None))
-    assert told.sight.memory.push == pytest.approx(0.0, abs=1e-9)
-    assert abs(untold.sight.memory.push).max() > 0.01
+    known, unknown = (tuned.plan(moved, goal, plan, issued=u) for u in (sent, None))
+    assert known.observation.state.disturbance == pytest.approx(0.0, abs=1e-9)
+    assert abs(unknown.observation.state.disturbance).max() > 0.01
 
 
 def test_a_missed_tick_teaches_nothing_but_its_commands_count():
@@ -113,10 +115,10 @@ def test_a_missed_tick_teaches_nothing_but_its_commands_count():
     (x, *_), (goal, *_) = problems()
     first = tuned.plan(x, goal)
     second = tuned.plan(x, goal, first, elapsed=2 * SYSTEM.dt)
-    memory = second.sight.memory
-    assert (memory.evidence == 0).all()
-    np.testing.assert_array_equal(memory.commands[0, :2, 0], [first.controls[0, 0]] * 2)
-    np.testing.assert_array_equal(memory.commands[0, 2:, 0], 0)
+    state = second.observation.state
+    assert (state.evidence == 0).all()
+    np.testing.assert_array_equal(state.commands[0, :2, 0], [first.controls[0, 0]] * 2)
+    np.testing.assert_array_equal(state.commands[0, 2:, 0], 0)
 
 
 def test_a_checkpoint_keeps_it(tmp_path):
@@ -126,21 +128,23 @@ def test_a_checkpoint_keeps_it(tmp_path):
     assert not any(name.startswith('correction.') for name in again.tensors)
     for name, value in held.tensors().items():
         np.testing.assert_array_equal(again.correction[name], value)
-    assert Controller(again.without_correction()).correction is None
+    assert not isinstance(Controller(again.without_correction()), CorrectedController)
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, 1e300])
 def test_a_correction_stays_inside_the_bounds_whatever_was_measured(bad):
-    correction = Correction(SYSTEM, weights(trust=np.array(1.0)))
+    correction = Correction(SYSTEM, weights(trust=np.array(1.0)), BatchStep(SYSTEM))
     x, goal = problems()
-    sight = correction.start(x)
+    observation = correction.start(x)
     wild = x.copy()
     wild[0, 0] = bad
     with np.errstate(over='ignore', invalid='ignore'):
-        sight = correction.observe(sight.memory, np.zeros((B, 1)), wild)
-        assert np.isfinite(sight.ahead[1:]).all() and np.isfinite(sight.memory.evidence).all()
-    first, _ = correction.corrected(sight, goal, np.full((B, SYSTEM.horizon, 1), SYSTEM.u_max))
-    assert (np.abs(first[1:]) <= SYSTEM.u_max).all()
+        observation = correction.update(observation.state, np.zeros((B, 1)), wild)
+        assert np.isfinite(observation.displacements[1:]).all()
+        assert np.isfinite(observation.state.evidence).all()
+    first = np.full((B, 1), SYSTEM.u_max)
+    corrected = correction.corrected(correction.with_plan(observation, goal, first))
+    assert (np.abs(corrected[1:]) <= SYSTEM.u_max).all()
 
 
 def pilot(tuned, period, limits=None):
@@ -160,20 +164,20 @@ def test_it_flies_at_the_rate_that_it_was_tuned_at_only():
 
 
 def test_a_pilot_tells_what_it_really_sent():
-    """A limit holds the commands: the plant obeys what was sent, so no push is seen."""
+    """A limit holds the commands: the plant obeys what was sent, so no disturbance is seen."""
     limits = CommandLimits.of(SYSTEM, rate=[0.1])
     flying = pilot(controller(weights()), SYSTEM.dt, limits)
     (x, *_), (goal, *_) = problems()
-    sent, memories, held = [], [], 0
+    sent, states, held = [], [], 0
     for tick in range(4):
         decision = flying.fly(Measurement(x, tick * SYSTEM.dt), goal)
-        memories.append(decision.plan.sight.memory)
+        states.append(decision.plan.observation.state)
         sent.append(decision.control)
         held += decision.limit == 'rate'
         x = SYSTEM.step(x, decision.control)
     assert held
-    np.testing.assert_array_equal(memories[3].commands[0, :3], sent[2::-1])
-    assert memories[3].evidence[0, 0] == pytest.approx(0.0, abs=1e-9)  # it obeys at once
+    np.testing.assert_array_equal(states[3].commands[0, :3], sent[2::-1])
+    assert states[3].evidence[0, 0] == pytest.approx(0.0, abs=1e-9)  # it obeys at once
 
 
 def test_a_graph_that_would_lose_it_is_not_written(tmp_path):

@@ -81,7 +81,7 @@ def test_members_of_a_group_are_the_same_plant_and_are_pushed_the_same():
     for f in fields(Draw):
         groups = getattr(draw, f.name).reshape(2, 3, -1)
         assert (groups == groups[:, :1]).all()
-    pushes = Fleet(system, draw, repeat=3).pushed().reshape(2, 3)
+    pushes = Fleet(system, draw, repeat=3).disturbance().reshape(2, 3)
     assert (pushes == pushes[:, :1]).all() and pushes[0, 0] != pushes[1, 0]
 
 
@@ -89,7 +89,7 @@ def test_the_disturbance_has_its_deviation():
     system = SYSTEMS['double_integrator']
     draw = drawn(system, Wrongness(disturbance=(0.1, 0.1)), count=50)
     fleet = Fleet(system, draw, seed=4)
-    pushes = np.array([fleet.pushed() for _ in range(200)])
+    pushes = np.array([fleet.disturbance() for _ in range(200)])
     assert pushes.std() == pytest.approx(0.1 * 8.0, rel=0.05)
 
 

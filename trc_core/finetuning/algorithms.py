@@ -24,7 +24,7 @@ from trc_core.finetuning.policy import (
 )
 from trc_core.finetuning.problems import Problems, Situation, flown_by
 from trc_core.numerics.plan import Plan
-from trc_core.planner.controller import Controller
+from trc_core.planner.corrected import CorrectedController
 from trc_core.problem.system import Array
 
 
@@ -35,7 +35,7 @@ class Algorithm(Protocol):
         self,
         policy: CorrectionPolicy,
         optimiser: torch.optim.Optimizer,
-        controller: Controller,
+        controller: CorrectedController,
         iteration: int,
     ) -> dict[str, float]:
         """Flies, learns, and returns the figures to show.
@@ -74,7 +74,7 @@ class Explorer:
     """
 
     def __init__(
-        self, policy: CorrectionPolicy, controller: Controller, goal: Array, seed: int
+        self, policy: CorrectionPolicy, controller: CorrectedController, goal: Array, seed: int
     ) -> None:
         self._policy, self._controller, self._goal = policy, controller, goal
         self._gain = PlanGain(controller.system)
@@ -84,13 +84,11 @@ class Explorer:
 
     def __call__(self, plan: Plan) -> Array:
         """The commands (B, n_u)."""
-        assert plan.sight is not None and self._controller.correction is not None
-        system, correction = self._controller.system, self._controller.correction
-        offset = np.zeros_like(self._goal)
-        if plan.sight.begun:
-            offset = correction.planned_from(plan.sight) - plan.sight.memory.x
+        system, observation = self._controller.system, plan.observation
+        assert observation is not None
+        offset = self._controller.correction.predicted_state(observation) - observation.state.x
         gain = self._gain(plan, self._goal)
-        trace = Trace.of(system, plan.sight, offset, gain)
+        trace = Trace.of(system, observation, offset, gain)
         with torch.no_grad():
             centred = self._policy.distribution(trace)
             noise = torch.randn(centred.mean.shape, generator=self._generator, dtype=torch.float64)
@@ -111,7 +109,7 @@ class PolicyGradient:
         self,
         policy: CorrectionPolicy,
         optimiser: torch.optim.Optimizer,
-        controller: Controller,
+        controller: CorrectedController,
         iteration: int,
     ) -> dict[str, float]:
         """Flies groups with exploration, then takes clipped steps on what they taught."""

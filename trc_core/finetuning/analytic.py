@@ -7,7 +7,7 @@ gain of a backward pass (`PlanGain`); everything else is differentiated exactly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +19,8 @@ from trc_core.finetuning.policy import CorrectionPolicy, PlanGain
 from trc_core.finetuning.problems import Problems, Situation
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
-from trc_core.planner.correction import (
-    CREDIBLE,
-    DELAYS,
-    FEATURE_LIMIT,
-    FORGETTING,
-    SMOOTHING,
-    force_of,
-    widths,
-)
+from trc_core.planner.corrected import CorrectedController
+from trc_core.planner.correction import Correction, CorrectionState, widths
 from trc_core.problem.system import Array, System
 from trc_core.simulation.fleet import Draw, Fleet
 
@@ -74,21 +67,26 @@ class DifferentiableFleet:
         self._p, self._gain = torch.from_numpy(draw.p), torch.from_numpy(draw.gain)
         self._rows = torch.arange(len(draw.p))
         self._delay = torch.from_numpy(draw.delay[:, 0])
+        trim = torch.from_numpy(system.u_trim)
+        self._commands = trim.expand(int(draw.delay.max()) + 1, len(draw.p), -1)  # newest first
 
-    def step(self, x: Tensor, commands: Tensor) -> Tensor:
-        """The states one dt after the newest of commands (D, B, n_u), newest first."""
-        acting = commands[self._delay, self._rows]
-        push = torch.from_numpy(self._fleet.pushed())
-        return self._step(x, self._gain * acting + push, self._p)
+    def step(self, x: Tensor, u: Tensor) -> Tensor:
+        """The states one dt after commanding u (B, n_u) in states x (B, n_x)."""
+        self._commands = torch.cat([u[None], self._commands[:-1]])
+        acting = self._commands[self._delay, self._rows]
+        disturbance = torch.from_numpy(self._fleet.disturbance())
+        return self._step(x, self._gain * acting + disturbance, self._p)
 
 
-@dataclass(frozen=True)
-class Remembered:
-    """`Memory` of the correction, in PyTorch."""
+class Tick(NamedTuple):
+    """One tick of B differentiable flights."""
 
     x: Tensor
-    evidence: Tensor
-    mean_push: Tensor
+    """True states (B, n_x)."""
+    u: Tensor
+    """Commands (B, n_u)."""
+    departure: Tensor
+    """By how much the correction departs from the supervised controller, in half ranges."""
 
 
 class Analytic:
@@ -106,18 +104,13 @@ class Analytic:
             )
         self.config, self.problems = config, problems
         self._model = differentiable_step(problems.system)
-        system = problems.system
-        self._half = torch.from_numpy((system.u_max - system.u_min) / 2)
-        self._trim = torch.from_numpy(system.u_trim)
-        self._force = torch.from_numpy(force_of(system))
-        self._width = torch.from_numpy(widths(system))
-        self._gain = PlanGain(system)
+        self._gain, self._width = PlanGain(problems.system), widths(problems.system)
 
     def improve(
         self,
         policy: CorrectionPolicy,
         optimiser: torch.optim.Optimizer,
-        controller: Controller,
+        controller: CorrectedController,
         iteration: int,
     ) -> dict[str, float]:
         """Flies once and takes one step."""
@@ -131,91 +124,66 @@ class Analytic:
         return {**figures, 'gradient': float(norm), 'trust': float(policy.trust.detach())}
 
     def loss(
-        self, policy: CorrectionPolicy, controller: Controller, situation: Situation
+        self, policy: CorrectionPolicy, controller: CorrectedController, situation: Situation
     ) -> tuple[Tensor, dict[str, float]]:
         """Mean compressed cost in units of the edge of the box, and what departs from nominal."""
-        system, start = self.problems.system, situation.start
-        Q, R, Q_f = (torch.from_numpy(a) for a in (system.Q, system.R, system.Q_f))
-        edge = float(widths(system) @ system.Q @ widths(system))
-        costs, departures, raw = [], [], torch.zeros(len(start.x0), dtype=torch.float64)
-        goal = torch.from_numpy(start.goal)
-        for x, u, departure in self._flight(policy, controller, situation):
-            error = x - goal
-            cost = ((error @ (Q_f if u is None else Q)) * error).sum(1)
-            if u is not None:
-                cost = cost + (((u - self._trim) @ R) * (u - self._trim)).sum(1)
-                departures.append(departure)
-            costs.append(torch.log1p(cost / edge))
-            raw = raw + cost.detach()
-        wrong = torch.from_numpy(~situation.nominal)
-        loss = torch.stack(costs).sum(0).mean()
-        away = torch.stack(departures)[:, ~wrong]
+        ticks, last = self._flight(policy, controller, situation)
+        costs = self._costs(ticks, last, torch.from_numpy(situation.start.goal))
+        edge = float(self._width @ self.problems.system.Q @ self._width)
+        loss = torch.log1p(costs / edge).sum(0).mean()
+        away = torch.stack([tick.departure for tick in ticks])[
+            :, torch.from_numpy(situation.nominal)
+        ]
         if away.numel():
             anchor = 0.5 * torch.square(away / self.config.std).sum(2).mean()
             loss = loss + self.config.anchor * anchor
+        raw, wrong = costs.detach().sum(0), torch.from_numpy(~situation.nominal)
         flown = raw[wrong] if wrong.any() else raw
         return loss, {'return': -float(flown.mean()), 'loss': float(loss.detach())}
 
+    def _costs(self, ticks: list[Tick], last: Tensor, goal: Tensor) -> Tensor:
+        """Stage costs, and the terminal one of the last states (T + 1, B)."""
+        system = self.problems.system
+        Q, R, Q_f, trim = map(torch.from_numpy, (system.Q, system.R, system.Q_f, system.u_trim))
+        costs = [_quadratic(Q, tick.x - goal) + _quadratic(R, tick.u - trim) for tick in ticks]
+        return torch.stack([*costs, _quadratic(Q_f, last - goal)])
+
     def _flight(
-        self, policy: CorrectionPolicy, controller: Controller, situation: Situation
-    ) -> list[tuple[Tensor, Tensor | None, Tensor]]:
-        """State, control and departure of every tick; the last state has no control."""
+        self, policy: CorrectionPolicy, controller: CorrectedController, situation: Situation
+    ) -> tuple[list[Tick], Tensor]:
+        """All ticks, and the states (B, n_x) behind the last of them."""
+        # The plants, the planner without its correction, and the correction in PyTorch.
         system, start, fleet = self.problems.system, situation.start, situation.plant
         assert isinstance(fleet, Fleet)
         plant = DifferentiableFleet(system, fleet)
         base = Controller(controller.checkpoint.without_correction(), cycles=controller.cycles)
-        rng = np.random.default_rng(start.seed)
-        B, x = len(start.x0), torch.from_numpy(start.x0)
-        longest = max(DELAYS, int(fleet.draw.delay.max()) + 1)
-        commands = self._trim.expand(longest, B, system.n_u)
-        memory: Remembered | None = None
-        plan: Plan | None = None
-        flight: list[tuple[Tensor, Tensor | None, Tensor]] = []
-        low, high = torch.from_numpy(system.u_min), torch.from_numpy(system.u_max)
+        correction = Correction(system, policy.tensors(), self._model_step, torch)
+        half = torch.from_numpy((system.u_max - system.u_min) / 2)
+        rng, goal = np.random.default_rng(start.seed), torch.from_numpy(start.goal)
+        x, u, plan = torch.from_numpy(start.x0), torch.empty(0), None
+        state: CorrectionState | None = None
+        ticks: list[Tick] = []
         for _ in range(self.problems.ticks):
+            # Measure, and observe as in flight.
             y = x + torch.from_numpy(start.noise_of(system, rng))
-            memory, push, ahead = self._observed(memory, y, commands)
-            offset = torch.zeros_like(y)
-            if plan is not None:
-                offset = policy.offset_of(memory.evidence, ahead)
-            plan = base.plan_batch((y + offset).detach().numpy(), start.goal, plan)
-            first, gain = self._linearised(plan, start.goal, y + offset)
-            change = torch.zeros_like(first)
-            if flight:
-                features = self._features(y - torch.from_numpy(start.goal), first, commands)
-                features = torch.cat([features, push, memory.mean_push], 1)
-                change = policy.change(features.clamp(-FEATURE_LIMIT, FEATURE_LIMIT)) * self._half
-            u = torch.minimum(torch.maximum(first + change, low), high)
-            moved = torch.einsum('bij,bj->bi', gain, offset)
-            flight.append((x, u, (moved + change) / self._half))
-            commands = torch.cat([u[None], commands[:-1]])
-            x = plant.step(x, commands)
-        return [*flight, (x, None, torch.zeros(0))]
+            observation = correction.start(y) if state is None else correction.update(state, u, y)
+            state = observation.state
+            # Plan, and take the first control as a function of the state planned from.
+            predicted = correction.predicted_state(observation)
+            plan = base.plan_batch(predicted.detach().numpy(), start.goal, plan)
+            first, gain = self._linearised(plan, start.goal, predicted)
+            # Correct it, and fly.
+            observation = correction.with_plan(observation, goal, first)
+            moved = torch.einsum('bij,bj->bi', gain, predicted - y)
+            departure = (moved + correction.change(observation)) / half
+            u = correction.corrected(observation)
+            ticks.append(Tick(x, u, departure))
+            x = plant.step(x, u)
+        return ticks, x
 
-    def _observed(
-        self, memory: Remembered | None, y: Tensor, commands: Tensor
-    ) -> tuple[Remembered, Tensor, Tensor]:
-        """What `Correction.observe` makes of a tick: memory, push and the change ahead."""
-        B, n_u = len(y), commands.shape[2]
-        p = torch.from_numpy(self.problems.system.arrays.p).expand(B, -1)
-        if memory is None:
-            nothing = torch.zeros(B, n_u, dtype=torch.float64)
-            evidence = torch.zeros(B, DELAYS, dtype=torch.float64)
-            ahead = torch.zeros(B, DELAYS, y.shape[1], dtype=torch.float64)
-            return Remembered(y, evidence, nothing), nothing, ahead
-        felt = torch.stack(
-            [(y - self._model(memory.x, commands[d], p)) @ self._force.T for d in range(DELAYS)], 1
-        ).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
-        evidence = FORGETTING * memory.evidence + felt.square().sum(-1).clamp(max=CREDIBLE)
-        push = felt[torch.arange(B), evidence.argmin(1)]
-        mean = SMOOTHING * memory.mean_push + (1 - SMOOTHING) * push
-        changes = [torch.zeros_like(y)]
-        for d in range(1, DELAYS):
-            x = y
-            for k in range(d, 0, -1):
-                x = self._model(x, commands[k - 1], p)
-            changes.append(x - y)
-        return Remembered(y, evidence, mean), push, torch.stack(changes, 1)
+    def _model_step(self, x: Tensor, u: Tensor) -> Tensor:
+        p = torch.from_numpy(self.problems.system.arrays.p)
+        return self._model(x, u, p.expand(len(x), -1))
 
     def _linearised(self, plan: Plan, goal: Array, x: Tensor) -> tuple[Tensor, Tensor]:
         """The first control of a plan as a function of the state x it was made for; its gain."""
@@ -223,7 +191,7 @@ class Analytic:
         value = torch.from_numpy(plan.controls[:, 0].copy())
         return value + torch.einsum('bij,bj->bi', gain, x - x.detach()), gain
 
-    def _features(self, error: Tensor, first: Tensor, commands: Tensor) -> Tensor:
-        parts = [error / self._width]
-        parts += [(u - self._trim) / self._half for u in (first, commands[0])]
-        return torch.cat(parts, 1)
+
+def _quadratic(A: Tensor, error: Tensor) -> Tensor:
+    """e' A e of errors (B, n)."""
+    return ((error @ A) * error).sum(1)

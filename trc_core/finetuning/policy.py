@@ -13,21 +13,22 @@ from trc_core.compile.kernels import compiled
 from trc_core.numerics.ilqr import backward
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.plan import Plan
-from trc_core.planner.correction import Sight, Weights
+from trc_core.planner.correction import Observation, Weights, control_change, look_ahead
 from trc_core.problem.system import Array, System
 
 SCALARS = ('trust', 'prior', 'sharpness')
 LAYERS = ('hidden_weight', 'hidden_bias', 'output_weight', 'output_bias')
 SMALLEST_STD = 0.01  # of exploration, in half ranges
+ROWS_PER_THREAD = 8
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What the policy saw at N ticks. Controls are in half ranges about the trim control."""
+    """Inputs of the policy at N ticks. Controls are in half ranges about the trim control."""
 
     evidence: Tensor
     """(N, DELAYS)."""
-    ahead: Tensor
+    displacements: Tensor
     """(N, DELAYS, n_x)."""
     features: Tensor
     """(N, F)."""
@@ -42,15 +43,14 @@ class Trace:
         return Trace(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     @classmethod
-    def of(cls, system: System, sight: Sight, offset: Array, gain: Array) -> Trace:
-        """Of one tick of B flights."""
-        assert sight.features is not None and sight.first is not None
+    def of(cls, system: System, observation: Observation, offset: Array, gain: Array) -> Trace:
+        """The trace of one tick of B flights."""
         half = (system.u_max - system.u_min) / 2
         arrays = (
-            sight.memory.evidence,
-            sight.ahead,
-            sight.features,
-            (sight.first - system.u_trim) / half,
+            observation.state.evidence,
+            observation.displacements,
+            observation.features,
+            (observation.first - system.u_trim) / half,
             gain / half[:, None],
             offset,
         )
@@ -58,7 +58,7 @@ class Trace:
 
     @classmethod
     def joined(cls, traces: list[Trace]) -> Trace:
-        """One after the other."""
+        """Traces one after the other."""
         return cls(*(torch.cat([getattr(t, f.name) for t in traces]) for f in fields(cls)))
 
 
@@ -88,27 +88,25 @@ class CorrectionPolicy(nn.Module):
         self.amplitude = float(weights.amplitude)
 
     def scalars(self) -> list[nn.Parameter]:
-        """How far to look ahead."""
+        """The parameters that say how far to look ahead."""
         return [getattr(self, name) for name in SCALARS]
 
     def layers(self) -> list[nn.Parameter]:
-        """What corrects the first control."""
+        """The parameters of the network that corrects the first control."""
         return [getattr(self, name) for name in LAYERS]
+
+    def tensors(self) -> Weights:
+        """The weights as they are learnt: tensors with gradients."""
+        named = {name: getattr(self, name) for name in (*SCALARS, *LAYERS)}
+        return Weights(**named, amplitude=self.amplitude)
 
     def offset(self, trace: Trace) -> Tensor:
         """How far ahead of the measured state to plan from (N, n_x)."""
-        return self.offset_of(trace.evidence, trace.ahead)
+        return look_ahead(self.tensors(), trace.evidence, trace.displacements, torch)
 
-    def offset_of(self, evidence: Tensor, ahead: Tensor) -> Tensor:
-        """The same, of the evidence (N, DELAYS) and the changes ahead (N, DELAYS, n_x)."""
-        evidence = evidence - evidence.min(1, keepdim=True)[0]
-        belief = torch.softmax(self.prior - self.sharpness.exp() * evidence, dim=1)
-        return self.trust * torch.einsum('nd,ndi->ni', belief, ahead)
-
-    def change(self, features: Tensor) -> Tensor:
+    def change(self, trace: Trace) -> Tensor:
         """What is added to the first controls (N, n_u), in half ranges."""
-        hidden = torch.tanh(features @ self.hidden_weight.T + self.hidden_bias)
-        return self.amplitude * torch.tanh(hidden @ self.output_weight.T + self.output_bias)
+        return control_change(self.tensors(), trace.features, torch)
 
     def mean(self, trace: Trace) -> Tensor:
         """Where exploration is centred (N, n_u).
@@ -116,26 +114,26 @@ class CorrectionPolicy(nn.Module):
         A plan from another state than the recorded one is taken to first order.
         """
         moved = torch.einsum('nij,nj->ni', trace.gain, self.offset(trace) - trace.offset)
-        return trace.first + moved + self.change(trace.features)
+        return trace.first + moved + self.change(trace)
 
     def departure(self, trace: Trace) -> Tensor:
         """The mean less the control of the uncorrected controller (N, n_u), to first order."""
         moved = torch.einsum('nij,nj->ni', trace.gain, self.offset(trace))
-        return moved + self.change(trace.features)
+        return moved + self.change(trace)
 
     def distribution(self, trace: Trace) -> torch.distributions.Normal:
-        """Of the controls (N, n_u)."""
+        """The distribution of the controls (N, n_u)."""
         std = self.log_std.exp().clamp(min=SMALLEST_STD)
         return torch.distributions.Normal(self.mean(trace), std.expand(len(trace.first), -1))
 
     def weights(self) -> Weights:
-        """The numbers that fly."""
+        """The weights as they fly: NumPy arrays."""
         named = {name: getattr(self, name).detach().numpy().copy() for name in (*SCALARS, *LAYERS)}
         return Weights(**named, amplitude=np.array(self.amplitude))
 
 
 class PlanGain:
-    """How the first control of a plan answers to the state: the gain of a backward pass along it.
+    """Gain of the first control of a plan by its state, from a backward pass along the plan.
 
     Source: the feedback of control-limited iLQR (see `ilqr.py`), second derivatives left out.
     """
@@ -158,9 +156,6 @@ class PlanGain:
 
         in_blocks(run, B, ROWS_PER_THREAD)
         return np.nan_to_num(found)
-
-
-ROWS_PER_THREAD = 8
 
 
 def group_advantages(

@@ -4,60 +4,49 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.compile.kernels import compiled, is_compiled
 from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.rollout import Law, rollout
 from trc_core.numerics.rollout import plain as plain_law
-from trc_core.numerics.rollout import rollout
 from trc_core.planner.backends import BACKENDS, Problems, choose, plain
 from trc_core.planner.clock import now
-from trc_core.planner.correction import Correction, Past, Sight, Weights
 from trc_core.planner.inputs import (
+    History,
     batch_warnings,
     checked_bounds,
     checked_goals,
-    checked_past,
+    checked_history,
+    checked_problem,
     checked_state,
     checked_states,
+    require_settings,
     require_sweeps,
-    require_whole,
     warnings,
 )
 from trc_core.planner.kernels import Budget, Found, continue_rows
-from trc_core.problem.system import Array
+from trc_core.problem.system import Array, SystemArrays
 from trc_core.systems import System, get_system
 
 TOLERANCE = 1e-6
-SURPRISE = 0.1  # half-widths of the training box between a state and its prediction: start cold
+PREDICTION_TOLERANCE = 0.1  # half-widths of the training box between a state and its prediction
 TIMING_RUNS = 20
-
-
-@dataclass(frozen=True)
-class Solved:
-    """What became of B problems."""
-
-    found: Found
-    names: tuple[str, ...]
-    """Of the N candidates."""
-    uncorrected: Array
-    """Cost of every plan (B,) before fine-tuning corrected it."""
-    sight: Sight | None
-    """Of a fine-tuned controller."""
 
 
 class Controller:
     """Plans with a trained network, never worse (by predicted cost) than clipped LQR.
 
-    Not safe to share between threads while planning; two controllers are.
+    Not safe to share between threads while planning; two controllers are. Made of a fine-tuned
+    checkpoint, it is a `CorrectedController`.
 
     Args:
         checkpoint: the network and its plant.
@@ -65,9 +54,18 @@ class Controller:
             'auto' takes what suits the device and the model.
         device: 'cpu', or 'cuda' for the backend 'torch'.
         cycles: the most refinement cycles of a plan; the checkpoint's own number by default.
-        tolerance: refinement ends when a cycle promises to gain less than this share of the cost.
+        tolerance: refinement ends when the decrease expected of a cycle is less than this share
+            of the cost.
         num_threads: the most that a batch may use; every core by default. A single plan uses one.
     """
+
+    def __new__(cls, checkpoint: Checkpoint | None = None, *args: Any, **named: Any) -> Controller:
+        """An object of the class that suits the checkpoint; None while one is being copied."""
+        if cls is Controller and checkpoint is not None and checkpoint.correction:
+            from trc_core.planner.corrected import CorrectedController
+
+            cls = CorrectedController
+        return object.__new__(cls)
 
     def __init__(
         self,
@@ -84,15 +82,7 @@ class Controller:
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
         self.tolerance = tolerance
-        require_whole('cycles', self.cycles)
-        if self.cycles < 0:
-            raise ValueError(f'cycles must not be negative, got {self.cycles}')
-        if not tolerance >= 0:
-            raise ValueError(f'tolerance must not be negative, got {tolerance}')
-        if num_threads is not None:
-            require_whole('num_threads', num_threads)
-            if num_threads < 1:
-                raise ValueError(f'num_threads must be at least 1, got {num_threads}')
+        require_settings(self.cycles, tolerance, num_threads)
         self.backend, self.reason = choose(backend, device, checkpoint)
         """Which backend plans, and why it was taken."""
         self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)
@@ -101,10 +91,9 @@ class Controller:
         self._rollout = bind(rollout, self.system)
         self._continue_rows = bind(continue_rows, self.system)
         self._improve = bind(batch_improve, self.system)
-        held = checkpoint.correction
-        self.correction = Correction(self.system, Weights.from_tensors(held)) if held else None
-        """What fine-tuning has added, if it has."""
-        self._surprise = SURPRISE * (self.system.x0_box + self.system.goal_box)
+        self._prediction_tolerance = PREDICTION_TOLERANCE * (
+            self.system.x0_box + self.system.goal_box
+        )
         self._seconds: float | None = None
         self._bounds: tuple[Array, Array] | None = None
 
@@ -120,19 +109,12 @@ class Controller:
         tolerance: float = TOLERANCE,
         num_threads: int | None = None,
     ) -> Controller:
-        """A controller from a shipped checkpoint's name or a file; arguments as the class's.
+        """A controller of a shipped checkpoint, by name, or of a `.safetensors` or `.onnx` file.
 
-        Args:
-            name_or_path: `'van_der_pol'`, or the path of a `.safetensors` or `.onnx` file.
-            backend: who plans.
-            device: where.
-            cycles: refinement cycles of a plan.
-            system: the plant, if it is neither shipped nor installed; also the path of its .py
-                file.
-            parameters: physical parameters of this very plant, like `{'mu': 1.3}`, where they
-                differ from the ones the network was trained for.
-            tolerance: when to stop early.
-            num_threads: of a batch.
+        `system` is the plant (or the path of its .py file), if it is neither shipped nor
+        installed; `parameters` are physical parameters of this very plant, like `{'mu': 1.3}`,
+        where they differ from the ones the network was trained for. The other arguments are
+        those of the class.
 
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
@@ -145,12 +127,14 @@ class Controller:
         return cls(checkpoint, backend, device, cycles, tolerance, num_threads)
 
     @property
+    def kernels(self) -> list[Callable[..., Any]]:
+        """Every kernel that planning calls."""
+        return [self._rollout, self._continue_rows, self._improve, *self._backend.kernels]
+
+    @property
     def is_compiled(self) -> bool:
         """Whether planning can start at once: machine code of every kernel is there."""
-        kernels = [self._rollout, self._continue_rows, self._improve, *self._backend.kernels]
-        if self.correction is not None:
-            kernels.append(self.correction.kernel)
-        return self.backend == 'numpy' or all(map(is_compiled, kernels))
+        return self.backend == 'numpy' or all(map(is_compiled, self.kernels))
 
     @property
     def adjustable(self) -> bool:
@@ -161,7 +145,8 @@ class Controller:
     def bounds(self) -> tuple[Array, Array]:
         """The smallest and the largest control (n_u,) of a plan; the system's own at first.
 
-        With narrower ones, which the network has not seen, a sweep of box-iLQR ends every plan.
+        With narrower ones, for which the network was not trained, a sweep of box-iLQR ends every
+        plan.
 
         Raises:
             ValueError: when set beyond those, or in the wrong order, or if the backend plans with
@@ -174,11 +159,8 @@ class Controller:
         low, high = checked_bounds(self.system, *bounds)
         own = self.system.u_min, self.system.u_max
         narrower = bool((low > own[0]).any() or (high < own[1]).any())
-        if narrower and not self.adjustable:
-            raise ValueError(
-                f"backend '{self.backend}' plans with the bounds of {self.system.name}; narrower "
-                f"ones need 'numba' or 'numpy'"
-            )
+        if narrower:
+            self._require_adjustable(f'with the bounds of {self.system.name}; narrower ones')
         self._bounds = (low, high) if narrower else None
 
     def warm_up(self) -> float:
@@ -227,9 +209,9 @@ class Controller:
                 they are not those that the controller was loaded with.
 
         Returns:
-            The refined plan, never dearer in predicted cost than any of `plan.candidates`. That
-            of a fine-tuned controller is then corrected, whatever the model predicts; what it was
-            before is the candidate 'uncorrected'.
+            The refined plan, of no higher predicted cost than any of `plan.candidates`. That of a
+            fine-tuned controller is then corrected, whatever the model predicts; its cost before
+            is the candidate 'uncorrected'.
 
         Raises:
             ValueError: if x, goal, p or issued has the wrong shape or is not finite, if a time
@@ -241,31 +223,19 @@ class Controller:
         if deadline is not None and self._seconds is None:
             self.warm_up()
         end = math.inf if deadline is None else now() + deadline
-        x, goal = self._checked(x, goal)
+        x, goal = checked_problem(self.system, x, goal)
         require_sweeps(polish)
         if issued is not None:
             issued = checked_state('issued', issued, self.system.n_u)[None]
-        problems = Problems(
-            x[None], goal[None], p=self._checked_parameters(p), bounds=self._bounds
-        )
-        past = checked_past(self.system, 1, warm_start, elapsed, issued)
-        solved = self._solved(problems, past, polish, end)
-        found, names = solved.found, solved.names
-        start, J = int(found.start[0]), float(solved.uncorrected[0])
-        candidates = dict(zip(names, found.starts[0].tolist(), strict=True))
-        if solved.sight is not None:
-            candidates['uncorrected'] = J
-        return Plan(
-            found.u[0],
-            found.x[0],
-            float(found.J[0]),
-            'refined' if found.starts[0, start] > J else names[start],
-            converged=math.isfinite(found.J[0]),
-            cycles=int(found.cycles[0]),
-            candidates=candidates,
-            warnings=warnings(self.system, x, goal),
-            sight=solved.sight,
-        )
+        if p is not None:
+            self._require_adjustable(
+                'for the parameters that it was loaded with; those of a single plan'
+            )
+            p = checked_state('p', p, len(self.system.parameters))
+        problems = Problems(x[None], goal[None], p=p, bounds=self._bounds)
+        history = checked_history(self.system, 1, warm_start, elapsed, issued)
+        plan = self._solve(problems, history, polish, end).row(0)
+        return replace(plan, warnings=warnings(self.system, x, goal))
 
     def plan_batch(
         self,
@@ -278,13 +248,8 @@ class Controller:
     ) -> Plan:
         """`plan` for a fleet: every row of x (B, n_x) to its row of goal, on `num_threads`.
 
-        Args:
-            x: states (B, n_x).
-            goal: goals (B, n_x), or one for all (n_x,).
-            warm_start: an earlier plan of the same fleet.
-            elapsed: seconds since then, as `plan` takes it.
-            polish: box-iLQR sweeps for every row.
-            issued: the controls (B, n_u) that were really commanded since.
+        The goals are (B, n_x), or one for all (n_x,); `warm_start` is an earlier plan of the same
+        fleet, `issued` are controls (B, n_u).
 
         Returns:
             A plan with a leading axis B: arrays, `cost`, `source`, `converged`, `cycles` and
@@ -298,83 +263,73 @@ class Controller:
         require_sweeps(polish)
         if issued is not None:
             issued = checked_states('issued', issued, self.system.n_u)
-        past = checked_past(self.system, len(x), warm_start, elapsed, issued)
-        solved = self._solved(Problems(x, goal, bounds=self._bounds), past, polish, math.inf)
-        found, names = solved.found, solved.names
-        candidates = dict(zip(names, found.starts.T, strict=True))
-        if solved.sight is not None:
-            candidates['uncorrected'] = solved.uncorrected
-        improved = found.starts[np.arange(len(x)), found.start] > solved.uncorrected
-        rows: Any = {
-            'cost': found.J,
-            'source': np.where(improved, 'refined', np.array(names)[found.start]),
-            'converged': np.isfinite(found.J),
-            'cycles': found.cycles,
-            'candidates': candidates,
-        }
-        warned = batch_warnings(self.system, x, goal)
-        return Plan(found.u, found.x, **rows, warnings=warned, sight=solved.sight)
+        history = checked_history(self.system, len(x), warm_start, elapsed, issued)
+        plan = self._solve(Problems(x, goal, bounds=self._bounds), history, polish, math.inf)
+        return replace(plan, warnings=batch_warnings(self.system, x, goal))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
-        x, goal = self._checked(x, goal)
+        x, goal = checked_problem(self.system, x, goal)
         T, n_u = self.system.horizon, self.system.n_u
         states, controls = np.empty((T + 1, self.system.n_x)), np.empty((T, n_u))
+        problems = Problems(x[None], goal[None], bounds=self._bounds)
         law = plain_law(self._representation.K_start[0])
-        plant = Problems(x[None], goal[None], bounds=self._bounds).plant(self.system)
-        J = self._rollout(plant, law, np.zeros((T, n_u)), x, goal, states, controls)
-        return Plan(controls, states, float(J), 'lqr')
+        J = self._fly(problems, 0, law, np.zeros((T, n_u)), states, controls)
+        return Plan(controls, states, J, 'lqr')
 
-    def _checked(self, x: ArrayLike, goal: ArrayLike) -> tuple[Array, Array]:
-        n_x = self.system.n_x
-        return checked_state('x', x, n_x), checked_state('goal', goal, n_x)
-
-    def _checked_parameters(self, p: ArrayLike | None) -> Array | None:
-        if p is None:
-            return None
+    def _require_adjustable(self, limit: str) -> None:
         if not self.adjustable:
-            raise ValueError(
-                f"backend '{self.backend}' plans for the parameters that it was loaded with; "
-                f"those of a single plan need 'numba' or 'numpy'"
-            )
-        return checked_state('p', p, len(self.system.parameters))
+            raise ValueError(f"backend '{self.backend}' plans {limit} need 'numba' or 'numpy'")
 
-    def _solved(self, problems: Problems, past: Past, polish: int, end: float) -> Solved:
-        """What became of the problems, by `end` on the clock."""
-        sight = None
-        if self.correction is not None:
-            sight = self.correction.see(problems.x0, past)
-            problems = problems._replace(x0=self.correction.planned_from(sight))
-        if past.plan is not None:
-            problems = self._continuing(problems, past.plan, past.elapsed)
+    def _solve(self, problems: Problems, history: History, polish: int, end: float) -> Plan:
+        """The plans of B problems, by `end` on the clock: every field has a leading axis B."""
+        names = self._backend.candidates
+        if history.plan is not None:
+            own, steps = self.system.arrays, history.steps(self.system.dt)
+            previous, trusted = self._continued(own, problems, history.plan, steps)
+            problems = problems._replace(previous=previous, narrow=trusted)
+            names = (*names, 'previous')
         budget = Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
         found = self._backend.plan(problems, budget)
         if sweeps := polish or int(problems.bounds is not None):
             self._polish(found, problems, sweeps, end)
-        names = self._backend.candidates
-        if past.plan is not None:
-            names = (*names, 'previous')
-        uncorrected = found.J
-        if self.correction is not None and sight is not None:
-            uncorrected = found.J.copy()
-            first, sight = self.correction.corrected(sight, problems.goal, found.u)
-            self._fly_first(first, found, problems)
-        return Solved(found, names, uncorrected, sight)
+        refined = found.starts[np.arange(len(found.J)), found.start] > found.J
+        rows: Any = {
+            'cost': found.J,
+            'source': np.where(refined, 'refined', np.array(names)[found.start]),
+            'converged': np.isfinite(found.J),
+            'cycles': found.cycles,
+            'candidates': dict(zip(names, found.starts.T, strict=True)),
+        }
+        return Plan(found.u, found.x, **rows)
 
-    def _fly_first(self, first: Array, found: Found, problems: Problems) -> None:
-        """Makes `first` (B, n_u) the first control of every plan; its feedback flies the rest."""
-        plant, law, start = (
-            problems.plant(self.system),
+    def _continued(
+        self, plant: SystemArrays, problems: Problems, plan: Plan, steps: float
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Plans v (B, T, n_u) that go on as `plan` does `steps` later, and which it predicted."""
+        B, T, n_u, n_x = len(problems.x0), self.system.horizon, self.system.n_u, self.system.n_x
+        v, trusted = np.empty((B, T, n_u)), np.empty(B, dtype=np.bool_)
+        self._continue_rows(
+            plant,
             self._representation.law,
-            found.x[:, 0].copy(),
+            plan.states.reshape(B, T + 1, n_x),
+            plan.controls.reshape(B, T, n_u),
+            problems.x0,
+            problems.goal,
+            steps,
+            self._prediction_tolerance,
+            v,
+            trusted,
         )
-        v, known = np.empty_like(found.u), np.empty(len(first), dtype=np.bool_)
-        own = found.x, found.u, start, problems.goal
-        self._continue_rows(plant, law, *own, 0.0, self._surprise, v, known)
-        v[:, 0] += first - found.u[:, 0]
-        for b in np.flatnonzero(np.isfinite(found.J) & (first != found.u[:, 0]).any(1)):
-            row = v[b], start[b], problems.goal[b], found.x[b], found.u[b]
-            found.J[b] = self._rollout(plant, law, *row)
+        return v, trusted
+
+    def _fly(
+        self, problems: Problems, b: int, law: Law, v: Array, states: Array, controls: Array
+    ) -> float:
+        """Rolls out row b of the problems by a law around v (T, n_u), in place; returns J."""
+        plant = problems.plant(self.system)
+        x0, goal = problems.x0[b], problems.goal[b]
+        return float(self._rollout(plant, law, v, x0, goal, states, controls))
 
     def _polish(self, found: Found, problems: Problems, sweeps: int, deadline: float) -> None:
         """Spends sweeps on every plan in place, one after the other where there is a deadline."""
@@ -388,19 +343,3 @@ class Controller:
                 break
             self._improve(plant, problems.goal[rows], at_once, x, u, J, spent, converged)
         found.x[rows], found.u[rows], found.J[rows] = x, u, J
-
-    def _continuing(self, problems: Problems, plan: Plan, elapsed: float | None) -> Problems:
-        """The problems with `plan`, shifted in time, as a candidate.
-
-        A row is narrow where the plan predicted its state.
-        """
-        system, (x0, goal) = self.system, problems[:2]
-        B, T = len(x0), system.horizon
-        states = plan.states.reshape(-1, T + 1, system.n_x)
-        controls = plan.controls.reshape(-1, T, system.n_u)
-        steps = 1.0 if elapsed is None else max(elapsed, 0.0) / system.dt
-        previous, narrow = np.empty((B, T, system.n_u)), np.empty(B, dtype=np.bool_)
-        past = states, controls, x0, goal, steps, self._surprise
-        law = self._representation.law
-        self._continue_rows(system.arrays, law, *past, previous, narrow)
-        return problems._replace(previous=previous, narrow=narrow)

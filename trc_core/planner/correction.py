@@ -1,4 +1,7 @@
-"""What fine-tuning adds: a look ahead by the delay that is seen, and a corrected first control.
+"""Delay and disturbance compensation: the correction that fine-tuning adds to a controller.
+
+The mathematics stands here once, for NumPy arrays (in flight) and PyTorch tensors (in training):
+every function takes the array namespace, `numpy` or `torch`.
 
 No guard judges a correction. The guard compares predicted costs on the model, where the plan that
 it would correct is the best there is; that the correction pays was measured on plants that differ
@@ -7,67 +10,58 @@ from the model (docs/finetuning.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.checkpoint import CORRECTION
-from trc_core.numerics.batch_step import BatchStep
-from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
+
+AnyArray = Any  # a NumPy array or a PyTorch tensor
+Step = Callable[[AnyArray, AnyArray], AnyArray]
+"""The model: states (B, n_x) one dt after holding controls (B, n_u)."""
 
 DELAYS = 4  # 0 to 3 ticks
 FORGETTING = 0.99  # of the evidence against a delay, per tick
 CREDIBLE = 4.0  # the most that one tick counts against a delay, in squared half ranges
-SMOOTHING = 0.8  # of the mean push, per tick
+SMOOTHING = 0.8  # of the mean disturbance, per tick
 FEATURE_LIMIT = 3.0  # a feature beyond it says nothing more
 
 
 @dataclass(frozen=True)
-class Past:
-    """What was planned and commanded before."""
+class CorrectionState:
+    """State of the delay and disturbance estimator of B flights, from one tick to the next."""
 
-    plan: Plan | None = None
-    elapsed: float | None = None
-    """Seconds since it was made; the system's dt by default."""
-    issued: Array | None = None
-    """What was really commanded (B, n_u); the first control of the plan by default."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is remembered of B flights from one tick to the next."""
-
-    x: Array
+    x: AnyArray
     """Last measured states (B, n_x)."""
-    commands: Array
+    commands: AnyArray
     """The commands of the last ticks (B, DELAYS, n_u), newest first."""
-    evidence: Array
+    evidence: AnyArray
     """Against each delay (B, DELAYS): squared prediction errors, in squared half ranges."""
-    push: Array
-    """The force beyond the model that the plant seems to feel (B, n_u): the newest, in half
-    ranges."""
-    mean_push: Array
-    """The same, smoothed (B, n_u)."""
+    disturbance: AnyArray
+    """The newest force beyond the model (B, n_u), in half ranges."""
+    mean_disturbance: AnyArray
+    """That force, smoothed (B, n_u)."""
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What one tick shows, before anything is planned."""
+class Observation:
+    """Estimates of one tick; the plan adds `features` and `first`."""
 
-    memory: Memory
+    state: CorrectionState
     """With the newest measurement."""
-    ahead: Array
+    displacements: AnyArray
     """By how much the state will have changed when a command takes effect, for every delay
-    (B, DELAYS, n_x), as the model says."""
-    begun: bool
+    (B, DELAYS, n_x), as the model predicts."""
+    has_history: bool
     """Whether there was a tick before; nothing is corrected at the first."""
-    features: Array | None = None
-    """What the network read of it and of the plan (B, F)."""
-    first: Array | None = None
+    features: AnyArray = None
+    """Inputs of the network, from the estimates and the plan (B, F)."""
+    first: AnyArray = None
     """The first control of the plan before it was corrected (B, n_u)."""
 
 
@@ -75,21 +69,21 @@ class Sight:
 class Weights:
     """The numbers that fine-tuning learns. At the start they correct nothing."""
 
-    trust: Array
+    trust: AnyArray
     """(), how far the plan looks ahead: 0 not at all, 1 by the delay that the evidence shows."""
-    prior: Array
+    prior: AnyArray
     """(DELAYS,), log-odds of the delays before any evidence."""
-    sharpness: Array
+    sharpness: AnyArray
     """(), logarithm of how much the evidence counts."""
-    hidden_weight: Array
+    hidden_weight: AnyArray
     """(H, F)."""
-    hidden_bias: Array
+    hidden_bias: AnyArray
     """(H,)."""
-    output_weight: Array
+    output_weight: AnyArray
     """(n_u, H)."""
-    output_bias: Array
+    output_bias: AnyArray
     """(n_u,)."""
-    amplitude: Array
+    amplitude: AnyArray
     """(), the largest correction, in half ranges of the control."""
 
     @classmethod
@@ -110,7 +104,7 @@ class Weights:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Weights:
-        """From the tensors of a checkpoint.
+        """Weights from the tensors of a checkpoint.
 
         Raises:
             KeyError: if one is missing.
@@ -123,7 +117,7 @@ class Weights:
 
 
 def feature_count(system: System) -> int:
-    """How many numbers the network of a correction reads."""
+    """How many inputs the network of a correction has."""
     return system.n_x + 4 * system.n_u
 
 
@@ -133,145 +127,150 @@ def widths(system: System) -> Array:
     return np.where(width > 0, width, 1.0)
 
 
-def force_of(system: System) -> Array:
+def disturbance_gain(system: System) -> Array:
     """(n_u, n_x): the control, in half ranges, that explains best a change of the next state."""
     _, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
     half = (system.u_max - system.u_min) / 2
     return np.linalg.pinv(B) / half[:, None]
 
 
+def delay_probabilities(weights: Weights, evidence: AnyArray, xp: ModuleType = np) -> AnyArray:
+    """Probability of every delay (B, DELAYS), given the evidence against each (B, DELAYS)."""
+    evidence = evidence - xp.amin(evidence, 1, keepdims=True)
+    odds = weights.prior - xp.exp(weights.sharpness) * evidence
+    share = xp.exp(odds - xp.amax(odds, 1, keepdims=True))
+    return share / share.sum(1, keepdims=True)
+
+
+def look_ahead(
+    weights: Weights, evidence: AnyArray, displacements: AnyArray, xp: ModuleType = np
+) -> AnyArray:
+    """How far from the measured states to plan (B, n_x): where a command given now will act."""
+    probabilities = delay_probabilities(weights, evidence, xp)
+    return weights.trust * xp.einsum('bd,bdi->bi', probabilities, displacements)
+
+
+def control_change(weights: Weights, features: AnyArray, xp: ModuleType = np) -> AnyArray:
+    """The network: what is added to the first controls (B, n_u), in half ranges."""
+    hidden = xp.tanh(features @ weights.hidden_weight.T + weights.hidden_bias)
+    return weights.amplitude * xp.tanh(hidden @ weights.output_weight.T + weights.output_bias)
+
+
 class Correction:
-    """State in, state out: it remembers nothing itself.
+    """Estimator of delay and disturbance, and the correction that follows from its estimates.
+
+    State in, state out: it remembers nothing itself.
 
     Args:
         system: the model.
-        weights: what fine-tuning has learnt.
+        weights: learnt by fine-tuning; arrays of the namespace.
+        step: the model's step, on arrays of the namespace.
+        xp: the array namespace, `numpy` or `torch`.
     """
 
-    def __init__(self, system: System, weights: Weights) -> None:
-        self.system = system
+    def __init__(self, system: System, weights: Weights, step: Step, xp: ModuleType = np) -> None:
         self.weights = weights
-        self._step = BatchStep(system)
-        self._half = (system.u_max - system.u_min) / 2
-        self._width, self._force = widths(system), force_of(system)
+        self._step, self._xp = step, xp
+        self._trim = xp.asarray(system.u_trim)
+        self._low, self._high = xp.asarray(system.u_min), xp.asarray(system.u_max)
+        self._half = (self._high - self._low) / 2
+        self._width = xp.asarray(widths(system))
+        self._disturbance_gain = xp.asarray(disturbance_gain(system))
 
-    @property
-    def kernel(self) -> Any:
-        """What it compiles for its plant."""
-        return self._step.kernel
-
-    def start(self, x: Array) -> Sight:
+    def start(self, x: AnyArray) -> Observation:
         """The first tick of flights at x (B, n_x): the plant has obeyed its trim control."""
-        B, n_u = len(x), self.system.n_u
-        commands = np.tile(self.system.u_trim, (B, DELAYS, 1))
-        nothing = np.zeros((B, n_u))
-        memory = Memory(x, commands, np.zeros((B, DELAYS)), nothing, nothing)
-        return Sight(memory, np.zeros((B, DELAYS, self.system.n_x)), begun=False)
+        xp, B, n_u = self._xp, len(x), len(self._trim)
+        commands = xp.tile(self._trim, (B, DELAYS, 1))
+        evidence = xp.zeros((B, DELAYS), dtype=x.dtype)
+        nothing = xp.zeros((B, n_u), dtype=x.dtype)
+        state = CorrectionState(x, commands, evidence, nothing, nothing)
+        displacements = xp.zeros((B, DELAYS, x.shape[1]), dtype=x.dtype)
+        return Observation(state, displacements, has_history=False)
 
-    def see(self, x: Array, past: Past) -> Sight:
-        """What a tick shows, the first one or the next.
-
-        Args:
-            x: newest measured states (B, n_x).
-            past: with the plans of the last tick.
-        """
-        plan, command = past.plan, past.issued
-        if plan is None or plan.sight is None:
-            return self.start(x)
-        if command is None:
-            command = plan.controls.reshape(len(x), -1, self.system.n_u)[:, 0]
-        elapsed = self.system.dt if past.elapsed is None else max(past.elapsed, 0.0)
-        return self.observe(plan.sight.memory, command, x, round(elapsed / self.system.dt))
-
-    def observe(self, memory: Memory, command: Array, x: Array, ticks: int = 1) -> Sight:
+    def update(
+        self, state: CorrectionState, command: AnyArray, x: AnyArray, ticks: int = 1
+    ) -> Observation:
         """The next tick.
 
         Args:
-            memory: of the last one.
-            command: what was commanded then (B, n_u).
+            state: after the last one.
+            command: commanded then (B, n_u).
             x: newest measured states (B, n_x).
             ticks: since the last one; where it is not 1, nothing is learnt from the motion.
         """
-        commands = memory.commands
+        xp, commands = self._xp, state.commands
         for _ in range(min(ticks, DELAYS)):
-            commands = np.concatenate([command[:, None], commands[:, :-1]], axis=1)
-        evidence, push, mean = memory.evidence, memory.push, memory.mean_push
+            commands = xp.concatenate([command[:, None], commands[:, :-1]], axis=1)
+        state = replace(state, commands=commands)
         if ticks == 1:
-            felt = np.stack(
-                [
-                    (x - self._step(memory.x, commands[:, d])) @ self._force.T
-                    for d in range(DELAYS)
-                ],
-                axis=1,
-            )  # (B, DELAYS, n_u)
-            felt = np.nan_to_num(np.clip(felt, -FEATURE_LIMIT, FEATURE_LIMIT))
-            against = np.minimum(np.square(felt).sum(-1), CREDIBLE)
-            evidence = FORGETTING * evidence + against
-            push = felt[np.arange(len(x)), evidence.argmin(1)]
-            mean = SMOOTHING * mean + (1 - SMOOTHING) * push
-        memory = Memory(x, commands, evidence, push, mean)
-        return Sight(memory, self._ahead(memory), begun=True)
+            state = self._estimated(state, x)
+        state = replace(state, x=x)
+        return Observation(state, self._displacements(state), has_history=True)
 
-    def _ahead(self, memory: Memory) -> Array:
+    def _estimated(self, state: CorrectionState, x: AnyArray) -> CorrectionState:
+        """The estimates after the motion from `state.x` to x, each delay explaining it alone."""
+        xp = self._xp
+        explained = xp.stack(
+            [
+                (x - self._step(state.x, state.commands[:, d])) @ self._disturbance_gain.T
+                for d in range(DELAYS)
+            ],
+            axis=1,
+        )  # (B, DELAYS, n_u)
+        explained = xp.nan_to_num(xp.clip(explained, -FEATURE_LIMIT, FEATURE_LIMIT))
+        against = xp.clip(xp.square(explained).sum(-1), None, CREDIBLE)
+        evidence = FORGETTING * state.evidence + against
+        disturbance = explained[xp.arange(len(x)), evidence.argmin(1)]
+        mean = SMOOTHING * state.mean_disturbance + (1 - SMOOTHING) * disturbance
+        return replace(state, evidence=evidence, disturbance=disturbance, mean_disturbance=mean)
+
+    def _displacements(self, state: CorrectionState) -> AnyArray:
         """Column d is what the commands of the last d ticks will do before a new one counts."""
-        changes = [np.zeros_like(memory.x)]
+        changes = [self._xp.zeros_like(state.x)]
         for d in range(1, DELAYS):
-            x = memory.x
+            x = state.x
             for k in range(d, 0, -1):
-                x = self._step(x, memory.commands[:, k - 1])
-            changes.append(x - memory.x)
-        return np.nan_to_num(np.stack(changes, axis=1))
+                x = self._step(x, state.commands[:, k - 1])
+            changes.append(x - state.x)
+        return self._xp.nan_to_num(self._xp.stack(changes, axis=1))
 
-    def planned_from(self, sight: Sight) -> Array:
+    def predicted_state(self, observation: Observation) -> AnyArray:
         """The states (B, n_x) to plan from: where a command that is given now will act."""
-        ahead = np.einsum('bd,bdi->bi', self.belief(sight.memory.evidence), sight.ahead)
-        return sight.memory.x + self.weights.trust * ahead
-
-    def belief(self, evidence: Array) -> Array:
-        """Probability of every delay (B, DELAYS)."""
-        evidence = evidence - evidence.min(1, keepdims=True)
-        odds = self.weights.prior - np.exp(self.weights.sharpness) * evidence
-        share = np.exp(odds - odds.max(1, keepdims=True))
-        return share / share.sum(1, keepdims=True)
-
-    def features(self, sight: Sight, goal: Array, controls: Array) -> Array:
-        """What the network reads (B, F), dimensionless.
-
-        Args:
-            sight: of this tick.
-            goal: (B, n_x).
-            controls: of the plan (B, T, n_u).
-        """
-        memory, trim = sight.memory, self.system.u_trim
-        parts = (
-            (memory.x - goal) / self._width,
-            (controls[:, 0] - trim) / self._half,
-            (memory.commands[:, 0] - trim) / self._half,
-            memory.push,
-            memory.mean_push,
+        state = observation.state
+        return state.x + look_ahead(
+            self.weights, state.evidence, observation.displacements, self._xp
         )
-        return np.clip(np.concatenate(parts, axis=1), -FEATURE_LIMIT, FEATURE_LIMIT)
 
-    def corrected(self, sight: Sight, goal: Array, controls: Array) -> tuple[Array, Sight]:
-        """The first controls (B, n_u) of plans, corrected and inside the bounds.
+    def with_plan(self, observation: Observation, goal: AnyArray, first: AnyArray) -> Observation:
+        """The observation with the network's features (B, F), dimensionless.
 
         Args:
-            sight: of this tick.
+            observation: of this tick.
             goal: (B, n_x).
-            controls: of the plans (B, T, n_u).
-
-        Returns:
-            The controls, and the sight with what they were made of.
+            first: first controls of the plans (B, n_u).
         """
-        first, features = controls[:, 0].copy(), self.features(sight, goal, controls)
-        sight = replace(sight, features=features, first=first)
-        if not sight.begun:
-            return first, sight
-        low, high = self.system.u_min, self.system.u_max
-        return np.clip(first + self.change(features), low, high), sight
+        state = observation.state
+        parts = (
+            (state.x - goal) / self._width,
+            (first - self._trim) / self._half,
+            (state.commands[:, 0] - self._trim) / self._half,
+            state.disturbance,
+            state.mean_disturbance,
+        )
+        features = self._xp.concatenate(parts, axis=1)
+        features = self._xp.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT)
+        return replace(observation, features=features, first=first)
 
-    def change(self, features: Array) -> Array:
-        """What is added to the first controls (B, n_u), before the bounds."""
-        w = self.weights
-        hidden = np.tanh(features @ w.hidden_weight.T + w.hidden_bias)
-        return w.amplitude * np.tanh(hidden @ w.output_weight.T + w.output_bias) * self._half
+    def change(self, observation: Observation) -> AnyArray:
+        """What is added to the first controls (B, n_u), before the bounds; 0 at the first tick."""
+        if not observation.has_history:
+            return self._xp.zeros_like(observation.first)
+        return control_change(self.weights, observation.features, self._xp) * self._half
+
+    def bounded(self, controls: AnyArray) -> AnyArray:
+        """Controls (B, n_u) inside the bounds of the system."""
+        return self._xp.minimum(self._xp.maximum(controls, self._low), self._high)
+
+    def corrected(self, observation: Observation) -> AnyArray:
+        """The corrected first controls (B, n_u), inside the bounds."""
+        return self.bounded(observation.first + self.change(observation))

@@ -1,19 +1,34 @@
-"""What a controller is asked: checked, and compared with what it was trained for."""
+"""Inputs of a controller: checked, and compared with what it was trained for."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trc_core.numerics.plan import Plan
-from trc_core.planner.correction import Past
 from trc_core.problem.system import Array, System
 
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
 SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
+
+
+@dataclass(frozen=True)
+class History:
+    """What was planned and commanded before, for B problems."""
+
+    plan: Plan | None = None
+    elapsed: float | None = None
+    """Seconds since the plan was made; the system's dt by default."""
+    issued: Array | None = None
+    """Controls (B, n_u) really commanded since; the first of the plan by default."""
+
+    def steps(self, dt: float) -> float:
+        """The time since the plan was made, in sampling periods."""
+        return 1.0 if self.elapsed is None else max(self.elapsed, 0.0) / dt
 
 
 def checked_state(name: str, value: ArrayLike, n_x: int) -> Array:
@@ -28,6 +43,15 @@ def checked_state(name: str, value: ArrayLike, n_x: int) -> Array:
     if not np.isfinite(vector).all():
         raise ValueError(f'{name} is not finite: {vector}')
     return vector
+
+
+def checked_problem(system: System, x: ArrayLike, goal: ArrayLike) -> tuple[Array, Array]:
+    """A state and a goal (n_x,).
+
+    Raises:
+        ValueError: as `checked_state`.
+    """
+    return checked_state('x', x, system.n_x), checked_state('goal', goal, system.n_x)
 
 
 def checked_states(name: str, value: ArrayLike, n_x: int) -> Array:
@@ -76,14 +100,14 @@ def checked_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Arr
     return low, np.maximum(high, low + width)
 
 
-def checked_past(
+def checked_history(
     system: System,
     rows: int,
     plan: Plan | None,
     elapsed: float | None,
     issued: Array | None,
-) -> Past:
-    """What was planned and commanded before, for `rows` problems of a system.
+) -> History:
+    """The history of `rows` problems of a system.
 
     Raises:
         ValueError: if the plan is not one of `rows` plans of such a system, if `issued` has
@@ -95,23 +119,41 @@ def checked_past(
         raise ValueError(f'issued has {len(issued)} rows, expected {rows}')
     if plan is not None:
         T = system.horizon
-        for name, shape in (('states', (T + 1, system.n_x)), ('controls', (T, system.n_u))):
-            held = getattr(plan, name).shape
-            if held[-2:] != shape:
-                raise ValueError(
-                    f'warm_start has {name} of shape {held}, expected {shape} at the end: '
-                    f'it is no plan of {system.name}'
-                )
-            count = math.prod(held[:-2])
-            if count != rows:
-                raise ValueError(f'warm_start holds {count} plans, expected {rows}')
-    return Past(plan, elapsed, issued)
+        _require_rows('states', plan.states, rows, (T + 1, system.n_x), system.name)
+        _require_rows('controls', plan.controls, rows, (T, system.n_u), system.name)
+    return History(plan, elapsed, issued)
+
+
+def _require_rows(
+    name: str, array: Array, rows: int, shape: tuple[int, int], system_name: str
+) -> None:
+    if array.shape[-2:] != shape:
+        raise ValueError(
+            f'warm_start has {name} of shape {array.shape}, expected {shape} at the end: '
+            f'it is no plan of {system_name}'
+        )
+    count = math.prod(array.shape[:-2])
+    if count != rows:
+        raise ValueError(f'warm_start holds {count} plans, expected {rows}')
 
 
 def require_whole(name: str, value: float) -> None:
     """Raises a ValueError unless the value is a whole number."""
     if not isinstance(value, Integral):
         raise ValueError(f'{name} must be a whole number, got {value!r}')
+
+
+def require_settings(cycles: int, tolerance: float, num_threads: int | None) -> None:
+    """Raises a ValueError for settings with which a controller cannot plan."""
+    require_whole('cycles', cycles)
+    if cycles < 0:
+        raise ValueError(f'cycles must not be negative, got {cycles}')
+    if not tolerance >= 0:
+        raise ValueError(f'tolerance must not be negative, got {tolerance}')
+    if num_threads is not None:
+        require_whole('num_threads', num_threads)
+        if num_threads < 1:
+            raise ValueError(f'num_threads must be at least 1, got {num_threads}')
 
 
 def require_sweeps(polish: int) -> None:
@@ -127,7 +169,7 @@ def outside(system: System, x: Array, goal: Array) -> NDArray[np.bool_]:
 
 
 def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
-    """What the user should know of a state x (n_x,)."""
+    """Warnings about a state x (n_x,): coordinates far outside the training box."""
     return tuple(
         f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
         for i in np.flatnonzero(outside(system, x, goal))
@@ -135,7 +177,7 @@ def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
 
 
 def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
-    """The same of states x (B, n_x)."""
+    """Warnings about states x (B, n_x), each with the number of rows it is about."""
     counts = outside(system, x, goal).sum(0).tolist()
     return tuple(
         f'{name} is far outside the training box around the goal in {count} of {len(x)} rows'

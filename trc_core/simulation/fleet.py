@@ -189,14 +189,14 @@ class Fleet:
         u = np.clip(u, self.system.u_min, self.system.u_max)
         self._commands = np.concatenate([u[None], self._commands[:-1]])
         acting = self._commands[self.draw.delay[:, 0], np.arange(len(u))]
-        asked, push = self.draw.gain * acting, self.pushed()
+        asked, disturbance = self.draw.gain * acting, self.disturbance()
         for _ in range(self.substeps):
             self._motor = asked + (1 - self._follows) * (self._motor - asked)
-            force = self._motor + push - self._resistance(self.x)
+            force = self._motor + disturbance - self._resistance(self.x)
             self.x = self._move(self.x, force, self.system.dt / self.substeps)
         return self.x
 
-    def pushed(self) -> Array:
+    def disturbance(self) -> Array:
         """The next disturbance (B, n_u)."""
         groups = len(self.draw.gain) // self._repeat
         noise = self._rng.standard_normal((groups, self.system.n_u))
