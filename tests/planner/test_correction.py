@@ -11,7 +11,7 @@ from trc_core.flight.limits import CommandLimits
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Measurement, SafetyMonitor
 from trc_core.flight.settings import Settings
-from trc_core.numerics.batch_step import BatchStep
+from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Correction, Weights

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
-from trc_core.compile.plant import Plant
+from trc_core.compile.plant import Dynamics, Plant
 from trc_core.problem.discretise import slopes_graph, step_graph, step_jacobian_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
@@ -61,18 +61,13 @@ def functions_of(graph: Graph) -> Mapping[str, Graph]:
 
 def _plant(system: System, unrolled: bool, step: Any, step_jacobian: Any) -> Plant:
     return Plant(
+        Dynamics(system.p, system.dt, system.substeps, unrolled, step, step_jacobian),
         system.Q,
         system.R,
         system.Q_f,
         system.u_min,
         system.u_max,
         system.u_trim,
-        system.p,
-        float(system.dt),
-        system.substeps,
-        unrolled,
-        step,
-        step_jacobian,
     )
 
 

@@ -134,9 +134,7 @@ class _Writer:
     def write(self) -> None:
         """Loads every input, computes every instruction, stores every output."""
         inputs: list[Any] = []
-        for length, argument in zip(
-            self.graph.inputs.values(), self.function.args, strict=False
-        ):
+        for length, argument in zip(self.graph.inputs.values(), self.function.args, strict=False):
             if argument.type == DOUBLE:
                 inputs.append(argument)
             else:

@@ -19,19 +19,13 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
 
-class Plant(NamedTuple):
-    """A plant and its task.
+class Dynamics(NamedTuple):
+    """The motion of a plant.
 
     `step` and `step_jacobian` are those of a whole RK4 step where `unrolled`; else they are the
     dynamics and their slopes, which generic loops integrate.
     """
 
-    Q: Array  # (n_x, n_x)
-    R: Array  # (n_u, n_u)
-    Q_f: Array  # (n_x, n_x)
-    u_min: Array  # (n_u,)
-    u_max: Array  # (n_u,)
-    u_trim: Array  # (n_u,)
     p: Array  # (n_p,) the parameters, in the order of their declaration
     dt: float
     substeps: int  # RK4 steps in a dt
@@ -40,58 +34,75 @@ class Plant(NamedTuple):
     step_jacobian: Any  # (x, u, p, dt) -> A, B, or (x, u, p) -> dx, A, B
 
 
+class Plant(NamedTuple):
+    """A plant and its task.
+
+    Kernels take out of it what they need before they loop: a tuple that is passed on counts a
+    reference for each of its arrays.
+    """
+
+    dynamics: Dynamics
+    Q: Array  # (n_x, n_x)
+    R: Array  # (n_u, n_u)
+    Q_f: Array  # (n_x, n_x)
+    u_min: Array  # (n_u,)
+    u_max: Array  # (n_u,)
+    u_trim: Array  # (n_u,)
+
+
 @register_jitable
 def with_parameters(plant, p):
     """The same plant with other physical parameters p (n_p,)."""
-    return Plant(
-        plant.Q,
-        plant.R,
-        plant.Q_f,
-        plant.u_min,
-        plant.u_max,
-        plant.u_trim,
-        p,
-        plant.dt,
-        plant.substeps,
-        plant.unrolled,
-        plant.step,
-        plant.step_jacobian,
-    )
+    old = plant.dynamics
+    dynamics = Dynamics(p, old.dt, old.substeps, old.unrolled, old.step, old.step_jacobian)
+    return Plant(dynamics, plant.Q, plant.R, plant.Q_f, plant.u_min, plant.u_max, plant.u_trim)
 
 
 @register_jitable
-def step(plant, x, u, x_next):
-    """Fills x_next (n_x,) with the state after one dt."""
-    hold(plant, x, u, plant.dt, x_next)
-
-
-@register_jitable
-def hold(plant, x, u, seconds, x_next):
-    """Fills x_next (n_x,) with the state after holding u (n_u,) for some seconds."""
-    h = seconds / plant.substeps
-    _small_step(plant, x, u, h, x_next)
-    for _ in range(1, plant.substeps):
-        _small_step(plant, x_next, u, h, x_next)
-
-
-@register_jitable
-def _small_step(plant, x, u, h, x_next):
-    """One RK4 step; x_next may be x."""
-    if plant.unrolled:
-        call(plant.step, x, u, plant.p, h, x_next)
+def advance(dynamics, x, u, t):
+    """Fills x[t + 1], the state after holding u[t] in x[t] for one dt."""
+    if dynamics.unrolled and dynamics.substeps == 1:
+        call_step(dynamics.step, x, u, t, dynamics.p, dynamics.dt)
     else:
-        _rk4(plant, x, u, h, x_next)
+        hold(dynamics, x[t], u[t], dynamics.dt, x[t + 1])
 
 
 @register_jitable
-def _rk4(plant, x, u, h, x_next):
+def linearise(dynamics, x, u, t, A, B):
+    """Fills the exact A (n_x, n_x) and B (n_x, n_u) of `advance` at x[t], u[t]."""
+    if dynamics.unrolled and dynamics.substeps == 1:
+        call_step_jacobian(dynamics.step_jacobian, x, u, t, dynamics.p, dynamics.dt, A, B)
+    else:
+        step_jacobian(dynamics, x[t], u[t], A, B)
+
+
+@register_jitable
+def hold(dynamics, x, u, seconds, x_next):
+    """Fills x_next (n_x,) with the state after holding u (n_u,) for some seconds."""
+    h = seconds / dynamics.substeps
+    _small_step(dynamics, x, u, h, x_next)
+    for _ in range(1, dynamics.substeps):
+        _small_step(dynamics, x_next, u, h, x_next)
+
+
+@register_jitable
+def _small_step(dynamics, x, u, h, x_next):
+    """One RK4 step; x_next may be x."""
+    if dynamics.unrolled:
+        call_row(dynamics.step, x, u, dynamics.p, h, x_next)
+    else:
+        _rk4(dynamics, x, u, h, x_next)
+
+
+@register_jitable
+def _rk4(dynamics, x, u, h, x_next):
     """The classical Runge-Kutta step of dynamics that are called four times."""
     n_x = x.shape[0]
     y, k, total = np.empty(n_x), np.empty(n_x), np.zeros(n_x)
     for i in range(n_x):
         y[i] = x[i]
     for stage in range(4):
-        call(plant.step, y, u, plant.p, k)
+        call_dynamics(dynamics.step, y, u, dynamics.p, k)
         weight = 1.0 if stage == 0 or stage == 3 else 2.0
         fraction = h if stage == 2 else 0.5 * h
         for i in range(n_x):
@@ -102,33 +113,33 @@ def _rk4(plant, x, u, h, x_next):
 
 
 @register_jitable
-def step_jacobian(plant, x, u, A, B):
-    """Fills the exact A (n_x, n_x) and B (n_x, n_u) of `step` at (x, u)."""
-    h = plant.dt / plant.substeps
-    if plant.unrolled:
-        call(plant.step_jacobian, x, u, plant.p, h, A, B)
-        if plant.substeps == 1:
+def step_jacobian(dynamics, x, u, A, B):
+    """Fills the exact A (n_x, n_x) and B (n_x, n_u) of one dt from x (n_x,) with u (n_u,)."""
+    h = dynamics.dt / dynamics.substeps
+    if dynamics.unrolled:
+        call_row_jacobian(dynamics.step_jacobian, x, u, dynamics.p, h, A, B)
+        if dynamics.substeps == 1:
             return
     else:
-        _rk4_jacobian(plant, x, u, h, A, B)
-    if plant.substeps > 1:
-        _chain_substeps(plant, x, u, h, A, B)
+        _rk4_jacobian(dynamics, x, u, h, A, B)
+    if dynamics.substeps > 1:
+        _chain_substeps(dynamics, x, u, h, A, B)
 
 
 @register_jitable
-def _chain_substeps(plant, x, u, h, A, B):
+def _chain_substeps(dynamics, x, u, h, A, B):
     """Replaces A, B of the first substep by those of all: A <- A_k A, B <- A_k B + B_k."""
     n_x, n_u = B.shape
     y, A_k, B_k = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_u))
     column = np.empty(n_x)
     for i in range(n_x):
         y[i] = x[i]
-    for _ in range(1, plant.substeps):
-        _small_step(plant, y, u, h, y)
-        if plant.unrolled:
-            call(plant.step_jacobian, y, u, plant.p, h, A_k, B_k)
+    for _ in range(1, dynamics.substeps):
+        _small_step(dynamics, y, u, h, y)
+        if dynamics.unrolled:
+            call_row_jacobian(dynamics.step_jacobian, y, u, dynamics.p, h, A_k, B_k)
         else:
-            _rk4_jacobian(plant, y, u, h, A_k, B_k)
+            _rk4_jacobian(dynamics, y, u, h, A_k, B_k)
         for c in range(n_x):
             _times_column(A_k, A, c, column)
             for i in range(n_x):
@@ -150,7 +161,7 @@ def _times_column(M, N, c, column):
 
 
 @register_jitable
-def _rk4_jacobian(plant, x, u, h, A, B):
+def _rk4_jacobian(dynamics, x, u, h, A, B):
     """The chain rule through the stages of `_rk4`: D_s = J_s + c h J_s D_{s-1}."""
     n_x, n_u = B.shape
     y, k = np.empty(n_x), np.empty(n_x)
@@ -164,7 +175,7 @@ def _rk4_jacobian(plant, x, u, h, A, B):
             B[i, j] = 0.0
     fraction = 0.0
     for stage in range(4):
-        call(plant.step_jacobian, y, u, plant.p, k, J_x, J_u)
+        call_slopes(dynamics.step_jacobian, y, u, dynamics.p, k, J_x, J_u)
         _stage_slope(J_x, J_u, fraction, D, D_next)
         D, D_next = D_next, D
         weight = h / 6.0 if stage == 0 or stage == 3 else h / 3.0
@@ -194,38 +205,118 @@ def _stage_slope(J_x, J_u, fraction, D, D_next):
                         D_next[i, c] += factor * D[j, c]
 
 
-def call(function, *values):
-    """Calls a Python function; compiled, calls an address with the data pointers of rows."""
-    function(*values)
+def call_step(function, x, u, t, p, dt):
+    """Calls a step, (x, u, p, dt) -> x_next, from x[t] to x[t + 1] with u[t]."""
+    function(x[t], u[t], p, dt, x[t + 1])
 
 
-@overload(call)
-def _compiled_call(function, *values):
-    if isinstance(function, types.Integer) and all(map(_can_be_passed, values)):
-        return lambda function, *values: _call_address(function, values)
-    return None
+def call_step_jacobian(function, x, u, t, p, dt, A, B):
+    """Calls a step's Jacobian, (x, u, p, dt) -> A, B, at x[t], u[t]."""
+    function(x[t], u[t], p, dt, A, B)
 
 
-def _can_be_passed(value: Any) -> bool:
-    if isinstance(value, types.Array):
-        return value.layout == 'C' and value.dtype == types.float64
-    return value == types.float64
+def call_row(function, x, u, p, dt, x_next):
+    """`call_step` for single rows."""
+    function(x, u, p, dt, x_next)
+
+
+def call_row_jacobian(function, x, u, p, dt, A, B):
+    """`call_step_jacobian` for single rows."""
+    function(x, u, p, dt, A, B)
+
+
+def call_dynamics(function, x, u, p, dx):
+    """Calls dynamics, (x, u, p) -> dx."""
+    function(x, u, p, dx)
+
+
+def call_slopes(function, x, u, p, dx, J_x, J_u):
+    """Calls dynamics with their slopes, (x, u, p) -> dx, J_x, J_u."""
+    function(x, u, p, dx, J_x, J_u)
+
+
+# Compiled, the same calls go to addresses. Pointers are taken from whole arrays where a row is
+# meant: a view of a row would be counted as a reference at every step.
+
+
+@overload(call_step, inline='always')
+def _(function, x, u, t, p, dt):
+    return lambda function, x, u, t, p, dt: _call_5(
+        function, row(x, t), row(u, t), row(p, 0), dt, row(x, t + 1)
+    )
+
+
+@overload(call_step_jacobian, inline='always')
+def _(function, x, u, t, p, dt, A, B):
+    return lambda function, x, u, t, p, dt, A, B: _call_6(
+        function, row(x, t), row(u, t), row(p, 0), dt, row(A, 0), row(B, 0)
+    )
+
+
+@overload(call_row, inline='always')
+def _(function, x, u, p, dt, x_next):
+    return lambda function, x, u, p, dt, x_next: _call_5(
+        function, row(x, 0), row(u, 0), row(p, 0), dt, row(x_next, 0)
+    )
+
+
+@overload(call_row_jacobian, inline='always')
+def _(function, x, u, p, dt, A, B):
+    return lambda function, x, u, p, dt, A, B: _call_6(
+        function, row(x, 0), row(u, 0), row(p, 0), dt, row(A, 0), row(B, 0)
+    )
+
+
+@overload(call_dynamics, inline='always')
+def _(function, x, u, p, dx):
+    return lambda function, x, u, p, dx: _call_4(
+        function, row(x, 0), row(u, 0), row(p, 0), row(dx, 0)
+    )
+
+
+@overload(call_slopes, inline='always')
+def _(function, x, u, p, dx, J_x, J_u):
+    return lambda function, x, u, p, dx, J_x, J_u: _call_6(
+        function, row(x, 0), row(u, 0), row(p, 0), row(dx, 0), row(J_x, 0), row(J_u, 0)
+    )
 
 
 @intrinsic
-def _call_address(typing_context, address, values):
-    """Calls the function at an address with a pointer to double for every row, and with numbers."""
+def row(typing_context, array, t):
+    """The pointer to row t of a contiguous array of doubles; a typing error for any other."""
+    contiguous = getattr(array, 'layout', '') == 'C' and array.dtype == types.float64
+    if not contiguous or not isinstance(t, types.Integer):
+        return None
 
-    def generate(context, builder, signature, arguments):
-        location, pack = arguments
-        passed = []
-        for place, kind in enumerate(signature.args[1].types):
-            value = builder.extract_value(pack, place)
-            if isinstance(kind, types.Array):
-                value = cgutils.create_struct_proxy(kind)(context, builder, value).data
-            passed.append(value)
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        builder.call(builder.inttoptr(location, kind.as_pointer()), passed)
-        return context.get_dummy_value()
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        struct = cgutils.create_struct_proxy(array)(context, builder, arguments[0])
+        if array.ndim == 1:
+            return struct.data
+        index = context.cast(builder, arguments[1], t, types.intp)
+        width = builder.extract_value(struct.shape, 1)
+        return builder.gep(struct.data, [builder.mul(index, width)])
 
-    return types.void(types.int64, values), generate
+    return types.CPointer(types.float64)(array, t), generate
+
+
+@intrinsic
+def _call_4(typing_context, function, a, b, c, d):
+    return types.void(function, a, b, c, d), _generate_call
+
+
+@intrinsic
+def _call_5(typing_context, function, a, b, c, d, e):
+    return types.void(function, a, b, c, d, e), _generate_call
+
+
+@intrinsic
+def _call_6(typing_context, function, a, b, c, d, e, f):
+    return types.void(function, a, b, c, d, e, f), _generate_call
+
+
+def _generate_call(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """The call of the function at an address."""
+    address, *values = arguments
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    builder.call(builder.inttoptr(address, kind.as_pointer()), values)
+    return context.get_dummy_value()

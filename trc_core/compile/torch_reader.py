@@ -19,7 +19,9 @@ def _of_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def called(*values: Any) -> Tensor:
         like = next(value for value in values if isinstance(value, Tensor))
-        return function(*(torch.as_tensor(v, dtype=like.dtype, device=like.device) for v in values))
+        return function(
+            *(torch.as_tensor(v, dtype=like.dtype, device=like.device) for v in values)
+        )
 
     return called
 

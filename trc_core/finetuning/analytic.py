@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trc_core.compile.codegen import rk4, symbolic_dynamics, symbols
+from trc_core.compile.torch_reader import torch_step
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.policy import CorrectionPolicy, PlanGain
 from trc_core.finetuning.problems import Problems, Situation
@@ -25,24 +25,6 @@ from trc_core.problem.system import Array, System
 from trc_core.simulation.fleet import Draw, Fleet
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def differentiable_step(system: System) -> Step:
-    """`step(x (B, n_x), u (B, n_u), p (B, n_p)) -> (B, n_x)`, one dt."""
-    import sympy as sp
-
-    x, u, p = symbols(system)
-    f = sp.lambdify([*x, *u, *p], symbolic_dynamics(system), modules=torch, cse=True)
-
-    def step(x: Tensor, u: Tensor, p: Tensor) -> Tensor:
-        def derivative(x: Tensor, u: Tensor) -> Tensor:
-            terms = f(*x.unbind(-1), *u.unbind(-1), *p.unbind(-1))
-            zero = torch.zeros_like(x[..., 0])
-            return torch.stack([zero + term for term in terms], dim=-1)
-
-        return rk4(derivative, x, u, system.dt)
-
-    return step
 
 
 class DifferentiableFleet:
@@ -63,7 +45,7 @@ class DifferentiableFleet:
                 "algorithm 'analytic' flies plants without friction, drag, motor_lag and "
                 'substeps; take policy_gradient'
             )
-        self._fleet, self._step = fleet, differentiable_step(system)
+        self._fleet, self._step = fleet, torch_step(system)
         self._p, self._gain = torch.from_numpy(draw.p), torch.from_numpy(draw.gain)
         self._rows = torch.arange(len(draw.p))
         self._delay = torch.from_numpy(draw.delay[:, 0])
@@ -103,7 +85,7 @@ class Analytic:
                 'environment'
             )
         self.config, self.problems = config, problems
-        self._model = differentiable_step(problems.system)
+        self._model = torch_step(problems.system)
         self._gain, self._width = PlanGain(problems.system), widths(problems.system)
 
     def improve(
@@ -182,7 +164,7 @@ class Analytic:
         return ticks, x
 
     def _model_step(self, x: Tensor, u: Tensor) -> Tensor:
-        p = torch.from_numpy(self.problems.system.arrays.p)
+        p = torch.from_numpy(self.problems.system.p)
         return self._model(x, u, p.expand(len(x), -1))
 
     def _linearised(self, plan: Plan, goal: Array, x: Tensor) -> tuple[Tensor, Tensor]:

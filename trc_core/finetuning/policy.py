@@ -9,10 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.ilqr import backward
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.ilqr import Gains, backward
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.rollout import Trajectory
 from trc_core.planner.correction import Observation, Weights, control_change, look_ahead
 from trc_core.problem.system import Array, System
 
@@ -140,19 +143,19 @@ class PlanGain:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self._backward = compiled(backward, system)
 
     def __call__(self, plan: Plan, goal: Array) -> Array:
         """The gains (B, n_u, n_x) of B plans."""
         u, x = plan.controls, plan.states
         B, T, n_u = u.shape
-        found = np.zeros((B, n_u, self.system.n_x))
+        found, r = np.zeros((B, n_u, self.system.n_x)), constant_reference(goal, T)
+        kernel, plant = compiled(backward), plant_of(self.system)
 
         def run(rows: slice) -> None:
-            k, K = np.empty((T, n_u)), np.empty((T, n_u, self.system.n_x))
+            gains = Gains(np.empty((T, n_u)), np.empty((T, n_u, self.system.n_x)))
             for b in range(B)[rows]:
-                self._backward(self.system.arrays, goal[b], x[b], u[b], 0.0, k, K)
-                found[b] = K[0]
+                kernel(plant, Trajectory(x[b], u[b]), r[b], 0.0, gains)
+                found[b] = gains.K[0]
 
         in_blocks(run, B, ROWS_PER_THREAD)
         return np.nan_to_num(found)

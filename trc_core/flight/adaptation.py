@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import with_parameters
 from trc_core.numerics.rollout import hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
@@ -104,7 +105,7 @@ class ParameterEstimator:
         n_x, n_p = len(x), len(self._model)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_p))
         p = self.parameters(belief)
-        plant = plant_of(self._system)._replace(p=p)
+        plant = with_parameters(plant_of(self._system), p)
         kernel = compiled(hold_sequence_slopes)
         kernel(plant, x, controls, seconds, expected, by_x, by_p)
         P = belief.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)

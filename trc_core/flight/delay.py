@@ -9,6 +9,7 @@ import numpy as np
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import with_parameters
 from trc_core.flight.safety import Measurement
 from trc_core.numerics.rollout import hold_sequence
 from trc_core.problem.system import Array, System
@@ -52,9 +53,9 @@ class PendingCommands:
         if not self._delay:
             return measurement
         plant, x = plant_of(self._system), np.empty(self._system.n_x)
-        plant = plant if p is None else plant._replace(p=p)
+        plant = plant if p is None else with_parameters(plant, p)
         controls, seconds = self.obeyed(measurement.time, measurement.time + self._delay)
-        compiled(hold_sequence)(plant, measurement.x, controls, seconds, x)
+        compiled(hold_sequence)(plant.dynamics, measurement.x, controls, seconds, x)
         return replace(measurement, x=x) if np.isfinite(x).all() else measurement
 
     def obeyed(self, since: float, until: float) -> tuple[Array, Array]:

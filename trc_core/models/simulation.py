@@ -316,9 +316,7 @@ class TorchDynamics(CostedDynamics):
             states.append(x)
             controls.append(u)
         trajectory = torch.stack(states, 1), torch.stack(controls, 1)
-        return *trajectory, trajectory_cost(
-            self.system, *trajectory, goal[:, None]
-        )
+        return *trajectory, trajectory_cost(self.system, *trajectory, goal[:, None])
 
 
 def _feedback(K_t: Tensor, G: Tensor, error: Tensor) -> Tensor:

@@ -123,6 +123,7 @@ class BatchStep:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        self.kernel = compiled(batch_step)
 
     def __call__(
         self, x: Array, u: Array, p: Array | None = None, seconds: float | None = None
@@ -135,7 +136,7 @@ class BatchStep:
             p: physical parameters (B, n_p); the system's own by default.
             seconds: how long; the system's dt by default.
         """
-        kernel, plant = compiled(batch_step), plant_of(self.system)
+        kernel, plant = self.kernel, plant_of(self.system)
         seconds = float(self.system.dt if seconds is None else seconds)
         x, u = np.ascontiguousarray(x), np.ascontiguousarray(u)
         parameters = np.ascontiguousarray(self.system.p[None] if p is None else p)
@@ -159,9 +160,7 @@ def roll_out(
     return trajectory.x, trajectory.u, float(J)
 
 
-def improve_rows(
-    system: System, goal: Array, sweeps: int, trajectories: Trajectory
-) -> Outcome:
+def improve_rows(system: System, goal: Array, sweeps: int, trajectories: Trajectory) -> Outcome:
     """Box-iLQR sweeps on every row of trajectories, in place, to goals (B, n_x)."""
     B = len(trajectories.u)
     outcome = Outcome(np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_))

@@ -77,4 +77,4 @@ def batch_step(plant, p, x, u, seconds, x_next):
     """Fills x_next (B, n_x) with the states after holding u (B, n_u); p is (1 or B, n_p)."""
     for b in range(x.shape[0]):
         own = with_parameters(plant, p[b if p.shape[0] > 1 else 0])
-        hold(own, x[b], u[b], seconds, x_next[b])
+        hold(own.dynamics, x[b], u[b], seconds, x_next[b])

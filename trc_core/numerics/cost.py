@@ -45,7 +45,7 @@ def trajectory_cost(system: System, states: Any, controls: Any, reference: Any) 
 
 
 def stage_costs(system: System, states: Array, controls: Array, goal: Array) -> Array:
-    """The terms of J before the terminal one, (...,), for states (..., n_x), controls (..., n_u)."""
+    """The terms of J before the terminal one (...,), for x (..., n_x) and u (..., n_u)."""
     error, effort = states - goal, controls - system.u_trim
     return ((error @ system.Q) * error).sum(-1) + ((effort @ system.R) * effort).sum(-1)
 
@@ -61,35 +61,34 @@ def _like(like: Any, weight: Array) -> Any:
 
 @register_jitable
 def quadratic(M, a):
-    """A' M a."""
+    """A' M a, for a symmetric M."""
     total = 0.0
     for i in range(a.shape[0]):
-        row = 0.0
-        for j in range(a.shape[0]):
+        row = 0.5 * M[i, i] * a[i]
+        for j in range(i):
             row += M[i, j] * a[j]
         total += a[i] * row
-    return total
+    return 2.0 * total
 
 
-@register_jitable
-def difference(x_t, r_t, error):
-    """Fills error (n_x,) = x_t - r_t."""
+@register_jitable(inline='always')
+def error_at(x, r, t, error):
+    """Fills error (n_x,) = x[t] - r[t]."""
     for i in range(error.shape[0]):
-        error[i] = x_t[i] - r_t[i]
+        error[i] = x[t, i] - r[t, i]
 
 
-@register_jitable
-def stage(plant, error, u_t, effort):
-    """The term of J at an error (n_x,) and a control u_t (n_u,); fills effort (n_u,)."""
-    difference(u_t, plant.u_trim, effort)
-    return quadratic(plant.Q, error) + quadratic(plant.R, effort)
+@register_jitable(inline='always')
+def effort_at(u, t, u_trim, effort):
+    """Fills effort (n_u,) = u[t] - u_trim."""
+    for i in range(effort.shape[0]):
+        effort[i] = u[t, i] - u_trim[i]
 
 
-@register_jitable
-def terminal(plant, x_T, r_T, error):
-    """The last term of J; fills error (n_x,)."""
-    difference(x_T, r_T, error)
-    return quadratic(plant.Q_f, error)
+@register_jitable(inline='always')
+def stage(Q, R, error, effort):
+    """The term of J of one time step; the terminal one is `quadratic(Q_f, error)`."""
+    return quadratic(Q, error) + quadratic(R, effort)
 
 
 @register_jitable

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import step, step_jacobian
+from trc_core.compile.plant import advance, linearise
 from trc_core.numerics.box_qp import backsolve, box_qp
-from trc_core.numerics.cost import difference, quadratic, slope, stage, terminal
+from trc_core.numerics.cost import effort_at, error_at, quadratic, slope, stage
 from trc_core.numerics.rollout import Trajectory, plain, rollout, row
 
 if TYPE_CHECKING:
@@ -72,34 +72,36 @@ def backward(plant, trajectory, r, damping, gains):
 @register_jitable
 def backward_with_curvature(plant, trajectory, r, damping, gains, curvature):
     """`backward` that also fills the `Curvature`."""
+    dynamics, Q, R, Q_f, u_trim = plant.dynamics, plant.Q, plant.R, plant.Q_f, plant.u_trim
+    u_min, u_max, k, K = plant.u_min, plant.u_max, gains.k, gains.K
     x, u = trajectory.x, trajectory.u
     T, n_u = u.shape
     n_x = r.shape[1]
     A, B = np.empty((n_x, n_x)), np.empty((n_x, n_u))
-    p, P = np.empty(n_x), 2.0 * plant.Q_f
+    p, P = np.empty(n_x), 2.0 * Q_f
     PA, PB = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     Q_x, Q_u, Q_ux = np.empty(n_x), np.empty(n_u), np.empty((n_u, n_x))
     H, L, d = np.empty((n_u, n_u)), np.zeros((n_u, n_u)), np.empty(n_u)
     column, lower, upper = np.empty(n_u), np.empty(n_u), np.empty(n_u)
     error, effort, work = np.empty(n_x), np.empty(n_u), np.empty((3, n_u))
     linear, curved = 0.0, 0.0
-    difference(x[T], r[T], error)
+    error_at(x, r, T, error)
     for i in range(n_x):
-        p[i] = slope(plant.Q_f, error, i)
+        p[i] = slope(Q_f, error, i)
     for t in range(T - 1, -1, -1):
         Q_uu, free = curvature.Q_uu[t], curvature.free[t]
         # the cost to go as a quadratic in u_t, and its cross term with x_t
-        step_jacobian(plant, x[t], u[t], A, B)
-        difference(x[t], r[t], error)
-        difference(u[t], plant.u_trim, effort)
+        linearise(dynamics, x, u, t, A, B)
+        error_at(x, r, t, error)
+        effort_at(u, t, u_trim, effort)
         _product(P, A, PA)
         _product(P, B, PB)
-        _control_terms(plant, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux)
+        _control_terms(R, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux)
         # the best step within the bounds, and the feedback of the free controls
         for i in range(n_u):
             for j in range(n_u):
-                H[i, j] = Q_uu[i, j] + damping * (Q_uu[i, j] - 2.0 * plant.R[i, j])
-            lower[i], upper[i] = plant.u_min[i] - u[t, i], plant.u_max[i] - u[t, i]
+                H[i, j] = Q_uu[i, j] + damping * (Q_uu[i, j] - 2.0 * R[i, j])
+            lower[i], upper[i] = u_min[i] - u[t, i], u_max[i] - u[t, i]
             d[i] = 0.0
         box_qp(H, Q_u, lower, upper, d, free, L, work)
         for j in range(n_x):
@@ -107,25 +109,25 @@ def backward_with_curvature(plant, trajectory, r, damping, gains, curvature):
                 column[i] = -(1.0 + damping) * Q_ux[i, j] if free[i] else 0.0
             backsolve(L, column)
             for i in range(n_u):
-                gains.K[t, i, j] = column[i]
+                K[t, i, j] = column[i]
         for i in range(n_u):
-            gains.k[t, i] = d[i]
+            k[t, i] = d[i]
             linear += Q_u[i] * d[i]
         curved += 0.5 * quadratic(Q_uu, d)
         # the value function one step earlier
-        _value_slope(plant, error, A, gains.K[t], Q_u, Q_uu, Q_ux, d, Q_x, p)
-        _value_curvature(plant, A, PA, gains.K[t], Q_uu, Q_ux, P)
+        _value_slope(Q, error, A, K[t], Q_u, Q_uu, Q_ux, d, Q_x, p)
+        _value_curvature(Q, A, PA, K[t], Q_uu, Q_ux, P)
     return Change(linear, curved)
 
 
 @register_jitable
-def _control_terms(plant, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux):
+def _control_terms(R, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux):
     """Fills the slope and curvature in u_t of the cost to go, and its cross term with x_t."""
     n_u, n_x = Q_ux.shape
     for i in range(n_u):
-        Q_u[i] = slope(plant.R, effort, i)
+        Q_u[i] = slope(R, effort, i)
         for j in range(n_u):
-            Q_uu[i, j] = 2.0 * plant.R[i, j]
+            Q_uu[i, j] = 2.0 * R[i, j]
         for j in range(n_x):
             Q_ux[i, j] = 0.0
     for k in range(n_x):  # row by row: columns would stride through memory
@@ -139,11 +141,11 @@ def _control_terms(plant, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux):
 
 
 @register_jitable
-def _value_slope(plant, error, A, K, Q_u, Q_uu, Q_ux, d, Q_x, p):
+def _value_slope(Q, error, A, K, Q_u, Q_uu, Q_ux, d, Q_x, p):
     """Steps the value function's slope p (n_x,) from t + 1 to t, in place."""
     n_u, n_x = Q_ux.shape
     for i in range(n_x):
-        Q_x[i] = slope(plant.Q, error, i)
+        Q_x[i] = slope(Q, error, i)
     for k in range(n_x):
         for i in range(n_x):
             Q_x[i] += A[k, i] * p[k]
@@ -158,12 +160,12 @@ def _value_slope(plant, error, A, K, Q_u, Q_uu, Q_ux, d, Q_x, p):
 
 
 @register_jitable
-def _value_curvature(plant, A, PA, K, Q_uu, Q_ux, P):
+def _value_curvature(Q, A, PA, K, Q_uu, Q_ux, P):
     """Steps the value function's curvature P (n_x, n_x) from t + 1 to t, in place."""
     n_u, n_x = Q_ux.shape
     for i in range(n_x):
         for j in range(i + 1):
-            P[i, j] = 2.0 * plant.Q[i, j]
+            P[i, j] = 2.0 * Q[i, j]
     for k in range(n_x):
         for i in range(n_x):
             a = A[k, i]
@@ -195,7 +197,9 @@ def _product(M, N, out):
 
 @register_jitable
 def forward(plant, trajectory, r, gains, share, trial):
-    """Rolls out u_new_t = clip(u_t + share k_t + K_t (x_new_t - x_t)) into trial; returns its J."""
+    """Rolls out u_t + share k_t + K_t (x_new_t - x_t), clipped, into trial; returns its J."""
+    dynamics, Q, R, u_trim = plant.dynamics, plant.Q, plant.R, plant.u_trim
+    u_min, u_max, k, K = plant.u_min, plant.u_max, gains.k, gains.K
     x, u, x_new, u_new = trajectory.x, trajectory.u, trial.x, trial.u
     T, n_u = u.shape
     n_x = r.shape[1]
@@ -203,15 +207,17 @@ def forward(plant, trajectory, r, gains, share, trial):
     x_new[0, :] = x[0]
     J = 0.0
     for t in range(T):
-        difference(x_new[t], r[t], error)
+        error_at(x_new, r, t, error)
         for i in range(n_u):
-            raw = u[t, i] + share * gains.k[t, i]
+            raw = u[t, i] + share * k[t, i]
             for j in range(n_x):
-                raw += gains.K[t, i, j] * (x_new[t, j] - x[t, j])
-            u_new[t, i] = min(max(raw, plant.u_min[i]), plant.u_max[i])
-        J += stage(plant, error, u_new[t], effort)
-        step(plant, x_new[t], u_new[t], x_new[t + 1])
-    return J + terminal(plant, x_new[T], r[T], error)
+                raw += K[t, i, j] * (x_new[t, j] - x[t, j])
+            u_new[t, i] = min(max(raw, u_min[i]), u_max[i])
+        effort_at(u_new, t, u_trim, effort)
+        J += stage(Q, R, error, effort)
+        advance(dynamics, x_new, u_new, t)
+    error_at(x_new, r, T, error)
+    return J + quadratic(plant.Q_f, error)
 
 
 @register_jitable

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import hold, step, step_jacobian, with_parameters
-from trc_core.numerics.cost import difference, quadratic, slope, stage, terminal
+from trc_core.compile.plant import advance, hold, linearise, with_parameters
+from trc_core.numerics.cost import effort_at, error_at, quadratic, slope, stage
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
@@ -59,25 +59,27 @@ def plain(K):
     return Law(K, np.zeros((n_x, n_x)))
 
 
-@register_jitable
-def gate(law, error):
+@register_jitable(inline='always')
+def gate(G, error):
     """The weight w of the feedback at an error (n_x,)."""
-    s = quadratic(law.G, error)
+    s = quadratic(G, error)
     return 1.0 / (1.0 + s * s)
 
 
 @register_jitable
-def feedback(law, t, i, weight, error):
+def feedback(K, t, i, weight, error):
     """Component i of w K_t e."""
     total = 0.0
     for j in range(error.shape[0]):
-        total += law.K[t, i, j] * error[j]
+        total += K[t, i, j] * error[j]
     return weight * total
 
 
 @register_jitable
 def rollout(plant, law, v, x0, r, trajectory):
     """Fills the trajectory of v (T, n_u) from x0 (n_x,); returns J."""
+    dynamics, Q, R, u_trim = plant.dynamics, plant.Q, plant.R, plant.u_trim
+    u_min, u_max, K, G = plant.u_min, plant.u_max, law.K, law.G
     x, u = trajectory.x, trajectory.u
     T, n_u = v.shape
     error, effort = np.empty(x0.shape[0]), np.empty(n_u)
@@ -85,27 +87,29 @@ def rollout(plant, law, v, x0, r, trajectory):
         x[0, j] = x0[j]
     J = 0.0
     for t in range(T):
-        difference(x[t], r[t], error)
-        weight = gate(law, error)
+        error_at(x, r, t, error)
+        weight = gate(G, error)
         for i in range(n_u):
-            raw = plant.u_trim[i] + v[t, i] - feedback(law, t, i, weight, error)
-            u[t, i] = clip(raw, plant.u_min[i], plant.u_max[i])
-        J += stage(plant, error, u[t], effort)
-        step(plant, x[t], u[t], x[t + 1])
-    return J + terminal(plant, x[T], r[T], error)
+            raw = u_trim[i] + v[t, i] - feedback(K, t, i, weight, error)
+            u[t, i] = clip(raw, u_min[i], u_max[i])
+        effort_at(u, t, u_trim, effort)
+        J += stage(Q, R, error, effort)
+        advance(dynamics, x, u, t)
+    error_at(x, r, T, error)
+    return J + quadratic(plant.Q_f, error)
 
 
 @register_jitable
 def reproject(plant, law, trajectory, r, v):
     """Fills v with the plan that reproduces a trajectory: v_t = u_t - u_trim + w K_t e_t."""
+    u_trim, K, G, x, u = plant.u_trim, law.K, law.G, trajectory.x, trajectory.u
     T, n_u = v.shape
     error = np.empty(r.shape[1])
     for t in range(T):
-        difference(trajectory.x[t], r[t], error)
-        weight = gate(law, error)
+        error_at(x, r, t, error)
+        weight = gate(G, error)
         for i in range(n_u):
-            applied = feedback(law, t, i, weight, error)
-            v[t, i] = trajectory.u[t, i] - plant.u_trim[i] + applied
+            v[t, i] = u[t, i] - u_trim[i] + feedback(K, t, i, weight, error)
 
 
 @register_jitable
@@ -116,21 +120,20 @@ def shift(plant, law, trajectory, r, steps, v):
     keeps its feedback: an unstable plant does not follow controls that are shifted alone. The
     reference r begins at the new time.
     """
-    x, u = trajectory.x, trajectory.u
+    u_trim, K, G, x, u = plant.u_trim, law.K, law.G, trajectory.x, trajectory.u
     T, n_u = u.shape
-    error, x_t = np.empty(r.shape[1]), np.empty(r.shape[1])
+    error = np.empty(r.shape[1])
     for t in range(T):
         place = t + steps
         k = int(min(place, T - 1))
         part = place - k
-        for j in range(x_t.shape[0]):
-            x_t[j] = (1.0 - part) * x[k, j] + part * x[k + 1, j]
-        difference(x_t, r[t], error)
-        weight = gate(law, error)
+        for j in range(error.shape[0]):
+            error[j] = (1.0 - part) * x[k, j] + part * x[k + 1, j] - r[t, j]
+        weight = gate(G, error)
         following = min(k + 1, T - 1)
         for i in range(n_u):
             held = (1.0 - part) * u[k, i] + part * u[following, i]
-            v[t, i] = held - plant.u_trim[i] + feedback(law, t, i, weight, error)
+            v[t, i] = held - u_trim[i] + feedback(K, t, i, weight, error)
             if place > T - 1:
                 v[t, i] = 0.0
 
@@ -144,40 +147,42 @@ def gradient(plant, law, v, trajectory, r, dJ_dv):
     no influence. Source: the discrete minimum principle, costate_t = dJ/dx_t, with the feedback
     inside the closed loop.
     """
+    dynamics, Q, R, Q_f, u_trim = plant.dynamics, plant.Q, plant.R, plant.Q_f, plant.u_trim
+    u_min, u_max, K, G = plant.u_min, plant.u_max, law.K, law.G
     x, u = trajectory.x, trajectory.u
     T, n_u = v.shape
     n_x = r.shape[1]
     A, B = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     costate, previous = np.empty(n_x), np.empty(n_x)
     error, effort, G_e = np.empty(n_x), np.empty(n_u), np.empty(n_x)
-    difference(x[T], r[T], error)
+    error_at(x, r, T, error)
     for i in range(n_x):
-        costate[i] = slope(plant.Q_f, error, i)
+        costate[i] = slope(Q_f, error, i)
     for t in range(T - 1, -1, -1):
-        step_jacobian(plant, x[t], u[t], A, B)
-        difference(x[t], r[t], error)
-        difference(u[t], plant.u_trim, effort)
+        linearise(dynamics, x, u, t, A, B)
+        error_at(x, r, t, error)
+        effort_at(u, t, u_trim, effort)
         # the slope in x_t as if the control stood still
         s = 0.0
         for i in range(n_x):
-            previous[i] = slope(plant.Q, error, i)
+            previous[i] = slope(Q, error, i)
             G_e[i] = 0.0
             for j in range(n_x):
                 previous[i] += A[j, i] * costate[j]
-                G_e[i] += law.G[i, j] * error[j]
+                G_e[i] += G[i, j] * error[j]
             s += G_e[i] * error[i]
         weight = 1.0 / (1.0 + s * s)
         closing = 4.0 * weight * s  # of the gate: dw/dx = -4 w^2 s G e
         # the slope in v_t, and what the feedback passes on of it to x_t
         for i in range(n_u):
-            applied = feedback(law, t, i, weight, error)
-            raw = plant.u_trim[i] + v[t, i] - applied
-            by_v = slope(plant.R, effort, i)
+            applied = feedback(K, t, i, weight, error)
+            raw = u_trim[i] + v[t, i] - applied
+            by_v = slope(R, effort, i)
             for j in range(n_x):
                 by_v += B[j, i] * costate[j]
-            dJ_dv[t, i] = projected(by_v, raw, plant.u_min[i], plant.u_max[i])
+            dJ_dv[t, i] = projected(by_v, raw, u_min[i], u_max[i])
             for j in range(n_x):
-                passed = weight * law.K[t, i, j] - applied * closing * G_e[j]
+                passed = weight * K[t, i, j] - applied * closing * G_e[j]
                 previous[j] -= passed * dJ_dv[t, i]
         for i in range(n_x):
             costate[i] = previous[i]
@@ -196,7 +201,7 @@ def projected(by_u, raw, lower, upper):
 
 
 @register_jitable
-def hold_sequence(plant, x, controls, seconds, x_next):
+def hold_sequence(dynamics, x, controls, seconds, x_next):
     """Fills x_next (n_x,) with the state after holding controls (N, n_u), one after the other.
 
     Each is held for its own seconds (N,), in steps of at most the plant's dt.
@@ -205,27 +210,28 @@ def hold_sequence(plant, x, controls, seconds, x_next):
     for i in range(x.shape[0]):
         x_next[i] = x[i]
     for k in range(controls.shape[0]):
-        n = math.ceil(seconds[k] / plant.dt)
+        n = math.ceil(seconds[k] / dynamics.dt)
         for _ in range(n):
             for i in range(x.shape[0]):
                 before[i] = x_next[i]
-            hold(plant, before, controls[k], seconds[k] / n, x_next)
+            hold(dynamics, before, controls[k], seconds[k] / n, x_next)
 
 
 @register_jitable
 def hold_sequence_slopes(plant, x, controls, seconds, x_next, by_x, by_p):
     """`hold_sequence`, and its slopes: by_x (n_x, n_x) and by_p (n_x, n_p), d x_next / d log p."""
-    near_x, near_p, moved = x.copy(), plant.p.copy(), np.empty(x.shape[0])
-    hold_sequence(plant, x, controls, seconds, x_next)
+    dynamics = plant.dynamics
+    near_x, near_p, moved = x.copy(), dynamics.p.copy(), np.empty(x.shape[0])
+    hold_sequence(dynamics, x, controls, seconds, x_next)
     for j in range(x.shape[0]):
         near_x[j] = x[j] + DIFFERENCE
-        hold_sequence(plant, near_x, controls, seconds, moved)
+        hold_sequence(dynamics, near_x, controls, seconds, moved)
         near_x[j] = x[j]
         for i in range(x.shape[0]):
             by_x[i, j] = (moved[i] - x_next[i]) / DIFFERENCE
     for j in range(near_p.shape[0]):
-        near_p[j] = plant.p[j] * (1.0 + DIFFERENCE)
-        hold_sequence(with_parameters(plant, near_p), x, controls, seconds, moved)
-        near_p[j] = plant.p[j]
+        near_p[j] = dynamics.p[j] * (1.0 + DIFFERENCE)
+        hold_sequence(with_parameters(plant, near_p).dynamics, x, controls, seconds, moved)
+        near_p[j] = dynamics.p[j]
         for i in range(x.shape[0]):
             by_p[i, j] = (moved[i] - x_next[i]) / DIFFERENCE

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.compile.plant import Plant
+from trc_core.compile.plant import Plant, with_parameters
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.parallel import in_blocks
 from trc_core.planner import kernels
@@ -52,7 +52,7 @@ class Problems(NamedTuple):
     def adjusted(self, plant: Plant) -> Plant:
         """A plant with the problems' own parameters and bounds."""
         if self.p is not None:
-            plant = plant._replace(p=self.p)
+            plant = with_parameters(plant, self.p)
         if self.bounds is not None:
             plant = plant._replace(u_min=self.bounds[0], u_max=self.bounds[1])
         return plant

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
+from trc_core.compile import binding
 from trc_core.compile.kernels import compiled, is_compiled
-from trc_core.numerics.ilqr import batch_improve
+from trc_core.compile.plant import Plant
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.rollout import Law, rollout
+from trc_core.numerics.rollout import Law, Trajectory, rollout
 from trc_core.numerics.rollout import plain as plain_law
-from trc_core.planner.backends import BACKENDS, Problems, choose, plain
+from trc_core.planner.backends import BACKENDS, Problems, choose
 from trc_core.planner.clock import now
 from trc_core.planner.inputs import (
     History,
@@ -33,8 +36,8 @@ from trc_core.planner.inputs import (
     require_sweeps,
     warnings,
 )
-from trc_core.planner.kernels import Budget, Found, continue_rows
-from trc_core.problem.system import Array, SystemArrays
+from trc_core.planner.kernels import Budget, Found, shift_rows
+from trc_core.problem.system import Array
 from trc_core.systems import System, get_system
 
 TOLERANCE = 1e-6
@@ -87,10 +90,11 @@ class Controller:
         """Which backend plans, and why it was taken."""
         self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)
         self._representation = checkpoint.representation
-        bind = plain if self.backend == 'numpy' else compiled
-        self._rollout = bind(rollout, self.system)
-        self._continue_rows = bind(continue_rows, self.system)
-        self._improve = bind(batch_improve, self.system)
+        self._readable = self.backend == 'numpy'
+        names = rollout, shift_rows, batch_improve
+        self._rollout, self._shift_rows, self._improve = (
+            kernel if self._readable else compiled(kernel) for kernel in names
+        )
         self._prediction_tolerance = PREDICTION_TOLERANCE * (
             self.system.x0_box + self.system.goal_box
         )
@@ -129,12 +133,13 @@ class Controller:
     @property
     def kernels(self) -> list[Callable[..., Any]]:
         """Every kernel that planning calls."""
-        return [self._rollout, self._continue_rows, self._improve, *self._backend.kernels]
+        return [self._rollout, self._shift_rows, self._improve, *self._backend.kernels]
 
     @property
     def is_compiled(self) -> bool:
         """Whether planning can start at once: machine code of every kernel is there."""
-        return self.backend == 'numpy' or all(map(is_compiled, self.kernels))
+        there = binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
+        return self._readable or there
 
     @property
     def adjustable(self) -> bool:
@@ -285,9 +290,9 @@ class Controller:
         """The plans of B problems, by `end` on the clock: every field has a leading axis B."""
         names = self._backend.candidates
         if history.plan is not None:
-            own, steps = self.system.arrays, history.steps(self.system.dt)
-            previous, trusted = self._continued(own, problems, history.plan, steps)
-            problems = problems._replace(previous=previous, narrow=trusted)
+            steps = history.steps(self.system.dt)
+            previous, trusted = self._shifted(problems, history.plan, steps)
+            problems = problems._replace(previous=previous, trusted=trusted)
             names = (*names, 'previous')
         budget = Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
         found = self._backend.plan(problems, budget)
@@ -303,43 +308,43 @@ class Controller:
         }
         return Plan(found.u, found.x, **rows)
 
-    def _continued(
-        self, plant: SystemArrays, problems: Problems, plan: Plan, steps: float
+    def _plant(self, problems: Problems) -> Plant:
+        """The plant of some problems, as kernels take it."""
+        of = binding.readable_plant_of if self._readable else binding.plant_of
+        return problems.adjusted(of(self.system))
+
+    def _shifted(
+        self, problems: Problems, plan: Plan, steps: float
     ) -> tuple[Array, NDArray[np.bool_]]:
         """Plans v (B, T, n_u) that go on as `plan` does `steps` later, and which it predicted."""
-        B, T, n_u, n_x = len(problems.x0), self.system.horizon, self.system.n_u, self.system.n_x
-        v, trusted = np.empty((B, T, n_u)), np.empty(B, dtype=np.bool_)
-        self._continue_rows(
-            plant,
-            self._representation.law,
-            plan.states.reshape(B, T + 1, n_x),
-            plan.controls.reshape(B, T, n_u),
-            problems.x0,
-            problems.goal,
-            steps,
-            self._prediction_tolerance,
-            v,
-            trusted,
+        system, B = self.system, len(problems.x0)
+        plans = Trajectory(
+            np.ascontiguousarray(plan.states.reshape(B, system.horizon + 1, system.n_x)),
+            np.ascontiguousarray(plan.controls.reshape(B, system.horizon, system.n_u)),
         )
-        return v, trusted
+        requests = problems.requests(system)
+        law, tolerance = self._representation.law, self._prediction_tolerance
+        self._shift_rows(self._plant(problems), law, plans, requests, float(steps), tolerance)
+        return requests.previous, requests.trusted
 
     def _fly(
         self, problems: Problems, b: int, law: Law, v: Array, states: Array, controls: Array
     ) -> float:
         """Rolls out row b of the problems by a law around v (T, n_u), in place; returns J."""
-        plant = problems.plant(self.system)
-        x0, goal = problems.x0[b], problems.goal[b]
-        return float(self._rollout(plant, law, v, x0, goal, states, controls))
+        r = constant_reference(problems.goal[b], self.system.horizon)
+        trajectory = Trajectory(states, controls)
+        return float(self._rollout(self._plant(problems), law, v, problems.x0[b], r, trajectory))
 
     def _polish(self, found: Found, problems: Problems, sweeps: int, deadline: float) -> None:
         """Spends sweeps on every plan in place, one after the other where there is a deadline."""
         rows = np.flatnonzero(np.isfinite(found.J))
-        B, plant = len(rows), problems.plant(self.system)
-        x, u, J = found.x[rows], found.u[rows], found.J[rows]
-        spent, converged = np.zeros(B, dtype=np.int64), np.zeros(B, dtype=np.bool_)
+        B, plant = len(rows), self._plant(problems)
+        plans = Trajectory(found.x[rows], found.u[rows])
+        outcome = Outcome(found.J[rows], np.zeros(B, np.int64), np.zeros(B, np.bool_))
+        r = constant_reference(problems.goal[rows], self.system.horizon)
         at_once = sweeps if deadline == math.inf else 1
         for _ in range(0, sweeps, at_once):
-            if converged.all() or now() >= deadline:
+            if outcome.converged.all() or now() >= deadline:
                 break
-            self._improve(plant, problems.goal[rows], at_once, x, u, J, spent, converged)
-        found.x[rows], found.u[rows], found.J[rows] = x, u, J
+            self._improve(plant, r, at_once, plans, outcome)
+        found.x[rows], found.u[rows], found.J[rows] = plans.x, plans.u, outcome.J

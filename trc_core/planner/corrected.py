@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.numerics.batch_step import BatchStep
+from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.plan import Plan
 from trc_core.planner.backends import Problems
 from trc_core.planner.controller import Controller
@@ -64,7 +64,7 @@ class CorrectedController(Controller):
 
     def _fly_again(self, problems: Problems, plan: Plan, first: Array) -> Plan:
         """Makes `first` (B, n_u) the first control of every plan; its feedback flies the rest."""
-        v, _ = self._continued(problems.plant(self.system), problems, plan, steps=0.0)
+        v, _ = self._shifted(problems, plan, steps=0.0)
         v[:, 0] += first - plan.controls[:, 0]
         x, u, J = plan.states.copy(), plan.controls.copy(), np.array(plan.cost)
         for b in np.flatnonzero(np.isfinite(J) & (first != u[:, 0]).any(1)).tolist():

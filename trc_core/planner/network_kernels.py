@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.cost import difference
 from trc_core.planner.layer_kernels import affine, reason, squash, two_layers
 from trc_core.planner.network import (
     CONTROL,
@@ -98,7 +97,8 @@ def read_problem(rep, x0, r_0, features):
     """Fills the inputs of the state encoder from the initial error; returns its `Units`."""
     n_x = x0.shape[0]
     error = np.empty(n_x)
-    difference(x0, r_0, error)
+    for i in range(n_x):
+        error[i] = x0[i] - r_0[i]
     side = -1.0 if rep.mirror >= 0 and error[rep.mirror] < 0.0 else 1.0
     square = rep.floor
     for i in range(n_x):
@@ -267,6 +267,4 @@ def first_plans(model, problem, latents, plans):
     output = np.empty(M * T * n_u, np.float32)
     two_layers(model.net, INITIAL_HIDDEN, INITIAL_OUTPUT, z, output)
     for m in range(M):
-        write_step(
-            model.rep, problem.units, output[m * T * n_u : (m + 1) * T * n_u], plans[m]
-        )
+        write_step(model.rep, problem.units, output[m * T * n_u : (m + 1) * T * n_u], plans[m])

@@ -109,4 +109,4 @@ PARTIALS: Mapping[str, Callable[..., Partials]] = {
     'acosh': lambda y, a: (1.0 / ((a - 1.0) ** 0.5 * (a + 1.0) ** 0.5),),
     'atanh': lambda y, a: (1.0 / (1.0 - a * a),),
 }
-"""Slopes of every operation by its operands, given its result y. Where it has a kink, one side's."""
+"""Slopes of every operation by its operands, given its result y; at a kink, one side's."""

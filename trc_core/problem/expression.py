@@ -17,7 +17,11 @@ from trc_core.problem.graph import LONGEST, NUMPY, OPERANDS, Algebra, Graph, Ins
 
 POWERS = 16  # the largest whole exponent that is written as products
 UFUNCS: Mapping[str, str] = {
-    **{function.__name__: name for name, function in NUMPY.items() if isinstance(function, np.ufunc)},
+    **{
+        function.__name__: name
+        for name, function in NUMPY.items()
+        if isinstance(function, np.ufunc)
+    },
     'less': 'less',
     'less_equal': 'less_equal',
     'equal': 'equal',
@@ -246,7 +250,7 @@ def apply(name: str, *values: Any) -> Any:
 
 
 def _binary(name: str, a: Any, b: Any) -> Any:
-    """An operator's expression; NotImplemented where an operand is neither expression nor number."""
+    """An operator's expression; NotImplemented with an operand that is no number either."""
     for value in (a, b):
         if isinstance(value, Expression):
             continue

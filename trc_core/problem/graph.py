@@ -110,7 +110,9 @@ class Graph:
         for name, places in self.outputs.items():
             for place in places:
                 if not _is_index(place, len(self.instructions)):
-                    raise ValueError(f"graph output '{name}' is {place!r}, which is no instruction")
+                    raise ValueError(
+                        f"graph output '{name}' is {place!r}, which is no instruction"
+                    )
 
     def evaluate(self, values: Sequence[Any], algebra: Algebra = NUMPY) -> dict[str, list[Any]]:
         """The outputs at the inputs laid end to end, in the algebra that their values belong to.

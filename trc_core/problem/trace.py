@@ -50,14 +50,14 @@ def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
     try:
         terms = _traced(dynamics, signature, arguments)
         derivative = [e if isinstance(e, Expression) else tape.constant(e) for e in terms]
-    except _Failure as failure:
+    except NotationError as failure:
         raise ValueError(f"dynamics of '{name}' {failure}") from failure.__cause__
     except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(f"dynamics of '{name}': {error}") from error
     return tape.graph(inputs, {'dynamics': derivative})
 
 
-class _Failure(Exception):
+class NotationError(Exception):
     """A notation in which the formula does not work."""
 
 
@@ -68,7 +68,7 @@ def _traced(dynamics: Formula, signature: Signature, arguments: list[Expression]
         if notation == 'numpy' or notation in sys.modules:  # imported by whoever wrote with it
             try:
                 return NOTATIONS[notation](dynamics, signature, arguments)
-            except _Failure as failure:
+            except NotationError as failure:
                 failures[notation] = failure
     written = [name for name in failures if _refers_to(dynamics, name)]
     raise failures[written[0] if written else 'numpy']
@@ -85,7 +85,7 @@ def _run(dynamics: Formula, signature: Signature, notation: str, arguments: Sequ
         # whatever a user's dynamics raise is his message; ours says where
         _, *inside = traceback.extract_tb(error.__traceback__)
         where = f' in line {inside[0].lineno}' if inside else ''
-        raise _Failure(
+        raise NotationError(
             f'fail on {notation} symbols{where}: '
             f'{type(error).__name__}: {" ".join(str(error).split())}'
         ) from error
@@ -96,12 +96,12 @@ def _require_terms(terms: Any, n_x: int, kinds: tuple[type, ...]) -> Terms:
     try:
         found = list(terms)
     except TypeError:
-        raise _Failure(f'returns {terms!r}, expected {n_x} expressions') from None
+        raise NotationError(f'returns {terms!r}, expected {n_x} expressions') from None
     if len(found) != n_x:
-        raise _Failure(f'returns {len(found)} expressions, expected {n_x}')
+        raise NotationError(f'returns {len(found)} expressions, expected {n_x}')
     for term in found:
         if not isinstance(term, kinds) and not _is_number(term):
-            raise _Failure(f'returns {term}, which is no number')
+            raise NotationError(f'returns {term}, which is no number')
     return found
 
 
@@ -113,16 +113,12 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _from_numpy(
-    dynamics: Formula, signature: Signature, arguments: list[Expression]
-) -> Terms:
+def _from_numpy(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
     found = _run(dynamics, signature, 'NumPy', arguments)
     return _require_terms(found, signature.n_x, (Expression,))
 
 
-def _from_sympy(
-    dynamics: Formula, signature: Signature, arguments: list[Expression]
-) -> Terms:
+def _from_sympy(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
     import sympy as sp
 
     from trc_core.problem.sympy_notation import converted
@@ -133,14 +129,14 @@ def _from_sympy(
     found = _run(dynamics, signature, 'SymPy', symbols)
     terms = _require_terms(found, n_x, (sp.Expr,))
     try:
-        return converted([sp.sympify(e) for e in terms], dict(zip(symbols, arguments, strict=True)))
+        return converted(
+            [sp.sympify(e) for e in terms], dict(zip(symbols, arguments, strict=True))
+        )
     except ValueError as error:
-        raise _Failure(str(error)) from error
+        raise NotationError(str(error)) from error
 
 
-def _from_casadi(
-    dynamics: Formula, signature: Signature, arguments: list[Expression]
-) -> Terms:
+def _from_casadi(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
     import casadi as ca
 
     from trc_core.problem.casadi_notation import converted
@@ -152,7 +148,7 @@ def _from_casadi(
     try:
         return converted(terms, symbols, arguments)
     except (RuntimeError, ValueError) as error:
-        raise _Failure(' '.join(str(error).split())) from error
+        raise NotationError(' '.join(str(error).split())) from error
 
 
 NOTATIONS: Mapping[str, Callable[[Formula, Signature, list[Expression]], Terms]] = {

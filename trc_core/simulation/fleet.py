@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.numerics.batch_step import BatchStep
+from trc_core.numerics.batch import BatchStep
 from trc_core.problem.system import Array, System
 from trc_core.simulation.mujoco_cartpole import MujocoCartpole
 from trc_core.simulation.plant import Resistance, following
@@ -94,7 +94,7 @@ class Draw:
             repeat: copies of each.
             share: of the way from the model to them; delays are rounded at random.
         """
-        p = system.arrays.p
+        p = system.p
         spread = share * wrong.parameter_spread * rng.uniform(-1, 1, (count, len(p)))
         gain = 1 + share * wrong.gain_spread * rng.uniform(-1, 1, (count, 1))
         ticks = share * rng.integers(wrong.delay[0], wrong.delay[1] + 1, (count, 1))

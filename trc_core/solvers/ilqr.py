@@ -53,4 +53,3 @@ def solve_batch(system: System, x0: ArrayLike, goal: ArrayLike, sweeps: int = 10
     J, spent, converged = improve_rows(system, goal, sweeps, trajectories)
     rows: Any = {'cost': J, 'converged': converged, 'cycles': spent}
     return Plan(trajectories.u, trajectories.x, source='ilqr', **rows)
-

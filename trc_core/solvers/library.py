@@ -21,8 +21,8 @@ from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import improve_rows
 from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.parallel import cores
-from trc_core.numerics.rollout import Trajectory
 from trc_core.numerics.representation import catching_law, is_odd
+from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import Array, System
 from trc_core.solvers.library_kernels import Tails, batch_fly, batch_follow_tails, batch_gains
 from trc_core.solvers.starting_points import SEGMENTS

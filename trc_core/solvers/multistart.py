@@ -17,8 +17,8 @@ from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import improve_rows
 from trc_core.numerics.cost import constant_reference, is_success
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.rollout import Trajectory
 from trc_core.numerics.representation import is_odd
+from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import Array, System
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.solvers.kernels import batch_follow

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import step_jacobian
+from trc_core.compile.plant import linearise as linearise_at
 from trc_core.numerics.box_qp import factor
-from trc_core.numerics.cost import difference
+from trc_core.numerics.cost import error_at
 from trc_core.numerics.ilqr import Curvature, Gains, backward_with_curvature
 from trc_core.numerics.rollout import feedback, gate, row
 
@@ -52,9 +52,9 @@ def linearise(plant, law, trajectory, r, loop):
     T, n_u, n_x = C.shape
     error, G_e = np.empty(n_x), np.empty(n_x)
     for t in range(T):
-        step_jacobian(plant, trajectory.x[t], trajectory.u[t], A[t], B[t])
-        difference(trajectory.x[t], r[t], error)
-        weight = gate(law, error)
+        linearise_at(plant.dynamics, trajectory.x, trajectory.u, t, A[t], B[t])
+        error_at(trajectory.x, r, t, error)
+        weight = gate(law.G, error)
         s = 0.0
         for i in range(n_x):
             G_e[i] = 0.0
@@ -62,7 +62,7 @@ def linearise(plant, law, trajectory, r, loop):
                 G_e[i] += law.G[i, j] * error[j]
             s += G_e[i] * error[i]
         for i in range(n_u):
-            closing = 4.0 * weight * s * feedback(law, t, i, weight, error)
+            closing = 4.0 * weight * s * feedback(law.K, t, i, weight, error)
             for j in range(n_x):
                 C[t, i, j] = weight * law.K[t, i, j] - closing * G_e[j]
 
