@@ -39,7 +39,7 @@ ALLOWED = {
     'simulation': BASE,
     'export': BASE | {'planner'},
     'training': BASE | {'solvers', 'data', 'models', 'planner', 'finetuning'},
-    'finetuning': BASE | {'planner', 'training', 'simulation'},
+    'finetuning': BASE | {'solvers', 'planner', 'training', 'simulation'},
     'evaluation': BASE | {'solvers', 'planner', 'flight', 'simulation'},
     'cli': set(),
     '__main__': {'cli'},

@@ -24,12 +24,12 @@ from trc_core.lab.benchmark.race import (
     Race,
     percentiles,
     schedule,
-    shifted,
 )
 from trc_core.lab.benchmark.report import report, winners
 from trc_core.numerics.plan import Plan
 from trc_core.planner.network import network_of
 from trc_core.solvers import lqr, nlp
+from trc_core.solvers.receding_horizon import shifted
 from trc_core.solvers.replay import replay
 
 TIMED = 'latency,ratio,tail,scaling,throughput,soak'

@@ -222,9 +222,9 @@ def test_the_network_alone_is_judged_by_its_own_plans():
     assert judge_guarded(model, problems, 0)[0]['mean'] < figures['mean']  # the LQR is better
 
 
-def test_the_experts_beside_every_result_are_the_solvers():
+def test_the_baselines_beside_every_result_are_the_solvers():
     problems = Problems.fresh(SYSTEMS['van_der_pol'], 6)
-    found = problems.experts()
+    found = problems.baselines()
     ends = list(zip(problems.x0, problems.goal, strict=True))
     own = {
         'clipped LQR': [lqr.solve(problems.system, *e).cost for e in ends],

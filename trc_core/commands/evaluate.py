@@ -17,15 +17,13 @@ from tqdm import tqdm
 from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
 from trc_core.command_line import check_output, report_errors
 from trc_core.commands.warm_up import ready
-from trc_core.evaluation.baselines import expert_planners
+from trc_core.evaluation.baselines import BASELINES, baseline_planners, planners
 from trc_core.evaluation.closed_loop import Comparison, compare
 from trc_core.evaluation.evaluator import (
-    BASELINES,
     TEST_SEED,
     Planner,
     Scores,
     fresh_problems,
-    planners,
     score,
 )
 from trc_core.evaluation.reference import reference_optima, starts_needed
@@ -199,7 +197,7 @@ def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[st
     systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
     systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
     names = _names(arguments.expert)
-    return [(system.name, system, expert_planners(system, names)) for system in systems]
+    return [(system.name, system, baseline_planners(system, names)) for system in systems]
 
 
 def _names(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from trc_core.command_line import report_errors
 from trc_core.data.backends import BACKENDS, require
 from trc_core.data.overview import draw, summary
-from trc_core.data.recipe import AUTO, EXPERTS, Recipe, suitable_expert
+from trc_core.data.recipe import Recipe
 from trc_core.data.shards import joined, prepare, solve_shards
 from trc_core.data.trajectories import (
     FILE,
@@ -27,6 +27,7 @@ from trc_core.data.trajectories import (
     read_metadata,
     save_arrays,
 )
+from trc_core.solvers.experts import AUTO, EXPERTS, suitable_expert
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.double_integrator import multi_axis, with_timing
 from trc_core.systems.registry import parse_settings
@@ -149,11 +150,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--expert',
         default=AUTO,
         choices=[AUTO, *EXPERTS],
-        help='nlp: the optimum inside the bounds by IPOPT; multistart: the best of many iLQR '
-        'starts and of the neighbours, for swing-ups; ilqr: like nlp, faster, one start; qp: the '
-        'optimum of a linear system; lqr: clipped LQR, NOT optimal where a bound is active or the '
-        'plant is nonlinear; minimum_energy: the least effort that reaches the goal of a linear '
-        'system, NOT the optimum of J; auto: multistart where the LQR often fails, else nlp',
+        help='; '.join(f'{name}: {expert.summary}' for name, expert in EXPERTS.items())
+        + f'; {AUTO}: multistart where the LQR often fails, else nlp',
     )
     add('--starts', type=int, help='starts per state of nlp (default: 1) and multistart (12)')
     add('--num_samples', type=int, default=10000, help='number of trajectories')

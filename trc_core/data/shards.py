@@ -13,6 +13,7 @@ from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
 from trc_core.numerics.plan import Plan
+from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.packing import packed, unpacked
 from trc_core.solvers.starting_points import agreement
 
@@ -55,7 +56,7 @@ def prepare(recipe: Recipe) -> None:
 
 def _solve_first(job: bytes) -> None:
     recipe: Recipe = unpacked(job)
-    rows = 2 if recipe.expert == 'multistart' else 1  # neighbours need a neighbour
+    rows = 2 if EXPERTS[recipe.expert].solve_batch else 1  # neighbours need a neighbour
     for _ in recipe.solve(*recipe.system.sample(np.random.default_rng(recipe.seed), rows)):
         pass
 

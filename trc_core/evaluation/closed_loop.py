@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.simulation import in_error
-from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import IlqrMpc
 
 Tick = Callable[[Array, Array, Plan | None], Plan]
 HORIZONS = 2  # that a flight lasts
@@ -150,10 +149,10 @@ def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
     system = controller.system
     one = Controller(controller.checkpoint, controller.backend, cycles=1)
     planners: dict[str, Callable[[], Tick]] = {
-        CONVERGED: lambda: partial(_ilqr_tick, system, SWEEPS),
+        CONVERGED: lambda: IlqrMpc(system, SWEEPS),
         'clipped LQR': lambda: lambda x, goal, previous: controller.lqr_plan(x, goal),
-        'iLQR-MPC, 1 sweep': lambda: partial(_ilqr_tick, system, 1),
-        'iLQR-MPC, 3 sweeps': lambda: partial(_ilqr_tick, system, 3),
+        'iLQR-MPC, 1 sweep': lambda: IlqrMpc(system, 1, SWEEPS),
+        'iLQR-MPC, 3 sweeps': lambda: IlqrMpc(system, 3, SWEEPS),
         'trc, 1 cycle': lambda: one.plan,
         'trc': lambda: controller.plan,
     }
@@ -175,17 +174,3 @@ def learning(controller: Controller) -> Tick:
         return controller.plan(x, goal, previous, p=estimator.parameters(belief))
 
     return tick
-
-
-def _ilqr_tick(system: System, sweeps: int, x: Array, goal: Array, previous: Plan | None) -> Plan:
-    """Box-iLQR from the shifted previous plan; from the clipped LQR plan at first."""
-    start = None if previous is None else shifted(system, previous, previous.controls[-1])
-    sweeps = SWEEPS if start is None else sweeps
-    return ilqr.solve(system, x, goal, start, sweeps)
-
-
-def shifted(system: System, plan: Plan, last: Array | None = None) -> Plan:
-    """The plan from its second state on; `last` (n_u,), u_trim by default, ends it."""
-    last = system.u_trim if last is None else last
-    states = np.vstack([plan.states[1:], system.step(plan.states[-1], last)])
-    return replace(plan, controls=np.vstack([plan.controls[1:], last]), states=states)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,13 @@ from numpy.typing import NDArray
 
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.plan import Plan
-from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 
-Planner = Callable[..., Plan]
+Planner = Callable[[Array, Array], Plan]
+"""x0 (n_x,), goal (n_x,) -> Plan."""
 BOUND_TOLERANCE = 1e-6  # of the control range; nearer to a bound a control lies on it
 TIMED = 20  # plans whose time is taken
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
-BASELINES = {
-    'lqr': 'clipped LQR',
-    'ilqr1': 'LQR + 1 iLQR sweep',
-    'ilqr2': 'LQR + 2 iLQR sweeps',
-    'ilqr3': 'LQR + 3 iLQR sweeps',
-    'ilqr': 'iLQR, converged',
-    'multistart': 'iLQR, 12 starts',
-    'nearest': 'nearest plan + iLQR',
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,7 @@ def score(
 
     Args:
         system: the plant.
-        planner: x0 (n_x,), goal (n_x,) -> Plan.
+        planner: what is scored.
         x0: (N, n_x).
         goal: (N, n_x).
         optimum: J* (N,).
@@ -102,26 +92,6 @@ def on_bound(system: System, controls: Array) -> float:
     reach = BOUND_TOLERANCE * (system.u_max - system.u_min)
     held = (controls <= system.u_min + reach) | (controls >= system.u_max - reach)
     return float(held.mean())
-
-
-def planners(
-    controller: Controller, cycles: Iterable[int], baselines: Iterable[str] = tuple(BASELINES)
-) -> dict[str, Planner]:
-    """What stands in the table: the baselines, and the controller at each K, also polished.
-
-    Raises:
-        ValueError: if a baseline is unknown; the message lists the known ones.
-    """
-    from trc_core.evaluation.baselines import expert_planners
-
-    experts = expert_planners(controller.system, baselines)
-    table = {BASELINES.get(name, name): planner for name, planner in experts.items()}
-    for K in cycles:
-        twin = Controller(controller.checkpoint, controller.backend, cycles=K)
-        table[f'trc, K = {K}'] = twin.plan
-        table[f'trc, K = {K} + 1 sweep'] = partial(twin.plan, polish=1)
-    table[f'trc, K = {controller.cycles} + 5 sweeps'] = partial(controller.plan, polish=5)
-    return table
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:

@@ -8,20 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from trc_core.compile.kernels import compiled
-from trc_core.evaluation.closed_loop import shifted
 from trc_core.lab.benchmark.contestants import Factory
 from trc_core.lab.benchmark.race import Contestant
 from trc_core.numerics.cost import is_success
-from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import continued, plain, rollout
 from trc_core.problem.system import Array, System
 from trc_core.solvers import nlp
 from trc_core.solvers.affine import predict, require_linear
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.solvers.qp import condensed
+from trc_core.solvers.receding_horizon import IlqrMpc, shifted
 from trc_core.solvers.starting_points import straight_line
 
 QUIET = {'print_time': False, 'ipopt.print_level': 0, 'ipopt.sb': 'yes'}
@@ -73,7 +69,7 @@ def _contestant(label: str, maker: Any, system: System) -> Contestant:
 
 
 def _box_ilqr(system: System, label: str, sweeps: int) -> Contestant:
-    return Contestant(label, BoxIlqr(system, sweeps), peer=True)
+    return Contestant(label, IlqrMpc(system, sweeps), peer=True)
 
 
 def _expert(system: System) -> Contestant:
@@ -84,29 +80,6 @@ def _expert(system: System) -> Contestant:
         return nlp.solve(system, x, goal, None if previous is None else shifted(system, previous))
 
     return Contestant('CasADi/IPOPT, tol 1e-10', plan, peer=True)
-
-
-class BoxIlqr:
-    """Sweeps from the clipped LQR, or from the shifted plan under its feedback; all compiled."""
-
-    def __init__(self, system: System, sweeps: int) -> None:
-        self.system, self.sweeps = system, sweeps
-        kernels = rollout, continued, batch_improve
-        self.rollout, self.continued, self.improve = (compiled(k, system) for k in kernels)
-        self.law = plain(finite_horizon_gains(system)[0])
-
-    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Plan:
-        """The improved plan."""
-        system, T = self.system, self.system.horizon
-        numbers, v = system.arrays, np.zeros((T, system.n_u))
-        if previous is not None:
-            earlier = previous.states, previous.controls
-            self.continued(numbers, self.law, *earlier, goal, 1.0, v)
-        states, controls = np.empty((1, T + 1, system.n_x)), np.empty((1, T, system.n_u))
-        J, spent, converged = np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_)
-        self.rollout(numbers, self.law, v, x, goal, states[0], controls[0])
-        self.improve(numbers, goal[None], self.sweeps, states, controls, J, spent, converged)
-        return Plan(controls[0], states[0], float(J[0]), 'ilqr', bool(converged[0]))
 
 
 class Ipopt:

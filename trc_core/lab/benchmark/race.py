@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from trc_core.evaluation.closed_loop import shifted
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import shifted
 from trc_core.solvers.replay import replay
 
 PERCENTILES = {'p50': 1, 'p90': 10, 'p99': 100, 'p99.9': 1000}  # and the samples that they take

@@ -134,7 +134,7 @@ def units(size: Size, seed: int) -> Mapping[str, Work]:
 
 
 def _experts(size: Size) -> Figures:
-    return Problems.fresh(get_system(size.system), size.states).experts()
+    return Problems.fresh(get_system(size.system), size.states).baselines()
 
 
 def _build(system: System, variant: Variant, seed: int) -> TinyRecursiveControl:

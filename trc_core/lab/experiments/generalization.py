@@ -15,7 +15,6 @@ from trc_core.evaluation.closed_loop import (
     PerturbedPlant,
     Tick,
     fly_all,
-    shifted,
     tick_planners,
 )
 from trc_core.evaluation.evaluator import TEST_SEED, fresh_problems
@@ -40,7 +39,7 @@ from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array
-from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import IlqrMpc
 from trc_core.systems import System, get_system
 
 FAR, TIME, HORIZON, KNOWN, UNKNOWN = (
@@ -114,7 +113,7 @@ def _far(name: str, low: float, high: float, states: int) -> Figures:
 def _planners(model: TinyRecursiveControl, problems: Problems) -> dict[str, Figures]:
     by_cycle = judge_guarded(model, problems, 10)
     kept = {f'trc, K = {K}': by_cycle[K] for K in (1, 3, 10)}
-    return {**problems.experts(), **kept}
+    return {**problems.baselines(), **kept}
 
 
 def _time(name: str, states: int) -> Figures:
@@ -125,7 +124,7 @@ def _time(name: str, states: int) -> Figures:
     for fraction in FRACTIONS:
         told = torch.full((len(problems.x0),), fraction, dtype=torch.float64)
         found[f'{fraction:g}'] = judge_guarded(model, problems, model.config.cycles, told)[-1]
-    return {'planners': {**problems.experts(), **found}}
+    return {'planners': {**problems.baselines(), **found}}
 
 
 def _horizons(size: Size, seed: int) -> Figures:
@@ -152,7 +151,7 @@ def _horizons(size: Size, seed: int) -> Figures:
         twin.load_state_dict(learned, strict=False)
         problems = Problems.fresh(other, size.states)
         found[str(other.horizon)] = {
-            **problems.experts(),
+            **problems.baselines(),
             'network alone': judge_alone(twin.eval(), problems, 2)[-1],
             'trc, K = 2': judge_guarded(twin.eval(), problems, 2)[-1],
         }
@@ -163,7 +162,7 @@ def _known(mu: float, states: int) -> Figures:
     """A plant whose parameter differs, and a controller that has its model."""
     system = get_system('van_der_pol').with_parameters(mu=mu)
     problems = Problems.fresh(system, states)
-    found = problems.experts()
+    found = problems.baselines()
     for label, name in (('trained at mu = 1', 'van_der_pol'), ('told mu', 'van_der_pol_mu')):
         checkpoint = load_model(name)[1].with_parameters({'mu': mu})
         by_cycle = judge_guarded(model_of(checkpoint), problems, 10)
@@ -209,15 +208,13 @@ class Informed:
     def __init__(self, model: System, plant: PerturbedPlant) -> None:
         self.gain = gain = plant.gain
         limits = {name: gain * getattr(model, name) for name in ('u_min', 'u_max', 'u_trim')}
-        self.system = replace(plant.system, R=model.R / gain**2, **limits)
-        self.last: Plan | None = None
+        self._mpc = IlqrMpc(replace(plant.system, R=model.R / gain**2, **limits), SWEEPS)
+        self._last: Plan | None = None
 
     def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Plan:
         """The plan, in commands u."""
-        last, system = self.last, self.system
-        start = None if last is None else shifted(system, last, last.controls[-1])
-        self.last = ilqr.solve(system, x, goal, start, SWEEPS)
-        return replace(self.last, controls=self.last.controls / self.gain)
+        self._last = self._mpc(x, goal, self._last)
+        return replace(self._last, controls=self._last.controls / self.gain)
 
 
 def page(results: Results) -> Iterable[str]:

@@ -72,7 +72,7 @@ def _shipped(name: str, states: int) -> Figures:
         'excess': [figures['mean'] for figures in by_cycle],
         'errors': [figures['error'] for figures in by_cycle],
         'unsolved': problems.unsolved,
-        'planners': {**problems.experts(), **kept},
+        'planners': {**problems.baselines(), **kept},
     }
 
 

@@ -1,4 +1,4 @@
-"""How good plans are: J/J* and errors, of the network alone, of the controller, of the experts."""
+"""How good plans are: J/J* and errors, of a network alone, a controller, the baselines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trc_core.evaluation.baselines import BASELINES, baseline_planners
 from trc_core.evaluation.evaluator import TEST_SEED, Scores
 from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.lab.experiments.frame import Figures
@@ -16,12 +17,9 @@ from trc_core.models.search import Latents
 from trc_core.models.simulation import Dynamics, Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.cost import is_success
-from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
-from trc_core.solvers import ilqr, lqr
 
-SWEEPS = {'LQR + 1 iLQR sweep': 1, 'LQR + 3 iLQR sweeps': 3, 'iLQR, converged': 100}
-LQR = 'clipped LQR'
+BESIDE = ('lqr', 'ilqr1', 'ilqr3', 'ilqr')  # the baselines beside every result
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,13 @@ class Problems:
         assert plans.states is not None and plans.cost is not None
         return self.judge(plans.states.numpy(), plans.cost.numpy())
 
-    def experts(self) -> dict[str, Figures]:
-        """The clipped LQR and iLQR from it, which stand beside every result."""
-        flown = [lqr.solve(self.system, a, b) for a, b in zip(self.x0, self.goal, strict=True)]
-        states = np.stack([plan.states for plan in flown])
-        found = {LQR: self.judge(states, np.array([plan.cost for plan in flown]))}
-        for label, sweeps in SWEEPS.items():
-            plans: Plan = ilqr.solve_batch(self.system, self.x0, self.goal, sweeps)
-            found[label] = self.judge(plans.states, np.asarray(plans.cost))
+    def baselines(self) -> dict[str, Figures]:
+        """Figures of the clipped LQR, and of iLQR from it, by label."""
+        found = {}
+        for name, planner in baseline_planners(self.system, BESIDE).items():
+            plans = [planner(x0, goal) for x0, goal in zip(self.x0, self.goal, strict=True)]
+            states = np.stack([plan.states for plan in plans])
+            found[BASELINES[name]] = self.judge(states, np.array([plan.cost for plan in plans]))
         return found
 
 

@@ -93,7 +93,7 @@ def units(size: Size, seed: int) -> Mapping[str, Work]:
 
 
 def _experts(task: Task, size: Size) -> Figures:
-    return Problems.fresh(get_system(task.system), size.states).experts()
+    return Problems.fresh(get_system(task.system), size.states).baselines()
 
 
 def _trained(task: Task, size: Size, name: str, seed: int) -> Figures:
