@@ -13,12 +13,13 @@ from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, fly, tick
 from trc_core.evaluation.evaluator import fresh_problems
 from trc_core.lab.experiments import (
     ablation,
-    contestants,
+    compared_networks,
     generalization,
     hierarchy,
     iterations,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
+from trc_core.lab.experiments.baseline_networks import count_weights, plain_network
 from trc_core.lab.experiments.command import EXPERIMENTS, find, main
 from trc_core.lab.experiments.frame import Experiment, among, key, names, render, run
 from trc_core.lab.experiments.judging import Problems, alone, judge_alone, judge_guarded
@@ -34,7 +35,6 @@ from trc_core.lab.experiments.learning import (
     train,
 )
 from trc_core.lab.experiments.memory import peak_bytes
-from trc_core.lab.experiments.rivals import count_weights, plain_network
 from trc_core.lab.experiments.text_model import (
     END,
     TextModel,
@@ -313,10 +313,10 @@ def test_truncation_saves_memory_in_training():
 
 @pytest.mark.parametrize('kind', ['perceptron', 'transformer'])
 def test_plain_networks_have_the_weights_asked_for(kind):
-    rival = plain_network(SYSTEM, 'open_loop', kind, 120_000)
-    assert count_weights(rival) == pytest.approx(120_000, rel=0.05)
+    baseline = plain_network(SYSTEM, 'open_loop', kind, 120_000)
+    assert count_weights(baseline) == pytest.approx(120_000, rel=0.05)
     x0, goal = FreshStates(SYSTEM, 3, 0)()
-    v, _ = rival(x0, goal)
+    v, _ = baseline(x0, goal)
     assert v.shape == (3, SYSTEM.horizon, SYSTEM.n_u)
     with pytest.raises(ValueError, match='choose from'):
         plain_network(SYSTEM, 'open_loop', 'tree', 10)
@@ -324,17 +324,17 @@ def test_plain_networks_have_the_weights_asked_for(kind):
 
 def test_a_perfect_imitator_has_no_loss_and_plans_the_optimum():
     system = SYSTEMS['van_der_pol']
-    dataset = contestants.Dataset.of(system, 3, 3, 0)
-    rival = plain_network(system, 'stabilised', 'perceptron', 5000)
-    dynamics = SystemDynamics(rival.representation, system)
+    dataset = compared_networks.Dataset.of(system, 3, 3, 0)
+    baseline = plain_network(system, 'stabilised', 'perceptron', 5000)
+    dynamics = SystemDynamics(baseline.representation, system)
     batch = dataset.batch()
-    v = expert_plan(rival.representation, batch)
+    v = expert_plan(baseline.representation, batch)
     flown = dynamics.simulate(v, batch['current_state'], batch['target_state'])
     np.testing.assert_allclose(flown.controls, batch['controls'], atol=1e-9)
     problems = Problems.of(system, dataset.draw.x0.numpy(), dataset.draw.goal.numpy())
     J = trajectory_cost(system, dataset.states.numpy(), dataset.controls.numpy(), problems.goal)
     np.testing.assert_allclose(J, problems.optimum, rtol=1e-6)
-    assert float(contestants._imitation(rival, dataset).detach()) > 0.0
+    assert float(compared_networks._imitation(baseline, dataset).detach()) > 0.0
 
 
 def test_plans_survive_being_written_and_read():

@@ -7,27 +7,24 @@ import importlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
 from trc_core.command_line import check_output, report_errors
 from trc_core.commands.warm_up import ready
 from trc_core.evaluation.baselines import BASELINES, baseline_planners, planners
+from trc_core.evaluation.chart import excess_chart
 from trc_core.evaluation.closed_loop import Comparison, compare
 from trc_core.evaluation.evaluator import (
     TEST_SEED,
+    Evaluation,
     Planner,
-    Scores,
+    evaluate,
     fresh_problems,
-    score,
 )
-from trc_core.evaluation.reference import reference_optima, starts_needed
-from trc_core.lab.report.html import bars
 from trc_core.planner.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
@@ -40,35 +37,6 @@ FITTING = {  # what goes with a flag that asks for something else than the usual
     'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed'),
     'expert': ('system', 'set', 'states', 'seed', 'output'),
 }
-HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of several planners on the same states."""
-
-    title: str
-    scores: Mapping[str, Scores]
-    states: int
-    seed: int
-    starts: int
-    """Starts per state of the optimum that the planners are compared with."""
-    unsolved: int
-    """States left out because no solver converged."""
-
-    def __str__(self) -> str:
-        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
-        lines = [
-            f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
-            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
-        ]
-        for label, s in self.scores.items():
-            ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
-            behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
-            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
-        if self.unsolved:
-            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
-        return '\n'.join(lines)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -238,27 +206,6 @@ def _flown_over_ros(arguments: argparse.Namespace) -> Any:
     return flights.evaluate(title, controller, model, *problems, arguments.ros)
 
 
-def evaluate(
-    title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
-) -> Evaluation:
-    """Scores every planner of `table` on `states` fresh problems.
-
-    Raises:
-        ValueError: if the optimum is known for none of them.
-    """
-    x0, goal = fresh_problems(system, states, seed)
-    starts = starts_needed(system)
-    optimum, solved = reference_optima(system, x0, goal, starts)
-    if not solved.any():
-        raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
-    optimum = optimum[solved]
-    scores = {}
-    for label, planner in table.items():
-        bar = tqdm(range(len(optimum)), desc=label, leave=False)
-        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
-    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
-
-
 def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence[str]) -> None:
     """Keeps the figures in the checkpoint's metrics, one certificate per set of parameters."""
     path = find_checkpoint(arguments.checkpoint or DEFAULT)
@@ -280,7 +227,7 @@ def _write(output: Path, results: Sequence[Evaluation]) -> None:
     for result in results:
         name = f'_{result.title}' if len(results) > 1 else ''
         rows = {label: asdict(s) for label, s in result.scores.items()}
-        bars(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
+        excess_chart(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
 
 
 def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
@@ -19,6 +21,7 @@ Planner = Callable[[Array, Array], Plan]
 BOUND_TOLERANCE = 1e-6  # of the control range; nearer to a bound a control lies on it
 TIMED = 20  # plans whose time is taken
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
+HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,55 @@ def on_bound(system: System, controls: Array) -> float:
     reach = BOUND_TOLERANCE * (system.u_max - system.u_min)
     held = (controls <= system.u_min + reach) | (controls >= system.u_max - reach)
     return float(held.mean())
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of several planners on the same states."""
+
+    title: str
+    scores: Mapping[str, Scores]
+    states: int
+    seed: int
+    starts: int
+    """Starts per state of the optimum that the planners are compared with."""
+    unsolved: int
+    """States left out because no solver converged."""
+
+    def __str__(self) -> str:
+        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
+        lines = [
+            f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
+            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
+        ]
+        for label, s in self.scores.items():
+            ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
+            behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
+            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
+        if self.unsolved:
+            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
+        return '\n'.join(lines)
+
+
+def evaluate(
+    title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
+) -> Evaluation:
+    """Scores every planner of `table` on `states` fresh problems.
+
+    Raises:
+        ValueError: if the optimum is known for none of them.
+    """
+    x0, goal = fresh_problems(system, states, seed)
+    starts = starts_needed(system)
+    optimum, solved = reference_optima(system, x0, goal, starts)
+    if not solved.any():
+        raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
+    optimum = optimum[solved]
+    scores = {}
+    for label, planner in table.items():
+        bar = tqdm(range(len(optimum)), desc=label, leave=False)
+        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
+    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:

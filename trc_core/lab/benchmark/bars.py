@@ -1,4 +1,4 @@
-"""What the project promises of its speed, and what was measured."""
+"""Bars: the speed that the project promises, and what was measured."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trc_core.lab.benchmark.contestants import EAGER
-from trc_core.lab.benchmark.peers import IPOPT
+from trc_core.lab.benchmark.baselines import IPOPT
+from trc_core.lab.benchmark.planners import EAGER
 
 Results = Mapping[str, Any]
 EAGER_BARS = {'double_integrator': 20.0, 'van_der_pol': 100.0, 'quadrotor_2d': 50.0}
@@ -80,12 +80,12 @@ def _tails(results: Results) -> Iterator[Bar]:
 def _ipopt(results: Results) -> Iterator[Bar]:
     for system in IPOPT_SYSTEMS:
         figures = _find(results, 'latency', system, 'figures') or {}
-        for peer in (EXPERT_IPOPT, IPOPT):
-            theirs = _find(figures, peer, 'warm', 'p50')
+        for baseline in (EXPERT_IPOPT, IPOPT):
+            theirs = _find(figures, baseline, 'warm', 'p50')
             for label in OURS:
                 ours = _find(figures, label, 'warm', 'p50')
                 if ours and theirs:
-                    what = f'{system}: {label}, warm, against {peer}'
+                    what = f'{system}: {label}, warm, against {baseline}'
                     yield Bar(what, IPOPT_BAR, theirs / ours, 'x', at_least=True)
         for label in OURS:
             for task in ('cold', 'warm'):

@@ -14,7 +14,7 @@ TRC = 'trc '
 
 
 def report(results: Results, plots: Iterable[str] = ()) -> str:
-    """The page: where it was measured, the bars, every section, and where a peer wins.
+    """The page: where it was measured, the bars, every section, and where a baseline wins.
 
     Args:
         results: the figures, by section.
@@ -26,7 +26,7 @@ def report(results: Results, plots: Iterable[str] = ()) -> str:
         _environment(results),
         *(f'![{name}]({name})' for name in plots),
         *_bars(results),
-        *_peers_that_win(results),
+        *_baselines_that_win(results),
         *_latency(results),
         *_ratio(results),
         *_tail(results),
@@ -57,21 +57,21 @@ def _latency(results: Results) -> Iterator[str]:
         return
     yield '## Latency and cost'
     yield (
-        'Interleaved: in every round each contestant plans the same fresh problem once, in a '
+        'Interleaved: in every round each planner plans the same fresh problem once, in a '
         'random order, on caches that the others have just filled; slow ones take part in fewer '
         'rounds. *Cold* is a plan from x_0 and nothing else, *warm* one from the second state of '
-        "the contestant's own plan, given that plan. J/J* is the mean over the problems (and its "
+        "the planner's own plan, given that plan. J/J* is the mean over the problems (and its "
         'maximum). Microseconds.'
     )
     for system, result in results['latency'].items():
         yield f'### {system}'
-        yield _contestants(result)
+        yield _planners(result)
 
 
 COLUMNS = ('p50', 'p99', 'p99.9')
 
 
-def _contestants(result: Mapping[str, Any]) -> str:
+def _planners(result: Mapping[str, Any]) -> str:
     heads = ['', *(f'cold {c}' for c in COLUMNS), 'J/J* (max)']
     heads += [*(f'warm {c}' for c in COLUMNS), 'J/J* (max)', 'n']
     rows = [heads, ['---'] * len(heads)]
@@ -95,16 +95,16 @@ def _number(value: float | None) -> str:
     return '' if value is None else f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def _peers_that_win(results: Results) -> Iterator[str]:
+def _baselines_that_win(results: Results) -> Iterator[str]:
     if not results.get('latency'):
         return
-    yield '## Where a peer wins'
+    yield '## Where a baseline wins'
     wins = list(winners(results))
     if not wins:
-        yield 'Nowhere in this run: no peer was faster at a cost that is not higher.'
+        yield 'Nowhere in this run: no baseline was faster at a cost that is not higher.'
         return
     yield (
-        'Peers whose p50 is lower than that of the fastest backend at its default number of '
+        'Baselines whose p50 is lower than that of the fastest backend at its default number of '
         'cycles, at a mean J/J* that is not higher:'
     )
     yield '\n'.join(map(str, wins))
@@ -112,23 +112,23 @@ def _peers_that_win(results: Results) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Win:
-    """A peer that is faster than our fastest backend, and not dearer."""
+    """A baseline that is faster than our fastest backend, at a cost that is not higher."""
 
     system: str
     task: str
-    peer: str
+    baseline: str
     theirs: Mapping[str, float]
     label: str
     ours: Mapping[str, float]
 
     def __str__(self) -> str:
-        both = ((self.peer, self.theirs), (self.label, self.ours))
+        both = ((self.baseline, self.theirs), (self.label, self.ours))
         texts = [f'{who} takes {_number(f["p50"])} us at {f["ratio"]:.6f}' for who, f in both]
         return f'- **{self.system}**, {self.task}: {", ".join(texts)}'
 
 
 def winners(results: Results) -> Iterator[Win]:
-    """Every system and task where a peer wins, and by how much."""
+    """Every system and task where a baseline wins, and by how much."""
     for system, result in results.get('latency', {}).items():
         for task in ('cold', 'warm'):
             known = {
@@ -136,7 +136,7 @@ def winners(results: Results) -> Iterator[Win]:
                 for label, figure in result.get('figures', {}).items()
                 if {'p50', 'ratio'} <= figure[task].keys()
             }
-            ours = [k for k, f in known.items() if not f['peer'] and 'cycle' not in k]
+            ours = [k for k, f in known.items() if not f['baseline'] and 'cycle' not in k]
             if not ours:
                 continue
             best = min((known[label][task]['p50'], label) for label in ours)[1]
@@ -144,7 +144,7 @@ def winners(results: Results) -> Iterator[Win]:
             for label, figure in known.items():
                 theirs = figure[task]
                 cheap = theirs['ratio'] <= own['ratio'] + AS_CHEAP
-                if figure['peer'] and cheap and theirs['p50'] < own['p50']:
+                if figure['baseline'] and cheap and theirs['p50'] < own['p50']:
                     yield Win(system, task, label, theirs, best, own)
 
 

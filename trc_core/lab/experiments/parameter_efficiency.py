@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from trc_core.lab.experiments.contestants import (
+from trc_core.lab.experiments.baseline_networks import count_weights
+from trc_core.lab.experiments.compared_networks import (
     PATIENT_TEXT,
     SIZES,
     Dataset,
-    contestants,
+    compared_networks,
     judged,
     loss_of,
     plan_once,
@@ -34,7 +35,6 @@ from trc_core.lab.experiments.judging import Problems
 from trc_core.lab.experiments.learning import Budget, fit
 from trc_core.lab.experiments.memory import peak_bytes
 from trc_core.lab.experiments.page import HEADINGS, number, ratio, scores, spread, table
-from trc_core.lab.experiments.rivals import count_weights
 from trc_core.systems import get_system
 
 EXPERTS, TRAINED, TIMING = 'experts', 'trained', 'timing'
@@ -81,12 +81,12 @@ FULL = replace(
 
 
 def units(size: Size, seed: int) -> Mapping[str, Work]:
-    """A training per task, contestant and seed; then the timing, in one go per task."""
+    """A training per task, network and seed; then the timing, in one go per task."""
     work: dict[str, Work] = {}
     for task in size.tasks:
         work[key(EXPERTS, task.system)] = partial(_experts, task, size)
         for s in range(seed, seed + size.seeds):
-            for name in contestants(size.sizes):
+            for name in compared_networks(size.sizes):
                 work[key(TRAINED, task.system, name, s)] = partial(_trained, task, size, name, s)
         work[key(TIMING, task.system)] = partial(_timing, task, size)
     return work
@@ -98,7 +98,7 @@ def _experts(task: Task, size: Size) -> Figures:
 
 def _trained(task: Task, size: Size, name: str, seed: int) -> Figures:
     system = get_system(task.system)
-    built = contestants(size.sizes)[name](system, task.representation, seed)
+    built = compared_networks(size.sizes)[name](system, task.representation, seed)
     dataset = Dataset.of(system, size.optima, size.batch, seed)
     loss = loss_of(built, dataset, imitates=name.endswith('imitation'))
     loss().backward()  # compiles outside the measured time
@@ -115,7 +115,7 @@ def _timing(task: Task, size: Size) -> Figures:
     problems = Problems.fresh(system, 1)
     planners: dict[str, Callable[[], Any]] = {}
     found: dict[str, Figures] = {}
-    for name, build in contestants(size.sizes).items():
+    for name, build in compared_networks(size.sizes).items():
         built = build(system, task.representation, 0).eval()
         planners[name] = partial(plan_once, built, problems)
         planners[name]()
@@ -164,7 +164,7 @@ def page(results: Results) -> Iterable[str]:
         'the loss. Their plan costs no roll-out.\n'
         '- Times are of PyTorch on one thread, one state, interleaved, on the machine above '
         'under the load above. The compiled runtime plans 20 to 30 times as fast '
-        '([benchmark](../benchmarks/benchmark.md)); the rivals were not compiled.\n'
+        '([benchmark](../benchmarks/benchmark.md)); the baselines were not compiled.\n'
         '- On the double integrator the clipped LQR is the optimum and needs no training: '
         'everybody loses to it.'
     )

@@ -134,19 +134,3 @@ def film(frames: Sequence[Sequence[Any]], view: Sequence[float], period: float) 
         f'<script type="application/json">{data}</script>'
         '<figcaption>Click to pause; drag to look.</figcaption></figure>'
     )
-
-
-def bars(scores: Mapping[str, Any]) -> Any:
-    """A Matplotlib figure of `Scores`: mean and 95th percentile of the excess, on a log scale."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 0.4 * len(scores) + 1), layout='constrained')
-    axes = figure.subplots()
-    for y, row in enumerate(list(scores.values())[::-1]):
-        mean, p95 = (max(row[name] - 1, 1e-8) for name in ('mean', 'p95'))
-        axes.plot([mean, p95], [y, y], color='#34495e', lw=1)
-        axes.plot(mean, y, 'o', color='#c0392b')
-    axes.set(xscale='log', xlabel='J/J* - 1: dot mean, line to p95')
-    axes.set_yticks(range(len(scores)), list(scores)[::-1])
-    axes.grid(axis='x', alpha=0.3)
-    return figure

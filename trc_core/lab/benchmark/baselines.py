@@ -1,4 +1,4 @@
-"""The solvers that PyPI has, each set up as its manual advises, as contestants."""
+"""Baselines of the benchmark: solvers on PyPI, each set up as its manual advises."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trc_core.lab.benchmark.contestants import Factory
-from trc_core.lab.benchmark.race import Contestant
+from trc_core.lab.benchmark.interleaved import TimedPlanner
+from trc_core.lab.benchmark.planners import Factory
 from trc_core.numerics.cost import is_success
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
@@ -38,20 +38,20 @@ SWEEPS = {'box-iLQR, 1 sweep': 1, 'box-iLQR, 3 sweeps': 3, 'box-iLQR, converged'
 IPOPT = 'CasADi/IPOPT, tuned'
 
 
-def peers(system: System) -> dict[str, Factory]:
-    """By label: the solvers that can plan for a system."""
+def baselines(system: System) -> dict[str, Factory]:
+    """The solvers that can plan for a system, by label."""
     table: dict[str, Factory] = {
         label: partial(_box_ilqr, system, label, sweeps) for label, sweeps in SWEEPS.items()
     }
     table |= {
-        IPOPT: partial(_contestant, IPOPT, Ipopt, system),
+        IPOPT: partial(_baseline, IPOPT, Ipopt, system),
         'CasADi/IPOPT, tol 1e-10': partial(_expert, system),
-        'do-mpc (IPOPT)': partial(_contestant, 'do-mpc (IPOPT)', DoMpc, system),
+        'do-mpc (IPOPT)': partial(_baseline, 'do-mpc (IPOPT)', DoMpc, system),
     }
     if _is_linear(system):
         table |= {
-            'DAQP, condensed': partial(_contestant, 'DAQP, condensed', Daqp, system),
-            'OSQP, sparse': partial(_contestant, 'OSQP, sparse', Osqp, system),
+            'DAQP, condensed': partial(_baseline, 'DAQP, condensed', Daqp, system),
+            'OSQP, sparse': partial(_baseline, 'OSQP, sparse', Osqp, system),
         }
     return table
 
@@ -64,22 +64,22 @@ def _is_linear(system: System) -> bool:
     return True
 
 
-def _contestant(label: str, maker: Any, system: System) -> Contestant:
-    return Contestant(label, maker(system), peer=True)
+def _baseline(label: str, maker: Any, system: System) -> TimedPlanner:
+    return TimedPlanner(label, maker(system), baseline=True)
 
 
-def _box_ilqr(system: System, label: str, sweeps: int) -> Contestant:
-    return Contestant(label, IlqrMpc(system, sweeps), peer=True)
+def _box_ilqr(system: System, label: str, sweeps: int) -> TimedPlanner:
+    return TimedPlanner(label, IlqrMpc(system, sweeps), baseline=True)
 
 
-def _expert(system: System) -> Contestant:
+def _expert(system: System) -> TimedPlanner:
     """IPOPT as it makes datasets; only the primal iterate is warm."""
-    import casadi  # noqa: F401  (missing: say so here, not in the race)
+    import casadi  # noqa: F401  (missing: say so here, not in the timing)
 
     def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
         return nlp.solve(system, x, goal, None if previous is None else shifted(system, previous))
 
-    return Contestant('CasADi/IPOPT, tol 1e-10', plan, peer=True)
+    return TimedPlanner('CasADi/IPOPT, tol 1e-10', plan, baseline=True)
 
 
 class Ipopt:

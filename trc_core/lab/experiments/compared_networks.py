@@ -1,4 +1,4 @@
-"""Who takes part where recursion is compared with size: how they learn, and how they plan."""
+"""Networks of which recursion is compared with size: how they learn, and how they plan."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from trc_core.evaluation.reference import keep
-from trc_core.lab.experiments.frame import Figures
-from trc_core.lab.experiments.judging import Problems, alone, judge_guarded
-from trc_core.lab.experiments.learning import WEIGHTS, StoredStates, every_cycle, network
-from trc_core.lab.experiments.rivals import (
+from trc_core.lab.experiments.baseline_networks import (
     PlainNetwork,
     count_weights,
     matching_width,
     plain_network,
 )
+from trc_core.lab.experiments.frame import Figures
+from trc_core.lab.experiments.judging import Problems, alone, judge_guarded
+from trc_core.lab.experiments.learning import WEIGHTS, StoredStates, every_cycle, network
 from trc_core.lab.experiments.text_model import (
     TextModel,
     encode,
@@ -54,8 +54,8 @@ FEEDBACK = ('trajectory',)
 Build = Callable[[System, str, int], nn.Module]
 
 
-def contestants(sizes: Sequence[str]) -> dict[str, Build]:
-    """Who takes part, recursive networks in these sizes, and how a fresh one is made."""
+def compared_networks(sizes: Sequence[str]) -> dict[str, Build]:
+    """Makers of fresh networks by name: the baselines, and recursive ones in these sizes."""
     table: dict[str, Build] = {}
     for name in sizes:
         table[f'single-latent {name}'] = partial(_single, name)
@@ -97,7 +97,7 @@ def _text(system: System, representation: str, seed: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Optimal plans; everybody draws from the same ones."""
+    """Optimal plans, the same for every network."""
 
     system: System
     draw: StoredStates
@@ -138,7 +138,7 @@ class Dataset:
 
 
 def loss_of(built: nn.Module, dataset: Dataset, imitates: bool) -> Callable[[], Tensor]:
-    """What a contestant minimises on the dataset."""
+    """The loss that a network minimises on the dataset."""
     if isinstance(built, TextModel):
         return _text_loss(built, dataset)
     draw, system = dataset.draw, dataset.system

@@ -1,4 +1,4 @@
-"""Networks without recursion that read and write what a `TinyRecursiveControl` does."""
+"""Baseline networks without recursion, with the inputs and outputs of `TinyRecursiveControl`."""
 
 from __future__ import annotations
 
