@@ -78,15 +78,12 @@ class NearestPlan:
     Args:
         system: the plant.
         count: stored optima, of states that are drawn from the training boxes.
-        seed: of these states.
         sweeps: of box-iLQR on the plan that was found.
     """
 
-    def __init__(
-        self, system: System, count: int = STORED_PLANS, seed: int = STORED_SEED, sweeps: int = 100
-    ) -> None:
+    def __init__(self, system: System, count: int = STORED_PLANS, sweeps: int = 100) -> None:
         self.system, self.sweeps = system, sweeps
-        kept = keep(system, 'plans', [count, seed], lambda: _optimal_plans(system, count, seed))
+        kept = keep(system, 'plans', [count, STORED_SEED], lambda: _optimal_plans(system, count))
         self.states, self.controls, self.cost = (
             kept[name] for name in ('states', 'controls', 'cost')
         )
@@ -102,13 +99,13 @@ class NearestPlan:
         return ilqr.solve(self.system, x0, goal, stored, self.sweeps)
 
 
-def _optimal_plans(system: System, count: int, seed: int) -> dict[str, Array]:
+def _optimal_plans(system: System, count: int) -> dict[str, Array]:
     """x0, goal, states, controls and cost of `count` optima."""
     if multistart.is_needed(system):
-        labels = library_labels(system, count, seed)
+        labels = library_labels(system, count, STORED_SEED)
         names = ('x0', 'goal', 'states', 'controls', 'cost')
         return {name: getattr(labels, name) for name in names}
-    x0, goal = system.sample(np.random.default_rng(seed), count)
+    x0, goal = system.sample(np.random.default_rng(STORED_SEED), count)
     plans = ilqr.solve_batch(system, x0, goal)
     found = {'states': plans.states, 'controls': plans.controls, 'cost': np.asarray(plans.cost)}
     return {'x0': x0, 'goal': goal, **found}

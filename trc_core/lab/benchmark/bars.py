@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trc_core.lab.benchmark.baselines import IPOPT
+from trc_core.lab.benchmark.baselines import EXPERT_IPOPT, IPOPT
 from trc_core.lab.benchmark.planners import EAGER
 
 Results = Mapping[str, Any]
 EAGER_BARS = {'double_integrator': 20.0, 'van_der_pol': 100.0, 'quadrotor_2d': 50.0}
 OURS = ('trc numba', 'trc numba, 1 cycle')
 IPOPT_SYSTEMS = ('van_der_pol', 'cartpole')
-EXPERT_IPOPT = 'CasADi/IPOPT, tol 1e-10'
 RATIO_BAR = 1.001
 FLOOR_BAR, IPOPT_BAR, TAIL_BAR = 3.0, 10.0, 3.0
 PLAN_US, CYCLE_US = 500.0, 200.0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from trc_core.lab.benchmark.interleaved import TimedPlanner
+from trc_core.lab.benchmark.interleaved import Call, TimedPlanner
 from trc_core.lab.benchmark.planners import Factory
 from trc_core.numerics.cost import is_success
 from trc_core.numerics.plan import Plan
@@ -35,25 +36,18 @@ WARM_IPOPT: dict[str, Any] = {
 }
 OSQP_TOLERANCE = 1e-5
 SWEEPS = {'box-iLQR, 1 sweep': 1, 'box-iLQR, 3 sweeps': 3, 'box-iLQR, converged': 100}
-IPOPT = 'CasADi/IPOPT, tuned'
+IPOPT, EXPERT_IPOPT = 'CasADi/IPOPT, tuned', 'CasADi/IPOPT, tol 1e-10'
 
 
 def baselines(system: System) -> dict[str, Factory]:
     """The solvers that can plan for a system, by label."""
-    table: dict[str, Factory] = {
-        label: partial(_box_ilqr, system, label, sweeps) for label, sweeps in SWEEPS.items()
+    makers: dict[str, Callable[[System], Call]] = {
+        label: partial(IlqrMpc, sweeps=sweeps) for label, sweeps in SWEEPS.items()
     }
-    table |= {
-        IPOPT: partial(_baseline, IPOPT, Ipopt, system),
-        'CasADi/IPOPT, tol 1e-10': partial(_expert, system),
-        'do-mpc (IPOPT)': partial(_baseline, 'do-mpc (IPOPT)', DoMpc, system),
-    }
+    makers |= {IPOPT: Ipopt, EXPERT_IPOPT: _expert, 'do-mpc (IPOPT)': DoMpc}
     if _is_linear(system):
-        table |= {
-            'DAQP, condensed': partial(_baseline, 'DAQP, condensed', Daqp, system),
-            'OSQP, sparse': partial(_baseline, 'OSQP, sparse', Osqp, system),
-        }
-    return table
+        makers |= {'DAQP, condensed': Daqp, 'OSQP, sparse': Osqp}
+    return {label: partial(_timed, label, maker, system) for label, maker in makers.items()}
 
 
 def _is_linear(system: System) -> bool:
@@ -64,22 +58,19 @@ def _is_linear(system: System) -> bool:
     return True
 
 
-def _baseline(label: str, maker: Any, system: System) -> TimedPlanner:
+def _timed(label: str, maker: Callable[[System], Call], system: System) -> TimedPlanner:
     return TimedPlanner(label, maker(system), baseline=True)
 
 
-def _box_ilqr(system: System, label: str, sweeps: int) -> TimedPlanner:
-    return TimedPlanner(label, IlqrMpc(system, sweeps), baseline=True)
-
-
-def _expert(system: System) -> TimedPlanner:
+def _expert(system: System) -> Call:
     """IPOPT as it makes datasets; only the primal iterate is warm."""
-    import casadi  # noqa: F401  (missing: say so here, not in the timing)
+    import casadi  # noqa: F401  (missing: say so here, not while others are timed)
 
     def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
-        return nlp.solve(system, x, goal, None if previous is None else shifted(system, previous))
+        start = None if previous is None else shifted(system, previous)
+        return nlp.solve(system, x, goal, start)
 
-    return TimedPlanner('CasADi/IPOPT, tol 1e-10', plan, baseline=True)
+    return plan
 
 
 class Ipopt:

@@ -72,15 +72,14 @@ def percentiles(nanoseconds: ArrayLike) -> dict[str, float]:
     return {**figures, 'mean': float(samples.mean()), 'max': float(samples.max())}
 
 
-def schedule(shares: Mapping[str, int], rounds: int, seed: int = SHUFFLE_SEED) -> list[list[str]]:
+def schedule(shares: Mapping[str, int], rounds: int) -> list[list[str]]:
     """Labels of the planners of every round, in the order of their turns.
 
     Args:
         shares: by planner, in how many of the rounds it takes part, evenly spread.
         rounds: how many there are.
-        seed: of the order.
     """
-    rng, table = np.random.default_rng(seed), []
+    rng, table = np.random.default_rng(SHUFFLE_SEED), []
     for r in range(rounds):
         present = [
             label

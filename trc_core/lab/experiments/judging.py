@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trc_core.evaluation.baselines import BASELINES, baseline_planners
-from trc_core.evaluation.evaluator import TEST_SEED, Scores
+from trc_core.evaluation.evaluator import Scores, fresh_problems
 from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.lab.experiments.frame import Figures
 from trc_core.models.search import Latents
@@ -37,9 +37,10 @@ class Problems:
     """States left out because no solver converged."""
 
     @classmethod
-    def fresh(cls, system: System, count: int, seed: int = TEST_SEED) -> Problems:
+    def fresh(cls, system: System, count: int) -> Problems:
         """States that nobody trains on."""
-        return cls.of(system, *system.sample(np.random.default_rng(seed), count))
+        x0, goal = fresh_problems(system, count)
+        return cls.of(system, x0, goal)
 
     @classmethod
     def of(cls, system: System, x0: Array, goal: Array) -> Problems:
