@@ -17,6 +17,7 @@ from trc_core.lab.experiments import (
     generalization,
     hierarchy,
     iterations,
+    latent_analysis,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
 from trc_core.lab.experiments.baseline_networks import count_weights, plain_network
@@ -208,7 +209,7 @@ def test_the_network_alone_is_judged_by_its_own_plans():
     torch.nn.init.normal_(model.initial_generator.output.weight, std=0.3)
     dynamics = SystemDynamics(model.representation, SYSTEM)
     with torch.no_grad():
-        plan, _ = next(iter(alone(model, dynamics, *problems.tensors, 0)))
+        plan, _ = next(iter(alone(model, dynamics, problems.tensors, 0)))
     controls = np.clip(plan.v.numpy(), SYSTEM.u_min, SYSTEM.u_max)
     flown = zip(problems.x0, controls, strict=True)
     states = np.array([stepped(SYSTEM, x, u) for x, u in flown])
@@ -247,7 +248,7 @@ def test_the_baselines_beside_every_result_are_the_solvers():
 def test_gradients_reach_what_each_supervision_says(supervise, first_learns, memory_passes):
     model = small(H_cycles=2, feedback=('trajectory',))
     dynamics = SystemDynamics(model.representation, SYSTEM)
-    loss = supervise(model, dynamics, *FreshStates(SYSTEM, 4, 0)())
+    loss = supervise(model, dynamics, FreshStates(SYSTEM, 4, 0)())
     loss.backward()
     first = model.initial_generator.output.weight.grad
     assert (first is not None and bool(first.any())) == first_learns
@@ -260,7 +261,7 @@ def test_gradients_reach_what_each_supervision_says(supervise, first_learns, mem
         alone(
             model,
             dynamics,
-            *FreshStates(SYSTEM, 4, 0)(),
+            FreshStates(SYSTEM, 4, 0)(),
             2,
             cut.get(supervise, lambda k: False),
         )
@@ -364,24 +365,24 @@ def test_a_text_model_learns_a_line_by_heart_and_its_cache_changes_nothing():
 
 def test_initial_states_and_components_are_what_linear_algebra_says():
     H, L = np.array([3.0, 0.0, 4.0]), np.array([0.0, 2.0, 2.0])
-    found = hierarchy.initial_states(H, L)
+    found = latent_analysis.initial_states(H, L)
     assert (found['H_init norm'], found['L_init norm']) == pytest.approx((5.0, np.sqrt(8)))
     assert found['cosine'] == pytest.approx(8 / (5 * np.sqrt(8)))
     assert np.cos(np.radians(found['angle'])) == pytest.approx(found['cosine'])
     z = np.random.default_rng(0).standard_normal((500, 3)) * [3.0, 1.0, 0.01] + 7.0
     eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(z.T)))[::-1]
     np.testing.assert_allclose(
-        hierarchy.pca(z)['shares'], eigenvalues / eigenvalues.sum(), rtol=1e-9
+        latent_analysis.pca(z)['shares'], eigenvalues / eigenvalues.sum(), rtol=1e-9
     )
-    assert hierarchy.pca(z)['dimensions'] == 2
-    assert hierarchy.pca(np.eye(4) - 0.25)['participation'] == pytest.approx(3)
+    assert latent_analysis.pca(z)['dimensions'] == 2
+    assert latent_analysis.pca(np.eye(4) - 0.25)['participation'] == pytest.approx(3)
 
 
 def test_a_probe_finds_what_is_linear_and_nothing_else():
     rng = np.random.default_rng(0)
     z = rng.standard_normal((400, 5))
-    assert hierarchy.probe(z, z @ rng.standard_normal((5, 2)) + 3) > 0.999
-    assert hierarchy.probe(z, rng.standard_normal((400, 1))) < 0.1
+    assert latent_analysis.probe(z, z @ rng.standard_normal((5, 2)) + 3) > 0.999
+    assert latent_analysis.probe(z, rng.standard_normal((400, 1))) < 0.1
 
 
 def test_latents_are_those_that_a_hook_sees_and_inner_updates_those_of_the_model():
@@ -396,7 +397,7 @@ def test_latents_are_those_that_a_hook_sees_and_inner_updates_those_of_the_model
         for latents, output in zip(history[1:], seen, strict=True):
             torch.testing.assert_close(latents, output)
         count = reasoning.L_cycles
-        changes = hierarchy.inner_changes(reasoning, *given[0], count=count)
+        changes = latent_analysis.inner_changes(reasoning, *given[0], count=count)
     (_, before), (_, after) = given[0][0], seen[0]
     assert len(changes) == count
     if count == 1:

@@ -40,7 +40,7 @@ FITTING = {  # what goes with a flag that asks for something else than the usual
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Command line: what is scored, on which problems, and where the figures go."""
     parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
     add = parser.add_argument
     add('--checkpoint', help=f'shipped name or path (default: {DEFAULT})')
@@ -67,6 +67,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add('--states', type=int, default=200, help='number of test problems (default %(default)s)')
     add('--seed', type=int, default=TEST_SEED, help='of the problems (default %(default)s)')
+    _add_closed_loop(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_closed_loop(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         '--closed_loop',
         type=float,
@@ -86,6 +93,10 @@ def build_parser() -> argparse.ArgumentParser:
         help='with --closed_loop: fly with both nodes over DDS as well, on a plant without error, '
         'and compare the costs; leaves a bag and a report in FOLDER (default: %(const)s)',
     )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         '--output',
         type=Path,
@@ -96,7 +107,6 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='also write the figures into the checkpoint, as its certificate',
     )
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -188,14 +198,14 @@ def _flown(arguments: argparse.Namespace) -> Comparison:
     error = arguments.closed_loop
     if error:
         title += f', plant off by {error:.0%}'
-    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
-    return compare(controller, error, *problems, title)
+    x0, goal = fresh_problems(controller.system, arguments.states, arguments.seed)
+    return compare(controller, error, x0, goal, title)
 
 
 def _flown_over_ros(arguments: argparse.Namespace) -> Any:
     """The flights in process and over ROS 2 that the flags ask for."""
     title, controller = _controller(arguments)
-    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
+    x0, goal = fresh_problems(controller.system, arguments.states, arguments.seed)
     try:  # by name: the library imports no ROS
         importlib.import_module('trc_ros.lab.children').set_environment()
         flights = importlib.import_module('trc_ros.lab.over_ros')
@@ -203,7 +213,7 @@ def _flown_over_ros(arguments: argparse.Namespace) -> Any:
         needed = "pip install 'trc[ros,demo]'"
         raise ValueError(f"--ros needs '{error.name}'; install it with {needed}") from None
     model = str(find_checkpoint(arguments.checkpoint or DEFAULT))
-    return flights.evaluate(title, controller, model, *problems, arguments.ros)
+    return flights.evaluate(title, controller, model, x0, goal, arguments.ros)
 
 
 def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence[str]) -> None:

@@ -52,10 +52,12 @@ def generate(
             solutions contradict the system, or the backend is not installed.
         OSError: if the folder cannot be written.
     """
+    # what an earlier call left
     require(backend)
     folder = Path(folder)
     kept = folder / f'.shards-{recipe.digest()}'
     data = _finished(recipe, folder)
+    # solve what is missing, check, write
     if data is None:
         prepare(recipe)
         try:
@@ -72,7 +74,7 @@ def generate(
 
 
 def _require_usable(data: TrajectoryData, kept: Path) -> None:
-    """Holds a dataset to what reading it will ask of it, while its shards are still there."""
+    """Refuses a dataset that could not be read back, while its shards are still there."""
     try:
         check_contents(data)
     except ValueError as error:
@@ -103,7 +105,7 @@ def choose_system(
     time_horizon: float | None,
     num_steps: int | None,
 ) -> System:
-    """The system that the flags mean; without a name, a double integrator of these dimensions.
+    """System that the flags describe; without a name, a double integrator of these dimensions.
 
     Raises:
         ValueError: if the system is unknown or its dimensions are not those asked for.
@@ -134,6 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
+    # the problem and its solver
     add(
         '--system',
         help=f'one of {sorted(SYSTEMS)}, a .py file or a name that a package offers; '
@@ -154,12 +157,14 @@ def build_parser() -> argparse.ArgumentParser:
         + f'; {AUTO}: multistart where the LQR often fails, else nlp',
     )
     add('--starts', type=int, help='starts per state of nlp (default: 1) and multistart (12)')
+    # the dataset
     add('--num_samples', type=int, default=10000, help='number of trajectories')
     add('--output_dir', '--output', required=True, help=f'folder for {FILE} and overview.png')
     add('--state_dim', type=int, help='number of states (default: those of the system)')
     add('--control_dim', type=int, help='number of controls (default: those of the system)')
     add('--time_horizon', type=float, help="seconds planned ahead (default: the system's)")
     add('--num_steps', type=int, help="control steps in the horizon (default: the system's)")
+    # the work
     add('--seed', type=int, default=0, help='same seed, same arrays, for any number of workers')
     add('--workers', type=int, default=-1, help='processes; -1 uses all cores')
     add(

@@ -1,4 +1,4 @@
-"""What determines a dataset: the system, the expert, how many samples, which seed."""
+"""Recipe of a dataset: the system, the expert, the number of samples, the seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARD = 50
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines the arrays of a dataset."""
+    """All that determines the arrays of a dataset."""
 
     system: System
     expert: str = 'nlp'

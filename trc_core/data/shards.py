@@ -1,4 +1,4 @@
-"""A dataset in pieces: each shard is solved from a random stream of its own, and kept."""
+"""Shards of a dataset: each is solved from a random stream of its own, and kept."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def prepare(recipe: Recipe) -> None:
 def _solve_first(job: bytes) -> None:
     recipe: Recipe = unpacked(job)
     rows = 2 if EXPERTS[recipe.expert].solve_batch else 1  # neighbours need a neighbour
-    for _ in recipe.solve(*recipe.system.sample(np.random.default_rng(recipe.seed), rows)):
+    x0, goal = recipe.system.sample(np.random.default_rng(recipe.seed), rows)
+    for _ in recipe.solve(x0, goal):
         pass
 
 
@@ -72,6 +73,7 @@ def solve_shard(
     if ignore_interrupts:
         # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # draw states until n of them are solved
     recipe: Recipe = unpacked(job) if isinstance(job, bytes) else job
     rng = np.random.default_rng([recipe.seed, index])
     samples: list[tuple[Any, ...]] = []
@@ -88,6 +90,7 @@ def solve_shard(
                     f"the expert '{recipe.expert}' solved only {len(samples)} of "
                     f"{len(samples) + len(rejected)} states of '{recipe.system.name}'"
                 )
+    # stack the samples
     columns = zip(*samples, strict=True)
     keys = (*ARRAYS, 'candidates', 'agreed')
     arrays = {key: np.array(column) for key, column in zip(keys, columns, strict=True)}

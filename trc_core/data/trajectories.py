@@ -51,7 +51,7 @@ class TrajectoryData:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """`system` (its contract), and how the trajectories were made."""
     plant: System | None = None
-    """Whose dynamics to use; by default, those of the system that the metadata names."""
+    """Plant whose dynamics to use; by default the system that the metadata names."""
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -71,7 +71,7 @@ def find_dataset(path: str | Path, system: str = '') -> Path:
 
     Args:
         path: one of these.
-        system: what `trc generate` would be told to make one for; '' if nobody has said.
+        system: the plant that a new dataset would be of; '' if unknown.
 
     Raises:
         FileNotFoundError: if none of these exists.

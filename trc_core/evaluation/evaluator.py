@@ -1,4 +1,4 @@
-"""How good are plans? J/J* against IPOPT, on states that training never saw."""
+"""Scores of plans: J/J* against IPOPT, on states that training never saw."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Scores:
 
     @classmethod
     def of(cls, ratio: Array, success: NDArray[np.bool_]) -> Scores:
-        """From J/J* (N,) and success (N,)."""
+        """Scores of J/J* (N,) and success (N,)."""
         return cls(
             mean=float(np.mean(ratio)),
             median=float(np.median(ratio)),
@@ -75,11 +75,13 @@ def score(
         optimum: J* (N,).
         progress: an iterable over range(N) that shows progress.
     """
+    # plan, one problem at a time
     plans, seconds = [], []
     for i in progress or range(len(x0)):
         began = time.perf_counter()
         plans.append(planner(x0[i], goal[i]))
         seconds.append(time.perf_counter() - began)
+    # compare with the optimum
     states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
     cost = np.array([plan.cost for plan in plans])
     return replace(
@@ -167,6 +169,7 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
 
     from trc_core.models.simulation import SystemDynamics
 
+    # refine a plan of every sample
     data, system = dataset.data, dataset.system
     current, target = (
         torch.tensor(states[dataset.indices]) for states in (data.current_state, data.target_state)
@@ -174,6 +177,7 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, system)
         history = [plan for plan, _ in model.refine(current, target, dynamics)]
+    # compare the last plans with the dataset's, and every cycle with the one before
     costs = np.stack([plan.cost.numpy() for plan in history])  # (K + 1, N)
     states, controls = history[-1].states.numpy(), history[-1].controls.numpy()
     goal = target.numpy()

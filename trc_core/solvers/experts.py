@@ -14,7 +14,7 @@ AUTO = 'auto'
 
 @dataclass(frozen=True)
 class Expert:
-    """A solver of one problem."""
+    """Solver of one problem, with what a user and a dataset need to know of it."""
 
     solve: Callable[..., Plan]
     """(system, x0 (n_x,), goal (n_x,)) -> Plan; also `starts` and `seed` where it has `starts`."""

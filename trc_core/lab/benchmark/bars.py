@@ -23,7 +23,7 @@ SOAK_MB = 5.0
 
 @dataclass(frozen=True)
 class Bar:
-    """One promise."""
+    """A promised figure beside the measured one."""
 
     what: str
     limit: float
@@ -129,7 +129,7 @@ JUDGES: tuple[Callable[[Results], Iterator[Bar]], ...] = (
 
 
 def _find(results: Any, *keys: str) -> Any:
-    """What lies under nested keys; None where nothing does."""
+    """The value under nested keys; None where there is none."""
     for key in keys:
         if not isinstance(results, Mapping) or key not in results:
             return None

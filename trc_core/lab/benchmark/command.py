@@ -37,7 +37,7 @@ STEM = 'benchmark'
 
 
 def scaling(options: Options, results: dict[str, Any]) -> None:
-    """By cycles, then by horizon."""
+    """Latency by number of cycles, then by horizon."""
     by_cycles(options, results)
     by_horizon(options, results)
 
@@ -66,8 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         + '. What a planner needs and is missing is named in the table. Ctrl-C keeps what was '
         'measured.',
     )
-    add = parser.add_argument
-    defaults = Options()
+    add, defaults = parser.add_argument, Options()
+    # what is measured
     add('--systems', default=','.join(DEFAULT_SYSTEMS), help='shipped names (default %(default)s)')
     add(
         '--backends',
@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         'about one backend (default %(default)s)',
     )
     add('--sections', default=','.join(SECTIONS), help='what is measured (default %(default)s)')
+    # how long
     add('--repetitions', type=int, help=f'interleaved rounds (default {defaults.repetitions})')
     add('--states', type=int, help=f'fresh problems per system (default {defaults.states})')
     add(
@@ -83,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         help=f'a planner may spend per system (default {defaults.seconds:g})',
     )
+    # where it is written, and on which core it runs
     add(
         '--output', type=Path, default=Path('docs/benchmarks'), help='folder (default %(default)s)'
     )

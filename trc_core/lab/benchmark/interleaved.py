@@ -27,7 +27,7 @@ PACKAGES = {'do_mpc': 'do-mpc'}  # by module, where it has another name
 
 @dataclass(frozen=True)
 class TimedPlanner:
-    """A method that plans, and what it can use."""
+    """Method that plans, with its label."""
 
     label: str
     call: Call
@@ -178,14 +178,15 @@ class InterleavedTiming:
     def _plan(
         self, planner: TimedPlanner, x: Array, goal: Array, previous: Plan | None
     ) -> tuple[Plan, int]:
-        """A plan and its nanoseconds; controls are rolled out, and scored, off the clock."""
+        """Plans and takes the time [ns]; controls are rolled out off the clock."""
         began = time.perf_counter_ns()
         answer = planner.call(x, goal, previous)
         elapsed = time.perf_counter_ns() - began
         if isinstance(answer, Plan):
             return answer, elapsed
         controls = answer.clip(self.system.u_min, self.system.u_max)
-        return Plan(controls, *replay(self.system, x, goal, controls), planner.label), elapsed
+        states, J = replay(self.system, x, goal, controls)
+        return Plan(controls, states, J, planner.label), elapsed
 
     def figures(self) -> dict[str, dict[str, object]]:
         """Percentiles and J/J*, cold and warm, by planner."""

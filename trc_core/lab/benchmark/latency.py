@@ -33,7 +33,7 @@ def beside_the_baselines(options: Options, results: dict[str, Any]) -> None:
 
 
 def against_eager(options: Options, results: dict[str, Any]) -> None:
-    """How much faster the first backend does the work of PyTorch eager, by system."""
+    """Speed of the first backend over PyTorch eager at the same work, by system."""
     backends = tuple(dict.fromkeys([options.backends[0], 'torch']))
     for name in options.systems:
         checkpoint, result = load_checkpoint(name), results.setdefault(name, {})

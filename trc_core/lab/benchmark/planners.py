@@ -57,7 +57,7 @@ def every_cycle(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Fa
 def exactly(
     checkpoint: Checkpoint, backend: str, label: str, cycles: int | None = None, threads: int = 1
 ) -> TimedPlanner:
-    """A backend that does `cycles` cycles, the checkpoint's own number by default.
+    """Backend that does exactly `cycles` cycles, by default the checkpoint's own number.
 
     It also takes batches, x and goal (B, n_x), of which it gives the first plan.
     """
@@ -100,7 +100,7 @@ def _clipped_lqr(checkpoint: Checkpoint, backend: str) -> TimedPlanner:
 
 
 def _eager(checkpoint: Checkpoint) -> TimedPlanner:
-    """The same model and guard as plain PyTorch operations, dynamics and gradient included."""
+    """Model, guard, dynamics and gradient as plain PyTorch operations."""
     from trc_core.models.simulation import TorchDynamics
     from trc_core.planner.torch_backend import TorchBackend
 

@@ -208,8 +208,8 @@ def _throughput(results: Results) -> Iterator[str]:
     yield '## Throughput'
     yield (
         'Plans per second of `plan_batch` on fresh problems. With *early exit*, the default, a '
-        'plan is done when a cycle promises less than a millionth of J: on the double integrator '
-        'the clipped LQR is the optimum, so that most plans take no cycle at all.'
+        'plan is done when a cycle is expected to gain less than a millionth of J: on the double '
+        'integrator the clipped LQR is the optimum, so that most plans take no cycle at all.'
     )
     for system, kinds in results['throughput'].items():
         table = {label: row for label, row in kinds.items() if isinstance(row, Mapping)}

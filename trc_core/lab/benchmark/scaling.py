@@ -75,9 +75,8 @@ def by_cycles(options: Options, results: dict[str, Any]) -> None:
     """Latency and J/J* of K cycles, whatever they gain."""
     checkpoint = load_checkpoint(_scaled(options))
     makers = [exactly(checkpoint, options.backends[0], f'K = {K}', K) for K in options.cycles]
-    timing = InterleavedTiming(
-        checkpoint.system, makers, *problems(checkpoint.system, options.states)
-    )
+    x0, goal, optimum = problems(checkpoint.system, options.states)
+    timing = InterleavedTiming(checkpoint.system, makers, x0, goal, optimum)
     try:
         _run(timing, options, f'{checkpoint.system.name}: cycles')
     finally:
@@ -118,7 +117,7 @@ def _scaled(options: Options) -> str:
 
 
 def untrained(checkpoint: Checkpoint, system: System) -> Checkpoint:
-    """A network of the same shape for another horizon, with random weights.
+    """Network of the same shape for another horizon, with random weights.
 
     Raises:
         ModuleNotFoundError: if PyTorch is not installed.

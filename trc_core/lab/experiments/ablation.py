@@ -1,4 +1,4 @@
-"""One part changed at a time: levels, gradients, feedback, initial states, the H/L grid."""
+"""Ablation: one part changed at a time; levels, gradients, feedback, initial states, H and L."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the base."""
+    """Difference of a network and its training from the base."""
 
     choices: Mapping[str, Any] = field(default_factory=dict)
     """`TRCConfig` fields."""
@@ -105,7 +105,7 @@ GUIDES = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     system: str = 'van_der_pol'
     states: int = 200
@@ -113,7 +113,7 @@ class Size:
     steps: int = 400
     """Optimiser steps of a small network."""
     medium_steps: int = 200
-    """Of the medium networks in the guide's comparison."""
+    """Optimiser steps of the medium networks in the guide's comparison."""
     batch: int = 64
     seeds: int = 3
 
@@ -255,7 +255,7 @@ def _compared(values: list[float]) -> list[str]:
 
 
 def draw(results: Results) -> Any:
-    """A dot per seed, a row per variant."""
+    """Figure with a dot per seed and a row per variant."""
     from matplotlib.figure import Figure
 
     shown = list(reversed(names(results, 1, VARIANT)))

@@ -56,7 +56,7 @@ KNOWS = 'MPC that knows the plant'
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     systems: tuple[str, ...] = ('double_integrator', 'van_der_pol', 'quadrotor_2d', 'cartpole')
     states: int = 100
@@ -117,18 +117,18 @@ def _planners(model: TinyRecursiveControl, problems: Problems) -> dict[str, Figu
 
 
 def _time(name: str, states: int) -> Figures:
-    """The same problems, the network being told that less time remains."""
+    """Scores at smaller values of the input `time_remaining`."""
     model, checkpoint = load_model(name)
     problems = Problems.fresh(checkpoint.system, states)
     found = {}
     for fraction in FRACTIONS:
-        told = torch.full((len(problems.x0),), fraction, dtype=torch.float64)
-        found[f'{fraction:g}'] = judge_guarded(model, problems, model.config.cycles, told)[-1]
+        remaining = torch.full((len(problems.x0),), fraction, dtype=torch.float64)
+        found[f'{fraction:g}'] = judge_guarded(model, problems, model.config.cycles, remaining)[-1]
     return {'planners': {**problems.baselines(), **found}}
 
 
 def _horizons(size: Size, seed: int) -> Figures:
-    """One training at the system's horizon; the same weights at shorter and longer ones."""
+    """Training at the system's horizon, and its weights at shorter and longer ones."""
     system = get_system(size.horizon_system)
     choices: dict[str, Any] = {
         'tokens': 'horizon',
@@ -159,7 +159,7 @@ def _horizons(size: Size, seed: int) -> Figures:
 
 
 def _known(mu: float, states: int) -> Figures:
-    """A plant whose parameter differs, and a controller that has its model."""
+    """Scores on a plant whose parameter differs and is known."""
     system = get_system('van_der_pol').with_parameters(mu=mu)
     problems = Problems.fresh(system, states)
     found = problems.baselines()
@@ -171,7 +171,7 @@ def _known(mu: float, states: int) -> Figures:
 
 
 def _unknown(name: str, error: float, flights: int) -> Figures:
-    """Receding horizon on a plant that nobody but the first planner has the model of."""
+    """Closed-loop costs on a plant of which only the first planner has the model."""
     controller = Controller.load(name)
     model = controller.system
     plant = PerturbedPlant.with_error(model, error)
@@ -218,7 +218,7 @@ class Informed:
 
 
 def page(results: Results) -> Iterable[str]:
-    """A section per kind of distance from the training."""
+    """Page with a section per kind of distance from the training."""
     yield f'## {FAR.capitalize()}'
     yield (
         'Initial states on the surface of the box of the training states, made so many times '

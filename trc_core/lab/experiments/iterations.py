@@ -1,4 +1,4 @@
-"""How many refinement cycles: error and J/J* cycle by cycle, at training and at run time."""
+"""Number of refinement cycles: error and J/J* cycle by cycle, at training and at run time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEARLY = 1.1  # times the excess of the best K: with this few cycles one may sto
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     systems: tuple[str, ...] = ('double_integrator', 'van_der_pol', 'quadrotor_2d', 'cartpole')
     states: int = 200
@@ -51,7 +51,7 @@ FULL = Size(
 
 
 def units(size: Size, seed: int) -> Mapping[str, Work]:
-    """A shipped controller each; then a training per K and seed."""
+    """Work per shipped controller, then a training per K and seed."""
     work: dict[str, Work] = {
         key(SHIPPED, name): partial(_shipped, name, size.states) for name in size.systems
     }

@@ -1,4 +1,4 @@
-"""How good plans are: J/J* and errors, of a network alone, a controller, the baselines."""
+"""Figures of plans, J/J* and errors: of a network alone, a controller, the baselines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Problems:
 
     @classmethod
     def of(cls, system: System, x0: Array, goal: Array) -> Problems:
-        """Those of the given states for which the optimum is known."""
+        """Problems from the given states, as far as their optimum is known."""
         optimum, solved = reference_optima(system, x0, goal, starts_needed(system))
         return cls(system, x0[solved], goal[solved], optimum[solved], int((~solved).sum()))
 
@@ -67,7 +67,7 @@ class Problems:
         }
 
     def judge_iterate(self, plans: Iterate) -> Figures:
-        """The same for plans in PyTorch."""
+        """Figures of plans in PyTorch."""
         assert plans.states is not None and plans.cost is not None
         return self.judge(plans.states.numpy(), plans.cost.numpy())
 
@@ -82,6 +82,7 @@ class Problems:
 
 
 Cut = Callable[[int], bool]
+States = tuple[Tensor, Tensor]
 
 
 def never(cycle: int) -> bool:
@@ -92,8 +93,7 @@ def never(cycle: int) -> bool:
 def alone(
     model: TinyRecursiveControl,
     dynamics: Dynamics,
-    current_state: Tensor,
-    target_state: Tensor,
+    states: States,
     cycles: int,
     cut: Cut = never,
 ) -> Iterator[tuple[Iterate, Latents]]:
@@ -102,25 +102,26 @@ def alone(
     Args:
         model: the network.
         dynamics: of the plant.
-        current_state: (B, n_x).
-        target_state: (B, n_x).
+        states: x0 and goal, each (B, n_x).
         cycles: refinement cycles.
         cut: whether gradients stop before a cycle (0 is the first).
 
     Yields:
         The network's own first plan, and that of every cycle, with the latents.
     """
-    states = current_state, target_state
-    problem = model.problem(*states, dynamics=dynamics)
+    # the network's own first plan
+    x0, goal = states
+    problem = model.problem(x0, goal, dynamics=dynamics)
     latents = model.initial_latents(problem)
-    plan = dynamics.simulate(model.first_plans(problem, latents)[0], *states)
+    plan = dynamics.simulate(model.first_plans(problem, latents)[0], x0, goal)
     yield plan, latents
+    # every step as proposed
     for cycle in range(cycles):
         if cut(cycle):
             plan = plan._replace(v=plan.v.detach())
             latents = tuple(z.detach() for z in latents)
         step, latents = model.propose(problem, plan, latents)
-        plan = dynamics.simulate(plan.v + step, *states)
+        plan = dynamics.simulate(plan.v + step, x0, goal)
         yield plan, latents
 
 
@@ -128,7 +129,7 @@ def judge_alone(model: TinyRecursiveControl, problems: Problems, cycles: int) ->
     """Figures of the network alone, of its first plan and of every cycle."""
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, problems.system)
-        history = alone(model, dynamics, *problems.tensors, cycles)
+        history = alone(model, dynamics, problems.tensors, cycles)
         return [problems.judge_iterate(plan) for plan, _ in history]
 
 
@@ -141,6 +142,6 @@ def judge_guarded(
     """Figures of the model as it is delivered: LQR among the starts, no step that raises J."""
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, problems.system)
-        states = problems.tensors
-        history = model.refine(*states, dynamics, time_remaining, cycles)
+        x0, goal = problems.tensors
+        history = model.refine(x0, goal, dynamics, time_remaining, cycles)
         return [problems.judge_iterate(plan) for plan, _ in history]

@@ -39,12 +39,12 @@ from trc_core.systems import get_system
 
 EXPERTS, TRAINED, TIMING = 'experts', 'trained', 'timing'
 SHOWN = 100  # characters of a plan
-PATIENCE = 10  # times the seconds of everybody else
+PATIENCE = 10  # times the seconds of the others
 
 
 @dataclass(frozen=True)
 class Task:
-    """A system, how plans are written down there, and how long everybody trains."""
+    """System, representation of its plans, and seconds of training of every network."""
 
     system: str
     representation: str
@@ -53,7 +53,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     tasks: tuple[Task, ...] = (
         Task('double_integrator', 'open_loop', 10.0),
@@ -65,7 +65,7 @@ class Size:
     """Test problems."""
     batch: int = 64
     rounds: int = 15
-    """Of the timing, in which everybody plans once."""
+    """Rounds of the timing, in each of which every network plans once."""
     seeds: int = 3
     sizes: tuple[str, ...] = field(default=tuple(SIZES))
 
@@ -81,7 +81,7 @@ FULL = replace(
 
 
 def units(size: Size, seed: int) -> Mapping[str, Work]:
-    """A training per task, network and seed; then the timing, in one go per task."""
+    """Trainings per task, network and seed; then the timing, in one go per task."""
     work: dict[str, Work] = {}
     for task in size.tasks:
         work[key(EXPERTS, task.system)] = partial(_experts, task, size)
@@ -130,7 +130,7 @@ def _timing(task: Task, size: Size) -> Figures:
 
 
 def page(results: Results) -> Iterable[str]:
-    """A table per task, and what is not equal."""
+    """Page with a table per task, and what is not equal."""
     yield (
         'Everybody trains for the same CPU seconds on the same optimal plans, with the same '
         'optimiser, schedule and batch. Recursive and plain networks minimise J itself on the '

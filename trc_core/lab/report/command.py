@@ -117,7 +117,7 @@ def _figures(file: Path) -> Iterator[str]:
 
 
 def _holds(fits: Callable[[Any], bool], values: Any) -> bool:
-    """Whether it is a mapping to such values, and not an empty one."""
+    """True for a mapping to such values that is not empty."""
     return isinstance(values, Mapping) and bool(values) and all(map(fits, values.values()))
 
 

@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: text, tables, pictures and animations inside."""
+"""HTML in one file that needs nothing else: text, tables, pictures and animations inside."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def page(title: str, blocks: Iterable[str]) -> str:
 
 
 def heading(text: str, level: int = 1) -> str:
-    """A heading."""
+    """Heading of a level."""
     return f'<h{level}>{escape(text)}</h{level}>'
 
 
 def paragraph(text: str) -> str:
-    """A paragraph."""
+    """Paragraph of plain text."""
     return f'<p>{escape(text)}</p>'
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
+    """Table with a row of headings."""
     lines = [_row('th', heads), *(_row('td', row) for row in rows)]
     return '<table>\n' + '\n'.join(lines) + '\n</table>'
 
@@ -87,7 +87,7 @@ def _row(cell: str, values: Sequence[str]) -> str:
 
 
 def picture(figure: Any, text: str) -> str:
-    """A Matplotlib figure as an image."""
+    """Image of a Matplotlib figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=90)
     return _image('png', buffer.getvalue(), text)
