@@ -39,40 +39,30 @@ class IlqrMpc:
 
     def __call__(self, x: Array, goal: Array, previous: Plan | None = None) -> Plan:
         """The plan from x (n_x,), given that of one step before."""
-        last = None if previous is None else (previous.states[None], previous.controls[None])
-        plan = self._plan(x[None], goal[None], last)
-        return Plan(
-            plan.controls[0],
-            plan.states[0],
-            float(plan.cost[0]),  # type: ignore[index]
-            'ilqr',
-            bool(plan.converged[0]),  # type: ignore[index]
-            int(plan.cycles[0]),  # type: ignore[index]
-        )
+        system, T = self.system, self.system.horizon
+        states, controls = np.empty((1, T + 1, system.n_x)), np.empty((1, T, system.n_u))
+        self._start(x, goal, previous, states[0], controls[0])
+        J, spent, converged = np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_)
+        sweeps = self.first_sweeps if previous is None else self.sweeps
+        self._improve(system.arrays, goal[None], sweeps, states, controls, J, spent, converged)
+        return Plan(controls[0], states[0], float(J[0]), 'ilqr', bool(converged[0]), int(spent[0]))
 
     def plan_batch(self, x: Array, goal: Array, previous: Plan | None = None) -> Plan:
         """The plans from the rows of x (B, n_x), on every core; all fields have a batch axis."""
-        last = None if previous is None else (previous.states, previous.controls)
-        return self._plan(x, goal, last)
-
-    def _plan(self, x: Array, goal: Array, last: tuple[Array, Array] | None) -> Plan:
-        """The plans of the rows of x, given `last`: states (B, T + 1, n_x) and controls."""
-        system, numbers, law = self.system, self.system.arrays, self._law
-        B, T = len(x), system.horizon
-        # start: the last plan goes on from its second state; without one v = 0 is the LQR
-        v = np.zeros((B, T, system.n_u))
-        states, controls = np.empty((B, T + 1, system.n_x)), np.empty_like(v)
-        for b in range(B):
-            if last is not None:
-                self._continued(numbers, law, last[0][b], last[1][b], goal[b], 1.0, v[b])
-            self._rollout(numbers, law, v[b], x[b], goal[b], states[b], controls[b])
-        # sweeps, which change states and controls in place
-        sweeps = self.first_sweeps if last is None else self.sweeps
+        system, B, T = self.system, len(x), self.system.horizon
+        states, controls = np.empty((B, T + 1, system.n_x)), np.empty((B, T, system.n_u))
         J, spent, converged = np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_)
+        sweeps = self.first_sweeps if previous is None else self.sweeps
 
         def improve(rows: slice) -> None:
+            for b in range(B)[rows]:
+                last = previous
+                if previous is not None:
+                    x_last, u_last = previous.states[b], previous.controls[b]
+                    last = replace(previous, states=x_last, controls=u_last)
+                self._start(x[b], goal[b], last, states[b], controls[b])
             self._improve(
-                numbers,
+                system.arrays,
                 goal[rows],
                 sweeps,
                 states[rows],
@@ -84,6 +74,15 @@ class IlqrMpc:
 
         in_blocks(improve, B, ROWS_PER_THREAD)
         return Plan(controls, states, J, 'ilqr', converged, spent)  # type: ignore[arg-type]
+
+    def _start(
+        self, x: Array, goal: Array, last: Plan | None, states: Array, controls: Array
+    ) -> None:
+        """Fills the trajectory of the last plan from its second state on, or of the LQR."""
+        numbers, v = self.system.arrays, np.zeros(controls.shape)
+        if last is not None:
+            self._continued(numbers, self._law, last.states, last.controls, goal, 1.0, v)
+        self._rollout(numbers, self._law, v, x, goal, states, controls)
 
 
 def shifted(system: System, plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ from typing import Any
 
 from trc_core import provenance
 from trc_core.lab.benchmark.bars import Results, bars
+from trc_core.lab.markdown import table
 
 AS_CHEAP = 1e-5  # J/J* may be so much higher and still count as not worse
 TRC = 'trc '
@@ -74,15 +75,14 @@ COLUMNS = ('p50', 'p99', 'p99.9')
 def _planners(result: Mapping[str, Any]) -> str:
     heads = ['', *(f'cold {c}' for c in COLUMNS), 'J/J* (max)']
     heads += [*(f'warm {c}' for c in COLUMNS), 'J/J* (max)', 'n']
-    rows = [heads, ['---'] * len(heads)]
+    rows = []
     figures = result.get('figures', {})
     for label in sorted(figures, key=lambda name: figures[name]['cold'].get('p50', 0.0)):
         cold, warm = figures[label]['cold'], figures[label]['warm']
         name = f'**{label}**' if label.startswith(TRC) else label
         rows.append([name, *_cells(cold), *_cells(warm), str(cold['count'])])
-    lines = [f'| {" | ".join(row)} |' for row in rows]
     absent = [f'- {label}: {why}' for label, why in result.get('absent', {}).items()]
-    return '\n'.join([*lines, *(['', *absent] if absent else [])])
+    return '\n'.join([table(heads, rows), *(['', *absent] if absent else [])])
 
 
 def _cells(figures: Mapping[str, float]) -> list[str]:
@@ -157,16 +157,16 @@ def _ratio(results: Results) -> Iterator[str]:
         'runs the network in PyTorch eager and the physics compiled; the last does everything in '
         'PyTorch operations, as PyTorch users do.'
     )
-    rows = ['| | | p50 us | times | J/J* | n |', '|---|---|---|---|---|---|']
+    rows = []
     for system, result in results['ratio'].items():
         for label, figure in result.get('figures', {}).items():
             cold = figure['cold']
             cost = f'{cold["ratio"]:.5f}' if 'ratio' in cold else ''
             times = f'{figure["times"]:.1f}' if 'times' in figure else ''
-            cells = [system, label, _number(cold.get('p50')), times, cost, str(cold['count'])]
-            rows.append(f'| {" | ".join(cells)} |')
-        rows += [f'| {system} | {k} | {v} | | | |' for k, v in result.get('absent', {}).items()]
-    yield '\n'.join(rows)
+            p50, count = _number(cold.get('p50')), str(cold['count'])
+            rows.append([system, label, p50, times, cost, count])
+        rows += [[system, k, v, '', '', ''] for k, v in result.get('absent', {}).items()]
+    yield table(['', '', 'p50 us', 'times', 'J/J*', 'n'], rows)
 
 
 def _tail(results: Results) -> Iterator[str]:
@@ -174,13 +174,13 @@ def _tail(results: Results) -> Iterator[str]:
         return
     yield '## Alone'
     yield 'The first backend with nobody else on its core: plans back to back. Microseconds.'
-    rows = ['| | | p50 | p99 | p99.9 | max | p99 / p50 | n |', '|---|---|---|---|---|---|---|---|']
+    rows = []
     for system, kinds in results['tail'].items():
         for label, row in kinds.items():
             ratio = f'{row["p99"] / row["p50"]:.2f}' if 'p99' in row else ''
-            cells = [_number(row.get(c)) for c in ('p50', 'p99', 'p99.9', 'max')]
-            rows.append(f'| {" | ".join([system, label, *cells, ratio, str(row["count"])])} |')
-    yield '\n'.join(rows)
+            cells = [_number(row.get(c)) for c in (*COLUMNS, 'max')]
+            rows.append([system, label, *cells, ratio, str(row['count'])])
+    yield table(['', '', *COLUMNS, 'max', 'p99 / p50', 'n'], rows)
 
 
 def _floor(results: Results) -> Iterator[str]:
@@ -192,14 +192,19 @@ def _floor(results: Results) -> Iterator[str]:
         'read, stream through a compiled sum at the rate measured in the same seconds. '
         'Of both the least of many interleaved measurements.'
     )
-    rows = ['| | weights | read, kB | GB/s | floor us | network us | times |', '|' + '---|' * 7]
-    rows += [
-        f'| {system} | {row["weights"]:,} | {row["bytes read"] / 1e3:,.0f} '
-        f'| {row["bytes per second"] / 1e9:.0f} | {row["floor_us"]:.1f} '
-        f'| {row["network_us"]:.1f} | {row["times"]:.2f} |'
+    rows = [
+        [
+            system,
+            f'{row["weights"]:,}',
+            f'{row["bytes read"] / 1e3:,.0f}',
+            f'{row["bytes per second"] / 1e9:.0f}',
+            f'{row["floor_us"]:.1f}',
+            f'{row["network_us"]:.1f}',
+            f'{row["times"]:.2f}',
+        ]
         for system, row in results['floor'].items()
     ]
-    yield '\n'.join(rows)
+    yield table(['', 'weights', 'read, kB', 'GB/s', 'floor us', 'network us', 'times'], rows)
 
 
 def _throughput(results: Results) -> Iterator[str]:
@@ -212,14 +217,14 @@ def _throughput(results: Results) -> Iterator[str]:
         'integrator the clipped LQR is the optimum, so that most plans take no cycle at all.'
     )
     for system, kinds in results['throughput'].items():
-        table = {label: row for label, row in kinds.items() if isinstance(row, Mapping)}
-        batches = list(dict.fromkeys(B for row in table.values() for B in row))
-        rows = [f'| {system} | {" | ".join(batches)} |', '|---' * (len(batches) + 1) + '|']
-        for label, row in table.items():
-            cells = [f'{row[B]:,.0f}' if B in row else '' for B in batches]
-            rows.append(f'| {label} | {" | ".join(cells)} |')
-        rows += [f'\n- {k}: {v}' for k, v in kinds.items() if not isinstance(v, Mapping)]
-        yield '\n'.join(rows)
+        measured = {label: row for label, row in kinds.items() if isinstance(row, Mapping)}
+        batches = list(dict.fromkeys(B for row in measured.values() for B in row))
+        rows = [
+            [label, *(f'{row[B]:,.0f}' if B in row else '' for B in batches)]
+            for label, row in measured.items()
+        ]
+        yield table([system, *batches], rows)
+        yield from (f'- {k}: {v}' for k, v in kinds.items() if not isinstance(v, Mapping))
 
 
 def _scaling(results: Results) -> Iterator[str]:
@@ -229,14 +234,13 @@ def _scaling(results: Results) -> Iterator[str]:
             continue
         yield f'## {heading}'
         yield _about(scaling, key)
-        rows = ['| | p50 us | p99 us | J/J* | mean cycles |', '|---|---|---|---|---|']
+        rows = []
         for label, figure in scaling[key].items():
             cold = figure['cold']
             cost = f'{cold["ratio"]:.6f}' if 'ratio' in cold else ''
-            cells = [label, _number(cold.get('p50')), _number(cold.get('p99')), cost]
-            cells.append(f'{figure["cycles"]:.2f}')
-            rows.append(f'| {" | ".join(cells)} |')
-        yield '\n'.join(rows)
+            times = [_number(cold.get(name)) for name in ('p50', 'p99')]
+            rows.append([label, *times, cost, f'{figure["cycles"]:.2f}'])
+        yield table(['', 'p50 us', 'p99 us', 'J/J*', 'mean cycles'], rows)
     yield from (f'{label}: {why}' for label, why in scaling.get('absent', {}).items())
 
 
@@ -255,16 +259,14 @@ def _about(scaling: Mapping[str, Any], key: str) -> str:
 def _process(results: Results) -> Iterator[str]:
     if results.get('start'):
         yield '## Start and memory'
-        rows = ['| | imported s | first plan s | slowest s | peak MB | n |', '|' + '---|' * 6]
+        rows = []
         for backend, row in results['start'].items():
             if 'absent' in row:
-                rows.append(f'| {backend} | {row["absent"]} | | | | |')
+                rows.append([backend, row['absent'], '', '', '', ''])
                 continue
-            numbers = (row[key] for key in ('import', 'first plan', 'slowest'))
-            cells = [f'{value:.2f}' for value in numbers]
-            cells += [f'{row["peak MB"]:.0f}', str(row['count'])]
-            rows.append(f'| {backend} | {" | ".join(cells)} |')
-        yield '\n'.join(rows)
+            seconds = [f'{row[key]:.2f}' for key in ('import', 'first plan', 'slowest')]
+            rows.append([backend, *seconds, f'{row["peak MB"]:.0f}', str(row['count'])])
+        yield table(['', 'imported s', 'first plan s', 'slowest s', 'peak MB', 'n'], rows)
     if results.get('soak', {}).get('rss_mb'):
         soak = results['soak']
         yield '## Soak'

@@ -32,15 +32,8 @@ from trc_core.lab.experiments.learning import (
     train,
 )
 from trc_core.lab.experiments.memory import peak_bytes
-from trc_core.lab.experiments.page import (
-    HEADINGS,
-    excess,
-    number,
-    ratio,
-    scores,
-    spread,
-    table,
-)
+from trc_core.lab.experiments.page import excess, number, ratio, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System, get_system
 
@@ -191,7 +184,7 @@ def page(results: Results) -> Iterable[str]:
         'first plan, every step taken as proposed. The same steps, batches, seeds and optimiser '
         'for all.'
     )
-    yield table(['', *HEADINGS], [[k, *scores(f)] for k, f in among(results, EXPERTS)[0].items()])
+    yield score_table('', among(results, EXPERTS)[0])
     yield '## Variants'
     yield (
         'Mean J/J* - 1 in units of 1e-5 on fresh states: mean over the seeds (lowest to highest). '

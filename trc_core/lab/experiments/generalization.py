@@ -33,7 +33,8 @@ from trc_core.lab.experiments.judging import (
     judge_guarded,
 )
 from trc_core.lab.experiments.learning import Budget, FreshStates, network, train
-from trc_core.lab.experiments.page import HEADINGS, excess, ratio, scores, spread, table
+from trc_core.lab.experiments.page import excess, ratio, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.models.persistence import load_model, model_of
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.plan import Plan
@@ -233,7 +234,7 @@ def page(results: Results) -> Iterable[str]:
     )
     for name in names(results, 1, TIME):
         found = among(results, TIME, name)[0]['planners']
-        yield table([name, *HEADINGS], [[_told(label), *scores(f)] for label, f in found.items()])
+        yield score_table(name, {_told(label): f for label, f in found.items()})
     yield f'## {HORIZON.capitalize()}'
     yield from _horizon_page(among(results, HORIZON))
     yield f'## {KNOWN.capitalize()}'

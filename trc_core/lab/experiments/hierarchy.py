@@ -22,7 +22,8 @@ from trc_core.lab.experiments.latent_analysis import (
     probe,
     relative_steps,
 )
-from trc_core.lab.experiments.page import excess, number, table
+from trc_core.lab.experiments.page import excess, number
+from trc_core.lab.markdown import table
 from trc_core.models.persistence import load_model
 from trc_core.models.recursive_reasoning import TwoLevelReasoning
 from trc_core.models.search import Latents

@@ -18,7 +18,8 @@ from trc_core.lab.experiments.frame import (
 )
 from trc_core.lab.experiments.judging import Problems, judge_alone, judge_guarded
 from trc_core.lab.experiments.learning import Budget, FreshStates, network, train
-from trc_core.lab.experiments.page import HEADINGS, excess, scores, spread, table
+from trc_core.lab.experiments.page import excess, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.models.persistence import load_model
 from trc_core.systems import get_system
 
@@ -105,7 +106,7 @@ def page(results: Results) -> Iterable[str]:
     yield '## Shipped controllers, K at run time'
     for name, figures in _of_systems(results).items():
         yield f'### {name}'
-        yield table(['', *HEADINGS], [[k, *scores(f)] for k, f in figures['planners'].items()])
+        yield score_table('', figures['planners'])
         yield _verdict(figures)
     yield '## K in training against K at run time'
     yield (

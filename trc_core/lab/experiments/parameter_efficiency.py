@@ -34,7 +34,8 @@ from trc_core.lab.experiments.frame import (
 from trc_core.lab.experiments.judging import Problems
 from trc_core.lab.experiments.learning import Budget, fit
 from trc_core.lab.experiments.memory import peak_bytes
-from trc_core.lab.experiments.page import HEADINGS, number, ratio, scores, spread, table
+from trc_core.lab.experiments.page import number, ratio, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.systems import get_system
 
 EXPERTS, TRAINED, TIMING = 'experts', 'trained', 'timing'
@@ -144,8 +145,7 @@ def page(results: Results) -> Iterable[str]:
     )
     for system in names(results, 1, EXPERTS):
         yield f'## {system}'
-        experts = among(results, EXPERTS, system)[0]
-        yield table(['', *HEADINGS], [[k, *scores(f)] for k, f in experts.items()])
+        yield score_table('', among(results, EXPERTS, system)[0])
         yield _table(results, system)
         yield from _texts(results, system)
     yield '## What is quoted, not measured'
