@@ -59,7 +59,7 @@ MUJOCO = ['mujoco>=3.1']
 # Other people's environments, to fine-tune on.
 GYMNASIUM = ['gymnasium>=1.0']
 
-# The peers; PyTorch comes with `train`.
+# The baselines; PyTorch comes with `train`.
 BENCHMARK = [
     'casadi>=3.6',
     'daqp>=0.11',

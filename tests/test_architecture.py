@@ -39,14 +39,13 @@ ALLOWED = {
     'simulation': BASE,
     'export': BASE | {'planner'},
     'training': BASE | {'solvers', 'data', 'models', 'planner', 'finetuning'},
-    'finetuning': BASE | {'planner', 'training', 'simulation'},
+    'finetuning': BASE | {'solvers', 'planner', 'training', 'simulation'},
     'evaluation': BASE | {'solvers', 'planner', 'flight', 'simulation'},
     'cli': set(),
     '__main__': {'cli'},
     '__init__': {'numerics', 'planner', 'systems'},
 }
-ALLOWED['lab'] = set(ALLOWED)
-ALLOWED['commands'] = set(ALLOWED)
+ALLOWED['commands'] = ALLOWED['lab'] = set(ALLOWED)
 FLIES = {*BASE, 'planner', 'flight', 'simulation', 'cli', '__init__'}
 LAZY = Path('planner/torch_backend.py')  # imported where somebody asks for that backend
 MODULES = sorted(path.relative_to(CORE) for path in CORE.rglob('*.py'))
@@ -83,6 +82,12 @@ def test_imports_follow_the_data(module):
         pieces = name.split('.')
         if pieces[0] == 'trc_core' and len(pieces) > 1 and pieces[1] != part:
             assert pieces[1] in allowed, f'{module} imports {name}'
+
+
+@pytest.mark.parametrize('module', [m for m in MODULES if part_of(m) != 'lab'], ids=str)
+def test_the_product_does_without_the_lab(module):
+    for name in imports(CORE / module, nested=True):
+        assert not name.startswith('trc_core.lab'), f'{module} imports {name}'
 
 
 @pytest.mark.parametrize('module', MODULES, ids=str)

@@ -19,7 +19,7 @@ from trc_core.data import LQRDataset, TrajectoryDataset, backends, lqr_generator
 from trc_core.data import recipe as recipes
 from trc_core.data.backends import BACKENDS
 from trc_core.data.lqr_generator import choose_system, generate, main
-from trc_core.data.recipe import Recipe, suitable_expert
+from trc_core.data.recipe import Recipe
 from trc_core.data.shards import solve_shards
 from trc_core.data.trajectories import (
     ARRAYS,
@@ -31,6 +31,7 @@ from trc_core.data.trajectories import (
 from trc_core.data.trajectory_dataset import assign
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr, lqr
+from trc_core.solvers.experts import EXPERTS, suitable_expert
 from trc_core.systems import SYSTEMS, get_system
 
 DOUBLE_INTEGRATOR = SYSTEMS['double_integrator']
@@ -54,14 +55,14 @@ def assert_same(one, other):
 
 
 def with_expert(monkeypatch, solve):
-    monkeypatch.setitem(recipes.EXPERTS, 'ilqr', solve)
+    monkeypatch.setitem(EXPERTS, 'ilqr', replace(EXPERTS['ilqr'], solve=solve))
 
 
 def fitting_pairs():
     """Every expert with every system that it can handle (in the tests' time)."""
     linear = {'qp', 'minimum_energy'}
     slow = {('cartpole_swingup', 'nlp')}
-    for expert in recipes.EXPERTS:
+    for expert in EXPERTS:
         for name in ['double_integrator'] if expert in linear else sorted(SYSTEMS):
             if (name, expert) not in slow:
                 yield name, expert
@@ -602,7 +603,7 @@ def test_interrupted_and_resumed_is_uninterrupted_and_saved_is_loaded(
             return lqr.solve(system, x0, goal)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(recipes.EXPERTS, 'lqr', interrupted)
+            patch.setitem(EXPERTS, 'lqr', replace(EXPERTS['lqr'], solve=interrupted))
             if stop <= samples:
                 with pytest.raises(KeyboardInterrupt):
                     generate(recipe, two, 1)

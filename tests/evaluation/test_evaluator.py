@@ -13,12 +13,16 @@ from trc_core.checkpoint import find_checkpoint, load_checkpoint
 from trc_core.commands.evaluate import main
 from trc_core.data import LQRDataset, lqr_generator
 from trc_core.evaluation import reference
-from trc_core.evaluation.baselines import STORED_SEED, NearestPlan, expert_planners
+from trc_core.evaluation.baselines import (
+    STORED_SEED,
+    NearestPlan,
+    baseline_planners,
+    planners,
+)
 from trc_core.evaluation.evaluator import (
     Scores,
     evaluate_model,
     fresh_problems,
-    planners,
     score,
 )
 from trc_core.evaluation.reference import best_known, starts_needed
@@ -106,12 +110,12 @@ def test_wrong_counts_what_is_not_within_two_percent_of_the_best():
 def test_experts_are_planners_by_name():
     system = get_system('van_der_pol')
     x0, goal = fresh_problems(system, 1)
-    table = expert_planners(system, ['lqr', 'ilqr1', 'ilqr12', 'nlp'])
+    table = baseline_planners(system, ['lqr', 'ilqr1', 'ilqr12', 'nlp'])
     plans = {name: planner(x0[0], goal[0]) for name, planner in table.items()}
     assert [plan.source for plan in plans.values()] == ['lqr', 'ilqr', 'ilqr', 'nlp']
     assert plans['ilqr1'].cycles == 1 < plans['ilqr12'].cycles <= 12
     with pytest.raises(ValueError, match=r"unknown expert 'pid'; choose from .* or ilqr<sweeps>"):
-        expert_planners(system, ['pid'])
+        baseline_planners(system, ['pid'])
 
 
 @pytest.mark.parametrize('name', sorted(SYSTEMS))
@@ -121,7 +125,7 @@ def test_no_expert_beats_the_best_known_optimum(name):
     for a, b in zip(x0, goal, strict=True):
         optimum, solved = best_known(system, a, b, starts_needed(system))
         assert solved
-        for planner in expert_planners(system, ['lqr', 'ilqr3', 'ilqr', 'nlp']).values():
+        for planner in baseline_planners(system, ['lqr', 'ilqr3', 'ilqr', 'nlp']).values():
             assert planner(a, b).cost >= optimum * (1 - 1e-5)
 
 

@@ -8,9 +8,10 @@ import pytest
 from trc_core import SYSTEMS, Controller
 from trc_core.commands.evaluate import main
 from trc_core.evaluation import closed_loop
-from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, compare, fly, shifted
+from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, compare, fly
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import shifted
 
 BARS = {'van_der_pol': 1.0005, 'quadrotor_2d': 1.0005, 'cartpole': 1.001}
 

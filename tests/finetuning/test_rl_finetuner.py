@@ -11,11 +11,11 @@ import torch
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.finetuning import finetuner as rl_finetuner
+from trc_core.finetuning.baselines import Ahead, clipped_lqr, ilqr_mpc
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.flights import Start, fly
 from trc_core.finetuning.problems import TEST_SEED, VALIDATION_SEED, Problems
 from trc_core.finetuning.report import bootstrap
-from trc_core.finetuning.rivals import Ahead, IlqrFleet, LqrFleet
 from trc_core.training.config import parse
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +156,7 @@ def test_what_is_judged_by_was_never_learnt_from():
 
 def test_groups_differ_in_nothing_but_their_exploration():
     problems = Problems(FinetuneConfig(**{**TINY, 'disturbance': [0.1, 0.1]}), SYSTEM)
-    flown = problems.fly(LqrFleet(SYSTEM), problems.drawn(0))
+    flown = problems.fly(clipped_lqr(SYSTEM), problems.drawn(0))
     states = flown.states.reshape(len(flown.states), 4, 4, SYSTEM.n_x)
     assert (states == states[:, :, :1]).all()
     assert (states[:, 0, 0] != states[:, 1, 0]).any()
@@ -191,7 +191,7 @@ class Scripted:
 
 def flown_on(returns, ticks=6):
     x, goal = SYSTEM.sample(np.random.default_rng(1), 3)
-    return fly(LqrFleet(SYSTEM), Scripted(returns), SYSTEM, Start(x, goal), ticks)
+    return fly(clipped_lqr(SYSTEM), Scripted(returns), SYSTEM, Start(x, goal), ticks)
 
 
 def test_a_flight_that_ends_early_is_charged_for_where_it_was_last_seen():
@@ -267,10 +267,11 @@ def test_the_yaml_names_settings_that_exist_and_flags_win(capsys):
     assert 'stp' in capsys.readouterr().err
 
 
-def test_the_rivals_are_what_they_say():
+def test_the_baselines_are_what_they_say():
     x, goal = SYSTEM.sample(np.random.default_rng(2), 5)
     controller = Controller.load(SYSTEM.name)
-    lqr, ilqr = (rival(x, goal, None, []) for rival in (LqrFleet(SYSTEM), IlqrFleet(SYSTEM, 20)))
+    baselines = clipped_lqr(SYSTEM), ilqr_mpc(SYSTEM, 20)
+    lqr, ilqr = (planner(x, goal, None, []) for planner in baselines)
     for b in range(5):
         plan = controller.lqr_plan(x[b], goal[b])
         np.testing.assert_allclose(lqr.controls[b, 0], plan.controls[0], atol=1e-9)

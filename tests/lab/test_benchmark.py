@@ -1,4 +1,4 @@
-"""`trc benchmark`: who is timed, in which order, and what is written down; never how fast."""
+"""`trc benchmark`: what is timed, in which order, and what is written down; never how fast."""
 
 import itertools
 import json
@@ -14,22 +14,22 @@ from trc_core.checkpoint import load_checkpoint
 from trc_core.evaluation.evaluator import fresh_problems
 from trc_core.lab.benchmark import command, environment, latency, process
 from trc_core.lab.benchmark.bars import bars
+from trc_core.lab.benchmark.baselines import Ipopt, baselines
 from trc_core.lab.benchmark.command import SECTIONS, main
-from trc_core.lab.benchmark.contestants import enter
 from trc_core.lab.benchmark.floor import bytes_read
-from trc_core.lab.benchmark.options import Options
-from trc_core.lab.benchmark.peers import Ipopt, peers
-from trc_core.lab.benchmark.race import (
-    Contestant,
-    Race,
+from trc_core.lab.benchmark.interleaved import (
+    InterleavedTiming,
+    TimedPlanner,
     percentiles,
     schedule,
-    shifted,
 )
+from trc_core.lab.benchmark.options import Options
+from trc_core.lab.benchmark.planners import available
 from trc_core.lab.benchmark.report import report, winners
 from trc_core.numerics.plan import Plan
 from trc_core.planner.network import network_of
 from trc_core.solvers import lqr, nlp
+from trc_core.solvers.receding_horizon import shifted
 from trc_core.solvers.replay import replay
 
 TIMED = 'latency,ratio,tail,scaling,throughput,soak'
@@ -52,7 +52,7 @@ def test_a_quick_run_writes_a_page_plots_and_every_figure(quick_run):
         assert 1_000 < (folder / name).stat().st_size < 200_000
     for section in TIMED.split(','):
         assert results[section], section
-    headings = ('Bars', 'Where a peer wins', 'Latency and cost', 'Against PyTorch eager')
+    headings = ('Bars', 'Where a baseline wins', 'Latency and cost', 'Against PyTorch eager')
     more = ('Alone', 'Throughput', 'Cycles', 'Horizon', 'Soak')
     for heading in headings + more:
         assert f'\n## {heading}\n' in page
@@ -87,7 +87,7 @@ def test_eager_and_compiled_do_the_same_work(quick_run):
     assert figures['trc numba']['times'] == 1.0
 
 
-def test_contestants_take_turns(quick_run):
+def test_planners_take_turns(quick_run):
     calls = quick_run[1]['latency']['double_integrator']['first calls']
     labels = quick_run[1]['latency']['double_integrator']['figures']
     assert {label for label, _ in calls} <= set(labels)
@@ -149,19 +149,19 @@ def test_percentiles_that_so_few_samples_cannot_tell_are_left_out(count, missing
     assert 'p99.9' in percentiles(np.ones(1000))
 
 
-def test_every_peer_finds_the_optimum_cold_and_warm():
+def test_every_baseline_finds_the_optimum_cold_and_warm():
     system = get_system('double_integrator')
     x0, goal = fresh_problems(system, 5)
     optimum = np.array([nlp.solve(system, a, b).cost for a, b in zip(x0, goal, strict=True)])
-    contestants, absent = enter(peers(system))
+    planners, absent = available(baselines(system))
     assert all(why.startswith('not installed: pip install ') for why in absent.values())
-    race = Race(system, contestants, x0, goal, optimum)
-    race.run(rounds=5, seconds=1.0, least=5)
-    for label, figures in race.figures().items():
+    timing = InterleavedTiming(system, planners, x0, goal, optimum)
+    timing.run(rounds=5, seconds=1.0, least=5)
+    for label, figures in timing.figures().items():
         assert figures['cold']['ratio_max'] == pytest.approx(1.0, abs=1e-4), label
         assert figures['warm']['ratio_max'] == pytest.approx(1.0, abs=1e-4), label
-        for i, plan in race.records[label].next_plans.items():
-            second = race.records[label].plans[i].states[1]
+        for i, plan in timing.records[label].next_plans.items():
+            second = timing.records[label].plans[i].states[1]
             np.testing.assert_allclose(plan.states[0], second, rtol=0, atol=1e-12)
 
 
@@ -191,10 +191,10 @@ def test_a_worse_plan_scores_its_true_ratio_cold_and_warm():
     system = get_system('van_der_pol')
     x0, goal = fresh_problems(system, 3)
     optimum = np.array([nlp.solve(system, a, b).cost for a, b in zip(x0, goal, strict=True)])
-    clipped = Contestant('lqr', lambda x, g, _: lqr.solve(system, x, g))
-    race = Race(system, [clipped], x0, goal, optimum)
-    race.run(rounds=3, seconds=1.0, least=3)
-    figures, record = race.figures()['lqr'], race.records['lqr']
+    clipped = TimedPlanner('lqr', lambda x, g, _: lqr.solve(system, x, g))
+    timing = InterleavedTiming(system, [clipped], x0, goal, optimum)
+    timing.run(rounds=3, seconds=1.0, least=3)
+    figures, record = timing.figures()['lqr'], timing.records['lqr']
     costs = [lqr.solve(system, a, b).cost for a, b in zip(x0, goal, strict=True)]
     assert figures['cold']['ratio'] == pytest.approx(np.mean(costs / optimum), rel=1e-9)
     after = [nlp.solve(system, record.plans[i].states[1], goal[i]).cost for i in range(3)]
@@ -206,7 +206,7 @@ def test_a_worse_plan_scores_its_true_ratio_cold_and_warm():
 def test_who_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'osqp', None)
     monkeypatch.setitem(sys.modules, 'do_mpc', None)
-    _, absent = enter(peers(get_system('double_integrator')))
+    _, absent = available(baselines(get_system('double_integrator')))
     assert absent['OSQP, sparse'] == 'not installed: pip install osqp'
     assert absent['do-mpc (IPOPT)'] == 'not installed: pip install do-mpc'
     page = report(
@@ -219,7 +219,7 @@ def test_who_is_missing_is_named(monkeypatch, tmp_path):
     assert '- OSQP, sparse: not installed: pip install osqp' in page
 
 
-def test_the_controller_is_timed_without_pytorch_and_the_peers(tmp_path):
+def test_the_controller_is_timed_without_pytorch_and_the_baselines(tmp_path):
     """In a process that cannot import them."""
     banned = ('torch', 'onnxruntime', 'osqp', 'do_mpc', 'daqp', 'casadi', 'matplotlib', 'sympy')
     flags = ['--quick', '--systems', 'double_integrator', '--sections', 'latency,tail,scaling']
@@ -297,11 +297,13 @@ def test_ctrl_c_in_a_race_keeps_the_rounds_before():
         return lqr.solve(system, x, goal)
 
     x0, goal = fresh_problems(system, 4)
-    race = Race(system, [Contestant('lqr', plan, warm=False)], x0, goal, np.ones(4))
+    timing = InterleavedTiming(
+        system, [TimedPlanner('lqr', plan, warm=False)], x0, goal, np.ones(4)
+    )
     with pytest.raises(KeyboardInterrupt):
-        race.run(rounds=20, seconds=1.0, least=20)
-    count = race.figures()['lqr']['cold']['count']
-    assert count == len(race.order)
+        timing.run(rounds=20, seconds=1.0, least=20)
+    count = timing.figures()['lqr']['cold']['count']
+    assert count == len(timing.order)
     assert 3 <= count <= 5  # behind two to four untimed calls
 
 
@@ -311,28 +313,39 @@ def test_one_who_fails_at_once_falls_out_and_is_named():
     def fail(x, goal, _):
         raise RuntimeError('no licence\nfor this machine')
 
-    good = Contestant('good', lambda x, g, _: lqr.solve(system, x, g))
-    race = Race(system, [good, Contestant('bad', fail)], *fresh_problems(system, 3), np.ones(3))
-    race.run(rounds=4, seconds=1.0, least=4)
-    assert list(race.figures()) == ['good']
-    assert race.absent == {'bad': 'cannot start: RuntimeError: no licence'}
+    good = TimedPlanner('good', lambda x, g, _: lqr.solve(system, x, g))
+    timing = InterleavedTiming(
+        system, [good, TimedPlanner('bad', fail)], *fresh_problems(system, 3), np.ones(3)
+    )
+    timing.run(rounds=4, seconds=1.0, least=4)
+    assert list(timing.figures()) == ['good']
+    assert timing.absent == {'bad': 'cannot start: RuntimeError: no licence'}
 
 
-def figure(p50, ratio, peer):
-    return {'cold': {'count': 9, 'p50': p50, 'ratio': ratio}, 'warm': {'count': 0}, 'peer': peer}
+def figure(p50, ratio, baseline):
+    return {
+        'cold': {'count': 9, 'p50': p50, 'ratio': ratio},
+        'warm': {'count': 0},
+        'baseline': baseline,
+    }
 
 
-def test_a_peer_wins_where_it_is_faster_and_not_dearer():
+def test_a_baseline_wins_where_it_is_faster_at_no_higher_cost():
     figures = {
         'trc numba': figure(100.0, 1.00001, False),
         'trc numba, 1 cycle': figure(10.0, 1.1, False),
         'fast': figure(50.0, 1.00001, True),
-        'fast but dear': figure(20.0, 1.01, True),
+        'fast at a higher cost': figure(20.0, 1.01, True),
         'cheap but slow': figure(500.0, 1.0, True),
     }
     results = {'latency': {'pendulum': {'figures': figures}}}
     (win,) = winners(results)
-    assert (win.system, win.task, win.peer, win.label) == ('pendulum', 'cold', 'fast', 'trc numba')
+    assert (win.system, win.task, win.baseline, win.label) == (
+        'pendulum',
+        'cold',
+        'fast',
+        'trc numba',
+    )
 
 
 def test_bars_are_judged_by_the_figures():

@@ -13,12 +13,14 @@ from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, fly, tick
 from trc_core.evaluation.evaluator import fresh_problems
 from trc_core.lab.experiments import (
     ablation,
-    contestants,
+    compared_networks,
     generalization,
     hierarchy,
     iterations,
+    latent_analysis,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
+from trc_core.lab.experiments.baseline_networks import count_weights, plain_network
 from trc_core.lab.experiments.command import EXPERIMENTS, find, main
 from trc_core.lab.experiments.frame import Experiment, among, key, names, render, run
 from trc_core.lab.experiments.judging import Problems, alone, judge_alone, judge_guarded
@@ -34,7 +36,6 @@ from trc_core.lab.experiments.learning import (
     train,
 )
 from trc_core.lab.experiments.memory import peak_bytes
-from trc_core.lab.experiments.rivals import count_weights, plain_network
 from trc_core.lab.experiments.text_model import (
     END,
     TextModel,
@@ -208,7 +209,7 @@ def test_the_network_alone_is_judged_by_its_own_plans():
     torch.nn.init.normal_(model.initial_generator.output.weight, std=0.3)
     dynamics = SystemDynamics(model.representation, SYSTEM)
     with torch.no_grad():
-        plan, _ = next(iter(alone(model, dynamics, *problems.tensors, 0)))
+        plan, _ = next(iter(alone(model, dynamics, problems.tensors, 0)))
     controls = np.clip(plan.v.numpy(), SYSTEM.u_min, SYSTEM.u_max)
     flown = zip(problems.x0, controls, strict=True)
     states = np.array([stepped(SYSTEM, x, u) for x, u in flown])
@@ -222,9 +223,9 @@ def test_the_network_alone_is_judged_by_its_own_plans():
     assert judge_guarded(model, problems, 0)[0]['mean'] < figures['mean']  # the LQR is better
 
 
-def test_the_experts_beside_every_result_are_the_solvers():
+def test_the_baselines_beside_every_result_are_the_solvers():
     problems = Problems.fresh(SYSTEMS['van_der_pol'], 6)
-    found = problems.experts()
+    found = problems.baselines()
     ends = list(zip(problems.x0, problems.goal, strict=True))
     own = {
         'clipped LQR': [lqr.solve(problems.system, *e).cost for e in ends],
@@ -247,7 +248,7 @@ def test_the_experts_beside_every_result_are_the_solvers():
 def test_gradients_reach_what_each_supervision_says(supervise, first_learns, memory_passes):
     model = small(H_cycles=2, feedback=('trajectory',))
     dynamics = SystemDynamics(model.representation, SYSTEM)
-    loss = supervise(model, dynamics, *FreshStates(SYSTEM, 4, 0)())
+    loss = supervise(model, dynamics, FreshStates(SYSTEM, 4, 0)())
     loss.backward()
     first = model.initial_generator.output.weight.grad
     assert (first is not None and bool(first.any())) == first_learns
@@ -260,7 +261,7 @@ def test_gradients_reach_what_each_supervision_says(supervise, first_learns, mem
         alone(
             model,
             dynamics,
-            *FreshStates(SYSTEM, 4, 0)(),
+            FreshStates(SYSTEM, 4, 0)(),
             2,
             cut.get(supervise, lambda k: False),
         )
@@ -313,10 +314,10 @@ def test_truncation_saves_memory_in_training():
 
 @pytest.mark.parametrize('kind', ['perceptron', 'transformer'])
 def test_plain_networks_have_the_weights_asked_for(kind):
-    rival = plain_network(SYSTEM, 'open_loop', kind, 120_000)
-    assert count_weights(rival) == pytest.approx(120_000, rel=0.05)
+    baseline = plain_network(SYSTEM, 'open_loop', kind, 120_000)
+    assert count_weights(baseline) == pytest.approx(120_000, rel=0.05)
     x0, goal = FreshStates(SYSTEM, 3, 0)()
-    v, _ = rival(x0, goal)
+    v, _ = baseline(x0, goal)
     assert v.shape == (3, SYSTEM.horizon, SYSTEM.n_u)
     with pytest.raises(ValueError, match='choose from'):
         plain_network(SYSTEM, 'open_loop', 'tree', 10)
@@ -324,17 +325,17 @@ def test_plain_networks_have_the_weights_asked_for(kind):
 
 def test_a_perfect_imitator_has_no_loss_and_plans_the_optimum():
     system = SYSTEMS['van_der_pol']
-    dataset = contestants.Dataset.of(system, 3, 3, 0)
-    rival = plain_network(system, 'stabilised', 'perceptron', 5000)
-    dynamics = SystemDynamics(rival.representation, system)
+    dataset = compared_networks.Dataset.of(system, 3, 3, 0)
+    baseline = plain_network(system, 'stabilised', 'perceptron', 5000)
+    dynamics = SystemDynamics(baseline.representation, system)
     batch = dataset.batch()
-    v = expert_plan(rival.representation, batch)
+    v = expert_plan(baseline.representation, batch)
     flown = dynamics.simulate(v, batch['current_state'], batch['target_state'])
     np.testing.assert_allclose(flown.controls, batch['controls'], atol=1e-9)
     problems = Problems.of(system, dataset.draw.x0.numpy(), dataset.draw.goal.numpy())
     J = trajectory_cost(system, dataset.states.numpy(), dataset.controls.numpy(), problems.goal)
     np.testing.assert_allclose(J, problems.optimum, rtol=1e-6)
-    assert float(contestants._imitation(rival, dataset).detach()) > 0.0
+    assert float(compared_networks._imitation(baseline, dataset).detach()) > 0.0
 
 
 def test_plans_survive_being_written_and_read():
@@ -364,24 +365,24 @@ def test_a_text_model_learns_a_line_by_heart_and_its_cache_changes_nothing():
 
 def test_initial_states_and_components_are_what_linear_algebra_says():
     H, L = np.array([3.0, 0.0, 4.0]), np.array([0.0, 2.0, 2.0])
-    found = hierarchy.initial_states(H, L)
+    found = latent_analysis.initial_states(H, L)
     assert (found['H_init norm'], found['L_init norm']) == pytest.approx((5.0, np.sqrt(8)))
     assert found['cosine'] == pytest.approx(8 / (5 * np.sqrt(8)))
     assert np.cos(np.radians(found['angle'])) == pytest.approx(found['cosine'])
     z = np.random.default_rng(0).standard_normal((500, 3)) * [3.0, 1.0, 0.01] + 7.0
     eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(z.T)))[::-1]
     np.testing.assert_allclose(
-        hierarchy.pca(z)['shares'], eigenvalues / eigenvalues.sum(), rtol=1e-9
+        latent_analysis.pca(z)['shares'], eigenvalues / eigenvalues.sum(), rtol=1e-9
     )
-    assert hierarchy.pca(z)['dimensions'] == 2
-    assert hierarchy.pca(np.eye(4) - 0.25)['participation'] == pytest.approx(3)
+    assert latent_analysis.pca(z)['dimensions'] == 2
+    assert latent_analysis.pca(np.eye(4) - 0.25)['participation'] == pytest.approx(3)
 
 
 def test_a_probe_finds_what_is_linear_and_nothing_else():
     rng = np.random.default_rng(0)
     z = rng.standard_normal((400, 5))
-    assert hierarchy.probe(z, z @ rng.standard_normal((5, 2)) + 3) > 0.999
-    assert hierarchy.probe(z, rng.standard_normal((400, 1))) < 0.1
+    assert latent_analysis.probe(z, z @ rng.standard_normal((5, 2)) + 3) > 0.999
+    assert latent_analysis.probe(z, rng.standard_normal((400, 1))) < 0.1
 
 
 def test_latents_are_those_that_a_hook_sees_and_inner_updates_those_of_the_model():
@@ -396,7 +397,7 @@ def test_latents_are_those_that_a_hook_sees_and_inner_updates_those_of_the_model
         for latents, output in zip(history[1:], seen, strict=True):
             torch.testing.assert_close(latents, output)
         count = reasoning.L_cycles
-        changes = hierarchy.inner_changes(reasoning, *given[0], count=count)
+        changes = latent_analysis.inner_changes(reasoning, *given[0], count=count)
     (_, before), (_, after) = given[0][0], seen[0]
     assert len(changes) == count
     if count == 1:

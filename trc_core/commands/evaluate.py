@@ -7,29 +7,24 @@ import importlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
 from trc_core.command_line import check_output, report_errors
 from trc_core.commands.warm_up import ready
-from trc_core.evaluation.baselines import expert_planners
+from trc_core.evaluation.baselines import BASELINES, baseline_planners, planners
+from trc_core.evaluation.chart import excess_chart
 from trc_core.evaluation.closed_loop import Comparison, compare
 from trc_core.evaluation.evaluator import (
-    BASELINES,
     TEST_SEED,
+    Evaluation,
     Planner,
-    Scores,
+    evaluate,
     fresh_problems,
-    planners,
-    score,
 )
-from trc_core.evaluation.reference import reference_optima, starts_needed
-from trc_core.lab.report.html import bars
 from trc_core.planner.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
@@ -42,39 +37,10 @@ FITTING = {  # what goes with a flag that asks for something else than the usual
     'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed'),
     'expert': ('system', 'set', 'states', 'seed', 'output'),
 }
-HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of several planners on the same states."""
-
-    title: str
-    scores: Mapping[str, Scores]
-    states: int
-    seed: int
-    starts: int
-    """Starts per state of the optimum that the planners are compared with."""
-    unsolved: int
-    """States left out because no solver converged."""
-
-    def __str__(self) -> str:
-        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
-        lines = [
-            f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
-            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
-        ]
-        for label, s in self.scores.items():
-            ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
-            behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
-            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
-        if self.unsolved:
-            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
-        return '\n'.join(lines)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Command line: what is scored, on which problems, and where the figures go."""
     parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
     add = parser.add_argument
     add('--checkpoint', help=f'shipped name or path (default: {DEFAULT})')
@@ -101,6 +67,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add('--states', type=int, default=200, help='number of test problems (default %(default)s)')
     add('--seed', type=int, default=TEST_SEED, help='of the problems (default %(default)s)')
+    _add_closed_loop(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_closed_loop(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         '--closed_loop',
         type=float,
@@ -120,6 +93,10 @@ def build_parser() -> argparse.ArgumentParser:
         help='with --closed_loop: fly with both nodes over DDS as well, on a plant without error, '
         'and compare the costs; leaves a bag and a report in FOLDER (default: %(const)s)',
     )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         '--output',
         type=Path,
@@ -130,7 +107,6 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='also write the figures into the checkpoint, as its certificate',
     )
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -199,7 +175,7 @@ def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[st
     systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
     systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
     names = _names(arguments.expert)
-    return [(system.name, system, expert_planners(system, names)) for system in systems]
+    return [(system.name, system, baseline_planners(system, names)) for system in systems]
 
 
 def _names(text: str) -> list[str]:
@@ -222,14 +198,14 @@ def _flown(arguments: argparse.Namespace) -> Comparison:
     error = arguments.closed_loop
     if error:
         title += f', plant off by {error:.0%}'
-    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
-    return compare(controller, error, *problems, title)
+    x0, goal = fresh_problems(controller.system, arguments.states, arguments.seed)
+    return compare(controller, error, x0, goal, title)
 
 
 def _flown_over_ros(arguments: argparse.Namespace) -> Any:
     """The flights in process and over ROS 2 that the flags ask for."""
     title, controller = _controller(arguments)
-    problems = fresh_problems(controller.system, arguments.states, arguments.seed)
+    x0, goal = fresh_problems(controller.system, arguments.states, arguments.seed)
     try:  # by name: the library imports no ROS
         importlib.import_module('trc_ros.lab.children').set_environment()
         flights = importlib.import_module('trc_ros.lab.over_ros')
@@ -237,28 +213,7 @@ def _flown_over_ros(arguments: argparse.Namespace) -> Any:
         needed = "pip install 'trc[ros,demo]'"
         raise ValueError(f"--ros needs '{error.name}'; install it with {needed}") from None
     model = str(find_checkpoint(arguments.checkpoint or DEFAULT))
-    return flights.evaluate(title, controller, model, *problems, arguments.ros)
-
-
-def evaluate(
-    title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
-) -> Evaluation:
-    """Scores every planner of `table` on `states` fresh problems.
-
-    Raises:
-        ValueError: if the optimum is known for none of them.
-    """
-    x0, goal = fresh_problems(system, states, seed)
-    starts = starts_needed(system)
-    optimum, solved = reference_optima(system, x0, goal, starts)
-    if not solved.any():
-        raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
-    optimum = optimum[solved]
-    scores = {}
-    for label, planner in table.items():
-        bar = tqdm(range(len(optimum)), desc=label, leave=False)
-        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
-    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
+    return flights.evaluate(title, controller, model, x0, goal, arguments.ros)
 
 
 def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence[str]) -> None:
@@ -282,7 +237,7 @@ def _write(output: Path, results: Sequence[Evaluation]) -> None:
     for result in results:
         name = f'_{result.title}' if len(results) > 1 else ''
         rows = {label: asdict(s) for label, s in result.scores.items()}
-        bars(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
+        excess_chart(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
 
 
 def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`trc info`: what a checkpoint holds, for people to read."""
+"""`trc info`: the contents of a checkpoint, for people to read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def describe(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
-    """What `read_checkpoint` gave, as YAML; it says all of that without our systems."""
+    """YAML of what `read_checkpoint` gave, which takes no system."""
     weights = sum(
         tensor.size
         for name, tensor in tensors.items()

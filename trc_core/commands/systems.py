@@ -1,4 +1,4 @@
-"""`trc systems`: what can be controlled."""
+"""`trc systems`: the list of plants that can be controlled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def row(system: System) -> tuple[str, ...]:
-    """One line of the list."""
+    """Cells of one system in the list."""
     bounds = zip(
         system.control_names, system.u_min, system.u_max, system.control_units, strict=True
     )

@@ -32,7 +32,7 @@ DEFAULT_SYSTEM = 'van_der_pol'
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run will do."""
+    """System, stage and settings of a run, and the reason for them."""
 
     system: str
     """'' for that of the dataset."""
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
-    """What to train, from what was asked for.
+    """Choice of the stage and its settings, from what was asked for.
 
     Raises:
         ValueError: if the system is unknown; the message lists those that exist.

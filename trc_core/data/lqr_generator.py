@@ -17,7 +17,7 @@ from pathlib import Path
 from trc_core.command_line import report_errors
 from trc_core.data.backends import BACKENDS, require
 from trc_core.data.overview import draw, summary
-from trc_core.data.recipe import AUTO, EXPERTS, Recipe, suitable_expert
+from trc_core.data.recipe import Recipe
 from trc_core.data.shards import joined, prepare, solve_shards
 from trc_core.data.trajectories import (
     FILE,
@@ -27,6 +27,7 @@ from trc_core.data.trajectories import (
     read_metadata,
     save_arrays,
 )
+from trc_core.solvers.experts import AUTO, EXPERTS, suitable_expert
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.double_integrator import multi_axis, with_timing
 from trc_core.systems.registry import parse_settings
@@ -51,10 +52,12 @@ def generate(
             solutions contradict the system, or the backend is not installed.
         OSError: if the folder cannot be written.
     """
+    # what an earlier call left
     require(backend)
     folder = Path(folder)
     kept = folder / f'.shards-{recipe.digest()}'
     data = _finished(recipe, folder)
+    # solve what is missing, check, write
     if data is None:
         prepare(recipe)
         try:
@@ -71,7 +74,7 @@ def generate(
 
 
 def _require_usable(data: TrajectoryData, kept: Path) -> None:
-    """Holds a dataset to what reading it will ask of it, while its shards are still there."""
+    """Refuses a dataset that could not be read back, while its shards are still there."""
     try:
         check_contents(data)
     except ValueError as error:
@@ -102,7 +105,7 @@ def choose_system(
     time_horizon: float | None,
     num_steps: int | None,
 ) -> System:
-    """The system that the flags mean; without a name, a double integrator of these dimensions.
+    """System that the flags describe; without a name, a double integrator of these dimensions.
 
     Raises:
         ValueError: if the system is unknown or its dimensions are not those asked for.
@@ -133,6 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
+    # the problem and its solver
     add(
         '--system',
         help=f'one of {sorted(SYSTEMS)}, a .py file or a name that a package offers; '
@@ -149,19 +153,18 @@ def build_parser() -> argparse.ArgumentParser:
         '--expert',
         default=AUTO,
         choices=[AUTO, *EXPERTS],
-        help='nlp: the optimum inside the bounds by IPOPT; multistart: the best of many iLQR '
-        'starts and of the neighbours, for swing-ups; ilqr: like nlp, faster, one start; qp: the '
-        'optimum of a linear system; lqr: clipped LQR, NOT optimal where a bound is active or the '
-        'plant is nonlinear; minimum_energy: the least effort that reaches the goal of a linear '
-        'system, NOT the optimum of J; auto: multistart where the LQR often fails, else nlp',
+        help='; '.join(f'{name}: {expert.summary}' for name, expert in EXPERTS.items())
+        + f'; {AUTO}: multistart where the LQR often fails, else nlp',
     )
     add('--starts', type=int, help='starts per state of nlp (default: 1) and multistart (12)')
+    # the dataset
     add('--num_samples', type=int, default=10000, help='number of trajectories')
     add('--output_dir', '--output', required=True, help=f'folder for {FILE} and overview.png')
     add('--state_dim', type=int, help='number of states (default: those of the system)')
     add('--control_dim', type=int, help='number of controls (default: those of the system)')
     add('--time_horizon', type=float, help="seconds planned ahead (default: the system's)")
     add('--num_steps', type=int, help="control steps in the horizon (default: the system's)")
+    # the work
     add('--seed', type=int, default=0, help='same seed, same arrays, for any number of workers')
     add('--workers', type=int, default=-1, help='processes; -1 uses all cores')
     add(

@@ -1,4 +1,4 @@
-"""A dataset at a glance: a few lines of numbers and one picture."""
+"""Overview of a dataset: a few lines of numbers and one picture."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def summary(data: TrajectoryData) -> str:
 
 
 def _agreement(data: TrajectoryData) -> str:
-    """How trustworthy the labels of several starts are; empty for one start."""
+    """Agreement between the starts of a label, in a line; empty for one start."""
     starts, found = data.metadata.get('starts', 1), data.metadata.get('agreement')
     if starts == 1 or not found:
         return ''

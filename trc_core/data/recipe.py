@@ -1,34 +1,23 @@
-"""What determines a dataset: the system, the expert, how many samples, which seed."""
+"""Recipe of a dataset: the system, the expert, the number of samples, the seed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
-from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
+from trc_core.solvers.experts import EXPERTS
 
-EXPERTS: dict[str, Callable[..., Plan]] = {
-    'nlp': nlp.solve,
-    'multistart': multistart.solve,
-    'ilqr': ilqr.solve,
-    'qp': qp.solve,
-    'lqr': lqr.solve,
-    'minimum_energy': minimum_energy.solve,
-}
-DEFAULT_STARTS = {'nlp': 1, 'multistart': multistart.STARTS}  # the experts that know starts
-AUTO = 'auto'
 SHARD = 50
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines the arrays of a dataset."""
+    """All that determines the arrays of a dataset."""
 
     system: System
     expert: str = 'nlp'
@@ -42,14 +31,14 @@ class Recipe:
             raise ValueError(f"unknown expert '{self.expert}'; choose from {list(EXPERTS)}")
         if self.num_samples < 1 or self.seed < 0:
             raise ValueError('num_samples must be positive and seed not negative')
+        default = EXPERTS[self.expert].starts
         if self.starts is None:
-            object.__setattr__(self, 'starts', DEFAULT_STARTS.get(self.expert, 1))
+            object.__setattr__(self, 'starts', default or 1)
         elif self.starts < 1:
             raise ValueError(f'starts is {self.starts}, expected at least 1')
-        elif self.starts > 1 and self.expert not in DEFAULT_STARTS:
-            raise ValueError(
-                f"the expert '{self.expert}' has one start; choose from {list(DEFAULT_STARTS)}"
-            )
+        elif self.starts > 1 and default is None:
+            several = [name for name, expert in EXPERTS.items() if expert.starts]
+            raise ValueError(f"the expert '{self.expert}' has one start; choose from {several}")
 
     def record(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -73,19 +62,8 @@ class Recipe:
 
     def solve(self, x0: Array, goal: Array) -> Iterable[Plan]:
         """The expert's plans for x0 (B, n_x) and goal (B, n_x), in order."""
-        options = {'starts': self.starts, 'seed': self.seed}
-        if self.expert == 'multistart':
-            return multistart.solve_batch(self.system, x0, goal, **options)  # type: ignore[arg-type]
-        solve = EXPERTS[self.expert]
-        if self.expert in DEFAULT_STARTS:
-            solve = partial(solve, **options)
-        return (solve(self.system, a, b) for a, b in zip(x0, goal, strict=True))
-
-
-def suitable_expert(system: System) -> tuple[str, str]:
-    """The expert to use on an unfamiliar system, and why, in one line."""
-    expert = 'multistart' if multistart.is_needed(system) else 'nlp'
-    return expert, (
-        f"expert auto: '{expert}', because the clipped LQR misses the goal from "
-        f'{multistart.lqr_misses(system):.0%} of the states'
-    )
+        expert = EXPERTS[self.expert]
+        options = {} if expert.starts is None else {'starts': self.starts, 'seed': self.seed}
+        if expert.solve_batch is not None:
+            return expert.solve_batch(self.system, x0, goal, **options)
+        return (expert.solve(self.system, a, b, **options) for a, b in zip(x0, goal, strict=True))

@@ -1,4 +1,4 @@
-"""A dataset in pieces: each shard is solved from a random stream of its own, and kept."""
+"""Shards of a dataset: each is solved from a random stream of its own, and kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
 from trc_core.numerics.plan import Plan
+from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.packing import packed, unpacked
 from trc_core.solvers.starting_points import agreement
 
@@ -55,8 +56,9 @@ def prepare(recipe: Recipe) -> None:
 
 def _solve_first(job: bytes) -> None:
     recipe: Recipe = unpacked(job)
-    rows = 2 if recipe.expert == 'multistart' else 1  # neighbours need a neighbour
-    for _ in recipe.solve(*recipe.system.sample(np.random.default_rng(recipe.seed), rows)):
+    rows = 2 if EXPERTS[recipe.expert].solve_batch else 1  # neighbours need a neighbour
+    x0, goal = recipe.system.sample(np.random.default_rng(recipe.seed), rows)
+    for _ in recipe.solve(x0, goal):
         pass
 
 
@@ -71,6 +73,7 @@ def solve_shard(
     if ignore_interrupts:
         # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # draw states until n of them are solved
     recipe: Recipe = unpacked(job) if isinstance(job, bytes) else job
     rng = np.random.default_rng([recipe.seed, index])
     samples: list[tuple[Any, ...]] = []
@@ -87,6 +90,7 @@ def solve_shard(
                     f"the expert '{recipe.expert}' solved only {len(samples)} of "
                     f"{len(samples) + len(rejected)} states of '{recipe.system.name}'"
                 )
+    # stack the samples
     columns = zip(*samples, strict=True)
     keys = (*ARRAYS, 'candidates', 'agreed')
     arrays = {key: np.array(column) for key, column in zip(keys, columns, strict=True)}

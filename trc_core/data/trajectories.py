@@ -51,7 +51,7 @@ class TrajectoryData:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """`system` (its contract), and how the trajectories were made."""
     plant: System | None = None
-    """Whose dynamics to use; by default, those of the system that the metadata names."""
+    """Plant whose dynamics to use; by default the system that the metadata names."""
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -71,7 +71,7 @@ def find_dataset(path: str | Path, system: str = '') -> Path:
 
     Args:
         path: one of these.
-        system: what `trc generate` would be told to make one for; '' if nobody has said.
+        system: the plant that a new dataset would be of; '' if unknown.
 
     Raises:
         FileNotFoundError: if none of these exists.
@@ -107,17 +107,14 @@ def write_npz(path: Path, **arrays: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_arrays(
-    path: str | Path, verify: bool = True, system: System | None = None
-) -> TrajectoryData:
-    """Reads a dataset and, with `verify`, checks it against the system that it names.
+def load_arrays(path: str | Path, system: System | None = None) -> TrajectoryData:
+    """Reads a dataset and checks it against its system: bounds, states, costs and every step.
 
     Files of the reference implementation (`REFERENCE_KEYS`) are read too. They name no system,
     so `system` is needed; their `costs` are of another objective, so J is computed.
 
     Args:
         path: the file, its folder, or the folder's name with `.npz` behind.
-        verify: also check bounds, initial states, costs and every single step of the dynamics.
         system: the plant, where the file names none, or one that is known by its file only.
 
     Raises:
@@ -131,8 +128,7 @@ def load_arrays(
             contents = {key: archive[key] for key in archive.files}
         is_reference = 'metadata' not in contents and REFERENCE_KEYS['current_state'] in contents
         data = (_from_reference if is_reference else _from_ours)(contents, system)
-        if verify:
-            check_contents(data)
+        check_contents(data)
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
     return data

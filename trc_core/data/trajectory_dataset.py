@@ -61,8 +61,7 @@ class TrajectoryDataset(Dataset):
         return {key: tensor[index] for key, tensor in self._tensors.items()}
 
 
-class LQRDataset(TrajectoryDataset):
-    """`TrajectoryDataset` under the name of the linear-quadratic generator."""
+LQRDataset = TrajectoryDataset  # by the name of the linear-quadratic generator
 
 
 def assign(data: TrajectoryData, validation_share: float, test_share: float) -> NDArray[np.str_]:

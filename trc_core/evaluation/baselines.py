@@ -1,9 +1,9 @@
-"""The experts as baselines: what a controller has to beat, on any system."""
+"""Baselines: what a controller has to beat on any system."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -11,60 +11,79 @@ import numpy as np
 from trc_core.evaluation.evaluator import Planner
 from trc_core.evaluation.reference import keep
 from trc_core.numerics.plan import Plan
+from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
-from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
+from trc_core.solvers import ilqr, multistart
+from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.library import library_labels
 
-EXPERTS = {
-    'lqr': lqr.solve,
-    'ilqr': ilqr.solve,
-    'multistart': multistart.solve,
-    'nlp': nlp.solve,
-    'qp': qp.solve,
-    'minimum_energy': minimum_energy.solve,
+BASELINES = {
+    'lqr': 'clipped LQR',
+    'ilqr1': 'LQR + 1 iLQR sweep',
+    'ilqr2': 'LQR + 2 iLQR sweeps',
+    'ilqr3': 'LQR + 3 iLQR sweeps',
+    'ilqr': 'iLQR, converged',
+    'multistart': 'iLQR, 12 starts',
+    'nearest': 'nearest plan + iLQR',
 }
+"""Those beside every controller, and how a table calls them."""
+ILQR_SWEEPS = re.compile(r'ilqr(\d+)')
 STORED_PLANS, STORED_SEED = 5000, 6_000_000
 
 
-def expert_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
+def baseline_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
     """Planners by name: an expert, `ilqr<n>` for n sweeps from the clipped LQR, or `nearest`.
 
     Raises:
         ValueError: if a name is unknown; the message lists the known ones.
     """
-    makers = {name: _maker(name) for name in names}  # a table of plans takes minutes to make
-    return {name: make(system) for name, make in makers.items()}
+    names = tuple(names)
+    for name in names:  # all of them first: a table of plans takes minutes to make
+        if name not in (*EXPERTS, 'nearest') and not ILQR_SWEEPS.fullmatch(name):
+            raise ValueError(
+                f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
+            )
+    return {name: _planner(system, name) for name in names}
 
 
-def _maker(name: str) -> Callable[[System], Planner]:
-    """What binds a planner to a system."""
-    sweeps = re.fullmatch(r'ilqr(\d+)', name)
-    if sweeps:
-        return partial(partial, ilqr.solve, sweeps=int(sweeps[1]))
+def _planner(system: System, name: str) -> Planner:
     if name == 'nearest':
-        return NearestPlan
-    if name in EXPERTS:
-        return partial(partial, EXPERTS[name])
-    raise ValueError(
-        f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
-    )
+        return NearestPlan(system)
+    if sweeps := ILQR_SWEEPS.fullmatch(name):
+        return partial(ilqr.solve, system, sweeps=int(sweeps[1]))
+    return partial(EXPERTS[name].solve, system)
+
+
+def planners(
+    controller: Controller, cycles: Iterable[int], baselines: Iterable[str] = tuple(BASELINES)
+) -> dict[str, Planner]:
+    """The baselines, and the controller at each number of cycles K, also polished; by label.
+
+    Raises:
+        ValueError: if a baseline is unknown; the message lists the known ones.
+    """
+    known = baseline_planners(controller.system, baselines)
+    table = {BASELINES.get(name, name): planner for name, planner in known.items()}
+    for K in cycles:
+        twin = Controller(controller.checkpoint, controller.backend, cycles=K)
+        table[f'trc, K = {K}'] = twin.plan
+        table[f'trc, K = {K} + 1 sweep'] = partial(twin.plan, polish=1)
+    table[f'trc, K = {controller.cycles} + 5 sweeps'] = partial(controller.plan, polish=5)
+    return table
 
 
 class NearestPlan:
-    """Looks the answer up: the nearest stored optimal plan, followed by LQR, then improved.
+    """Nearest stored optimal plan: looked up, followed by the LQR, then improved by iLQR.
 
     Args:
         system: the plant.
         count: stored optima, of states that are drawn from the training boxes.
-        seed: of these states.
         sweeps: of box-iLQR on the plan that was found.
     """
 
-    def __init__(
-        self, system: System, count: int = STORED_PLANS, seed: int = STORED_SEED, sweeps: int = 100
-    ) -> None:
+    def __init__(self, system: System, count: int = STORED_PLANS, sweeps: int = 100) -> None:
         self.system, self.sweeps = system, sweeps
-        kept = keep(system, 'plans', [count, seed], lambda: _optimal_plans(system, count, seed))
+        kept = keep(system, 'plans', [count, STORED_SEED], lambda: _optimal_plans(system, count))
         self.states, self.controls, self.cost = (
             kept[name] for name in ('states', 'controls', 'cost')
         )
@@ -80,13 +99,13 @@ class NearestPlan:
         return ilqr.solve(self.system, x0, goal, stored, self.sweeps)
 
 
-def _optimal_plans(system: System, count: int, seed: int) -> dict[str, Array]:
+def _optimal_plans(system: System, count: int) -> dict[str, Array]:
     """x0, goal, states, controls and cost of `count` optima."""
     if multistart.is_needed(system):
-        labels = library_labels(system, count, seed)
+        labels = library_labels(system, count, STORED_SEED)
         names = ('x0', 'goal', 'states', 'controls', 'cost')
         return {name: getattr(labels, name) for name in names}
-    x0, goal = system.sample(np.random.default_rng(seed), count)
+    x0, goal = system.sample(np.random.default_rng(STORED_SEED), count)
     plans = ilqr.solve_batch(system, x0, goal)
     found = {'states': plans.states, 'controls': plans.controls, 'cost': np.asarray(plans.cost)}
     return {'x0': x0, 'goal': goal, **found}

@@ -1,10 +1,9 @@
-"""Receding horizon, flown: what a planner costs when it plans anew at every step of the plant."""
+"""Closed-loop cost of a planner that plans anew at every step of the plant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.simulation import in_error
-from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import IlqrMpc
 
 Tick = Callable[[Array, Array, Plan | None], Plan]
 HORIZONS = 2  # that a flight lasts
@@ -26,7 +25,7 @@ CONVERGED = 'converged MPC'
 
 @dataclass(frozen=True)
 class PerturbedPlant:
-    """What is flown: a system, which a controller may know a little wrong.
+    """Plant that may differ from the model of its controller.
 
     Args:
         system: the physics.
@@ -51,7 +50,7 @@ class Flights:
     """N flights of one planner."""
 
     cost: Array
-    """Of what was flown: stage costs along the way, and the terminal cost at the end; (N,)."""
+    """Closed-loop cost (N,): stage costs along the way, and the terminal cost at the end."""
     fallen: NDArray[np.bool_]
     """Whether a flight ended further from its goal than any training state begins; (N,)."""
 
@@ -59,7 +58,7 @@ class Flights:
 def fly(
     planner: Tick, model: System, plant: PerturbedPlant, x0: Array, goal: Array, ticks: int
 ) -> tuple[float, bool]:
-    """One flight from x0 to goal (n_x,): its cost, and whether it ended far from the goal.
+    """Flies once from x0 to goal (n_x,); gives the cost, and whether it ended far from the goal.
 
     Args:
         planner: state, goal, plan of the tick before (None at first) -> plan.
@@ -143,17 +142,17 @@ def compare(
 
 
 def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
-    """What is compared: the controller, and local methods that start from their own last plan.
+    """Makers of what is compared: the controller, and local methods from their own last plan.
 
-    They are made anew for every flight, so that what learns begins with the model.
+    They are called for every flight, so that a planner that learns begins with the model.
     """
     system = controller.system
     one = Controller(controller.checkpoint, controller.backend, cycles=1)
     planners: dict[str, Callable[[], Tick]] = {
-        CONVERGED: lambda: partial(_ilqr_tick, system, SWEEPS),
+        CONVERGED: lambda: IlqrMpc(system, SWEEPS),
         'clipped LQR': lambda: lambda x, goal, previous: controller.lqr_plan(x, goal),
-        'iLQR-MPC, 1 sweep': lambda: partial(_ilqr_tick, system, 1),
-        'iLQR-MPC, 3 sweeps': lambda: partial(_ilqr_tick, system, 3),
+        'iLQR-MPC, 1 sweep': lambda: IlqrMpc(system, 1, SWEEPS),
+        'iLQR-MPC, 3 sweeps': lambda: IlqrMpc(system, 3, SWEEPS),
         'trc, 1 cycle': lambda: one.plan,
         'trc': lambda: controller.plan,
     }
@@ -163,29 +162,15 @@ def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
 
 
 def learning(controller: Controller) -> Tick:
-    """Plans with the plant's parameters as they show in the flight."""
+    """Adaptive planning: the controller with the plant's parameters as estimated in the flight."""
     estimator = ParameterEstimator(controller.system)
-    belief, seconds = estimator.prior(), np.array([controller.system.dt])
+    estimate, seconds = estimator.prior(), np.array([controller.system.dt])
 
     def tick(x: Array, goal: Array, previous: Plan | None) -> Plan:
-        nonlocal belief
+        nonlocal estimate
         if previous is not None:
-            obeyed = previous.controls[:1], seconds
-            belief = estimator.update(belief, previous.states[0], *obeyed, x)
-        return controller.plan(x, goal, previous, p=estimator.parameters(belief))
+            last, u = previous.states[0], previous.controls[:1]
+            estimate = estimator.update(estimate, last, u, seconds, x)
+        return controller.plan(x, goal, previous, p=estimator.parameters(estimate))
 
     return tick
-
-
-def _ilqr_tick(system: System, sweeps: int, x: Array, goal: Array, previous: Plan | None) -> Plan:
-    """Box-iLQR from the shifted previous plan; from the clipped LQR plan at first."""
-    start = None if previous is None else shifted(system, previous, previous.controls[-1])
-    sweeps = SWEEPS if start is None else sweeps
-    return ilqr.solve(system, x, goal, start, sweeps)
-
-
-def shifted(system: System, plan: Plan, last: Array | None = None) -> Plan:
-    """The plan from its second state on; `last` (n_u,), u_trim by default, ends it."""
-    last = system.u_trim if last is None else last
-    states = np.vstack([plan.states[1:], system.step(plan.states[-1], last)])
-    return replace(plan, controls=np.vstack([plan.controls[1:], last]), states=states)

@@ -1,34 +1,27 @@
-"""How good are plans? J/J* against IPOPT, on states that training never saw."""
+"""Scores of plans: J/J* against IPOPT, on states that training never saw."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.plan import Plan
-from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 
-Planner = Callable[..., Plan]
+Planner = Callable[[Array, Array], Plan]
+"""x0 (n_x,), goal (n_x,) -> Plan."""
 BOUND_TOLERANCE = 1e-6  # of the control range; nearer to a bound a control lies on it
 TIMED = 20  # plans whose time is taken
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
-BASELINES = {
-    'lqr': 'clipped LQR',
-    'ilqr1': 'LQR + 1 iLQR sweep',
-    'ilqr2': 'LQR + 2 iLQR sweeps',
-    'ilqr3': 'LQR + 3 iLQR sweeps',
-    'ilqr': 'iLQR, converged',
-    'multistart': 'iLQR, 12 starts',
-    'nearest': 'nearest plan + iLQR',
-}
+HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Scores:
 
     @classmethod
     def of(cls, ratio: Array, success: NDArray[np.bool_]) -> Scores:
-        """From J/J* (N,) and success (N,)."""
+        """Scores of J/J* (N,) and success (N,)."""
         return cls(
             mean=float(np.mean(ratio)),
             median=float(np.median(ratio)),
@@ -76,17 +69,19 @@ def score(
 
     Args:
         system: the plant.
-        planner: x0 (n_x,), goal (n_x,) -> Plan.
+        planner: what is scored.
         x0: (N, n_x).
         goal: (N, n_x).
         optimum: J* (N,).
         progress: an iterable over range(N) that shows progress.
     """
+    # plan, one problem at a time
     plans, seconds = [], []
     for i in progress or range(len(x0)):
         began = time.perf_counter()
         plans.append(planner(x0[i], goal[i]))
         seconds.append(time.perf_counter() - began)
+    # compare with the optimum
     states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
     cost = np.array([plan.cost for plan in plans])
     return replace(
@@ -104,24 +99,53 @@ def on_bound(system: System, controls: Array) -> float:
     return float(held.mean())
 
 
-def planners(
-    controller: Controller, cycles: Iterable[int], baselines: Iterable[str] = tuple(BASELINES)
-) -> dict[str, Planner]:
-    """What stands in the table: the baselines, and the controller at each K, also polished.
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of several planners on the same states."""
+
+    title: str
+    scores: Mapping[str, Scores]
+    states: int
+    seed: int
+    starts: int
+    """Starts per state of the optimum that the planners are compared with."""
+    unsolved: int
+    """States left out because no solver converged."""
+
+    def __str__(self) -> str:
+        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
+        lines = [
+            f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
+            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
+        ]
+        for label, s in self.scores.items():
+            ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
+            behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
+            lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
+        if self.unsolved:
+            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
+        return '\n'.join(lines)
+
+
+def evaluate(
+    title: str, system: System, table: Mapping[str, Planner], states: int, seed: int
+) -> Evaluation:
+    """Scores every planner of `table` on `states` fresh problems.
 
     Raises:
-        ValueError: if a baseline is unknown; the message lists the known ones.
+        ValueError: if the optimum is known for none of them.
     """
-    from trc_core.evaluation.baselines import expert_planners
-
-    experts = expert_planners(controller.system, baselines)
-    table = {BASELINES.get(name, name): planner for name, planner in experts.items()}
-    for K in cycles:
-        twin = Controller(controller.checkpoint, controller.backend, cycles=K)
-        table[f'trc, K = {K}'] = twin.plan
-        table[f'trc, K = {K} + 1 sweep'] = partial(twin.plan, polish=1)
-    table[f'trc, K = {controller.cycles} + 5 sweeps'] = partial(controller.plan, polish=5)
-    return table
+    x0, goal = fresh_problems(system, states, seed)
+    starts = starts_needed(system)
+    optimum, solved = reference_optima(system, x0, goal, starts)
+    if not solved.any():
+        raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
+    optimum = optimum[solved]
+    scores = {}
+    for label, planner in table.items():
+        bar = tqdm(range(len(optimum)), desc=label, leave=False)
+        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
+    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
@@ -145,6 +169,7 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
 
     from trc_core.models.simulation import SystemDynamics
 
+    # refine a plan of every sample
     data, system = dataset.data, dataset.system
     current, target = (
         torch.tensor(states[dataset.indices]) for states in (data.current_state, data.target_state)
@@ -152,6 +177,7 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, system)
         history = [plan for plan, _ in model.refine(current, target, dynamics)]
+    # compare the last plans with the dataset's, and every cycle with the one before
     costs = np.stack([plan.cost.numpy() for plan in history])  # (K + 1, N)
     states, controls = history[-1].states.numpy(), history[-1].controls.numpy()
     goal = target.numpy()

@@ -83,5 +83,5 @@ def best_known(system: System, x0: Array, goal: Array, starts: int) -> tuple[flo
 
 
 def starts_needed(system: System) -> int:
-    """How many starts the best known optimum takes: 1 unless local optima are likely."""
+    """Number of starts that the best known optimum takes: 1 unless local optima are likely."""
     return STARTS if multistart.is_needed(system) else 1

@@ -1,4 +1,4 @@
-"""Before and after: the same held-out plants under the controller tuned, un-tuned, and rivals."""
+"""Before and after: held-out plants under the tuned controller, the un-tuned one and baselines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from trc_core import provenance
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trc_core.finetuning.baselines import Ahead, clipped_lqr, ilqr_mpc
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.flights import Flown, Planner
 from trc_core.finetuning.problems import TEST_SEED, Problems, Situation, flown_by
-from trc_core.finetuning.rivals import Ahead, IlqrFleet, LqrFleet
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
 from trc_core.problem.system import Array, System
@@ -146,7 +146,7 @@ def _planners(
 ) -> dict[str, Planner]:
     """All that are compared; those that are told the delay only where there is one."""
     table: dict[str, Planner] = {label: flown_by(c) for label, c in controllers.items()}
-    table |= {'clipped LQR': LqrFleet(system), ILQR: IlqrFleet(system, SWEEPS)}
+    table |= {'clipped LQR': clipped_lqr(system), ILQR: ilqr_mpc(system, SWEEPS)}
     if delay:
         told = (UNTUNED, 'clipped LQR', ILQR)
         table |= {label + KNOWN: Ahead(table[label], system, delay) for label in told}

@@ -1,1 +1,1 @@
-"""What only measures: benchmarks, experiments and reports; nothing in the product imports it."""
+"""Benchmarks, experiments and reports, which only measure; the product does without them."""

@@ -1,1 +1,1 @@
-"""The experts: each module offers `solve(system, x0, goal) -> Plan`."""
+"""Solvers of the optimal control problem; `experts` is the one table of them."""

@@ -1,4 +1,4 @@
-"""Where the iterative experts start: the clipped LQR roll-out, or a previous plan."""
+"""Start of the iterative experts: the clipped LQR roll-out, or a previous plan."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ class _Pool:
             pass
 
     def labels(self) -> Labels:
-        """Everything, once no row is left without a plan."""
+        """Labels of all rows, once none is left without a plan."""
         lost = np.flatnonzero(~np.isfinite(self.cost))
         if len(lost):
             raise ValueError(
@@ -279,7 +279,7 @@ class _Pool:
 
 
 def _distinct(rows: Rows, J: Array, known: Array, keep: int) -> Rows:
-    """Which plans to improve further: of each row the `keep` cheapest different optima.
+    """Plans to improve further: of each row the `keep` cheapest different optima.
 
     J (C,) are the costs of the plans of rows (C,), known (C,) those of the rows' own plans.
     """
@@ -296,7 +296,7 @@ def _distinct(rows: Rows, J: Array, known: Array, keep: int) -> Rows:
 
 
 def _metric(system: System) -> Array:
-    """What each state (n_x,) is multiplied by before distances are taken."""
+    """Weights (n_x,) of the states in distances between them."""
     width = np.where(system.x0_box > 0.0, system.x0_box, 1.0)
     return np.where(system.x0_box >= np.pi, ANGLE_WEIGHT, 1.0) / width
 

@@ -12,15 +12,15 @@ from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
 
 
-def infinite_horizon_gain(system: System, goal: ArrayLike | None = None) -> Array:
-    """K (n_u, n_x) of the stationary discrete LQR (python-control's `dlqr`) about the goal.
+def infinite_horizon_gain(system: System) -> Array:
+    """K (n_u, n_x) of the stationary discrete LQR (python-control's `dlqr`) about the origin.
 
     Raises:
-        ValueError: if the pair (A, B) is not stabilisable at the goal.
+        ValueError: if the pair (A, B) is not stabilisable there.
     """
     import control
 
-    A, B = linearise(system, np.zeros(system.n_x) if goal is None else goal)
+    A, B = linearise(system, np.zeros(system.n_x))
     try:
         K, _, _ = control.dlqr(A, B, system.Q, system.R)
     except (control.ControlArgument, np.linalg.LinAlgError, ValueError) as error:

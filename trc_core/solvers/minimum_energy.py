@@ -33,6 +33,7 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
         ValueError: if the system is not linear, or cannot reach every state in T steps.
     """
     x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
+    # reachability
     prediction = predict(system, x0)
     S = prediction.reach[-1]  # (n_x, T * n_u)
     gramian = S @ S.T
@@ -42,6 +43,7 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
             f"system '{system.name}' is not controllable in {system.horizon} steps; "
             f'minimum energy cannot choose its final state'
         )
+    # the transfer of least energy, inside the bounds
     w = S.T @ np.linalg.solve(gramian, goal - prediction.free[-1])
     wanted = system.u_trim + w.reshape(system.horizon, system.n_u)
     controls = wanted.clip(system.u_min, system.u_max)

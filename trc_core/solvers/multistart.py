@@ -86,7 +86,7 @@ def solve_batch(
 
 
 def is_needed(system: System) -> bool:
-    """Whether one start cannot be trusted: the clipped LQR often misses the goal."""
+    """True where one start cannot be trusted: the clipped LQR often misses the goal."""
     return lqr_misses(system) > MISSES_ALLOWED
 
 

@@ -64,7 +64,8 @@ def solve(
         raise ValueError(f'starts is {starts}, expected at least 1')
     goal = np.ascontiguousarray(goal, dtype=np.float64)
     if starts == 1:
-        return _optimise(system, goal, *_start(system, x0, goal, warm_start))
+        x, u = _start(system, x0, goal, warm_start)
+        return _optimise(system, goal, x, u)
     points = list(starting_points(system, x0, goal, starts, seed))
     if warm_start is not None:
         points.insert(0, ('warm start', *initial_guess(system, x0, goal, warm_start)[:2]))

@@ -21,12 +21,12 @@ def packed(job: Any, system: System) -> bytes:
 
 @lru_cache(maxsize=1)  # of many tasks: code for a user's system is generated once per object
 def unpacked(job: bytes) -> Any:
-    """What `packed` was given."""
+    """The job that was packed."""
     import cloudpickle
 
     return cloudpickle.loads(job)
 
 
 def call(job: bytes, *arguments: Any) -> Any:
-    """What the packed function returns."""
+    """Calls a packed function."""
     return unpacked(job)(*arguments)

@@ -41,6 +41,7 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
     except ModuleNotFoundError:
         raise ValueError('the expert qp needs DAQP; install it with pip install daqp') from None
     x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
+    # the QP in w = u - u_trim
     H, f = condensed(system, predict(system, x0), goal)
     lower = np.tile(system.u_min - system.u_trim, system.horizon)
     upper = np.tile(system.u_max - system.u_trim, system.horizon)
@@ -49,6 +50,7 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
     # Adding the trim may round a control beyond its bound.
     controls = (system.u_trim + w.reshape(-1, system.n_u)).clip(system.u_min, system.u_max)
     states, J = replay(system, x0, goal, controls)
+    # first-order conditions: the gain that the bounds still allow
     slope = H @ w + f
     on_offer = np.sum(np.where(slope > 0.0, slope * (w - lower), slope * (w - upper)))
     optimal = flag == SOLVED and on_offer <= DUALITY_GAP * max(J, TINY)

@@ -1,4 +1,4 @@
-"""Where every expert ends: its controls on the true dynamics."""
+"""Trajectory of an expert's controls on the true dynamics, and its J."""
 
 from __future__ import annotations
 

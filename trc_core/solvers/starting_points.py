@@ -53,7 +53,7 @@ def straight_line(system: System, x0: Array, goal: Array) -> tuple[Array, Array]
 def random_start(
     system: System, x0: Array, goal: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """A random piecewise constant plan under gated feedback: states and controls."""
+    """States and controls of a random piecewise constant plan under gated feedback."""
     T = system.horizon
     segments = int(rng.integers(SEGMENTS[0], SEGMENTS[1] + 1))
     levels = rng.uniform(system.u_min, system.u_max, (segments, system.n_u)) - system.u_trim
@@ -67,6 +67,6 @@ def _catch(system: System, goal: bytes) -> Law:
 
 
 def agreement(plan: Plan) -> int:
-    """How many of the plan's `candidates` found its optimum; 1 where there was one start."""
+    """Number of the plan's `candidates` that found its optimum; 1 where there was one start."""
     best = plan.cost * (1.0 + AGREEMENT)
     return max(1, sum(cost <= best for cost in plan.candidates.values()))

@@ -1,1 +1,1 @@
-"""`trc benchmark`: latency beside the price in cost, interleaved in one run with the peers."""
+"""`trc benchmark`: latency beside the price in cost, interleaved in one run with the baselines."""

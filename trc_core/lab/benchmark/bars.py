@@ -1,4 +1,4 @@
-"""What the project promises of its speed, and what was measured."""
+"""Bars: the speed that the project promises, and what was measured."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trc_core.lab.benchmark.contestants import EAGER
-from trc_core.lab.benchmark.peers import IPOPT
+from trc_core.lab.benchmark.baselines import EXPERT_IPOPT, IPOPT
+from trc_core.lab.benchmark.planners import EAGER
 
 Results = Mapping[str, Any]
 EAGER_BARS = {'double_integrator': 20.0, 'van_der_pol': 100.0, 'quadrotor_2d': 50.0}
 OURS = ('trc numba', 'trc numba, 1 cycle')
 IPOPT_SYSTEMS = ('van_der_pol', 'cartpole')
-EXPERT_IPOPT = 'CasADi/IPOPT, tol 1e-10'
 RATIO_BAR = 1.001
 FLOOR_BAR, IPOPT_BAR, TAIL_BAR = 3.0, 10.0, 3.0
 PLAN_US, CYCLE_US = 500.0, 200.0
@@ -24,7 +23,7 @@ SOAK_MB = 5.0
 
 @dataclass(frozen=True)
 class Bar:
-    """One promise."""
+    """A promised figure beside the measured one."""
 
     what: str
     limit: float
@@ -80,12 +79,12 @@ def _tails(results: Results) -> Iterator[Bar]:
 def _ipopt(results: Results) -> Iterator[Bar]:
     for system in IPOPT_SYSTEMS:
         figures = _find(results, 'latency', system, 'figures') or {}
-        for peer in (EXPERT_IPOPT, IPOPT):
-            theirs = _find(figures, peer, 'warm', 'p50')
+        for baseline in (EXPERT_IPOPT, IPOPT):
+            theirs = _find(figures, baseline, 'warm', 'p50')
             for label in OURS:
                 ours = _find(figures, label, 'warm', 'p50')
                 if ours and theirs:
-                    what = f'{system}: {label}, warm, against {peer}'
+                    what = f'{system}: {label}, warm, against {baseline}'
                     yield Bar(what, IPOPT_BAR, theirs / ours, 'x', at_least=True)
         for label in OURS:
             for task in ('cold', 'warm'):
@@ -130,7 +129,7 @@ JUDGES: tuple[Callable[[Results], Iterator[Bar]], ...] = (
 
 
 def _find(results: Any, *keys: str) -> Any:
-    """What lies under nested keys; None where nothing does."""
+    """The value under nested keys; None where there is none."""
     for key in keys:
         if not isinstance(results, Mapping) or key not in results:
             return None

@@ -1,4 +1,4 @@
-"""`trc benchmark`: latency, cost, throughput and memory, beside the peers, in one run."""
+"""`trc benchmark`: latency, cost, throughput and memory, beside the baselines, in one run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from trc_core.evaluation.evaluator import TEST_SEED
 from trc_core.lab.benchmark import environment
 from trc_core.lab.benchmark.bars import bars
 from trc_core.lab.benchmark.floor import network_floor
+from trc_core.lab.benchmark.interleaved import SHUFFLE_SEED
 from trc_core.lab.benchmark.latency import (
     against_eager,
     alone,
-    beside_the_peers,
+    beside_the_baselines,
     problems,
 )
 from trc_core.lab.benchmark.options import DEFAULT_SYSTEMS, Options, known, quick
 from trc_core.lab.benchmark.plots import draw
 from trc_core.lab.benchmark.process import cold_start, soak
-from trc_core.lab.benchmark.race import SHUFFLE_SEED
 from trc_core.lab.benchmark.report import report
 from trc_core.lab.benchmark.scaling import by_cycles, by_horizon, throughput
 
@@ -37,13 +37,13 @@ STEM = 'benchmark'
 
 
 def scaling(options: Options, results: dict[str, Any]) -> None:
-    """By cycles, then by horizon."""
+    """Latency by number of cycles, then by horizon."""
     by_cycles(options, results)
     by_horizon(options, results)
 
 
 SECTIONS: dict[str, Section] = {
-    'latency': beside_the_peers,
+    'latency': beside_the_baselines,
     'ratio': against_eager,
     'tail': alone,
     'floor': network_floor,
@@ -63,11 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
         description=main.__doc__,
         epilog='Sections: '
         + '; '.join(f'{name}: {_summary(section)}' for name, section in SECTIONS.items())
-        + '. What a contestant needs and is missing is named in the table. Ctrl-C keeps what was '
+        + '. What a planner needs and is missing is named in the table. Ctrl-C keeps what was '
         'measured.',
     )
-    add = parser.add_argument
-    defaults = Options()
+    add, defaults = parser.add_argument, Options()
+    # what is measured
     add('--systems', default=','.join(DEFAULT_SYSTEMS), help='shipped names (default %(default)s)')
     add(
         '--backends',
@@ -76,13 +76,15 @@ def build_parser() -> argparse.ArgumentParser:
         'about one backend (default %(default)s)',
     )
     add('--sections', default=','.join(SECTIONS), help='what is measured (default %(default)s)')
+    # how long
     add('--repetitions', type=int, help=f'interleaved rounds (default {defaults.repetitions})')
     add('--states', type=int, help=f'fresh problems per system (default {defaults.states})')
     add(
         '--seconds',
         type=float,
-        help=f'a contestant may spend per system (default {defaults.seconds:g})',
+        help=f'a planner may spend per system (default {defaults.seconds:g})',
     )
+    # where it is written, and on which core it runs
     add(
         '--output', type=Path, default=Path('docs/benchmarks'), help='folder (default %(default)s)'
     )
@@ -99,7 +101,7 @@ def _summary(section: Section) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Times the controller beside its peers; writes a page, plots and all figures as JSON."""
+    """Times the controller beside its baselines; writes a page, plots and all figures as JSON."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     given = sys.argv[2:] if argv is None else list(argv)

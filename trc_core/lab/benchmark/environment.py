@@ -1,4 +1,4 @@
-"""What figures are measured under: a core, a scheduling class, and the memory in use."""
+"""Environment of a measurement: its core, its scheduling class, the memory in use."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ def placed(core: int | None, fifo: bool) -> Iterator[dict[str, str]]:
     Raises:
         ValueError: if this process may not use the core.
     """
+    # as it was before
     allowed = os.sched_getaffinity(0)
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     if core is not None and core not in allowed:
         raise ValueError(f'core {core} is not available; choose from {sorted(allowed)}')
+    # core
     if core is not None:
         os.sched_setaffinity(0, {core})
+    # scheduling class
     note = ''
     if fifo:
         try:
@@ -41,8 +44,10 @@ def placed(core: int | None, fifo: bool) -> Iterator[dict[str, str]]:
         except PermissionError:
             note = f' ({NO_FIFO})'
         else:
-            limits = (read(f'/proc/sys/kernel/sched_rt_{k}_us') for k in ('runtime', 'period'))
-            note = f' ({THROTTLED.format(*limits)})'
+            runtime, period = (
+                read(f'/proc/sys/kernel/sched_rt_{name}_us') for name in ('runtime', 'period')
+            )
+            note = f' ({THROTTLED.format(runtime, period)})'
     scheduling = CLASSES.get(os.sched_getscheduler(0), 'unknown')
     try:
         yield {

@@ -109,8 +109,11 @@ def _network_part(checkpoint: Checkpoint, net: Network) -> Callable[[int], Any]:
     units = encode_problem(rep, net, x0, goal, z_initial)
     z_H, z_L = first_latents(net, z_initial)
     v, slope = np.zeros_like(plan.controls), np.ones_like(plan.controls)
-    given = system.arrays, rep, net, units, z_initial, z_H, z_L, plan.states, plan.controls, v
-    return lambda n: _repeated_proposals()(*given, goal, slope, np.empty_like(v), n)
+    x, u, change = plan.states, plan.controls, np.empty_like(v)
+    repeated, numbers = _repeated_proposals(), system.arrays
+    return lambda n: repeated(
+        numbers, rep, net, units, z_initial, z_H, z_L, x, u, v, goal, slope, change, n
+    )
 
 
 @cache

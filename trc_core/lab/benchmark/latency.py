@@ -1,4 +1,4 @@
-"""The sections that time single plans: beside the peers, against eager, and alone."""
+"""The sections that time single plans: beside the baselines, against eager, and alone."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from tqdm import tqdm
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.evaluation.evaluator import fresh_problems
 from trc_core.evaluation.reference import reference_optima, starts_needed
-from trc_core.lab.benchmark.contestants import controllers, enter, every_cycle
+from trc_core.lab.benchmark.baselines import baselines
+from trc_core.lab.benchmark.interleaved import InterleavedTiming, percentiles
 from trc_core.lab.benchmark.options import Options
-from trc_core.lab.benchmark.peers import peers
-from trc_core.lab.benchmark.race import Race, percentiles
+from trc_core.lab.benchmark.planners import available, controllers, every_cycle
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.solvers import ilqr
 
 
-def beside_the_peers(options: Options, results: dict[str, Any]) -> None:
-    """Latency and J/J* of every backend and every peer, by system."""
+def beside_the_baselines(options: Options, results: dict[str, Any]) -> None:
+    """Latency and J/J* of every backend and every baseline, by system."""
     for name in options.systems:
         checkpoint = load_checkpoint(name)
-        table = {**controllers(checkpoint, options.backends), **peers(checkpoint.system)}
-        _race(options, checkpoint, table, results.setdefault(name, {}))
+        table = {**controllers(checkpoint, options.backends), **baselines(checkpoint.system)}
+        _timed(options, checkpoint, table, results.setdefault(name, {}))
 
 
 def against_eager(options: Options, results: dict[str, Any]) -> None:
-    """How much faster the first backend does the work of PyTorch eager, by system."""
+    """Speed of the first backend over PyTorch eager at the same work, by system."""
     backends = tuple(dict.fromkeys([options.backends[0], 'torch']))
     for name in options.systems:
         checkpoint, result = load_checkpoint(name), results.setdefault(name, {})
         try:
-            _race(options, checkpoint, every_cycle(checkpoint, backends), result)
+            _timed(options, checkpoint, every_cycle(checkpoint, backends), result)
         finally:
             _compare(result, f'trc {backends[0]}')
 
 
 def _compare(result: dict[str, Any], ours: str) -> None:
-    """Adds, to every contestant, how many times longer it takes than `ours`."""
+    """Adds, to every planner, how many times longer it takes than `ours`."""
     figures = result.get('figures', {})
     own = figures.get(ours, {'cold': {}})['cold'].get('p50')
     for figure in figures.values():
@@ -52,20 +52,20 @@ def _compare(result: dict[str, Any], ours: str) -> None:
             figure['times'] = figure['cold']['p50'] / own
 
 
-def _race(
+def _timed(
     options: Options, checkpoint: Checkpoint, table: dict[str, Any], result: dict[str, Any]
 ) -> None:
     system = checkpoint.system
     x0, goal, optimum = problems(system, options.states)
-    contestants, absent = enter(table)
-    race = Race(system, contestants, x0, goal, optimum)
+    planners, absent = available(table)
+    timing = InterleavedTiming(system, planners, x0, goal, optimum)
     result['absent'] = absent
     try:
-        race.run(options.repetitions, options.seconds, options.least, system.name)
+        timing.run(options.repetitions, options.seconds, options.least, system.name)
     finally:
-        result['figures'] = race.figures()
-        absent.update(race.absent)
-        result['first calls'] = race.order[: 2 * len(contestants)]
+        result['figures'] = timing.figures()
+        absent.update(timing.absent)
+        result['first calls'] = timing.order[: 2 * len(planners)]
 
 
 def problems(system: System, states: int) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""What a run of `trc benchmark` measures, and how long it may take."""
+"""Options of `trc benchmark`: what is measured, and how long it may take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_SYSTEMS = ('double_integrator', 'van_der_pol', 'cartpole', 'quadrotor_2d
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.
+    """Sizes and choices of a run.
 
     Raises:
         ValueError: if a field makes no sense; the message says what would.
@@ -22,13 +22,13 @@ class Options:
     """Shipped systems, each flown by its shipped checkpoint."""
     backends: tuple[str, ...] = ('numba', 'numpy', 'torch', 'onnx')
     repetitions: int = 1000
-    """Interleaved rounds; slow contestants sit most of them out."""
+    """Interleaved rounds; slow planners sit most of them out."""
     states: int = 200
     """Fresh problems; round after round they come again."""
     seconds: float = 4.0
-    """The most that one contestant may spend on one system, cold and warm together."""
+    """The most that one planner may spend on one system, cold and warm together."""
     least: int = 10
-    """Rounds that everybody takes part in, however slow."""
+    """Rounds that every planner takes part in, however slow."""
     alone: int = 5000
     """Plans back to back, for the tails."""
     batches: tuple[int, ...] = (1, 4, 16, 64, 256, 1024, 4096, 16384)

@@ -30,7 +30,7 @@ def draw(results: Results, folder: Path, stem: str) -> list[str]:
 
 
 def _latency(results: Results) -> Any:
-    """P50 to p99 of everybody, on a log scale, with the price in cost beside it."""
+    """P50 to p99 of every planner, on a log scale, with the price in cost beside it."""
     from matplotlib.figure import Figure
 
     systems = {
@@ -60,7 +60,7 @@ def _latency(results: Results) -> Any:
 
 def _dots(axes: Any, y: int, figure: Mapping[str, Any]) -> None:
     cold, warm = figure['cold'], figure['warm']
-    colour = THEIRS if figure['peer'] else OURS
+    colour = THEIRS if figure['baseline'] else OURS
     high = cold.get('p99', cold['p50'])
     axes.plot([cold['p50'], high], [y, y], color=colour, lw=1)
     axes.plot(cold['p50'], y, 'o', color=colour, ms=4)

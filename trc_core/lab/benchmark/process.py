@@ -76,7 +76,7 @@ def cold_start(options: Options, results: dict[str, Any]) -> None:
 
 
 def _start(name: str, backend: str) -> dict[str, Any]:
-    """One process.
+    """Figures of one process that is started and plans once.
 
     Raises:
         subprocess.CalledProcessError: if it fails.

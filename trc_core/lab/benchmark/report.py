@@ -8,13 +8,14 @@ from typing import Any
 
 from trc_core import provenance
 from trc_core.lab.benchmark.bars import Results, bars
+from trc_core.lab.markdown import table
 
 AS_CHEAP = 1e-5  # J/J* may be so much higher and still count as not worse
 TRC = 'trc '
 
 
 def report(results: Results, plots: Iterable[str] = ()) -> str:
-    """The page: where it was measured, the bars, every section, and where a peer wins.
+    """The page: where it was measured, the bars, every section, and where a baseline wins.
 
     Args:
         results: the figures, by section.
@@ -26,7 +27,7 @@ def report(results: Results, plots: Iterable[str] = ()) -> str:
         _environment(results),
         *(f'![{name}]({name})' for name in plots),
         *_bars(results),
-        *_peers_that_win(results),
+        *_baselines_that_win(results),
         *_latency(results),
         *_ratio(results),
         *_tail(results),
@@ -57,32 +58,31 @@ def _latency(results: Results) -> Iterator[str]:
         return
     yield '## Latency and cost'
     yield (
-        'Interleaved: in every round each contestant plans the same fresh problem once, in a '
+        'Interleaved: in every round each planner plans the same fresh problem once, in a '
         'random order, on caches that the others have just filled; slow ones take part in fewer '
         'rounds. *Cold* is a plan from x_0 and nothing else, *warm* one from the second state of '
-        "the contestant's own plan, given that plan. J/J* is the mean over the problems (and its "
+        "the planner's own plan, given that plan. J/J* is the mean over the problems (and its "
         'maximum). Microseconds.'
     )
     for system, result in results['latency'].items():
         yield f'### {system}'
-        yield _contestants(result)
+        yield _planners(result)
 
 
 COLUMNS = ('p50', 'p99', 'p99.9')
 
 
-def _contestants(result: Mapping[str, Any]) -> str:
+def _planners(result: Mapping[str, Any]) -> str:
     heads = ['', *(f'cold {c}' for c in COLUMNS), 'J/J* (max)']
     heads += [*(f'warm {c}' for c in COLUMNS), 'J/J* (max)', 'n']
-    rows = [heads, ['---'] * len(heads)]
+    rows = []
     figures = result.get('figures', {})
     for label in sorted(figures, key=lambda name: figures[name]['cold'].get('p50', 0.0)):
         cold, warm = figures[label]['cold'], figures[label]['warm']
         name = f'**{label}**' if label.startswith(TRC) else label
         rows.append([name, *_cells(cold), *_cells(warm), str(cold['count'])])
-    lines = [f'| {" | ".join(row)} |' for row in rows]
     absent = [f'- {label}: {why}' for label, why in result.get('absent', {}).items()]
-    return '\n'.join([*lines, *(['', *absent] if absent else [])])
+    return '\n'.join([table(heads, rows), *(['', *absent] if absent else [])])
 
 
 def _cells(figures: Mapping[str, float]) -> list[str]:
@@ -95,16 +95,16 @@ def _number(value: float | None) -> str:
     return '' if value is None else f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def _peers_that_win(results: Results) -> Iterator[str]:
+def _baselines_that_win(results: Results) -> Iterator[str]:
     if not results.get('latency'):
         return
-    yield '## Where a peer wins'
+    yield '## Where a baseline wins'
     wins = list(winners(results))
     if not wins:
-        yield 'Nowhere in this run: no peer was faster at a cost that is not higher.'
+        yield 'Nowhere in this run: no baseline was faster at a cost that is not higher.'
         return
     yield (
-        'Peers whose p50 is lower than that of the fastest backend at its default number of '
+        'Baselines whose p50 is lower than that of the fastest backend at its default number of '
         'cycles, at a mean J/J* that is not higher:'
     )
     yield '\n'.join(map(str, wins))
@@ -112,23 +112,23 @@ def _peers_that_win(results: Results) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Win:
-    """A peer that is faster than our fastest backend, and not dearer."""
+    """A baseline that is faster than our fastest backend, at a cost that is not higher."""
 
     system: str
     task: str
-    peer: str
+    baseline: str
     theirs: Mapping[str, float]
     label: str
     ours: Mapping[str, float]
 
     def __str__(self) -> str:
-        both = ((self.peer, self.theirs), (self.label, self.ours))
+        both = ((self.baseline, self.theirs), (self.label, self.ours))
         texts = [f'{who} takes {_number(f["p50"])} us at {f["ratio"]:.6f}' for who, f in both]
         return f'- **{self.system}**, {self.task}: {", ".join(texts)}'
 
 
 def winners(results: Results) -> Iterator[Win]:
-    """Every system and task where a peer wins, and by how much."""
+    """Every system and task where a baseline wins, and by how much."""
     for system, result in results.get('latency', {}).items():
         for task in ('cold', 'warm'):
             known = {
@@ -136,7 +136,7 @@ def winners(results: Results) -> Iterator[Win]:
                 for label, figure in result.get('figures', {}).items()
                 if {'p50', 'ratio'} <= figure[task].keys()
             }
-            ours = [k for k, f in known.items() if not f['peer'] and 'cycle' not in k]
+            ours = [k for k, f in known.items() if not f['baseline'] and 'cycle' not in k]
             if not ours:
                 continue
             best = min((known[label][task]['p50'], label) for label in ours)[1]
@@ -144,7 +144,7 @@ def winners(results: Results) -> Iterator[Win]:
             for label, figure in known.items():
                 theirs = figure[task]
                 cheap = theirs['ratio'] <= own['ratio'] + AS_CHEAP
-                if figure['peer'] and cheap and theirs['p50'] < own['p50']:
+                if figure['baseline'] and cheap and theirs['p50'] < own['p50']:
                     yield Win(system, task, label, theirs, best, own)
 
 
@@ -157,16 +157,16 @@ def _ratio(results: Results) -> Iterator[str]:
         'runs the network in PyTorch eager and the physics compiled; the last does everything in '
         'PyTorch operations, as PyTorch users do.'
     )
-    rows = ['| | | p50 us | times | J/J* | n |', '|---|---|---|---|---|---|']
+    rows = []
     for system, result in results['ratio'].items():
         for label, figure in result.get('figures', {}).items():
             cold = figure['cold']
             cost = f'{cold["ratio"]:.5f}' if 'ratio' in cold else ''
             times = f'{figure["times"]:.1f}' if 'times' in figure else ''
-            cells = [system, label, _number(cold.get('p50')), times, cost, str(cold['count'])]
-            rows.append(f'| {" | ".join(cells)} |')
-        rows += [f'| {system} | {k} | {v} | | | |' for k, v in result.get('absent', {}).items()]
-    yield '\n'.join(rows)
+            p50, count = _number(cold.get('p50')), str(cold['count'])
+            rows.append([system, label, p50, times, cost, count])
+        rows += [[system, k, v, '', '', ''] for k, v in result.get('absent', {}).items()]
+    yield table(['', '', 'p50 us', 'times', 'J/J*', 'n'], rows)
 
 
 def _tail(results: Results) -> Iterator[str]:
@@ -174,13 +174,13 @@ def _tail(results: Results) -> Iterator[str]:
         return
     yield '## Alone'
     yield 'The first backend with nobody else on its core: plans back to back. Microseconds.'
-    rows = ['| | | p50 | p99 | p99.9 | max | p99 / p50 | n |', '|---|---|---|---|---|---|---|---|']
+    rows = []
     for system, kinds in results['tail'].items():
         for label, row in kinds.items():
             ratio = f'{row["p99"] / row["p50"]:.2f}' if 'p99' in row else ''
-            cells = [_number(row.get(c)) for c in ('p50', 'p99', 'p99.9', 'max')]
-            rows.append(f'| {" | ".join([system, label, *cells, ratio, str(row["count"])])} |')
-    yield '\n'.join(rows)
+            cells = [_number(row.get(c)) for c in (*COLUMNS, 'max')]
+            rows.append([system, label, *cells, ratio, str(row['count'])])
+    yield table(['', '', *COLUMNS, 'max', 'p99 / p50', 'n'], rows)
 
 
 def _floor(results: Results) -> Iterator[str]:
@@ -192,14 +192,19 @@ def _floor(results: Results) -> Iterator[str]:
         'read, stream through a compiled sum at the rate measured in the same seconds. '
         'Of both the least of many interleaved measurements.'
     )
-    rows = ['| | weights | read, kB | GB/s | floor us | network us | times |', '|' + '---|' * 7]
-    rows += [
-        f'| {system} | {row["weights"]:,} | {row["bytes read"] / 1e3:,.0f} '
-        f'| {row["bytes per second"] / 1e9:.0f} | {row["floor_us"]:.1f} '
-        f'| {row["network_us"]:.1f} | {row["times"]:.2f} |'
+    rows = [
+        [
+            system,
+            f'{row["weights"]:,}',
+            f'{row["bytes read"] / 1e3:,.0f}',
+            f'{row["bytes per second"] / 1e9:.0f}',
+            f'{row["floor_us"]:.1f}',
+            f'{row["network_us"]:.1f}',
+            f'{row["times"]:.2f}',
+        ]
         for system, row in results['floor'].items()
     ]
-    yield '\n'.join(rows)
+    yield table(['', 'weights', 'read, kB', 'GB/s', 'floor us', 'network us', 'times'], rows)
 
 
 def _throughput(results: Results) -> Iterator[str]:
@@ -208,18 +213,18 @@ def _throughput(results: Results) -> Iterator[str]:
     yield '## Throughput'
     yield (
         'Plans per second of `plan_batch` on fresh problems. With *early exit*, the default, a '
-        'plan is done when a cycle promises less than a millionth of J: on the double integrator '
-        'the clipped LQR is the optimum, so that most plans take no cycle at all.'
+        'plan is done when a cycle is expected to gain less than a millionth of J: on the double '
+        'integrator the clipped LQR is the optimum, so that most plans take no cycle at all.'
     )
     for system, kinds in results['throughput'].items():
-        table = {label: row for label, row in kinds.items() if isinstance(row, Mapping)}
-        batches = list(dict.fromkeys(B for row in table.values() for B in row))
-        rows = [f'| {system} | {" | ".join(batches)} |', '|---' * (len(batches) + 1) + '|']
-        for label, row in table.items():
-            cells = [f'{row[B]:,.0f}' if B in row else '' for B in batches]
-            rows.append(f'| {label} | {" | ".join(cells)} |')
-        rows += [f'\n- {k}: {v}' for k, v in kinds.items() if not isinstance(v, Mapping)]
-        yield '\n'.join(rows)
+        measured = {label: row for label, row in kinds.items() if isinstance(row, Mapping)}
+        batches = list(dict.fromkeys(B for row in measured.values() for B in row))
+        rows = [
+            [label, *(f'{row[B]:,.0f}' if B in row else '' for B in batches)]
+            for label, row in measured.items()
+        ]
+        yield table([system, *batches], rows)
+        yield from (f'- {k}: {v}' for k, v in kinds.items() if not isinstance(v, Mapping))
 
 
 def _scaling(results: Results) -> Iterator[str]:
@@ -229,14 +234,13 @@ def _scaling(results: Results) -> Iterator[str]:
             continue
         yield f'## {heading}'
         yield _about(scaling, key)
-        rows = ['| | p50 us | p99 us | J/J* | mean cycles |', '|---|---|---|---|---|']
+        rows = []
         for label, figure in scaling[key].items():
             cold = figure['cold']
             cost = f'{cold["ratio"]:.6f}' if 'ratio' in cold else ''
-            cells = [label, _number(cold.get('p50')), _number(cold.get('p99')), cost]
-            cells.append(f'{figure["cycles"]:.2f}')
-            rows.append(f'| {" | ".join(cells)} |')
-        yield '\n'.join(rows)
+            times = [_number(cold.get(name)) for name in ('p50', 'p99')]
+            rows.append([label, *times, cost, f'{figure["cycles"]:.2f}'])
+        yield table(['', 'p50 us', 'p99 us', 'J/J*', 'mean cycles'], rows)
     yield from (f'{label}: {why}' for label, why in scaling.get('absent', {}).items())
 
 
@@ -255,16 +259,14 @@ def _about(scaling: Mapping[str, Any], key: str) -> str:
 def _process(results: Results) -> Iterator[str]:
     if results.get('start'):
         yield '## Start and memory'
-        rows = ['| | imported s | first plan s | slowest s | peak MB | n |', '|' + '---|' * 6]
+        rows = []
         for backend, row in results['start'].items():
             if 'absent' in row:
-                rows.append(f'| {backend} | {row["absent"]} | | | | |')
+                rows.append([backend, row['absent'], '', '', '', ''])
                 continue
-            numbers = (row[key] for key in ('import', 'first plan', 'slowest'))
-            cells = [f'{value:.2f}' for value in numbers]
-            cells += [f'{row["peak MB"]:.0f}', str(row['count'])]
-            rows.append(f'| {backend} | {" | ".join(cells)} |')
-        yield '\n'.join(rows)
+            seconds = [f'{row[key]:.2f}' for key in ('import', 'first plan', 'slowest')]
+            rows.append([backend, *seconds, f'{row["peak MB"]:.0f}', str(row['count'])])
+        yield table(['', 'imported s', 'first plan s', 'slowest s', 'peak MB', 'n'], rows)
     if results.get('soak', {}).get('rss_mb'):
         soak = results['soak']
         yield '## Soak'

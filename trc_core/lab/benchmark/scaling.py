@@ -14,10 +14,10 @@ from tqdm import tqdm
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.compile.kernels import compiled
 from trc_core.evaluation.evaluator import fresh_problems
-from trc_core.lab.benchmark.contestants import enter, exactly
+from trc_core.lab.benchmark.interleaved import InterleavedTiming, TimedPlanner
 from trc_core.lab.benchmark.latency import problems
 from trc_core.lab.benchmark.options import Options
-from trc_core.lab.benchmark.race import Contestant, Race
+from trc_core.lab.benchmark.planners import available, exactly
 from trc_core.numerics.parallel import cores
 from trc_core.planner.controller import Controller
 from trc_core.planner.kernels import plan_rows
@@ -38,33 +38,33 @@ def throughput(options: Options, results: dict[str, Any]) -> None:
                 for kind, factory in BATCHES.items():
                     label = f'{backend}, {threads} thread{"s" * (threads > 1)}, {kind}'
                     make = partial(factory, checkpoint, backend, label, threads=threads)
-                    found, absent = enter({label: make})
+                    found, absent = available({label: make})
                     result.update(absent)
                     if found:
                         _by_batch(checkpoint, found[0], options, result.setdefault(label, {}))
 
 
-def _plan_batch(checkpoint: Checkpoint, backend: str, label: str, threads: int) -> Contestant:
+def _plan_batch(checkpoint: Checkpoint, backend: str, label: str, threads: int) -> TimedPlanner:
     controller = Controller(checkpoint, backend, num_threads=threads)
-    return Contestant(label, lambda x, goal, _: controller.plan_batch(x, goal))
+    return TimedPlanner(label, lambda x, goal, _: controller.plan_batch(x, goal))
 
 
-BATCHES: dict[str, Callable[..., Contestant]] = {
+BATCHES: dict[str, Callable[..., TimedPlanner]] = {
     'early exit': _plan_batch,
     'every cycle': exactly,
 }
 
 
 def _by_batch(
-    checkpoint: Checkpoint, contestant: Contestant, options: Options, result: dict[str, float]
+    checkpoint: Checkpoint, planner: TimedPlanner, options: Options, result: dict[str, float]
 ) -> None:
     x0, goal = fresh_problems(checkpoint.system, max(options.batches))
-    contestant.call(x0[:1], goal[:1], None)
-    for B in tqdm(options.batches, f'{checkpoint.system.name}: {contestant.label}', leave=False):
+    planner.call(x0[:1], goal[:1], None)
+    for B in tqdm(options.batches, f'{checkpoint.system.name}: {planner.label}', leave=False):
         seconds: list[float] = []
         while len(seconds) < RUNS and sum(seconds) < LONG:
             began = time.perf_counter()
-            contestant.call(x0[:B], goal[:B], None)
+            planner.call(x0[:B], goal[:B], None)
             seconds.append(time.perf_counter() - began)
         result[str(B)] = B / float(np.median(seconds))
         if seconds[0] > LONG:
@@ -75,11 +75,12 @@ def by_cycles(options: Options, results: dict[str, Any]) -> None:
     """Latency and J/J* of K cycles, whatever they gain."""
     checkpoint = load_checkpoint(_scaled(options))
     makers = [exactly(checkpoint, options.backends[0], f'K = {K}', K) for K in options.cycles]
-    race = Race(checkpoint.system, makers, *problems(checkpoint.system, options.states))
+    x0, goal, optimum = problems(checkpoint.system, options.states)
+    timing = InterleavedTiming(checkpoint.system, makers, x0, goal, optimum)
     try:
-        _run(race, options, f'{checkpoint.system.name}: cycles')
+        _run(timing, options, f'{checkpoint.system.name}: cycles')
     finally:
-        results['system'], results['by cycles'] = checkpoint.system.name, race.figures()
+        results['system'], results['by cycles'] = checkpoint.system.name, timing.figures()
 
 
 def by_horizon(options: Options, results: dict[str, Any]) -> None:
@@ -89,25 +90,25 @@ def by_horizon(options: Options, results: dict[str, Any]) -> None:
     for T in tqdm(options.horizons, f'{shipped.system.name}: horizons', leave=False):
         system = replace(shipped.system, horizon=T)
         label = f'T = {T}'
-        found, absent = enter({label: partial(_of_horizon, shipped, system, label, options)})
+        found, absent = available({label: partial(_of_horizon, shipped, system, label, options)})
         results['absent'] = absent
         if absent:
             return
         x0, goal = fresh_problems(system, options.states)
-        race = Race(system, found, x0, goal, np.full(len(x0), np.nan))
-        _run(race, options, label)
-        rows.update(race.figures())
+        timing = InterleavedTiming(system, found, x0, goal, np.full(len(x0), np.nan))
+        _run(timing, options, label)
+        rows.update(timing.figures())
     if options.backends[0] == 'numba':
         kernel: Any = compiled(plan_rows, system)
         results['compiled'] = len(kernel.signatures)
 
 
-def _run(race: Race, options: Options, title: str) -> None:
+def _run(timing: InterleavedTiming, options: Options, title: str) -> None:
     rounds = max(1, options.repetitions // 5)
-    race.run(rounds, options.seconds, options.least, title)
+    timing.run(rounds, options.seconds, options.least, title)
 
 
-def _of_horizon(shipped: Checkpoint, system: System, label: str, options: Options) -> Contestant:
+def _of_horizon(shipped: Checkpoint, system: System, label: str, options: Options) -> TimedPlanner:
     return exactly(untrained(shipped, system), options.backends[0], label)
 
 
@@ -116,7 +117,7 @@ def _scaled(options: Options) -> str:
 
 
 def untrained(checkpoint: Checkpoint, system: System) -> Checkpoint:
-    """A network of the same shape for another horizon, with random weights.
+    """Network of the same shape for another horizon, with random weights.
 
     Raises:
         ModuleNotFoundError: if PyTorch is not installed.

@@ -1,1 +1,1 @@
-"""The experiments: one file each, and what they share."""
+"""Experiments, one file each, and what they share."""

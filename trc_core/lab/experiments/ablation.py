@@ -1,4 +1,4 @@
-"""One part changed at a time: levels, gradients, feedback, initial states, the H/L grid."""
+"""Ablation: one part changed at a time; levels, gradients, feedback, initial states, H and L."""
 
 from __future__ import annotations
 
@@ -32,15 +32,8 @@ from trc_core.lab.experiments.learning import (
     train,
 )
 from trc_core.lab.experiments.memory import peak_bytes
-from trc_core.lab.experiments.page import (
-    HEADINGS,
-    excess,
-    number,
-    ratio,
-    scores,
-    spread,
-    table,
-)
+from trc_core.lab.experiments.page import excess, number, ratio, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System, get_system
 
@@ -51,7 +44,7 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the base."""
+    """Difference of a network and its training from the base."""
 
     choices: Mapping[str, Any] = field(default_factory=dict)
     """`TRCConfig` fields."""
@@ -105,7 +98,7 @@ GUIDES = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     system: str = 'van_der_pol'
     states: int = 200
@@ -113,7 +106,7 @@ class Size:
     steps: int = 400
     """Optimiser steps of a small network."""
     medium_steps: int = 200
-    """Of the medium networks in the guide's comparison."""
+    """Optimiser steps of the medium networks in the guide's comparison."""
     batch: int = 64
     seeds: int = 3
 
@@ -134,7 +127,7 @@ def units(size: Size, seed: int) -> Mapping[str, Work]:
 
 
 def _experts(size: Size) -> Figures:
-    return Problems.fresh(get_system(size.system), size.states).experts()
+    return Problems.fresh(get_system(size.system), size.states).baselines()
 
 
 def _build(system: System, variant: Variant, seed: int) -> TinyRecursiveControl:
@@ -191,7 +184,7 @@ def page(results: Results) -> Iterable[str]:
         'first plan, every step taken as proposed. The same steps, batches, seeds and optimiser '
         'for all.'
     )
-    yield table(['', *HEADINGS], [[k, *scores(f)] for k, f in among(results, EXPERTS)[0].items()])
+    yield score_table('', among(results, EXPERTS)[0])
     yield '## Variants'
     yield (
         'Mean J/J* - 1 in units of 1e-5 on fresh states: mean over the seeds (lowest to highest). '
@@ -255,7 +248,7 @@ def _compared(values: list[float]) -> list[str]:
 
 
 def draw(results: Results) -> Any:
-    """A dot per seed, a row per variant."""
+    """Figure with a dot per seed and a row per variant."""
     from matplotlib.figure import Figure
 
     shown = list(reversed(names(results, 1, VARIANT)))

@@ -24,7 +24,7 @@ SEPARATOR = ' / '
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, and how it is answered."""
+    """Experiment: a question, and how it is answered."""
 
     name: str
     summary: str
@@ -52,7 +52,7 @@ def among(results: Results, *parts: object) -> list[Figures]:
 
 
 def names(results: Results, place: int, *parts: object) -> list[str]:
-    """What stands at a place of the keys that begin with `parts`, in order, each once."""
+    """Parts at a place of the keys that begin with `parts`, in order, each once."""
     begin = [str(part) for part in parts]
     pieces = (name.split(SEPARATOR) for name in results)
     return list(dict.fromkeys(p[place] for p in pieces if p[: len(begin)] == begin))
@@ -60,7 +60,7 @@ def names(results: Results, place: int, *parts: object) -> list[str]:
 
 @dataclass
 class Record:
-    """What a run has found so far, in a file that is rewritten after every unit."""
+    """Record of a run so far, in a file that is rewritten after every unit."""
 
     path: Path
     contents: dict[str, Any]
@@ -139,7 +139,7 @@ def publish(experiment: Experiment, record: Record, order: list[str]) -> Path:
 
 
 def _save(figure: Any, path: Path) -> None:
-    """A PNG with few colours, which is small."""
+    """Writes a PNG with few colours, which is small."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -152,14 +152,14 @@ def render(experiment: Experiment, contents: Mapping[str, Any], results: Results
     blocks = [
         f'# {experiment.name}',
         f'{experiment.summary[0].upper()}{experiment.summary[1:]}.',
-        *_origin(contents),
+        _origin(contents),
         f'![{experiment.name}]({experiment.name}.png)',
         *experiment.page(results),
     ]
     return '\n\n'.join(blocks) + '\n'
 
 
-def _origin(contents: Mapping[str, Any]) -> Iterable[str]:
+def _origin(contents: Mapping[str, Any]) -> str:
     runs, units = contents['runs'], contents['units'].values()
     loads = [float(unit['load'].split()[0]) for unit in units]
     size = ', '.join(f'{name} {_plain(value)}' for name, value in contents['size'].items())
@@ -172,7 +172,7 @@ def _origin(contents: Mapping[str, Any]) -> Iterable[str]:
         'load': f'{min(loads):.1f} to {max(loads):.1f} (one-minute average before each unit)',
         'wall time': f'{sum(unit["seconds"] for unit in units) / 60:.0f} min',
     }
-    yield provenance.table(origin)
+    return provenance.table(origin)
 
 
 def _plain(value: Any) -> str:

@@ -15,7 +15,6 @@ from trc_core.evaluation.closed_loop import (
     PerturbedPlant,
     Tick,
     fly_all,
-    shifted,
     tick_planners,
 )
 from trc_core.evaluation.evaluator import TEST_SEED, fresh_problems
@@ -34,13 +33,14 @@ from trc_core.lab.experiments.judging import (
     judge_guarded,
 )
 from trc_core.lab.experiments.learning import Budget, FreshStates, network, train
-from trc_core.lab.experiments.page import HEADINGS, excess, ratio, scores, spread, table
+from trc_core.lab.experiments.page import excess, ratio, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.models.persistence import load_model, model_of
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array
-from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import IlqrMpc
 from trc_core.systems import System, get_system
 
 FAR, TIME, HORIZON, KNOWN, UNKNOWN = (
@@ -57,7 +57,7 @@ KNOWS = 'MPC that knows the plant'
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     systems: tuple[str, ...] = ('double_integrator', 'van_der_pol', 'quadrotor_2d', 'cartpole')
     states: int = 100
@@ -114,22 +114,22 @@ def _far(name: str, low: float, high: float, states: int) -> Figures:
 def _planners(model: TinyRecursiveControl, problems: Problems) -> dict[str, Figures]:
     by_cycle = judge_guarded(model, problems, 10)
     kept = {f'trc, K = {K}': by_cycle[K] for K in (1, 3, 10)}
-    return {**problems.experts(), **kept}
+    return {**problems.baselines(), **kept}
 
 
 def _time(name: str, states: int) -> Figures:
-    """The same problems, the network being told that less time remains."""
+    """Scores at smaller values of the input `time_remaining`."""
     model, checkpoint = load_model(name)
     problems = Problems.fresh(checkpoint.system, states)
     found = {}
     for fraction in FRACTIONS:
-        told = torch.full((len(problems.x0),), fraction, dtype=torch.float64)
-        found[f'{fraction:g}'] = judge_guarded(model, problems, model.config.cycles, told)[-1]
-    return {'planners': {**problems.experts(), **found}}
+        remaining = torch.full((len(problems.x0),), fraction, dtype=torch.float64)
+        found[f'{fraction:g}'] = judge_guarded(model, problems, model.config.cycles, remaining)[-1]
+    return {'planners': {**problems.baselines(), **found}}
 
 
 def _horizons(size: Size, seed: int) -> Figures:
-    """One training at the system's horizon; the same weights at shorter and longer ones."""
+    """Training at the system's horizon, and its weights at shorter and longer ones."""
     system = get_system(size.horizon_system)
     choices: dict[str, Any] = {
         'tokens': 'horizon',
@@ -152,7 +152,7 @@ def _horizons(size: Size, seed: int) -> Figures:
         twin.load_state_dict(learned, strict=False)
         problems = Problems.fresh(other, size.states)
         found[str(other.horizon)] = {
-            **problems.experts(),
+            **problems.baselines(),
             'network alone': judge_alone(twin.eval(), problems, 2)[-1],
             'trc, K = 2': judge_guarded(twin.eval(), problems, 2)[-1],
         }
@@ -160,10 +160,10 @@ def _horizons(size: Size, seed: int) -> Figures:
 
 
 def _known(mu: float, states: int) -> Figures:
-    """A plant whose parameter differs, and a controller that has its model."""
+    """Scores on a plant whose parameter differs and is known."""
     system = get_system('van_der_pol').with_parameters(mu=mu)
     problems = Problems.fresh(system, states)
-    found = problems.experts()
+    found = problems.baselines()
     for label, name in (('trained at mu = 1', 'van_der_pol'), ('told mu', 'van_der_pol_mu')):
         checkpoint = load_model(name)[1].with_parameters({'mu': mu})
         by_cycle = judge_guarded(model_of(checkpoint), problems, 10)
@@ -172,7 +172,7 @@ def _known(mu: float, states: int) -> Figures:
 
 
 def _unknown(name: str, error: float, flights: int) -> Figures:
-    """Receding horizon on a plant that nobody but the first planner has the model of."""
+    """Closed-loop costs on a plant of which only the first planner has the model."""
     controller = Controller.load(name)
     model = controller.system
     plant = PerturbedPlant.with_error(model, error)
@@ -209,19 +209,17 @@ class Informed:
     def __init__(self, model: System, plant: PerturbedPlant) -> None:
         self.gain = gain = plant.gain
         limits = {name: gain * getattr(model, name) for name in ('u_min', 'u_max', 'u_trim')}
-        self.system = replace(plant.system, R=model.R / gain**2, **limits)
-        self.last: Plan | None = None
+        self._mpc = IlqrMpc(replace(plant.system, R=model.R / gain**2, **limits), SWEEPS)
+        self._last: Plan | None = None
 
     def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Plan:
         """The plan, in commands u."""
-        last, system = self.last, self.system
-        start = None if last is None else shifted(system, last, last.controls[-1])
-        self.last = ilqr.solve(system, x, goal, start, SWEEPS)
-        return replace(self.last, controls=self.last.controls / self.gain)
+        self._last = self._mpc(x, goal, self._last)
+        return replace(self._last, controls=self._last.controls / self.gain)
 
 
 def page(results: Results) -> Iterable[str]:
-    """A section per kind of distance from the training."""
+    """Page with a section per kind of distance from the training."""
     yield f'## {FAR.capitalize()}'
     yield (
         'Initial states on the surface of the box of the training states, made so many times '
@@ -236,7 +234,7 @@ def page(results: Results) -> Iterable[str]:
     )
     for name in names(results, 1, TIME):
         found = among(results, TIME, name)[0]['planners']
-        yield table([name, *HEADINGS], [[_told(label), *scores(f)] for label, f in found.items()])
+        yield score_table(name, {_told(label): f for label, f in found.items()})
     yield f'## {HORIZON.capitalize()}'
     yield from _horizon_page(among(results, HORIZON))
     yield f'## {KNOWN.capitalize()}'

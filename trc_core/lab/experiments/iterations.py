@@ -1,4 +1,4 @@
-"""How many refinement cycles: error and J/J* cycle by cycle, at training and at run time."""
+"""Number of refinement cycles: error and J/J* cycle by cycle, at training and at run time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from trc_core.lab.experiments.frame import (
 )
 from trc_core.lab.experiments.judging import Problems, judge_alone, judge_guarded
 from trc_core.lab.experiments.learning import Budget, FreshStates, network, train
-from trc_core.lab.experiments.page import HEADINGS, excess, scores, spread, table
+from trc_core.lab.experiments.page import excess, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.models.persistence import load_model
 from trc_core.systems import get_system
 
@@ -29,7 +30,7 @@ NEARLY = 1.1  # times the excess of the best K: with this few cycles one may sto
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     systems: tuple[str, ...] = ('double_integrator', 'van_der_pol', 'quadrotor_2d', 'cartpole')
     states: int = 200
@@ -51,7 +52,7 @@ FULL = Size(
 
 
 def units(size: Size, seed: int) -> Mapping[str, Work]:
-    """A shipped controller each; then a training per K and seed."""
+    """Work per shipped controller, then a training per K and seed."""
     work: dict[str, Work] = {
         key(SHIPPED, name): partial(_shipped, name, size.states) for name in size.systems
     }
@@ -72,7 +73,7 @@ def _shipped(name: str, states: int) -> Figures:
         'excess': [figures['mean'] for figures in by_cycle],
         'errors': [figures['error'] for figures in by_cycle],
         'unsolved': problems.unsolved,
-        'planners': {**problems.experts(), **kept},
+        'planners': {**problems.baselines(), **kept},
     }
 
 
@@ -105,7 +106,7 @@ def page(results: Results) -> Iterable[str]:
     yield '## Shipped controllers, K at run time'
     for name, figures in _of_systems(results).items():
         yield f'### {name}'
-        yield table(['', *HEADINGS], [[k, *scores(f)] for k, f in figures['planners'].items()])
+        yield score_table('', figures['planners'])
         yield _verdict(figures)
     yield '## K in training against K at run time'
     yield (

@@ -1,4 +1,4 @@
-"""How good plans are: J/J* and errors, of the network alone, of the controller, of the experts."""
+"""Figures of plans, J/J* and errors: of a network alone, a controller, the baselines."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trc_core.evaluation.evaluator import TEST_SEED, Scores
+from trc_core.evaluation.baselines import BASELINES, baseline_planners
+from trc_core.evaluation.evaluator import Scores, fresh_problems
 from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.lab.experiments.frame import Figures
 from trc_core.models.search import Latents
 from trc_core.models.simulation import Dynamics, Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.cost import is_success
-from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
-from trc_core.solvers import ilqr, lqr
 
-SWEEPS = {'LQR + 1 iLQR sweep': 1, 'LQR + 3 iLQR sweeps': 3, 'iLQR, converged': 100}
-LQR = 'clipped LQR'
+BESIDE = ('lqr', 'ilqr1', 'ilqr3', 'ilqr')  # the baselines beside every result
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,14 @@ class Problems:
     """States left out because no solver converged."""
 
     @classmethod
-    def fresh(cls, system: System, count: int, seed: int = TEST_SEED) -> Problems:
+    def fresh(cls, system: System, count: int) -> Problems:
         """States that nobody trains on."""
-        return cls.of(system, *system.sample(np.random.default_rng(seed), count))
+        x0, goal = fresh_problems(system, count)
+        return cls.of(system, x0, goal)
 
     @classmethod
     def of(cls, system: System, x0: Array, goal: Array) -> Problems:
-        """Those of the given states for which the optimum is known."""
+        """Problems from the given states, as far as their optimum is known."""
         optimum, solved = reference_optima(system, x0, goal, starts_needed(system))
         return cls(system, x0[solved], goal[solved], optimum[solved], int((~solved).sum()))
 
@@ -68,22 +67,22 @@ class Problems:
         }
 
     def judge_iterate(self, plans: Iterate) -> Figures:
-        """The same for plans in PyTorch."""
+        """Figures of plans in PyTorch."""
         assert plans.states is not None and plans.cost is not None
         return self.judge(plans.states.numpy(), plans.cost.numpy())
 
-    def experts(self) -> dict[str, Figures]:
-        """The clipped LQR and iLQR from it, which stand beside every result."""
-        flown = [lqr.solve(self.system, a, b) for a, b in zip(self.x0, self.goal, strict=True)]
-        states = np.stack([plan.states for plan in flown])
-        found = {LQR: self.judge(states, np.array([plan.cost for plan in flown]))}
-        for label, sweeps in SWEEPS.items():
-            plans: Plan = ilqr.solve_batch(self.system, self.x0, self.goal, sweeps)
-            found[label] = self.judge(plans.states, np.asarray(plans.cost))
+    def baselines(self) -> dict[str, Figures]:
+        """Figures of the clipped LQR, and of iLQR from it, by label."""
+        found = {}
+        for name, planner in baseline_planners(self.system, BESIDE).items():
+            plans = [planner(x0, goal) for x0, goal in zip(self.x0, self.goal, strict=True)]
+            states = np.stack([plan.states for plan in plans])
+            found[BASELINES[name]] = self.judge(states, np.array([plan.cost for plan in plans]))
         return found
 
 
 Cut = Callable[[int], bool]
+States = tuple[Tensor, Tensor]
 
 
 def never(cycle: int) -> bool:
@@ -94,8 +93,7 @@ def never(cycle: int) -> bool:
 def alone(
     model: TinyRecursiveControl,
     dynamics: Dynamics,
-    current_state: Tensor,
-    target_state: Tensor,
+    states: States,
     cycles: int,
     cut: Cut = never,
 ) -> Iterator[tuple[Iterate, Latents]]:
@@ -104,25 +102,26 @@ def alone(
     Args:
         model: the network.
         dynamics: of the plant.
-        current_state: (B, n_x).
-        target_state: (B, n_x).
+        states: x0 and goal, each (B, n_x).
         cycles: refinement cycles.
         cut: whether gradients stop before a cycle (0 is the first).
 
     Yields:
         The network's own first plan, and that of every cycle, with the latents.
     """
-    states = current_state, target_state
-    problem = model.problem(*states, dynamics=dynamics)
+    # the network's own first plan
+    x0, goal = states
+    problem = model.problem(x0, goal, dynamics=dynamics)
     latents = model.initial_latents(problem)
-    plan = dynamics.simulate(model.first_plans(problem, latents)[0], *states)
+    plan = dynamics.simulate(model.first_plans(problem, latents)[0], x0, goal)
     yield plan, latents
+    # every step as proposed
     for cycle in range(cycles):
         if cut(cycle):
             plan = plan._replace(v=plan.v.detach())
             latents = tuple(z.detach() for z in latents)
         step, latents = model.propose(problem, plan, latents)
-        plan = dynamics.simulate(plan.v + step, *states)
+        plan = dynamics.simulate(plan.v + step, x0, goal)
         yield plan, latents
 
 
@@ -130,7 +129,7 @@ def judge_alone(model: TinyRecursiveControl, problems: Problems, cycles: int) ->
     """Figures of the network alone, of its first plan and of every cycle."""
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, problems.system)
-        history = alone(model, dynamics, *problems.tensors, cycles)
+        history = alone(model, dynamics, problems.tensors, cycles)
         return [problems.judge_iterate(plan) for plan, _ in history]
 
 
@@ -143,6 +142,6 @@ def judge_guarded(
     """Figures of the model as it is delivered: LQR among the starts, no step that raises J."""
     with torch.no_grad():
         dynamics = SystemDynamics(model.representation, problems.system)
-        states = problems.tensors
-        history = model.refine(*states, dynamics, time_remaining, cycles)
+        x0, goal = problems.tensors
+        history = model.refine(x0, goal, dynamics, time_remaining, cycles)
         return [problems.judge_iterate(plan) for plan, _ in history]

@@ -1,4 +1,4 @@
-"""Short trainings for comparisons: the same optimiser, schedule and problems for everybody."""
+"""Short trainings for comparisons, with one optimiser, schedule and set of problems."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from trc_core.lab.experiments.frame import Figures
-from trc_core.lab.experiments.judging import alone, never
-from trc_core.models.plan_representation import for_system
+from trc_core.lab.experiments.judging import States, alone, never
+from trc_core.models.plan_representation import Units, for_system
 from trc_core.models.simulation import SystemDynamics
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.representation import Coordinates
@@ -23,13 +23,12 @@ from trc_core.training.losses import CostWeights, cost_loss, process_loss
 WARMUP = 0.05  # share of a training in which the rate rises
 CLIP = 1.0  # largest norm of the gradient
 WEIGHTS = CostWeights()
-States = tuple[Tensor, Tensor]
 Loss = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a training ends: after a number of steps, or of seconds of this process's CPU time."""
+    """Budget of a training: a number of steps, or of seconds of this process's CPU time."""
 
     steps: float = math.inf
     cpu_seconds: float = math.inf
@@ -66,7 +65,7 @@ def _rate(progress: float) -> float:
 
 
 class FreshStates:
-    """An endless supply of problems."""
+    """Problems drawn anew at every call."""
 
     def __init__(self, system: System, batch: int, seed: int) -> None:
         self.system, self.batch = system, batch
@@ -96,40 +95,41 @@ class StoredStates:
         return torch.from_numpy(self.rng.integers(len(self.x0), size=self.batch))
 
 
-Supervision = Callable[[TinyRecursiveControl, SystemDynamics, Tensor, Tensor], Tensor]
+Supervision = Callable[[TinyRecursiveControl, SystemDynamics, States], Tensor]
 
 
-def every_cycle(
-    model: TinyRecursiveControl, dynamics: SystemDynamics, x0: Tensor, goal: Tensor
-) -> Tensor:
+def every_cycle(model: TinyRecursiveControl, dynamics: SystemDynamics, states: States) -> Tensor:
     """J of the first plan and of every cycle; gradients pass through all cycles."""
-    plans = [plan for plan, _ in alone(model, dynamics, x0, goal, model.config.cycles)]
-    return process_loss(model.problem(x0, goal).units, plans, WEIGHTS)
+    plans = [plan for plan, _ in alone(model, dynamics, states, model.config.cycles)]
+    return process_loss(_units(model, states), plans, WEIGHTS)
 
 
 def every_cycle_detached(
-    model: TinyRecursiveControl, dynamics: SystemDynamics, x0: Tensor, goal: Tensor
+    model: TinyRecursiveControl, dynamics: SystemDynamics, states: States
 ) -> Tensor:
     """J of the first plan and of every cycle; gradients stop after the first cycle and later."""
-    history = alone(model, dynamics, x0, goal, model.config.cycles, lambda cycle: cycle > 0)
-    return process_loss(model.problem(x0, goal).units, [plan for plan, _ in history], WEIGHTS)
+    history = alone(model, dynamics, states, model.config.cycles, lambda cycle: cycle > 0)
+    return process_loss(_units(model, states), [plan for plan, _ in history], WEIGHTS)
 
 
-def last_cycle(
-    model: TinyRecursiveControl, dynamics: SystemDynamics, x0: Tensor, goal: Tensor
-) -> Tensor:
+def last_cycle(model: TinyRecursiveControl, dynamics: SystemDynamics, states: States) -> Tensor:
     """J of the last plan alone; gradients pass through all cycles."""
-    *_, (plan, _) = alone(model, dynamics, x0, goal, model.config.cycles, never)
-    return cost_loss(model.problem(x0, goal).units, plan, WEIGHTS)
+    *_, (plan, _) = alone(model, dynamics, states, model.config.cycles, never)
+    return cost_loss(_units(model, states), plan, WEIGHTS)
 
 
 def last_cycle_truncated(
-    model: TinyRecursiveControl, dynamics: SystemDynamics, x0: Tensor, goal: Tensor
+    model: TinyRecursiveControl, dynamics: SystemDynamics, states: States
 ) -> Tensor:
     """J of the last plan alone; gradients pass through the last cycle only, as in TRM."""
     last = model.config.cycles - 1
-    *_, (plan, _) = alone(model, dynamics, x0, goal, last + 1, lambda cycle: cycle == last)
-    return cost_loss(model.problem(x0, goal).units, plan, WEIGHTS)
+    *_, (plan, _) = alone(model, dynamics, states, last + 1, lambda cycle: cycle == last)
+    return cost_loss(_units(model, states), plan, WEIGHTS)
+
+
+def _units(model: TinyRecursiveControl, states: States) -> Units:
+    x0, goal = states
+    return model.problem(x0, goal).units
 
 
 def train(
@@ -141,14 +141,14 @@ def train(
 ) -> Figures:
     """Trains a network on the cost J of the plans that it makes alone."""
     dynamics = SystemDynamics(model.representation, system)
-    supervise(model, dynamics, *draw()).backward()  # compiles outside the measured time
-    return fit(model, lambda: supervise(model, dynamics, *draw()), budget)
+    supervise(model, dynamics, draw()).backward()  # compiles outside the measured time
+    return fit(model, lambda: supervise(model, dynamics, draw()), budget)
 
 
 def network(
     system: System, representation: str, seed: int, **choices: object
 ) -> TinyRecursiveControl:
-    """A fresh model with reproducible weights; `choices` are `TRCConfig` fields."""
+    """Fresh model with reproducible weights; `choices` are `TRCConfig` fields."""
     torch.manual_seed(seed)
     coordinates = for_system(system, Coordinates(representation))
     return TinyRecursiveControl.for_system(system, coordinates, **choices)

@@ -1,4 +1,4 @@
-"""How many bytes of tensors a computation needs at the same time."""
+"""Peak of the bytes of tensors that a computation needs at the same time."""
 
 from __future__ import annotations
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from trc_core.lab.experiments.frame import Figures
+from trc_core.lab.markdown import table
+
 HEADINGS = ('mean J/J*', 'median', 'p95', 'max', 'success', 'mean error')
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [heads, ['---'] * len(heads), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def ratio(value: float) -> str:
@@ -36,7 +33,12 @@ def spread(values: Sequence[float], form: Callable[[float], str] = number) -> st
     return mean if low == high else f'{mean} ({low} to {high})'
 
 
-def scores(figures: Mapping[str, float]) -> list[str]:
-    """The cells below `HEADINGS`."""
+def score_table(corner: str, figures: Mapping[str, Figures]) -> str:
+    """Table of the scores of planners, by label."""
+    return table([corner, *HEADINGS], [[label, *_scores(f)] for label, f in figures.items()])
+
+
+def _scores(figures: Figures) -> list[str]:
+    """Cells below `HEADINGS`."""
     ratios = [ratio(figures[name]) for name in ('mean', 'median', 'p95', 'max')]
     return [*ratios, f'{figures["success"]:.1%}', number(figures['error'])]

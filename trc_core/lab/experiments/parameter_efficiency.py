@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from trc_core.lab.experiments.contestants import (
+from trc_core.lab.experiments.baseline_networks import count_weights
+from trc_core.lab.experiments.compared_networks import (
     PATIENT_TEXT,
     SIZES,
     Dataset,
-    contestants,
+    compared_networks,
     judged,
     loss_of,
     plan_once,
@@ -33,18 +34,18 @@ from trc_core.lab.experiments.frame import (
 from trc_core.lab.experiments.judging import Problems
 from trc_core.lab.experiments.learning import Budget, fit
 from trc_core.lab.experiments.memory import peak_bytes
-from trc_core.lab.experiments.page import HEADINGS, number, ratio, scores, spread, table
-from trc_core.lab.experiments.rivals import count_weights
+from trc_core.lab.experiments.page import number, ratio, score_table, spread
+from trc_core.lab.markdown import table
 from trc_core.systems import get_system
 
 EXPERTS, TRAINED, TIMING = 'experts', 'trained', 'timing'
 SHOWN = 100  # characters of a plan
-PATIENCE = 10  # times the seconds of everybody else
+PATIENCE = 10  # times the seconds of the others
 
 
 @dataclass(frozen=True)
 class Task:
-    """A system, how plans are written down there, and how long everybody trains."""
+    """System, representation of its plans, and seconds of training of every network."""
 
     system: str
     representation: str
@@ -53,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """Size of a run."""
 
     tasks: tuple[Task, ...] = (
         Task('double_integrator', 'open_loop', 10.0),
@@ -65,7 +66,7 @@ class Size:
     """Test problems."""
     batch: int = 64
     rounds: int = 15
-    """Of the timing, in which everybody plans once."""
+    """Rounds of the timing, in each of which every network plans once."""
     seeds: int = 3
     sizes: tuple[str, ...] = field(default=tuple(SIZES))
 
@@ -81,24 +82,24 @@ FULL = replace(
 
 
 def units(size: Size, seed: int) -> Mapping[str, Work]:
-    """A training per task, contestant and seed; then the timing, in one go per task."""
+    """Trainings per task, network and seed; then the timing, in one go per task."""
     work: dict[str, Work] = {}
     for task in size.tasks:
         work[key(EXPERTS, task.system)] = partial(_experts, task, size)
         for s in range(seed, seed + size.seeds):
-            for name in contestants(size.sizes):
+            for name in compared_networks(size.sizes):
                 work[key(TRAINED, task.system, name, s)] = partial(_trained, task, size, name, s)
         work[key(TIMING, task.system)] = partial(_timing, task, size)
     return work
 
 
 def _experts(task: Task, size: Size) -> Figures:
-    return Problems.fresh(get_system(task.system), size.states).experts()
+    return Problems.fresh(get_system(task.system), size.states).baselines()
 
 
 def _trained(task: Task, size: Size, name: str, seed: int) -> Figures:
     system = get_system(task.system)
-    built = contestants(size.sizes)[name](system, task.representation, seed)
+    built = compared_networks(size.sizes)[name](system, task.representation, seed)
     dataset = Dataset.of(system, size.optima, size.batch, seed)
     loss = loss_of(built, dataset, imitates=name.endswith('imitation'))
     loss().backward()  # compiles outside the measured time
@@ -115,7 +116,7 @@ def _timing(task: Task, size: Size) -> Figures:
     problems = Problems.fresh(system, 1)
     planners: dict[str, Callable[[], Any]] = {}
     found: dict[str, Figures] = {}
-    for name, build in contestants(size.sizes).items():
+    for name, build in compared_networks(size.sizes).items():
         built = build(system, task.representation, 0).eval()
         planners[name] = partial(plan_once, built, problems)
         planners[name]()
@@ -130,7 +131,7 @@ def _timing(task: Task, size: Size) -> Figures:
 
 
 def page(results: Results) -> Iterable[str]:
-    """A table per task, and what is not equal."""
+    """Page with a table per task, and what is not equal."""
     yield (
         'Everybody trains for the same CPU seconds on the same optimal plans, with the same '
         'optimiser, schedule and batch. Recursive and plain networks minimise J itself on the '
@@ -144,8 +145,7 @@ def page(results: Results) -> Iterable[str]:
     )
     for system in names(results, 1, EXPERTS):
         yield f'## {system}'
-        experts = among(results, EXPERTS, system)[0]
-        yield table(['', *HEADINGS], [[k, *scores(f)] for k, f in experts.items()])
+        yield score_table('', among(results, EXPERTS, system)[0])
         yield _table(results, system)
         yield from _texts(results, system)
     yield '## What is quoted, not measured'
@@ -164,7 +164,7 @@ def page(results: Results) -> Iterable[str]:
         'the loss. Their plan costs no roll-out.\n'
         '- Times are of PyTorch on one thread, one state, interleaved, on the machine above '
         'under the load above. The compiled runtime plans 20 to 30 times as fast '
-        '([benchmark](../benchmarks/benchmark.md)); the rivals were not compiled.\n'
+        '([benchmark](../benchmarks/benchmark.md)); the baselines were not compiled.\n'
         '- On the double integrator the clipped LQR is the optimum and needs no training: '
         'everybody loses to it.'
     )

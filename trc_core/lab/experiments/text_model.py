@@ -24,12 +24,12 @@ Cache = list[tuple[Tensor, Tensor]]
 
 
 def prompt(x0: Array, goal: Array) -> str:
-    """What stands before the plan, for one state and goal (n_x,)."""
+    """Text before the plan, for one state and goal (n_x,)."""
     return f'{_written(x0)}|{_written(goal)}='
 
 
 def plan_text(controls: Array) -> str:
-    """A plan (T, n_u) as text, two decimals."""
+    """Text of a plan (T, n_u), two decimals."""
     return ' '.join(f'{u:+.2f}' for u in controls.ravel()) + '\n'
 
 
@@ -62,22 +62,22 @@ class CausalBlock(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, past: tuple[Tensor, Tensor] | None
+        self, x: Tensor, cached: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The tokens (B, N, width), and keys and values of everything up to them."""
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
         )
-        if past is not None:
-            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        mixed = scaled_dot_product_attention(q, k, v, is_causal=past is None)
+        if cached is not None:
+            k, v = torch.cat([cached[0], k], 2), torch.cat([cached[1], v], 2)
+        mixed = scaled_dot_product_attention(q, k, v, is_causal=cached is None)
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
         return x + self.mlp(self.mlp_norm(x)), (k, v)
 
 
 class TextModel(nn.Module):
-    """A decoder-only transformer over characters.
+    """Decoder-only transformer over characters.
 
     Args:
         system: whose states and controls are written.
@@ -97,13 +97,13 @@ class TextModel(nn.Module):
         self.blocks = nn.ModuleList(CausalBlock(width, self.HEADS) for _ in range(self.LAYERS))
         self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, len(ALPHABET))
 
-    def forward(self, tokens: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
+    def forward(self, tokens: Tensor, cached: Cache | None = None) -> tuple[Tensor, Cache]:
         """Logits (B, N, characters) of what follows each token (B, N), and the new cache."""
-        begin = 0 if past is None else past[0][0].shape[2]
+        begin = 0 if cached is None else cached[0][0].shape[2]
         x = self.tokens(tokens) + self.positions[begin : begin + tokens.shape[1]]
         cache: Cache = []
         for i, block in enumerate(self.blocks):
-            x, kept = block(x, None if past is None else past[i])
+            x, kept = block(x, None if cached is None else cached[i])
             cache.append(kept)
         return self.output(self.norm(x)), cache
 

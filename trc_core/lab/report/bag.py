@@ -28,17 +28,17 @@ class Signal:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A plan as it was published."""
+    """Plan as it was published."""
 
     start: float
-    """Of its first state [s]."""
+    """Time of its first state [s]."""
     states: Array
     """(T + 1, n_x)."""
 
 
 @dataclass(frozen=True)
 class RecordedFlight:
-    """One controller and its plant, from a bag."""
+    """Flight of one controller and its plant, from a bag."""
 
     name: str
     """The namespace of the topics, or the system's name."""
@@ -106,7 +106,8 @@ def _flight(
         name: topics.get(f'{space}/{name}', []) for name in (STATE, GOAL, COMMAND, HORIZON)
     }
     plant = system or _plant_of(space, messages[STATE][0][1])
-    zero = _stamped(*messages[STATE][0])
+    received, first = messages[STATE][0]
+    zero = _stamped(received, first)
     commands = [(time - zero, message.data) for time, message in messages[COMMAND]]
     return RecordedFlight(
         space.strip('/') or plant.name,

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from trc_core.command_line import check_output, report_errors
+from trc_core.evaluation.chart import excess_chart
 from trc_core.lab.report import flight as report_flight
 from trc_core.lab.report.bag import read_bag
 from trc_core.lab.report.html import (
-    bars,
     from_markdown,
     heading,
     page,
@@ -117,7 +117,7 @@ def _figures(file: Path) -> Iterator[str]:
 
 
 def _holds(fits: Callable[[Any], bool], values: Any) -> bool:
-    """Whether it is a mapping to such values, and not an empty one."""
+    """True for a mapping to such values that is not empty."""
     return isinstance(values, Mapping) and bool(values) and all(map(fits, values.values()))
 
 
@@ -137,7 +137,7 @@ def _scores(title: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[s
     ]
     yield table(['', *COLUMNS], rows)
     yield paragraph('Cost over that of the best known optimum; wrong: more than 2 % above it.')
-    yield picture(bars(scores), f'{title}: mean J/J* - 1')
+    yield picture(excess_chart(scores), f'{title}: mean J/J* - 1')
 
 
 if __name__ == '__main__':

@@ -26,11 +26,12 @@ def sections(flight: RecordedFlight) -> Iterator[str]:
     yield picture(_signals(flight), f'{flight.name}: states and controls over time')
     yield picture(_portraits(flight), f'{flight.name}: phase portraits with horizons')
     if flight.system.name in OUTLINES:
-        yield film(*animation(flight))
+        frames, view, period = animation(flight)
+        yield film(frames, view, period)
 
 
 def figures(flight: RecordedFlight) -> list[list[str]]:
-    """What can be counted in a bag."""
+    """Rows of figures that a bag gives."""
     states, commands = flight.states, flight.commands
     system = flight.system
     rows = [
@@ -55,7 +56,7 @@ def figures(flight: RecordedFlight) -> list[list[str]]:
 
 
 def held(signal: Signal, times: Array) -> Array:
-    """What a signal is at `times` (N,): its last value before, or its first; (N, n)."""
+    """Values (N, n) of a signal at `times` (N,): the last before each, or the first."""
     index = np.searchsorted(signal.times, times, side='right') - 1
     return signal.values[np.clip(index, 0, None)]
 
@@ -90,7 +91,7 @@ def _signals(flight: RecordedFlight) -> Any:
 
 
 def _portraits(flight: RecordedFlight) -> Any:
-    """A joint each: velocity over position, measured and predicted."""
+    """Phase portraits of the joints: velocity over position, measured and predicted."""
     from matplotlib.figure import Figure
 
     system = flight.system

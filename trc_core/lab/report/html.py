@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: text, tables, pictures and animations inside."""
+"""HTML in one file that needs nothing else: text, tables, pictures and animations inside."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def page(title: str, blocks: Iterable[str]) -> str:
 
 
 def heading(text: str, level: int = 1) -> str:
-    """A heading."""
+    """Heading of a level."""
     return f'<h{level}>{escape(text)}</h{level}>'
 
 
 def paragraph(text: str) -> str:
-    """A paragraph."""
+    """Paragraph of plain text."""
     return f'<p>{escape(text)}</p>'
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
+    """Table with a row of headings."""
     lines = [_row('th', heads), *(_row('td', row) for row in rows)]
     return '<table>\n' + '\n'.join(lines) + '\n</table>'
 
@@ -87,7 +87,7 @@ def _row(cell: str, values: Sequence[str]) -> str:
 
 
 def picture(figure: Any, text: str) -> str:
-    """A Matplotlib figure as an image."""
+    """Image of a Matplotlib figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=90)
     return _image('png', buffer.getvalue(), text)
@@ -134,19 +134,3 @@ def film(frames: Sequence[Sequence[Any]], view: Sequence[float], period: float) 
         f'<script type="application/json">{data}</script>'
         '<figcaption>Click to pause; drag to look.</figcaption></figure>'
     )
-
-
-def bars(scores: Mapping[str, Any]) -> Any:
-    """A Matplotlib figure of `Scores`: mean and 95th percentile of the excess, on a log scale."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 0.4 * len(scores) + 1), layout='constrained')
-    axes = figure.subplots()
-    for y, row in enumerate(list(scores.values())[::-1]):
-        mean, p95 = (max(row[name] - 1, 1e-8) for name in ('mean', 'p95'))
-        axes.plot([mean, p95], [y, y], color='#34495e', lw=1)
-        axes.plot(mean, y, 'o', color='#c0392b')
-    axes.set(xscale='log', xlabel='J/J* - 1: dot mean, line to p95')
-    axes.set_yticks(range(len(scores)), list(scores)[::-1])
-    axes.grid(axis='x', alpha=0.3)
-    return figure

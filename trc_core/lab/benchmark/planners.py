@@ -1,4 +1,4 @@
-"""The controller in all its forms, as contestants."""
+"""The controller on every backend, as planners to be timed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from functools import partial
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.lab.benchmark.race import Contestant, why
+from trc_core.lab.benchmark.interleaved import TimedPlanner, reason
 from trc_core.numerics.plan import Plan
 from trc_core.planner.backends import BACKENDS, Backend, Problems
 from trc_core.planner.controller import Controller
 from trc_core.planner.kernels import Budget
 from trc_core.problem.system import Array
 
-Factory = Callable[[], Contestant]
+Factory = Callable[[], TimedPlanner]
 EAGER = 'PyTorch eager, network and physics'
 
 
-def enter(table: Mapping[str, Factory]) -> tuple[list[Contestant], dict[str, str]]:
-    """The contestants of a table that can be had, and why the others cannot, by label."""
+def available(table: Mapping[str, Factory]) -> tuple[list[TimedPlanner], dict[str, str]]:
+    """The planners of a table that can be had, and why the others cannot, by label."""
     present, absent = [], {}
     for label, factory in table.items():
         try:
             present.append(factory())
-        except Exception as error:  # one who cannot start is named, and the others go on
-            absent[label] = why(error)
+        except Exception as error:  # the others go on
+            absent[label] = reason(error)
     return present, absent
 
 
@@ -46,7 +46,7 @@ def controllers(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Fa
 
 
 def every_cycle(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Factory]:
-    """Whoever does the same work: every cycle, whatever it gains; the last all in eager."""
+    """Backends that do the same work, every cycle whatever it gains; the last all in eager."""
     table: dict[str, Factory] = {
         f'trc {backend}': partial(exactly, checkpoint, backend, f'trc {backend}')
         for backend in backends
@@ -56,8 +56,8 @@ def every_cycle(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Fa
 
 def exactly(
     checkpoint: Checkpoint, backend: str, label: str, cycles: int | None = None, threads: int = 1
-) -> Contestant:
-    """A backend that does `cycles` cycles, the checkpoint's own number by default.
+) -> TimedPlanner:
+    """Backend that does exactly `cycles` cycles, by default the checkpoint's own number.
 
     It also takes batches, x and goal (B, n_x), of which it gives the first plan.
     """
@@ -66,7 +66,7 @@ def exactly(
 
 def _tireless(
     label: str, planner: Backend, checkpoint: Checkpoint, cycles: int | None
-) -> Contestant:
+) -> TimedPlanner:
     own = Controller(checkpoint, 'numba').cycles if cycles is None else cycles
     budget = Budget(own, math.inf, tolerance=0.0, seconds=0.0)
 
@@ -75,7 +75,7 @@ def _tireless(
         cycles, J = int(found.cycles[0]), float(found.J[0])
         return Plan(found.u[0], found.x[0], J, 'refined', cycles=cycles)
 
-    return Contestant(label, plan, warm=False)
+    return TimedPlanner(label, plan, warm=False)
 
 
 def _controller(
@@ -83,24 +83,24 @@ def _controller(
     backend: str,
     cycles: int | None = None,
     label: str | None = None,
-) -> Contestant:
+) -> TimedPlanner:
     controller = Controller(checkpoint, backend, cycles=cycles, num_threads=1)
 
     def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
         return controller.plan(x, goal, previous)
 
-    return Contestant(label or f'trc {backend}', plan)
+    return TimedPlanner(label or f'trc {backend}', plan)
 
 
-def _clipped_lqr(checkpoint: Checkpoint, backend: str) -> Contestant:
+def _clipped_lqr(checkpoint: Checkpoint, backend: str) -> TimedPlanner:
     controller = Controller(checkpoint, backend, num_threads=1)
-    return Contestant(
-        'clipped LQR', lambda x, goal, _: controller.lqr_plan(x, goal), warm=False, peer=True
+    return TimedPlanner(
+        'clipped LQR', lambda x, goal, _: controller.lqr_plan(x, goal), warm=False, baseline=True
     )
 
 
-def _eager(checkpoint: Checkpoint) -> Contestant:
-    """The same model and guard as plain PyTorch operations, dynamics and gradient included."""
+def _eager(checkpoint: Checkpoint) -> TimedPlanner:
+    """Model, guard, dynamics and gradient as plain PyTorch operations."""
     from trc_core.models.simulation import TorchDynamics
     from trc_core.planner.torch_backend import TorchBackend
 

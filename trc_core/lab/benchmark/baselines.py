@@ -1,27 +1,24 @@
-"""The solvers that PyPI has, each set up as its manual advises, as contestants."""
+"""Baselines of the benchmark: solvers on PyPI, each set up as its manual advises."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from trc_core.compile.kernels import compiled
-from trc_core.evaluation.closed_loop import shifted
-from trc_core.lab.benchmark.contestants import Factory
-from trc_core.lab.benchmark.race import Contestant
+from trc_core.lab.benchmark.interleaved import Call, TimedPlanner
+from trc_core.lab.benchmark.planners import Factory
 from trc_core.numerics.cost import is_success
-from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import continued, plain, rollout
 from trc_core.problem.system import Array, System
 from trc_core.solvers import nlp
 from trc_core.solvers.affine import predict, require_linear
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.solvers.qp import condensed
+from trc_core.solvers.receding_horizon import IlqrMpc, shifted
 from trc_core.solvers.starting_points import straight_line
 
 QUIET = {'print_time': False, 'ipopt.print_level': 0, 'ipopt.sb': 'yes'}
@@ -39,25 +36,18 @@ WARM_IPOPT: dict[str, Any] = {
 }
 OSQP_TOLERANCE = 1e-5
 SWEEPS = {'box-iLQR, 1 sweep': 1, 'box-iLQR, 3 sweeps': 3, 'box-iLQR, converged': 100}
-IPOPT = 'CasADi/IPOPT, tuned'
+IPOPT, EXPERT_IPOPT = 'CasADi/IPOPT, tuned', 'CasADi/IPOPT, tol 1e-10'
 
 
-def peers(system: System) -> dict[str, Factory]:
-    """By label: the solvers that can plan for a system."""
-    table: dict[str, Factory] = {
-        label: partial(_box_ilqr, system, label, sweeps) for label, sweeps in SWEEPS.items()
+def baselines(system: System) -> dict[str, Factory]:
+    """The solvers that can plan for a system, by label."""
+    makers: dict[str, Callable[[System], Call]] = {
+        label: partial(IlqrMpc, sweeps=sweeps) for label, sweeps in SWEEPS.items()
     }
-    table |= {
-        IPOPT: partial(_contestant, IPOPT, Ipopt, system),
-        'CasADi/IPOPT, tol 1e-10': partial(_expert, system),
-        'do-mpc (IPOPT)': partial(_contestant, 'do-mpc (IPOPT)', DoMpc, system),
-    }
+    makers |= {IPOPT: Ipopt, EXPERT_IPOPT: _expert, 'do-mpc (IPOPT)': DoMpc}
     if _is_linear(system):
-        table |= {
-            'DAQP, condensed': partial(_contestant, 'DAQP, condensed', Daqp, system),
-            'OSQP, sparse': partial(_contestant, 'OSQP, sparse', Osqp, system),
-        }
-    return table
+        makers |= {'DAQP, condensed': Daqp, 'OSQP, sparse': Osqp}
+    return {label: partial(_timed, label, maker, system) for label, maker in makers.items()}
 
 
 def _is_linear(system: System) -> bool:
@@ -68,45 +58,19 @@ def _is_linear(system: System) -> bool:
     return True
 
 
-def _contestant(label: str, maker: Any, system: System) -> Contestant:
-    return Contestant(label, maker(system), peer=True)
+def _timed(label: str, maker: Callable[[System], Call], system: System) -> TimedPlanner:
+    return TimedPlanner(label, maker(system), baseline=True)
 
 
-def _box_ilqr(system: System, label: str, sweeps: int) -> Contestant:
-    return Contestant(label, BoxIlqr(system, sweeps), peer=True)
-
-
-def _expert(system: System) -> Contestant:
+def _expert(system: System) -> Call:
     """IPOPT as it makes datasets; only the primal iterate is warm."""
-    import casadi  # noqa: F401  (missing: say so here, not in the race)
+    import casadi  # noqa: F401  (missing: say so here, not while others are timed)
 
     def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
-        return nlp.solve(system, x, goal, None if previous is None else shifted(system, previous))
+        start = None if previous is None else shifted(system, previous)
+        return nlp.solve(system, x, goal, start)
 
-    return Contestant('CasADi/IPOPT, tol 1e-10', plan, peer=True)
-
-
-class BoxIlqr:
-    """Sweeps from the clipped LQR, or from the shifted plan under its feedback; all compiled."""
-
-    def __init__(self, system: System, sweeps: int) -> None:
-        self.system, self.sweeps = system, sweeps
-        kernels = rollout, continued, batch_improve
-        self.rollout, self.continued, self.improve = (compiled(k, system) for k in kernels)
-        self.law = plain(finite_horizon_gains(system)[0])
-
-    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Plan:
-        """The improved plan."""
-        system, T = self.system, self.system.horizon
-        numbers, v = system.arrays, np.zeros((T, system.n_u))
-        if previous is not None:
-            earlier = previous.states, previous.controls
-            self.continued(numbers, self.law, *earlier, goal, 1.0, v)
-        states, controls = np.empty((1, T + 1, system.n_x)), np.empty((1, T, system.n_u))
-        J, spent, converged = np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_)
-        self.rollout(numbers, self.law, v, x, goal, states[0], controls[0])
-        self.improve(numbers, goal[None], self.sweeps, states, controls, J, spent, converged)
-        return Plan(controls[0], states[0], float(J[0]), 'ilqr', bool(converged[0]))
+    return plan
 
 
 class Ipopt:

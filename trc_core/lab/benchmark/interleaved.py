@@ -1,4 +1,4 @@
-"""Interleaved timing: in every round each contestant plans the same problem, in a random order."""
+"""Interleaved timing: in every round each planner plans the same problem, in random order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from trc_core.evaluation.closed_loop import shifted
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers import ilqr
+from trc_core.solvers.receding_horizon import shifted
 from trc_core.solvers.replay import replay
 
 PERCENTILES = {'p50': 1, 'p90': 10, 'p99': 100, 'p99.9': 1000}  # and the samples that they take
@@ -22,27 +22,25 @@ SHUFFLE_SEED = 0
 REHEARSALS, LONG_REHEARSAL = 4, 0.2  # and seconds after which two are enough
 
 Call = Callable[[Array, Array, Plan | None], 'Plan | Array']
-
-
 PACKAGES = {'do_mpc': 'do-mpc'}  # by module, where it has another name
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """Somebody who plans."""
+class TimedPlanner:
+    """Method that plans, with its label."""
 
     label: str
     call: Call
     """(x (n_x,), goal (n_x,), own plan one step before or None) -> a plan, or controls."""
     warm: bool = True
     """Whether it can use that earlier plan."""
-    peer: bool = False
-    """Whether it is no part of the controller."""
+    baseline: bool = False
+    """Whether the controller is compared with it."""
 
 
 @dataclass
 class Record:
-    """What one contestant did."""
+    """Times and plans of one planner."""
 
     cold: list[int] = field(default_factory=list)
     """Nanoseconds of every plan from nothing."""
@@ -53,8 +51,8 @@ class Record:
     next_plans: dict[int, Plan] = field(default_factory=dict)
 
 
-def why(error: Exception) -> str:
-    """Why a contestant cannot take part, in one line."""
+def reason(error: Exception) -> str:
+    """Reason why a planner cannot take part, in one line."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or '').partition('.')[0]
         return f'not installed: pip install {PACKAGES.get(module, module)}'
@@ -74,15 +72,14 @@ def percentiles(nanoseconds: ArrayLike) -> dict[str, float]:
     return {**figures, 'mean': float(samples.mean()), 'max': float(samples.max())}
 
 
-def schedule(shares: Mapping[str, int], rounds: int, seed: int = SHUFFLE_SEED) -> list[list[str]]:
-    """Who plans in every round, and in which order.
+def schedule(shares: Mapping[str, int], rounds: int) -> list[list[str]]:
+    """Labels of the planners of every round, in the order of their turns.
 
     Args:
-        shares: by contestant, in how many of the rounds it takes part, evenly spread.
+        shares: by planner, in how many of the rounds it takes part, evenly spread.
         rounds: how many there are.
-        seed: of the order.
     """
-    rng, table = np.random.default_rng(seed), []
+    rng, table = np.random.default_rng(SHUFFLE_SEED), []
     for r in range(rounds):
         present = [
             label
@@ -93,12 +90,12 @@ def schedule(shares: Mapping[str, int], rounds: int, seed: int = SHUFFLE_SEED) -
     return table
 
 
-class Race:
-    """Contestants on the same problems of one system.
+class InterleavedTiming:
+    """Times planners on the same problems of one system, interleaved.
 
     Args:
         system: the plant.
-        contestants: who plans.
+        planners: the methods.
         x0: initial states (N, n_x), taken in turn.
         goal: goals (N, n_x).
         optimum: J* (N,), NaN where it is not known.
@@ -107,35 +104,35 @@ class Race:
     def __init__(
         self,
         system: System,
-        contestants: Iterable[Contestant],
+        planners: Iterable[TimedPlanner],
         x0: Array,
         goal: Array,
         optimum: Array,
     ) -> None:
         self.system, self.x0, self.goal, self.optimum = system, x0, goal, optimum
-        self.contestants = {contestant.label: contestant for contestant in contestants}
-        self.records = {label: Record() for label in self.contestants}
+        self.planners = {planner.label: planner for planner in planners}
+        self.records = {label: Record() for label in self.planners}
         self.absent: dict[str, str] = {}
-        """Why a contestant fell out at his first, untimed plans, by label."""
+        """Why a planner fell out at its first, untimed plans, by label."""
         self.order: list[tuple[str, str]] = []
-        """(contestant, 'cold' or 'warm') of every timed call."""
+        """(planner, 'cold' or 'warm') of every timed call."""
 
     def run(self, rounds: int, seconds: float, least: int, title: str = '') -> None:
         """Measures; Ctrl-C leaves what was measured in `records`.
 
         Args:
             rounds: how many.
-            seconds: the most that one contestant may spend,
+            seconds: the most that one planner may spend,
             least: unless it takes part in fewer rounds than this.
             title: of the progress bar.
         """
         shares = {}
-        for label, contestant in list(self.contestants.items()):
+        for label, planner in list(self.planners.items()):
             try:
-                spent = self._seconds(contestant)
-            except Exception as error:  # whatever he stumbles over must not end the race
-                self.absent[label] = why(error)
-                del self.contestants[label], self.records[label]
+                spent = self._seconds(planner)
+            except Exception as error:  # of one planner: the others go on
+                self.absent[label] = reason(error)
+                del self.planners[label], self.records[label]
             else:
                 shares[label] = min(rounds, max(least, int(seconds / spent)))
         gc.collect()
@@ -146,14 +143,14 @@ class Race:
         finally:
             gc.enable()
 
-    def _seconds(self, contestant: Contestant) -> float:
-        """Of a contestant's round, after a first one that may compile or load something."""
+    def _seconds(self, planner: TimedPlanner) -> float:
+        """Duration of a planner's round, after a first one that may compile or load something."""
         samples: list[float] = []
         while len(samples) < REHEARSALS and sum(samples[1:]) < LONG_REHEARSAL:
             began = time.perf_counter()
-            plan = self._plan(contestant, self.x0[0], self.goal[0], None)[0]
-            if contestant.warm:
-                self._plan(contestant, plan.states[1].copy(), self.goal[0], plan)
+            plan = self._plan(planner, self.x0[0], self.goal[0], None)[0]
+            if planner.warm:
+                self._plan(planner, plan.states[1].copy(), self.goal[0], plan)
             samples.append(time.perf_counter() - began)
         return min(samples[1:])
 
@@ -161,17 +158,17 @@ class Race:
         plans = {}
         for label in present:
             plans[label], elapsed = self._plan(
-                self.contestants[label], self.x0[i].copy(), self.goal[i], None
+                self.planners[label], self.x0[i].copy(), self.goal[i], None
             )
             record = self.records[label]
             record.cold.append(elapsed)
             record.plans.setdefault(i, plans[label])
             self.order.append((label, 'cold'))
-        warm = [label for label in present if self.contestants[label].warm]
+        warm = [label for label in present if self.planners[label].warm]
         for label in rng.permutation(warm):
             plan = plans[label]
             after, elapsed = self._plan(
-                self.contestants[label], plan.states[1].copy(), self.goal[i], plan
+                self.planners[label], plan.states[1].copy(), self.goal[i], plan
             )
             record = self.records[label]
             record.warm.append(elapsed)
@@ -179,19 +176,20 @@ class Race:
             self.order.append((str(label), 'warm'))
 
     def _plan(
-        self, contestant: Contestant, x: Array, goal: Array, previous: Plan | None
+        self, planner: TimedPlanner, x: Array, goal: Array, previous: Plan | None
     ) -> tuple[Plan, int]:
-        """A plan and its nanoseconds; controls are rolled out, and scored, off the clock."""
+        """Plans and takes the time [ns]; controls are rolled out off the clock."""
         began = time.perf_counter_ns()
-        answer = contestant.call(x, goal, previous)
+        answer = planner.call(x, goal, previous)
         elapsed = time.perf_counter_ns() - began
         if isinstance(answer, Plan):
             return answer, elapsed
         controls = answer.clip(self.system.u_min, self.system.u_max)
-        return Plan(controls, *replay(self.system, x, goal, controls), contestant.label), elapsed
+        states, J = replay(self.system, x, goal, controls)
+        return Plan(controls, states, J, planner.label), elapsed
 
     def figures(self) -> dict[str, dict[str, object]]:
-        """By contestant: percentiles and J/J*, cold and warm."""
+        """Percentiles and J/J*, cold and warm, by planner."""
         cheapest = self._cheapest_plans()
         table: dict[str, dict[str, object]] = {}
         for label, record in self.records.items():
@@ -205,12 +203,12 @@ class Race:
                 'cold': {**percentiles(record.cold), **ratios(cold)},
                 'warm': {**percentiles(record.warm), **ratios(warm)},
                 'cycles': float(np.mean([p.cycles for p in record.plans.values()] or [0])),
-                'peer': self.contestants[label].peer,
+                'baseline': self.planners[label].baseline,
             }
         return table
 
     def _cheapest_plans(self) -> dict[int, Plan]:
-        """The cheapest plan that anybody found, by problem."""
+        """The cheapest plan that any planner found, by problem."""
         found: dict[int, Plan] = {}
         for record in self.records.values():
             for i, plan in record.plans.items():

@@ -1,4 +1,4 @@
-"""Who takes part where recursion is compared with size: how they learn, and how they plan."""
+"""Networks of which recursion is compared with size: how they learn, and how they plan."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from trc_core.evaluation.reference import keep
-from trc_core.lab.experiments.frame import Figures
-from trc_core.lab.experiments.judging import Problems, alone, judge_guarded
-from trc_core.lab.experiments.learning import WEIGHTS, StoredStates, every_cycle, network
-from trc_core.lab.experiments.rivals import (
+from trc_core.lab.experiments.baseline_networks import (
     PlainNetwork,
     count_weights,
     matching_width,
     plain_network,
 )
+from trc_core.lab.experiments.frame import Figures
+from trc_core.lab.experiments.judging import Problems, alone, judge_guarded
+from trc_core.lab.experiments.learning import WEIGHTS, StoredStates, every_cycle, network
 from trc_core.lab.experiments.text_model import (
     TextModel,
     encode,
@@ -54,8 +54,8 @@ FEEDBACK = ('trajectory',)
 Build = Callable[[System, str, int], nn.Module]
 
 
-def contestants(sizes: Sequence[str]) -> dict[str, Build]:
-    """Who takes part, recursive networks in these sizes, and how a fresh one is made."""
+def compared_networks(sizes: Sequence[str]) -> dict[str, Build]:
+    """Makers of fresh networks by name: the baselines, and recursive ones in these sizes."""
     table: dict[str, Build] = {}
     for name in sizes:
         table[f'single-latent {name}'] = partial(_single, name)
@@ -79,7 +79,7 @@ def _two_level(name: str, system: System, representation: str, seed: int) -> nn.
 
 
 def _weights(system: System, representation: str) -> int:
-    """Of the two-level small network, to which the plain ones are matched."""
+    """Number of weights of two-level small, to which the plain networks are matched."""
     return count_weights(_two_level('small', system, representation, 0))
 
 
@@ -97,7 +97,7 @@ def _text(system: System, representation: str, seed: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Optimal plans; everybody draws from the same ones."""
+    """Optimal plans, the same for every network."""
 
     system: System
     draw: StoredStates
@@ -108,7 +108,7 @@ class Dataset:
 
     @classmethod
     def of(cls, system: System, optima: int, batch: int, seed: int) -> Dataset:
-        """By converged iLQR, which finds the optimum of these systems; computed once and kept.
+        """Optima by converged iLQR, which finds them for these systems; computed once and kept.
 
         Args:
             system: whose plans they are.
@@ -138,13 +138,13 @@ class Dataset:
 
 
 def loss_of(built: nn.Module, dataset: Dataset, imitates: bool) -> Callable[[], Tensor]:
-    """What a contestant minimises on the dataset."""
+    """The loss that a network minimises on the dataset."""
     if isinstance(built, TextModel):
         return _text_loss(built, dataset)
     draw, system = dataset.draw, dataset.system
     dynamics = SystemDynamics(built.representation, system)  # type: ignore[arg-type]
     if isinstance(built, TinyRecursiveControl):
-        return lambda: every_cycle(built, dynamics, *draw())
+        return lambda: every_cycle(built, dynamics, draw())
     assert isinstance(built, PlainNetwork)
     if imitates:
         return lambda: _imitation(built, dataset)
@@ -190,7 +190,7 @@ def _plan(built: nn.Module, problems: Problems) -> Iterate:
     x0, goal = problems.tensors
     dynamics = SystemDynamics(built.representation, problems.system)  # type: ignore[arg-type]
     if isinstance(built, TinyRecursiveControl):
-        *_, (plan, _) = alone(built, dynamics, x0, goal, built.config.cycles)
+        *_, (plan, _) = alone(built, dynamics, (x0, goal), built.config.cycles)
         return plan
     return dynamics.simulate(built(x0, goal)[0], x0, goal)
 
@@ -216,13 +216,14 @@ def _judged_text(built: TextModel, problems: Problems) -> Figures:
 def _flown(system: System, controls: Any, problems: Problems) -> tuple[Any, Any]:
     """Trajectories and J of controls (N, T, n_u)."""
     dynamics = SystemDynamics(open_loop(system), system)
-    plans = dynamics.simulate(torch.from_numpy(controls - system.u_trim), *problems.tensors)
+    x0, goal = problems.tensors
+    plans = dynamics.simulate(torch.from_numpy(controls - system.u_trim), x0, goal)
     assert plans.states is not None and plans.cost is not None
     return plans.states.numpy(), plans.cost.numpy()
 
 
 def plan_once(built: nn.Module, problems: Problems) -> None:
-    """What flying it would take: the plan, and nothing but the plan."""
+    """Makes a plan and nothing else, as flying it would take."""
     if isinstance(built, TextModel):
         built.write(problems.x0, problems.goal, longest=built.plan_length)
         return

@@ -1,4 +1,4 @@
-"""Networks without recursion that read and write what a `TinyRecursiveControl` does."""
+"""Baseline networks without recursion, with the inputs and outputs of `TinyRecursiveControl`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP, WIDEST = 4, 512  # widths are multiples of the number of heads
 
 
 class PlainNetwork(nn.Module):
-    """One plan, written at once, in the same features and units as the recursive model.
+    """Network that writes one plan at once, in the features and units of the recursive model.
 
     Args:
         representation: of the plans.
@@ -53,7 +53,7 @@ class Perceptron(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A token per control step: its position, and the problem; three encoder layers."""
+    """Encoder of three layers over a token per control step: its position, and the problem."""
 
     LAYERS, HEADS = 3, 4
 
@@ -79,7 +79,7 @@ BODIES: dict[str, Callable[[int, int, int, int], nn.Module]] = {
 
 
 def plain_network(system: System, representation: str, kind: str, weights: int) -> PlainNetwork:
-    """A network of a kind, of about so many weights.
+    """Network of a kind, of about so many weights.
 
     Raises:
         ValueError: if the kind is unknown; the message lists the known ones.
@@ -107,7 +107,7 @@ def matching_width(build: Callable[[int], nn.Module], weights: int) -> int:
 
 
 def count_weights(network: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Number of trained weights."""
     return sum(p.numel() for p in network.parameters())
 
 
