@@ -192,12 +192,12 @@ def test_a_new_process_is_not_held_to_the_rate_of_the_one_before():
     trial = without_commands(trial, 1.01, 1.5)
     values = np.where(trial.commands.times[:, None] < 1.2, -1.8, 1.8)
     trial = replace(trial, commands=Samples(trial.commands.times, values))
-    assert judge(replace(trial, births=(1.4,)), contract(), lqr).safe_after == pytest.approx(0.5)
+    assert judge(replace(trial, spawned=(1.4,)), contract(), lqr).safe_after == pytest.approx(0.5)
     jump = replace(
         trial, commands=Samples(np.array([1.0, 1.02, 2.4]), np.array([[-1.8], [1.8], [0]]))
     )
-    assert judge(replace(jump, births=(1.01,)), contract(), lqr).too_fast == 0
-    assert judge(replace(jump, births=(0.5,)), contract(), lqr).too_fast == 1
+    assert judge(replace(jump, spawned=(1.01,)), contract(), lqr).too_fast == 0
+    assert judge(replace(jump, spawned=(0.5,)), contract(), lqr).too_fast == 1
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from trc_core.solvers import nlp
 from trc_ros.lab.children import Child, NodeError, find_params
 from trc_ros.lab.demo.command import main
 from trc_ros.lab.demo.flight import Flight, Task
-from trc_ros.lab.demo.report import Score, cost_ratio, format_table, mean_controls, settling_time
-from trc_ros.lab.recording import Samples
+from trc_ros.lab.demo.report import Score, cost_ratio, format_table, settling_time
+from trc_ros.lab.recording import Samples, mean_controls
 
 DEMO = (sys.executable, '-c', 'from trc_ros.lab.demo.command import main; main()')
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from trc_core import Controller
@@ -20,12 +17,10 @@ from trc_core.lab.report.bag import RecordedFlight, read_bag
 from trc_core.lab.report.command import report
 from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.problem.system import Array
-from trc_ros.lab.children import Child, NodeError, node_command
-from trc_ros.lab.demo.bag import open_bag
-from trc_ros.lab.demo.flight import FAREWELL_TIME, NEEDED, STARTUP_TIME
-from trc_ros.lab.demo.report import mean_controls
-from trc_ros.lab.recording import Recorder, Samples
-from trc_ros.lab.tower import Tower
+from trc_ros.lab.bag import Bag
+from trc_ros.lab.children import NodeError
+from trc_ros.lab.recording import Recorder, Samples, mean_controls
+from trc_ros.lab.two_nodes import DELIVERY_TIME, TwoNodes
 
 TOLERANCE = 0.03  # by which the mean cost over ROS 2 may differ from that in process
 SETTLING = 0.5  # [s] in which the restart of the plant, and its answer, must show in the bag
@@ -118,36 +113,18 @@ def _record(
     controller: Controller, model: str, x0: Array, goal: Array, bag_path: Path, seconds: float
 ) -> list[float]:
     """Flies with both nodes; returns when each flight began [s since the epoch]."""
-    system = controller.system
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    with contextlib.ExitStack() as stack:
-        stack.callback(rclpy.try_shutdown)
-        bag = open_bag(bag_path)
-        stack.callback(bag.close)
-        node = Node('evaluation', namespace=system.name)
-        stack.callback(node.destroy_node)
-        recorder = Recorder(node, bag.write)
-        overrides: dict[str, dict[str, Any]] = {
-            'plant': {'initial_state': x0[0].tolist()},
-            'controller': {'model_path': model},
-        }
-        children = {
-            name: stack.enter_context(Child(node_command(name, system.name, values), name))
-            for name, values in overrides.items()
-        }
-        tower = Tower(node, children)
-        tower.wait_until(
-            lambda: tower.is_connected() and recorder.hears(*NEEDED),
-            STARTUP_TIME,
-            f'{system.name}: the nodes did not find each other',
-        )
-        starts = []
-        for x, g in tqdm(list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'):
-            tower.send_goal(system, g)
-            starts.append(time.time())
-            tower.restart(x)
-            tower.spin_for(seconds + SETTLING)
-        tower.spin_for(FAREWELL_TIME)
+    system, starts = controller.system, []
+    plant = {'initial_state': x0[0].tolist()}
+    with contextlib.closing(Bag(bag_path)) as bag:
+        record = functools.partial(Recorder, keep=bag.write)
+        with TwoNodes(system, plant, {'model_path': model}, record) as nodes:
+            operator = nodes.operator
+            for x, g in tqdm(list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'):
+                operator.send_goal(g)
+                starts.append(time.time())
+                operator.reset_plant(x)
+                operator.spin_for(seconds + SETTLING)
+            operator.spin_for(DELIVERY_TIME)
     return starts
 
 

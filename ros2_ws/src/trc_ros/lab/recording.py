@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,8 @@ TOPICS: dict[str, type] = {
     '/diagnostics': DiagnosticArray,
 }
 DEPTH = 1000  # messages that may wait
-EVERYTHING = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-WITHOUT_LOSS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 
 Keep = Callable[[str, type, int, bytes], None]  # topic, type, time [ns since the epoch], message
 
@@ -41,14 +41,17 @@ class Recorder:
     Args:
         node: that listens.
         keep: also given every message, under the full name of its topic.
-        qos: `WITHOUT_LOSS` hears reliable publishers only.
+        reliable: topics of which no message is lost, and only reliable publishers are heard.
     """
 
-    def __init__(self, node: Node, keep: Keep | None = None, qos: QoSProfile = EVERYTHING) -> None:
+    def __init__(
+        self, node: Node, keep: Keep | None = None, reliable: Collection[str] = ()
+    ) -> None:
         self._keep = keep
         self._messages: dict[str, list[tuple[int, bytes]]] = {topic: [] for topic in TOPICS}
         for topic, kind in TOPICS.items():
             take = functools.partial(self._take, topic, node.resolve_topic_name(topic))
+            qos = RELIABLE if topic in reliable else BEST_EFFORT
             # rclpy counts the arguments of a callback: two of them ask for the time of sending.
             node.create_subscription(
                 kind, topic, lambda data, info, take=take: take(data, info), qos, raw=True
@@ -118,6 +121,18 @@ def read_commands(recorder: Recorder, system: System) -> Samples:
     messages = recorder.read('command')
     values = np.array([m.data for _, m in messages], dtype=np.float64)
     return Samples(np.array([time for time, _ in messages]), values.reshape(-1, system.n_u))
+
+
+def mean_controls(system: System, commands: Samples, instants: Array) -> Array:
+    """(T, n_u) means between the T + 1 instants of commands that are held until the next one."""
+    # u_trim until the first command; the integral of a held signal is piecewise linear.
+    times = np.concatenate([[min(instants[0], commands.times[0])], commands.times, [instants[-1]]])
+    times = np.maximum.accumulate(times)
+    values = np.concatenate([system.u_trim[None], commands.values])
+    steps = values * np.diff(times)[:, None]
+    integral = np.concatenate([np.zeros((1, system.n_u)), np.cumsum(steps, 0)])
+    at = np.stack([np.interp(instants, times, column) for column in integral.T], -1)
+    return np.diff(at, axis=0) / np.diff(instants)[:, None]
 
 
 @dataclass(frozen=True)

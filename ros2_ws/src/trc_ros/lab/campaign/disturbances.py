@@ -49,32 +49,32 @@ class Disturbance:
 
 def name_fault(name: str, session: Session) -> None:
     """Tells the plant which fault its service injects; naming it injects it at once."""
-    session.tower.set(fault=name, fault_duration=0.0)
-    session.tower.inject(False)
+    session.operator.set_plant(fault=name, fault_duration=0.0)
+    session.operator.inject_fault(False)
 
 
 def inject(session: Session) -> None:
     """Asks the plant for the fault."""
-    session.tower.inject(True)
+    session.operator.inject_fault(True)
 
 
 def clear(session: Session) -> float:
     """Asks the plant for the end of the fault."""
     now = time.time()
-    session.tower.inject(False)
+    session.operator.inject_fault(False)
     return now
 
 
 def kill_plant(session: Session) -> None:
     """Ends the plant with SIGKILL."""
-    session.kill('plant')
+    session.nodes.kill('plant')
 
 
 def restart_plant(session: Session) -> float:
     """Starts the plant again; the fault ends with its first state that anybody hears."""
     began = time.time()
-    session.start('plant')
-    session.tower.wait_until(
+    session.spawn_plant()
+    session.operator.wait_until(
         lambda: session.recorder.first('state', began) is not None,
         RESTART_TIME,
         'no state from the new plant',
@@ -84,37 +84,37 @@ def restart_plant(session: Session) -> float:
 
 def kill_controller(session: Session) -> None:
     """Ends the controller with SIGKILL."""
-    session.kill('controller')
+    session.nodes.kill('controller')
 
 
 def restart_controller(session: Session) -> float:
     """Starts the controller again; the fault ends as the process starts."""
     now = time.time()
-    session.start('controller')
+    session.nodes.spawn('controller')
     return now
 
 
-def stop_intruder(session: Session) -> float:
-    """Silences whoever publishes what he must not."""
+def stop_injector(session: Session) -> float:
+    """Ends the publication of faulty messages."""
     now = time.time()
-    session.stop_intruder()
+    session.stop_injector()
     return now
 
 
 def send_far_goal(session: Session) -> None:
     """Asks for a goal far outside the box."""
-    session.send_goal(FAR * session.goal_range)
+    session.operator.send_goal(FAR * session.goal_range)
 
 
 def send_nan_goal(session: Session) -> None:
     """Asks for a goal that is not a number."""
-    session.send_goal(float('nan') * session.goal_range)
+    session.operator.send_goal(float('nan') * session.goal_range)
 
 
 def send_goal_again(session: Session) -> float:
     """Asks for the right goal."""
     now = time.time()
-    session.send_goal(session.goal)
+    session.operator.send_goal(session.goal)
     return now
 
 
@@ -146,20 +146,20 @@ DISTURBANCES: dict[str, Disturbance] = {
     'wrong_type_state': Disturbance(
         f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'state' beside the plant",
         Effect.FLYING,
-        lambda session: session.start_intruder('wrong_type', 'state', MISTAKE_RATE),
-        stop_intruder,
+        lambda session: session.start_injector('wrong_type', 'state', MISTAKE_RATE),
+        stop_injector,
     ),
     'wrong_type_goal': Disturbance(
         f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'goal'",
         Effect.FLYING,
-        lambda session: session.start_intruder('wrong_type', 'goal', MISTAKE_RATE),
-        stop_intruder,
+        lambda session: session.start_injector('wrong_type', 'goal', MISTAKE_RATE),
+        stop_injector,
     ),
     'flood': Disturbance(
         f"{FLOOD_RATE:.0f} Hz of one valid state on 'state' beside the plant",
         Effect.FLYING,
-        lambda session: session.start_intruder('flood', 'state', FLOOD_RATE),
-        stop_intruder,
+        lambda session: session.start_injector('flood', 'state', FLOOD_RATE),
+        stop_injector,
     ),
     'far_goal': Disturbance(
         f'a goal {FAR:g} times outside the box', Effect.FLYING, send_far_goal, send_goal_again

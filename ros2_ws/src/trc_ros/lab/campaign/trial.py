@@ -26,7 +26,7 @@ class Trial:
     safety: list[tuple[float, str]]
     """What diagnostics said of the safety state, and when."""
     states: Samples
-    births: tuple[float, ...] = ()
+    spawned: tuple[float, ...] = ()
     """When a new controller was started."""
     note: str = ''
 

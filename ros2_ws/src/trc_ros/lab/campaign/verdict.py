@@ -72,7 +72,7 @@ def judge(trial: Trial, contract: Contract, lqr: LqrPlan) -> Verdict:
         'horizons': len(horizons),
         'not_finite': count_not_finite(commands, horizons),
         'out_of_limits': count_out_of_limits(commands, horizons, contract),
-        'too_fast': int(too_fast(commands, trial.births, contract).sum()),
+        'too_fast': int(too_fast(commands, trial.spawned, contract).sum()),
         'largest_gap': largest_gap(trial),
         'recovered_after': recovered_after(trial),
         **REACTIONS[effect](trial, contract, lqr),
@@ -102,13 +102,13 @@ def count_out_of_limits(commands: Samples, horizons: list[Horizon], contract: Co
     return int(((u < low) | (u > high)).any(-1).sum()) + outside.count(True)
 
 
-def too_fast(commands: Samples, births: tuple[float, ...], contract: Contract) -> Array:
+def too_fast(commands: Samples, spawned: tuple[float, ...], contract: Contract) -> Array:
     """(N,) whether a command is farther from an earlier one than the rate limit lets it.
 
     A command is decided up to a period before it is sent. A new process knows of no command.
     """
     times, u = commands.times, commands.values
-    life = np.searchsorted(births, times)
+    life = np.searchsorted(spawned, times)
     fast = np.zeros(len(times), dtype=bool)
     slack = BOUND_TOLERANCE * (contract.system.u_max - contract.system.u_min)
     for back in range(1, RATE_WINDOW + 1):
@@ -167,7 +167,7 @@ def reaction_of_flying(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[s
 
 def reaction_of_killed(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
     """Nobody commands until the controller has been started again."""
-    after = trial.commands.times[trial.commands.times >= max(trial.births)]
+    after = trial.commands.times[trial.commands.times >= max(trial.spawned)]
     return {'safe_after': float(after[0] - trial.began)} if len(after) else {}
 
 

@@ -97,14 +97,14 @@ def fly_and_report(
         DemoError: if a goal was not reached.
     """
     # Imported late: what is missing becomes one readable line, and ROS reads the environment.
-    from trc_ros.lab.demo.bag import open_bag
+    from trc_ros.lab.bag import Bag
     from trc_ros.lab.demo.figure import draw
     from trc_ros.lab.demo.flight import fly_all
     from trc_ros.lab.demo.report import format_table, score
 
     seconds = f'{options.seconds:g} s each'
     print(f'flying {" and ".join(s.name for s in systems)} over ROS 2, {seconds}', flush=True)
-    bag = open_bag(workspace / 'bag') if options.bag else None
+    bag = Bag(workspace / 'bag') if options.bag else None
     try:
         flights = fly_all(systems, options.seconds, options.seed, bag)
     finally:

@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, command: str) -> None:
         NodeError: if a node fails.
     """
     # Imported late: what is missing becomes one readable line, and ROS reads the environment.
-    from trc_ros.lab.loop_benchmark.flying import Settings, measure
+    from trc_ros.lab.loop_benchmark.measurement import Settings, measure
 
     seconds = options.seconds if options.minutes is None else 60.0 * options.minutes
     if not seconds >= 2.0:
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 def write(results: dict[str, Any], folder: Path) -> str:
     """Writes `loop.json`, `loop.png` and `loop.md`; returns the page."""
-    from trc_ros.lab.loop_benchmark.picture import draw
+    from trc_ros.lab.loop_benchmark.figure import draw
 
     picture = f'{STEM}.png'
     draw(results['cases'], folder / picture)
