@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
@@ -37,18 +37,12 @@ class Startup(RuntimeError):  # noqa: N818  (an outcome)
     """The node cannot work; it has logged why."""
 
 
-class ProcessNode(Protocol):
-    """A node that `run` can drive; also a `rclpy.node.Node`."""
-
-    def start(self, fail: Callable[[str], None]) -> None:
-        """Begins to work; calls `fail` (from any thread) to end the process later."""
-
-    def close(self) -> None:
-        """Leaves the plant in a safe state; called once, while messages can still be sent."""
-
-
 def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     """Runs one node until a signal or a fault; returns the exit code.
+
+    A node has two methods of its own. `start(fail)` begins to work; `fail(reason)`, called from
+    any thread, ends the process later. `close()` leaves the plant in a safe state and is called
+    once, while messages can still be sent.
 
     rclpy's own signal handlers shut the context down first, so that no last command could be
     sent; here the main thread sleeps, and the executor spins in another one.

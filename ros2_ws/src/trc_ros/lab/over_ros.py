@@ -18,7 +18,6 @@ from trc_core.lab.report.command import report
 from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.problem.system import Array
 from trc_ros.lab.bag import Bag
-from trc_ros.lab.children import NodeError
 from trc_ros.lab.recording import Recorder, Samples, mean_controls
 from trc_ros.lab.two_nodes import DELIVERY_TIME, TwoNodes
 
@@ -83,18 +82,15 @@ def evaluate(
         horizons: how long a flight lasts.
 
     Raises:
-        ValueError: if a node ends early, stays silent or refuses what it is asked for, or if
-            `folder` holds a bag already.
+        NodeError: if a node ends early, stays silent or refuses what it is asked for.
+        ValueError: if `folder` holds a bag already.
     """
     system = controller.system
     if (folder / 'bag').exists():
         raise ValueError(f"'{folder}' holds a bag already; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     ticks = round(horizons * system.horizon)
-    try:
-        starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
-    except NodeError as error:
-        raise ValueError(str(error)) from error
+    starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
     (flight,) = read_bag(folder / 'bag', system)
     (folder / 'report.html').write_text(report(folder / 'bag', system))
     found = [judge(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)]
