@@ -15,7 +15,7 @@ from test_demo import wait_for
 
 from trc_core import SYSTEMS
 from trc_core.flight.safety import FALLBACKS
-from trc_ros.lab.campaign import flying
+from trc_ros.lab.campaign import runner
 from trc_ros.lab.campaign.command import main
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, PLANT_FAULTS, Effect
@@ -231,7 +231,7 @@ def test_the_exit_code_says_whether_all_was_well(tmp_path, monkeypatch, problems
     def fly_campaign(contracts, faults, duration, seed, store):
         store.add(Verdict('dropout', 'tail', 0.2, 0.2, 0.02, problems=problems))
 
-    monkeypatch.setattr(flying, 'fly_campaign', fly_campaign)
+    monkeypatch.setattr(runner, 'fly_campaign', fly_campaign)
     if code is None:
         main(['--output', str(tmp_path)])
     else:

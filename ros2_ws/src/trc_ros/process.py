@@ -1,4 +1,4 @@
-"""One node as a process: signals in, one readable line on a fault, exit code out."""
+"""Process of one node: signals in, one readable line on a fault, exit code out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ docs/parameters.md describes every parameter; so does `ros2 param describe`."""
 HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
 
 
-class Startup(RuntimeError):  # noqa: N818  (an outcome)
+class StartupError(RuntimeError):
     """The node cannot work; it has logged why."""
 
 
@@ -44,8 +44,8 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     any thread, ends the process later. `close()` leaves the plant in a safe state and is called
     once, while messages can still be sent.
 
-    rclpy's own signal handlers shut the context down first, so that no last command could be
-    sent; here the main thread sleeps, and the executor spins in another one.
+    rclpy's own signal handlers shut the context down first, so that no final command could
+    be sent; here the main thread sleeps, and the executor spins in another one.
     """
     STARTED.clear()
     STOP.clear()
@@ -55,7 +55,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     try:
         return _run(make_node, given)
     except (ValueError, OSError, RuntimeError, ParameterException) as error:
-        if not isinstance(error, Startup):
+        if not isinstance(error, StartupError):
             print(one_line(error), file=sys.stderr)
         return 1
     finally:
@@ -118,7 +118,7 @@ def _spin(executor: SingleThreadedExecutor, fail: Callable[[str], None]) -> None
         executor.spin()
     except ExternalShutdownException:
         return
-    except Exception as error:  # a callback broke: nobody would notice a dead thread
+    except Exception as error:  # a callback broke: a dead thread would go unnoticed
         fail(one_line(error))
 
 
@@ -138,7 +138,7 @@ def _ignore_signals() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of a foreseen error; the type too when it is a surprise."""
+    """Message of an error in one line; with its type where that is unexpected."""
     text = ' '.join(str(error).split())
-    foreseen = isinstance(error, (ValueError, OSError, ParameterException))
-    return text if foreseen else f'{type(error).__name__}: {text}'
+    expected = isinstance(error, (ValueError, OSError, ParameterException))
+    return text if expected else f'{type(error).__name__}: {text}'

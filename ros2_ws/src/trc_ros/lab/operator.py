@@ -30,7 +30,7 @@ class Operator:
     """Sends goals and requests to controller and plant, and notices when a process ends.
 
     Args:
-        node: of their namespace; nobody else spins it.
+        node: of their namespace; only the operator spins it.
         system: that they control and simulate.
         children: the processes by name; one that is replaced there is noticed.
     """

@@ -29,7 +29,7 @@ LONGER = 0.3  # [s] that a flight is recorded beyond its last tick
 
 @dataclass(frozen=True)
 class Agreement:
-    """The same flights in process and over ROS 2."""
+    """Costs of the same flights in process and over ROS 2."""
 
     title: str
     inside: Array
@@ -93,7 +93,9 @@ def evaluate(
     starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
     (flight,) = read_bag(folder / 'bag', system)
     (folder / 'report.html').write_text(report(folder / 'bag', system))
-    found = [judge(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)]
+    found = [
+        evaluate_flight(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)
+    ]
     first = [states[0] for states, _ in found]
     plant = PerturbedPlant(system)
     inside = [
@@ -124,7 +126,7 @@ def _record(
     return starts
 
 
-def judge(
+def evaluate_flight(
     flight: RecordedFlight, x0: Array, goal: Array, began: float, ticks: int
 ) -> tuple[Array, float]:
     """States at the ticks of a recorded flight (ticks + 1, n_x), and its cost.
@@ -157,7 +159,7 @@ def judge(
 
 
 def _restart(flight: RecordedFlight, x0: Array, began: float) -> float:
-    """When the plant stood nearest to x0 (n_x,) after the request [s since the epoch]."""
+    """Time at which the plant was nearest to x0 (n_x,) after the request [s since the epoch]."""
     times = flight.states.times + flight.epoch
     asked = np.flatnonzero((times >= began) & (times <= began + SETTLING))
     if not len(asked):

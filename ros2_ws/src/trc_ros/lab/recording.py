@@ -1,4 +1,4 @@
-"""Records topics: every message as it came, in memory and perhaps into a bag."""
+"""Recording of topics: every message as it came, in memory and optionally into a bag."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Recorder:
         return message if time >= since else None
 
     def first(self, topic: str, since: float) -> float | None:
-        """When a message was first sent since then, both [s since the epoch]; None if none was."""
+        """Time at which a message was first sent since then, both [s since the epoch], or None."""
         return next((1e-9 * t for t, _ in self._messages[topic] if 1e-9 * t >= since), None)
 
     @staticmethod
@@ -137,7 +137,7 @@ def mean_controls(system: System, commands: Samples, instants: Array) -> Array:
 
 @dataclass(frozen=True)
 class Horizon:
-    """A plan as it was published; times in seconds since the epoch."""
+    """Plan as it was published; times in seconds since the epoch."""
 
     sent: float
     start: float
@@ -166,7 +166,7 @@ def read_horizons(recorder: Recorder, system: System) -> list[Horizon]:
 
 
 def status_values(message: DiagnosticArray, part: str) -> dict[str, str]:
-    """What diagnostics say of one part of the controller; empty if they do not."""
+    """Values in diagnostics of one part of the controller; empty if there are none."""
     for status in message.status:
         if status.name.endswith(f'controller: {part}'):
             return {item.key: item.value for item in status.values}
@@ -174,7 +174,7 @@ def status_values(message: DiagnosticArray, part: str) -> dict[str, str]:
 
 
 def read_loop_statistics(recorder: Recorder) -> dict[str, float]:
-    """What the controller's last diagnostics say of its loop."""
+    """Loop statistics in the last diagnostics of the controller."""
     statistics: dict[str, float] = {}
     for _, message in recorder.read('/diagnostics'):
         values = status_values(message, 'control_loop')

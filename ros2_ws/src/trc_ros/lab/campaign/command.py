@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, command: str) -> list[str]:
     """Flies all trials and writes the page about this command; returns the problems found."""
     # Imported late: ROS reads the environment, which is complete by now.
-    from trc_ros.lab.campaign.flying import fly_campaign
+    from trc_ros.lab.campaign.runner import fly_campaign
     from trc_ros.lab.campaign.store import Store
 
     if not (options.frequency > 0 and options.duration > 0 and options.margin >= 0):
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace, command: str) -> list[str]:
 
 
 def settings_of(options: argparse.Namespace, contract: Contract) -> dict[str, Any]:
-    """What the figures of a trial depend on."""
+    """Settings that the figures of a trial depend on."""
     return {
         'system': contract.system.name,
         'frequency': contract.frequency,

@@ -1,4 +1,4 @@
-"""The faults of a campaign: how each begins and ends, and what it leaves the controller."""
+"""Disturbances of a campaign: how each fault begins and ends, and its effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISTAKE_RATE = 100.0  # [Hz] of messages of a wrong type
 
 
 class Effect(Enum):
-    """What a fault leaves the controller."""
+    """Effect of a fault on the controller."""
 
     BLINDED = 'no valid state arrives: the fallback must fly'
     FLYING = 'valid states arrive: it goes on'
@@ -48,7 +48,7 @@ class Disturbance:
 
 
 def name_fault(name: str, session: Session) -> None:
-    """Tells the plant which fault its service injects; naming it injects it at once."""
+    """Selects the fault that the service of the plant injects; setting it injects it at once."""
     session.operator.set_plant(fault=name, fault_duration=0.0)
     session.operator.inject_fault(False)
 
@@ -71,7 +71,7 @@ def kill_plant(session: Session) -> None:
 
 
 def restart_plant(session: Session) -> float:
-    """Starts the plant again; the fault ends with its first state that anybody hears."""
+    """Starts the plant again; the fault ends with its first state that is heard."""
     began = time.time()
     session.spawn_plant()
     session.operator.wait_until(
@@ -127,7 +127,7 @@ PLANT_FAULTS = {
     'late': ('every state half a second after its stamp', Effect.BLINDED),
     'frozen': ('the same state under new stamps', Effect.FLYING),
 }
-"""What each fault of the plant is, and its effect."""
+"""Summary and effect of each fault of the plant."""
 
 DISTURBANCES: dict[str, Disturbance] = {
     **{

@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from trc_core.problem.system import Array
 from trc_ros.conversions import seconds_of
+from trc_ros.exclusive_publisher import WATCH_TIME
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
 from trc_ros.lab.campaign.fault_injector import TopicFaultInjector
@@ -28,7 +29,6 @@ from trc_ros.lab.recording import (
     status_values,
 )
 from trc_ros.lab.two_nodes import TwoNodes
-from trc_ros.rivals import WATCH_TIME
 
 RECOVERY_TIME = 60.0  # [s] after it, a controller has not recovered
 FLIGHT_TIME = (0.3, 0.5)  # [s] before a fault begins, drawn at random
@@ -139,7 +139,7 @@ class Session:
             self._note = f'{injector.stop():.0f} Hz'
 
     def first_state(self, since: float) -> float:
-        """When a state was first heard since then [s since the epoch]; infinite if none was.
+        """Time at which a state was first heard since then [s since the epoch], or infinity.
 
         The controller may find a new plant sooner than this process does: plans count too.
         """

@@ -1,4 +1,4 @@
-"""What was recorded of one fault."""
+"""Recording of one fault."""
 
 from __future__ import annotations
 

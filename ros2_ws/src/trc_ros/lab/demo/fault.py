@@ -9,7 +9,7 @@ import numpy as np
 from trc_core.systems import System
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.figure import draw_recovery
-from trc_ros.lab.campaign.flying import lqr_plan_of
+from trc_ros.lab.campaign.runner import lqr_plan_of
 from trc_ros.lab.campaign.session import open_session
 from trc_ros.lab.campaign.verdict import Verdict, judge
 
@@ -34,7 +34,7 @@ def fly_through(system: System, fault: str, fallback: str, seed: int, path: Path
 
 
 def sentence(system: System, verdict: Verdict) -> str:
-    """What became of it, in one line."""
+    """Outcome of the flight in one line."""
     times = [
         'never' if seconds is None else f'{1e3 * seconds:.0f} ms after {moment}'
         for seconds, moment in (

@@ -31,7 +31,7 @@ TASKS = 3  # goals or restarts in a flight
 
 @dataclass(frozen=True)
 class Task:
-    """What the controller is asked to do for a while; times in seconds since the epoch."""
+    """Task of the controller for a while; times in seconds since the epoch."""
 
     name: str
     goal: Array
@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Flight:
-    """All that was recorded of one system; times in seconds since the epoch."""
+    """Recording of one system; times in seconds since the epoch."""
 
     system: System
     tasks: tuple[Task, ...]

@@ -1,4 +1,4 @@
-"""How well a flight of the demo went: closed-loop cost against the optimum, and loop timing."""
+"""Report of the demo: closed-loop cost against the optimum, and loop timing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trc_ros.lab.recording import Samples, mean_controls
 
 @dataclass(frozen=True)
 class Score:
-    """What the table says of one system; one cost ratio and settling time per task."""
+    """Row of the table for one system; one cost ratio and settling time per task."""
 
     system: str
     loop: dict[str, float]

@@ -86,13 +86,13 @@ def stamp_of(data: bytes) -> int:
 
 
 def transit(times: Times) -> Array:
-    """From sending to arrival (N,) [us]."""
+    """Time from sending to arrival (N,) [us]."""
     _, sent, arrived = times.columns()
     return (arrived - sent) * MICROSECONDS
 
 
 def reaction(states: Times, commands: Times, horizons: Times) -> Array:
-    """From the sending of a state to the arrival of the command that answers it (N,) [us].
+    """Time from the sending of a state to the arrival of its command (N,) [us].
 
     A horizon carries the stamp of the state that it starts from, and is sent right after the
     command of the same cycle.

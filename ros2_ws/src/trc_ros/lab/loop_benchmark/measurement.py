@@ -39,7 +39,7 @@ Progress = Callable[[float], Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """How every case is flown."""
+    """Settings of the flight of every case."""
 
     seconds: float
     fifo: bool
@@ -62,7 +62,7 @@ def measure(case: Case, settings: Settings, progress: Progress) -> dict[str, Any
         stalls as machine,
     ):
         figures = Bench(case, settings, nodes, machine).run(progress)
-    figures['interpreter'] = gil.measured(case, min(GIL_SECONDS, settings.seconds))
+    figures['interpreter'] = gil.measure_in_process(case, min(GIL_SECONDS, settings.seconds))
     return figures
 
 

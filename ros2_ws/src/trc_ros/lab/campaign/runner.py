@@ -1,4 +1,4 @@
-"""Flies the trials of a campaign, one session of both processes for each fallback mode."""
+"""Runner of a campaign: one session of both nodes for each fallback mode."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from trc_ros.lab.campaign.verdict import Verdict, judge
 from trc_ros.lab.children import NodeError
 
 MACHINE = ('date', 'CPU', 'cores', 'kernel', 'python', 'trc')
-LAST_COMMANDS = {'zero': np.zeros_like, 'none': None}
-"""What a controller commands last, made of u_trim, where it is not u_trim; None: anything."""
+FINAL_COMMANDS = {'zero': np.zeros_like, 'none': None}
+"""Final command of a controller, made of u_trim, where it is not that; None: any."""
 
 
 def fly_campaign(
@@ -88,11 +88,11 @@ def fly(session: Session, fault: str, duration: float, seed: int) -> Trial:
 
 
 def end(session: Session) -> list[str]:
-    """Ends both processes; what was wrong with that."""
+    """Ends both processes; returns the problems found."""
     contract = session.contract
     codes, last = session.end()
     problems = [f'{name} ended with code {code}' for name, code in codes.items() if code]
-    make = LAST_COMMANDS.get(contract.fallback, np.copy)
+    make = FINAL_COMMANDS.get(contract.fallback, np.copy)
     if make is None:
         return problems
     expected = contract.limited(make(contract.system.u_trim))
@@ -114,7 +114,7 @@ def lqr_plan_of(contract: Contract) -> LqrPlan:
 
 
 def machine(session: Session) -> dict[str, str]:
-    """Where a campaign runs, how busy that is, and the controller's scheduling class."""
+    """Machine that a campaign runs on, its load, and the controller's scheduling class."""
     found = provenance.describe()
     policy = os.sched_getscheduler(session.nodes.pids['controller'])
     return {

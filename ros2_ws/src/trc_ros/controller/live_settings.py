@@ -1,4 +1,4 @@
-"""What the parameters ask of a flight, where they may change on the way."""
+"""Live settings: the parameters of a controller that may change while it flies."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trc_ros.conversions import joints_of
 
 
 @dataclass(frozen=True, eq=False)
-class Live:
-    """Replaced as a whole, so that no cycle sees half of a change."""
+class LiveSettings:
+    """Immutable settings, replaced as a whole: no cycle sees half of a change."""
 
     settings: Settings
     publish_horizon: bool
     publish_joint_trajectory: bool
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], system: System) -> Live:
-        """What the parameters of a node say, by name.
+    def from_parameters(cls, values: Mapping[str, Any], system: System) -> LiveSettings:
+        """Makes the settings from the parameters of a node by name.
 
         Raises:
             ValueError: if they do not fit the system or each other.
