@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trc_ros.lab.campaign.session import Session
 
-RESTART_TIME = 60.0  # [s] for a process that was killed
 FAR = 10.0  # times the box of goals, or of initial states where goals have none
 FLOOD_RATE = 10_000.0  # [Hz]
 MISTAKE_RATE = 100.0  # [Hz] of messages of a wrong type
@@ -73,12 +72,7 @@ def kill_plant(session: Session) -> None:
 def restart_plant(session: Session) -> float:
     """Starts the plant again; the fault ends with its first state that is heard."""
     began = time.time()
-    session.spawn_plant()
-    session.operator.wait_until(
-        lambda: session.recorder.first('state', began) is not None,
-        RESTART_TIME,
-        'no state from the new plant',
-    )
+    session.restart_plant()
     return session.first_state(began)
 
 

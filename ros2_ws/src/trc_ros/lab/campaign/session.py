@@ -30,6 +30,8 @@ from trc_ros.lab.recording import (
 )
 from trc_ros.lab.two_nodes import TwoNodes
 
+RESTART_TIME = 60.0  # [s] for a plant that was killed
+WATCH_MARGIN = 1.0  # [s] after which a plant has ceased to watch for a second publisher
 RECOVERY_TIME = 60.0  # [s] after it, a controller has not recovered
 FLIGHT_TIME = (0.3, 0.5)  # [s] before a fault begins, drawn at random
 AFTERWARDS = 0.3  # [s] that are recorded after a recovery
@@ -73,6 +75,7 @@ class Session:
         self.contract = contract
         self._injector: TopicFaultInjector | None = None
         self._note = ''
+        self._plant_heard = time.time()  # at the latest: when a young plant published its state
 
     @property
     def goal_range(self) -> Array:
@@ -99,16 +102,16 @@ class Session:
             NodeError: if a process ends that was not killed, or the plant does not obey.
         """
         disturbance, operator = DISTURBANCES[fault], self.operator
+        # Draw the flight; wait until the plant no longer gives way to a second publisher.
         x0, goals = self.contract.system.sample(rng, 1)
         self._x, self.goal, self._note = x0[0], goals[0], ''
-        # A young plant gives way to anybody else on `state`, a fault injector too.
-        young_until = self.nodes.spawned['plant'][-1] + WATCH_TIME
-        operator.spin_for(max(0.0, young_until - time.time()))
+        operator.spin_for(max(0.0, self._plant_heard + WATCH_TIME + WATCH_MARGIN - time.time()))
         disturbance.prepare(self)
-        # Fly undisturbed for a while, then through the fault, then until plans are back.
+        # Fly undisturbed for a while.
         self.recorder.forget()
         self._start_flight()
         operator.spin_for(rng.uniform(*FLIGHT_TIME))
+        # Fly through the fault, then until plans are back.
         began = time.time()
         disturbance.begin(self)
         operator.spin_for(max(0.0, began + duration - time.time()))
@@ -124,9 +127,16 @@ class Session:
         commands = read_commands(self.recorder, self.contract.system).values
         return codes, commands[-1] if len(commands) else None
 
-    def spawn_plant(self) -> None:
-        """Starts a new plant where the flight began."""
+    def restart_plant(self) -> None:
+        """Starts a new plant where the flight began, and waits for its first state."""
+        began = time.time()
         self.nodes.spawn('plant', initial_state=self._x.tolist())
+        self.operator.wait_until(
+            lambda: self.recorder.first('state', began) is not None,
+            RESTART_TIME,
+            'no state from the new plant',
+        )
+        self._plant_heard = time.time()
 
     def start_injector(self, kind: str, topic: str, rate: float) -> None:
         """Begins to publish faulty messages on a topic."""
