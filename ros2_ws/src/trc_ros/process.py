@@ -63,6 +63,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
 
 
 def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
+    # Arguments.
     _init(list(args))
     own = remove_ros_args(args)[1:]
     if {'-h', '--help'} & set(own):
@@ -70,12 +71,14 @@ def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
         return 0
     if own:
         raise ValueError(f"unknown argument '{own[0]}'; parameters come behind --ros-args")
+    # The node; a failure of its loop or of the executor ends the wait below.
     node, failures, done = make_node(), [], threading.Event()
 
     def fail(reason: str) -> None:
         failures.append(reason)
         done.set()
 
+    # Spin in a thread until a signal or a failure, then close in order.
     executor = SingleThreadedExecutor()
     spinner = threading.Thread(target=_spin, args=(executor, fail), name='executor', daemon=True)
     try:

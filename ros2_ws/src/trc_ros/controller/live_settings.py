@@ -32,10 +32,9 @@ class LiveSettings:
             raise ValueError(
                 f"'{system.name}' has no joints: leave publish_joint_trajectory false"
             )
+        low, high, rate = (values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
         settings = Settings(
-            limits=CommandLimits.of(
-                system, *(values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
-            ),
+            limits=CommandLimits.of(system, low, high, rate),
             state_timeout=values['state_timeout'],
             fallback_mode=values['fallback_mode'],
             goal_timeout=values['goal_timeout'],

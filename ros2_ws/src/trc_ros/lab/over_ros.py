@@ -88,14 +88,17 @@ def evaluate(
     system = controller.system
     if (folder / 'bag').exists():
         raise ValueError(f"'{folder}' holds a bag already; give another folder")
+    # Fly over ROS 2 into a bag.
     folder.mkdir(parents=True, exist_ok=True)
     ticks = round(horizons * system.horizon)
     starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
+    # Read states and costs back from the bag.
     (flight,) = read_bag(folder / 'bag', system)
     (folder / 'report.html').write_text(report(folder / 'bag', system))
     found = [
         evaluate_flight(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)
     ]
+    # Fly the same in process, from the first states in the bag.
     first = [states[0] for states, _ in found]
     plant = PerturbedPlant(system)
     inside = [

@@ -53,9 +53,10 @@ def declare(
         ParameterError: for an unknown key, a wrong type or a value out of range.
     """
     specs = specs_of(kind)
-    # rclpy offers no public list of overrides that does not also declare them.
+    # Check the overrides first: rclpy offers no public list that does not also declare them.
     overrides = node._parameter_overrides
     _refuse_unknown(overrides)
+    # Declare every parameter with its default or override.
     for spec in specs.values():
         value = spec.default
         if spec.name in overrides and overrides[spec.name].value is not None:
@@ -63,6 +64,7 @@ def declare(
         parameter = parameter_of(spec, value)
         node.declare_parameter(spec.name, parameter.type_, descriptor_of(spec), True)
         node.set_parameters([parameter])
+    # Later changes are coerced, then checked.
     node.add_pre_set_parameters_callback(lambda changes: [_coerced(specs, c) for c in changes])
     node.add_on_set_parameters_callback(
         lambda changes: _check_changes(specs, changes, values_of(node, kind), locked, check)

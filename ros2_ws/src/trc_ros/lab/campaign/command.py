@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
+    # Description and epilog: all faults with their summaries.
     parser = argparse.ArgumentParser(
         'trc faults',
         description=ABOUT,
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Selection: system, fallback modes and faults.
     parser.add_argument('--system', default='van_der_pol', help='which one (default: %(default)s)')
     for option, known, metavar in (
         ('--fallback', FALLBACKS, 'MODE'),
@@ -75,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar=metavar,
             help=f'some of {", ".join(known)} (default: all)',
         )
+    # Numbers, then output.
     for option, default, text in NUMBERS:
         text = f'{text} (default: %(default)g)'
         parser.add_argument(option, type=type(default), default=default, help=text)

@@ -138,13 +138,10 @@ def reaction_of_blinded(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[
         return {}
     last = trial.horizons[trial.blind_from]
     handover = Handover(contract, last, trial.goal, lqr)
-    commands = trial.commands
+    commands, u = trial.commands, trial.commands.values
     at = np.flatnonzero((commands.times > last.sent) & (commands.times < trial.ended))
     at = at[at > 0]
-    right = [
-        is_expected(handover, commands.times[i - 1 : i + 1], *commands.values[i - 1 : i + 1])
-        for i in at
-    ]
+    right = [is_expected(handover, commands.times[i - 1 : i + 1], u[i - 1], u[i]) for i in at]
     if contract.fallback == 'none':
         # Silence is safe from when the next command would have been sent.
         first = max(commands.times[commands.times < trial.ended], default=0.0) + contract.period

@@ -99,6 +99,7 @@ def fly_and_report(
     from trc_ros.lab.demo.flight import fly_all
     from trc_ros.lab.demo.report import format_table, score
 
+    # Fly, and keep the bag whatever happens.
     seconds = f'{options.seconds:g} s each'
     print(f'flying {" and ".join(s.name for s in systems)} over ROS 2, {seconds}', flush=True)
     bag = Bag(workspace / 'bag') if options.bag else None
@@ -108,12 +109,14 @@ def fly_and_report(
         if bag is not None:
             bag.close()
             publish(workspace / 'bag', options.output)
+    # Score, draw and report.
     scores = [score(flight) for flight in flights]
     for flight in flights:
         draw(flight, workspace / f'{flight.system.name}.png')
         publish(workspace / f'{flight.system.name}.png', options.output)
     print(f'\n{format_table(scores)}\n')
     print(f'{options.output}/: {", ".join(sorted(p.name for p in options.output.glob("[!.]*")))}')
+    # A goal that was missed fails the demo.
     missed = [f'{score.system}: {score.missed}' for score in scores if score.missed]
     if missed:
         raise DemoError('; '.join(missed))

@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         'the machine and the scheduling class: for the jitter, use a quiet machine and --fifo. '
         'Ctrl-C keeps what was measured.',
     )
+    # Cases and how long each is measured.
     add = parser.add_argument
     add(
         '--cases',
@@ -58,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     time = parser.add_mutually_exclusive_group()
     time.add_argument('--seconds', type=float, default=30.0, help='of each (default: %(default)g)')
     time.add_argument('--minutes', type=float, help='the same in minutes; memory needs 10')
+    # Scheduling, seed and output.
     add(
         '--fifo',
         action='store_true',
