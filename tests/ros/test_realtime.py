@@ -73,7 +73,7 @@ def test_garbage_is_collected_again_after_the_flight():
 def test_the_scheduler_is_asked_for_the_priority(monkeypatch):
     asked = []
     monkeypatch.setattr(os, 'sched_setscheduler', lambda *arguments: asked.append(arguments))
-    assert realtime_of(sched_fifo_priority=80).enter() == []
+    assert realtime_of(sched_fifo_priority=80).apply() == []
     (thread, policy, parameters), *others = asked
     assert (thread, policy, parameters.sched_priority) == (0, os.SCHED_FIFO, 80)
     assert all((o[1], o[2].sched_priority) == (os.SCHED_FIFO, 79) for o in others)
