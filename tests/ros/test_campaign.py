@@ -15,7 +15,7 @@ from test_demo import wait_for
 
 from trc_core import SYSTEMS
 from trc_core.flight.safety import FALLBACKS
-from trc_ros.lab.campaign import flying
+from trc_ros.lab.campaign import runner
 from trc_ros.lab.campaign.command import main
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, PLANT_FAULTS, Effect
@@ -192,12 +192,12 @@ def test_a_new_process_is_not_held_to_the_rate_of_the_one_before():
     trial = without_commands(trial, 1.01, 1.5)
     values = np.where(trial.commands.times[:, None] < 1.2, -1.8, 1.8)
     trial = replace(trial, commands=Samples(trial.commands.times, values))
-    assert judge(replace(trial, births=(1.4,)), contract(), lqr).safe_after == pytest.approx(0.5)
+    assert judge(replace(trial, spawned=(1.4,)), contract(), lqr).safe_after == pytest.approx(0.5)
     jump = replace(
         trial, commands=Samples(np.array([1.0, 1.02, 2.4]), np.array([[-1.8], [1.8], [0]]))
     )
-    assert judge(replace(jump, births=(1.01,)), contract(), lqr).too_fast == 0
-    assert judge(replace(jump, births=(0.5,)), contract(), lqr).too_fast == 1
+    assert judge(replace(jump, spawned=(1.01,)), contract(), lqr).too_fast == 0
+    assert judge(replace(jump, spawned=(0.5,)), contract(), lqr).too_fast == 1
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_the_exit_code_says_whether_all_was_well(tmp_path, monkeypatch, problems
     def fly_campaign(contracts, faults, duration, seed, store):
         store.add(Verdict('dropout', 'tail', 0.2, 0.2, 0.02, problems=problems))
 
-    monkeypatch.setattr(flying, 'fly_campaign', fly_campaign)
+    monkeypatch.setattr(runner, 'fly_campaign', fly_campaign)
     if code is None:
         main(['--output', str(tmp_path)])
     else:

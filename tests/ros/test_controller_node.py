@@ -17,7 +17,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from trc_core import get_system
-from trc_ros.controller.diagnostics import OK, WARNING, Growth, input_status
+from trc_ros.controller.diagnostics import OK, WARNING, CounterMonitor, input_status
 from trc_ros.conversions import RejectedInput
 from trc_ros.inputs import Input
 
@@ -254,7 +254,7 @@ def test_diagnostics_do_not_wait_for_a_clock_that_nobody_publishes(controller, p
 
 
 def test_a_warning_in_diagnostics_is_about_what_has_just_happened():
-    growth, source = Growth(), Input(fail, lambda refusal: None, None)
+    growth, source = CounterMonitor(), Input(fail, lambda refusal: None, None)
     levels = []
     for messages in (0, 2, 0, 1, 0):
         for _ in range(messages):

@@ -18,8 +18,8 @@ from trc_core.solvers import nlp
 from trc_ros.lab.children import Child, NodeError, find_params
 from trc_ros.lab.demo.command import main
 from trc_ros.lab.demo.flight import Flight, Task
-from trc_ros.lab.demo.report import Score, cost_ratio, format_table, mean_controls, settling_time
-from trc_ros.lab.recording import Samples
+from trc_ros.lab.demo.report import Score, cost_ratio, format_table, settling_time
+from trc_ros.lab.recording import Samples, mean_controls
 
 DEMO = (sys.executable, '-c', 'from trc_ros.lab.demo.command import main; main()')
 
@@ -142,7 +142,8 @@ def test_a_fault_leaves_a_picture_of_the_recovery(tmp_path):
     assert picture.stat().st_size > 10_000
 
 
-def test_ctrl_c_ends_everything_and_keeps_the_bag(tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_everything_and_keeps_the_bag(tmp_path, number):
     mark = f'demo-test-{os.getpid()}'
     process = subprocess.Popen(
         [*DEMO, '--systems', 'double_integrator', '--output', tmp_path],
@@ -152,7 +153,7 @@ def test_ctrl_c_ends_everything_and_keeps_the_bag(tmp_path):
     )
     wait_for(lambda: any(tmp_path.glob('.unfinished-*/bag/*.mcap')), 60)
     wait_for(lambda: len(processes_with(mark)) == 3, 60)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert 'Traceback' not in errors

@@ -46,14 +46,14 @@ def test_a_recorded_plan_costs_what_the_plan_says(name):
     plan = ilqr.solve(system, x0, goal)
     flight = recorded(system, plan, before=0.3)
     ticks = system.horizon
-    states, cost = evaluation.judge(flight, x0, goal, EPOCH, ticks)
+    states, cost = evaluation.evaluate_flight(flight, x0, goal, EPOCH, ticks)
     np.testing.assert_allclose(states, plan.states, atol=1e-4)
     assert cost == pytest.approx(plan.cost, rel=1e-4)
     assert cost == pytest.approx(trajectory_cost(system, states, plan.controls, goal), rel=1e-6)
     with pytest.raises(ValueError, match='the bag ends before the flight'):
-        evaluation.judge(flight, x0, goal, EPOCH, ticks + 1)
+        evaluation.evaluate_flight(flight, x0, goal, EPOCH, ticks + 1)
     with pytest.raises(ValueError, match='holds no state'):
-        evaluation.judge(flight, x0, goal, EPOCH + 1e4, ticks)
+        evaluation.evaluate_flight(flight, x0, goal, EPOCH + 1e4, ticks)
 
 
 def test_flights_that_differ_do_not_agree():

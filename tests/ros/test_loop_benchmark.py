@@ -20,9 +20,13 @@ from trc_ros.lab.loop_benchmark.bars import bars
 from trc_ros.lab.loop_benchmark.cases import Case, parse
 from trc_ros.lab.loop_benchmark.command import main
 from trc_ros.lab.loop_benchmark.gil import Ticker
-from trc_ros.lab.loop_benchmark.listening import Times, reaction, spread, stamp_of, transit
+from trc_ros.lab.loop_benchmark.latency import Times, reaction, spread, stamp_of, transit
+from trc_ros.lab.loop_benchmark.process_statistics import (
+    MissCount,
+    ProcessStatistics,
+    unexplained_misses,
+)
 from trc_ros.lab.loop_benchmark.report import report
-from trc_ros.lab.loop_benchmark.watched import Moment, Watched, unexplained_misses
 
 NAP = 20_000  # [us]
 PERFECT = {
@@ -82,26 +86,26 @@ def test_a_reaction_is_from_the_state_that_was_used_to_the_command_of_that_cycle
 
 
 def test_a_miss_is_explained_only_by_a_hold_up_of_that_second():
-    quiet = [Moment(0, 0.001 * k) for k in range(5)]
-    assert unexplained_misses([*quiet, Moment(1, 0.005)], 0.01) == 1
-    assert unexplained_misses([*quiet, Moment(1, 0.030)], 0.01) == 0
-    assert unexplained_misses([*quiet, Moment(0, 0.030), Moment(2, 0.031)], 0.01) == 2
-    assert unexplained_misses([Moment(7, 0.0)], 0.01) == 0
+    quiet = [MissCount(0, 0.001 * k) for k in range(5)]
+    assert unexplained_misses([*quiet, MissCount(1, 0.005)], 0.01) == 1
+    assert unexplained_misses([*quiet, MissCount(1, 0.030)], 0.01) == 0
+    assert unexplained_misses([*quiet, MissCount(0, 0.030), MissCount(2, 0.031)], 0.01) == 2
+    assert unexplained_misses([MissCount(7, 0.0)], 0.01) == 0
 
 
 def test_a_process_is_seen_as_the_kernel_accounts_for_it():
-    watched, own = Watched(os.getpid()), os.times()
-    cpu, end = watched.cpu_seconds(), time.process_time() + 0.5
+    process, own = ProcessStatistics(os.getpid()), os.times()
+    cpu, end = process.cpu_seconds(), time.process_time() + 0.5
     while time.process_time() < end:
         pass
     spent = os.times()
     truth = spent.user + spent.system - own.user - own.system
-    assert watched.cpu_seconds() - cpu == pytest.approx(truth, abs=0.03)
+    assert process.cpu_seconds() - cpu == pytest.approx(truth, abs=0.03)
     status = Path('/proc/self/status').read_text()
     resident = 1024 * int(re.search(r'VmRSS:\s+(\d+)', status)[1]) / 1e6
-    assert watched.resident_mb() == pytest.approx(resident, rel=0.02)
-    assert 'SCHED_' in watched.scheduling()
-    assert watched.held_up() >= 0.0
+    assert process.resident_mb() == pytest.approx(resident, rel=0.02)
+    assert 'SCHED_' in process.scheduling()
+    assert process.held_up() >= 0.0
 
 
 def test_a_machine_that_stands_still_is_noticed_and_the_watch_ends(monkeypatch):

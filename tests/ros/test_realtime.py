@@ -10,13 +10,15 @@ import pytest
 pytest.importorskip('rclpy')
 
 from trc_ros.controller import realtime
-from trc_ros.controller.realtime import STEPS, RealTime
+from trc_ros.controller.realtime import STEPS, RealtimeSettings
 
 OFF = {'sched_fifo_priority': 0, 'cpu_affinity': [], 'lock_memory': False, 'disable_gc': False}
 
 
 def realtime_of(**wanted):
-    return RealTime({f'realtime.{name}': value for name, value in {**OFF, **wanted}.items()})
+    return RealtimeSettings(
+        {f'realtime.{name}': value for name, value in {**OFF, **wanted}.items()}
+    )
 
 
 def in_a_thread(work):
@@ -30,16 +32,16 @@ def in_a_thread(work):
 
 def test_threads_hand_the_interpreter_over_soon_while_the_loop_runs():
     subject, usual = realtime_of(), sys.getswitchinterval()
-    subject.enter()
+    subject.apply()
     assert sys.getswitchinterval() == pytest.approx(realtime.SWITCH_INTERVAL)
-    subject.leave()
+    subject.revert()
     assert sys.getswitchinterval() == usual
 
 
 def test_nothing_is_touched_unless_asked_for():
     subject = realtime_of()
     before = os.sched_getaffinity(0)
-    assert subject.enter() == []
+    assert subject.apply() == []
     assert os.sched_getaffinity(0) == before
     assert gc.isenabled()
     assert subject.report == dict.fromkeys(STEPS, 'off')
@@ -49,7 +51,7 @@ def test_the_loop_thread_alone_is_bound_to_its_cpus():
     before = os.sched_getaffinity(0)
     one = min(before)
     subject = realtime_of(cpu_affinity=[one])
-    assert in_a_thread(lambda: (subject.enter(), os.sched_getaffinity(0))) == ([], {one})
+    assert in_a_thread(lambda: (subject.apply(), os.sched_getaffinity(0))) == ([], {one})
     assert os.sched_getaffinity(0) == before
     assert subject.report['cpu_affinity'] == f'[{one}]'
 
@@ -57,12 +59,12 @@ def test_the_loop_thread_alone_is_bound_to_its_cpus():
 def test_garbage_is_collected_again_after_the_flight():
     subject = realtime_of(disable_gc=True)
     try:
-        assert subject.enter() == []
+        assert subject.apply() == []
         assert not gc.isenabled()
         assert gc.get_freeze_count() > 0
         assert subject.report['disable_gc'] == 'on'
     finally:
-        subject.leave()
+        subject.revert()
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
     assert subject.report['disable_gc'] == 'off'
@@ -71,7 +73,7 @@ def test_garbage_is_collected_again_after_the_flight():
 def test_the_scheduler_is_asked_for_the_priority(monkeypatch):
     asked = []
     monkeypatch.setattr(os, 'sched_setscheduler', lambda *arguments: asked.append(arguments))
-    assert realtime_of(sched_fifo_priority=80).enter() == []
+    assert realtime_of(sched_fifo_priority=80).apply() == []
     (thread, policy, parameters), *others = asked
     assert (thread, policy, parameters.sched_priority) == (0, os.SCHED_FIFO, 80)
     assert all((o[1], o[2].sched_priority) == (os.SCHED_FIFO, 79) for o in others)
@@ -94,9 +96,9 @@ def test_whoever_may_hold_the_interpreter_is_scheduled_one_step_below():
     main = threading.main_thread().native_id
 
     def priorities():
-        assert subject.enter() == []
+        assert subject.apply() == []
         flying = os.sched_getparam(0).sched_priority, os.sched_getparam(main).sched_priority
-        subject.leave()
+        subject.revert()
         return flying, os.sched_getscheduler(main)
 
     assert in_a_thread(priorities) == ((80, 79), os.SCHED_OTHER)
@@ -117,7 +119,7 @@ def test_what_is_not_allowed_is_one_line_with_the_remedy_and_stops_nothing(monke
     monkeypatch.setattr(os, 'sched_setscheduler', refuse)
     monkeypatch.setattr(realtime.ctypes, 'CDLL', lambda *_, **__: Libc())
     subject = realtime_of(sched_fifo_priority=80, lock_memory=True, cpu_affinity=[4095])
-    lines = in_a_thread(subject.enter)
+    lines = in_a_thread(subject.apply)
     assert [line.split(' has no effect: ')[0] for line in lines] == [
         'realtime.sched_fifo_priority',
         'realtime.cpu_affinity',

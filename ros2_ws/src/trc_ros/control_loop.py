@@ -1,4 +1,4 @@
-"""A loop on absolute deadlines in a thread of its own, and what there is to know about it."""
+"""Control loop on absolute deadlines in a thread of its own, and its statistics."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class ControlLoop:
         try:
             self._prepare()
             self._repeat()
-        except Exception as error:  # whatever it was: somebody must learn that nobody flies
+        except Exception as error:  # whatever it was: the process must learn that nothing flies
             self._on_failure(error)
 
     def _repeat(self) -> None:

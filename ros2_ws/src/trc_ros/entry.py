@@ -1,4 +1,4 @@
-"""The console scripts: a signal while the nodes are still being imported ends them quietly."""
+"""Console scripts: a signal while the nodes are still being imported ends them quietly."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def plant() -> int:
 
 
 def _end_quietly() -> None:
-    """Until the node works there is nothing to close."""
+    """Makes signals end the process at once: there is no node to close yet."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))

@@ -1,4 +1,4 @@
-"""What arrived last on a topic, and what had to be refused."""
+"""Inputs: the newest valid message of a topic, and counts of those rejected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Content = TypeVar('Content')
 LOG_PERIOD = 5.0  # [s] at most one line about a reason in this time
 
 
-class RefusalLog:
-    """Says what is wrong with the messages of a topic, without repeating itself.
+class RejectionLog:
+    """Logs why messages of a topic are rejected, without repeating itself.
 
     Args:
         topic: its name.
@@ -24,14 +24,14 @@ class RefusalLog:
 
     def __init__(self, topic: str, warn: Callable[[str], Any]) -> None:
         self._topic, self._warn = topic, warn
-        self._said: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
-    def __call__(self, refusal: RejectedInput) -> None:
-        """A line, unless there has just been one about the same reason."""
+    def __call__(self, rejection: RejectedInput) -> None:
+        """Logs a line, unless there has just been one about the same reason."""
         now = time.monotonic()
-        if now - self._said.get(refusal.reason, -math.inf) >= LOG_PERIOD:
-            self._said[refusal.reason] = now
-            self._warn(f'{self._topic} refused: {refusal}')
+        if now - self._logged.get(rejection.reason, -math.inf) >= LOG_PERIOD:
+            self._logged[rejection.reason] = now
+            self._warn(f'{self._topic} refused: {rejection}')
 
 
 class Input(Generic[Content]):
@@ -39,21 +39,21 @@ class Input(Generic[Content]):
 
     Args:
         read: makes the content of what `take` is given, or raises `RejectedInput`.
-        refused: told every refusal.
+        on_rejection: called with every rejection.
         initial: the content before any message.
     """
 
     def __init__(
         self,
         read: Callable[..., Content],
-        refused: Callable[[RejectedInput], None],
+        on_rejection: Callable[[RejectedInput], None],
         initial: Content,
     ) -> None:
         self.latest = initial
         self.received = 0
         self.rejected: Counter[str] = Counter()
         self._read = read
-        self._refused = refused
+        self._on_rejection = on_rejection
 
     def take(self, *message: Any) -> None:
         """Subscription callback; more than the message where there is more to know of it."""
@@ -62,4 +62,4 @@ class Input(Generic[Content]):
             self.latest = self._read(*message)
         except RejectedInput as error:
             self.rejected[error.reason] += 1
-            self._refused(error)
+            self._on_rejection(error)

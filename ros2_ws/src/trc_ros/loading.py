@@ -1,4 +1,4 @@
-"""From parameters to a controller that is ready to fly."""
+"""Loading of a controller from parameters, until it is ready to fly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def system_of(values: dict[str, Any]) -> System:
     return get_system(os.path.expanduser(values['system']))
 
 
-def load(values: dict[str, Any]) -> Controller:
+def load_controller(values: dict[str, Any]) -> Controller:
     """The controller that the parameters ask for.
 
     Raises:
@@ -47,7 +47,7 @@ def load(values: dict[str, Any]) -> Controller:
 
 
 def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> None:
-    """Compiles what is to be compiled, and times some plans; tells the logger what to know.
+    """Compiles the controller and times some plans; logs what a user should know.
 
     Raises:
         ValueError: if planning takes longer than a period.
@@ -64,7 +64,7 @@ def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> N
 
 
 def require_same_plant(flown: System, loaded: System) -> None:
-    """Whether a controller of one system can go on where another one has flown.
+    """Checks that a controller of one system can go on where another one has flown.
 
     Raises:
         ValueError: if anything that topics, limits or predictions depend on differs.

@@ -1,4 +1,4 @@
-"""One node as a process: signals in, one readable line on a fault, exit code out."""
+"""Process of one node: signals in, one readable line on a fault, exit code out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
@@ -33,25 +33,19 @@ docs/parameters.md describes every parameter; so does `ros2 param describe`."""
 HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
 
 
-class Startup(RuntimeError):  # noqa: N818  (an outcome)
+class StartupError(RuntimeError):
     """The node cannot work; it has logged why."""
-
-
-class ProcessNode(Protocol):
-    """A node that `run` can drive; also a `rclpy.node.Node`."""
-
-    def start(self, fail: Callable[[str], None]) -> None:
-        """Begins to work; calls `fail` (from any thread) to end the process later."""
-
-    def close(self) -> None:
-        """Leaves the plant in a safe state; called once, while messages can still be sent."""
 
 
 def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     """Runs one node until a signal or a fault; returns the exit code.
 
-    rclpy's own signal handlers shut the context down first, so that no last command could be
-    sent; here the main thread sleeps, and the executor spins in another one.
+    A node has two methods of its own. `start(fail)` begins to work; `fail(reason)`, called from
+    any thread, ends the process later. `close()` leaves the plant in a safe state and is called
+    once, while messages can still be sent.
+
+    rclpy's own signal handlers shut the context down first, so that no final command could
+    be sent; here the main thread sleeps, and the executor spins in another one.
     """
     STARTED.clear()
     STOP.clear()
@@ -61,7 +55,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     try:
         return _run(make_node, given)
     except (ValueError, OSError, RuntimeError, ParameterException) as error:
-        if not isinstance(error, Startup):
+        if not isinstance(error, StartupError):
             print(one_line(error), file=sys.stderr)
         return 1
     finally:
@@ -69,6 +63,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
 
 
 def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
+    # Arguments.
     _init(list(args))
     own = remove_ros_args(args)[1:]
     if {'-h', '--help'} & set(own):
@@ -76,12 +71,14 @@ def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
         return 0
     if own:
         raise ValueError(f"unknown argument '{own[0]}'; parameters come behind --ros-args")
+    # The node; a failure of its loop or of the executor ends the wait below.
     node, failures, done = make_node(), [], threading.Event()
 
     def fail(reason: str) -> None:
         failures.append(reason)
         done.set()
 
+    # Spin in a thread until a signal or a failure, then close in order.
     executor = SingleThreadedExecutor()
     spinner = threading.Thread(target=_spin, args=(executor, fail), name='executor', daemon=True)
     try:
@@ -124,7 +121,7 @@ def _spin(executor: SingleThreadedExecutor, fail: Callable[[str], None]) -> None
         executor.spin()
     except ExternalShutdownException:
         return
-    except Exception as error:  # a callback broke: nobody would notice a dead thread
+    except Exception as error:  # a callback broke: a dead thread would go unnoticed
         fail(one_line(error))
 
 
@@ -144,7 +141,7 @@ def _ignore_signals() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of a foreseen error; the type too when it is a surprise."""
+    """Message of an error in one line; with its type where that is unexpected."""
     text = ' '.join(str(error).split())
-    foreseen = isinstance(error, (ValueError, OSError, ParameterException))
-    return text if foreseen else f'{type(error).__name__}: {text}'
+    expected = isinstance(error, (ValueError, OSError, ParameterException))
+    return text if expected else f'{type(error).__name__}: {text}'

@@ -1,4 +1,4 @@
-"""What `/diagnostics` says about a controller; the demo and the tests read these keys."""
+"""Diagnostics of a controller for `/diagnostics`; the demo and the tests read these keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Decision, SafetyMonitor, SafetyState
 from trc_core.numerics.plan import Plan
 from trc_ros.control_loop import LoopStatistics, Spread
-from trc_ros.controller.realtime import FAILED, RealTime
+from trc_ros.controller.realtime import FAILED, RealtimeSettings
 from trc_ros.conversions import Status
 from trc_ros.inputs import Input
 
@@ -23,8 +23,8 @@ LEVELS = {
 INACTIVE = Status('safety', OK, 'inactive: nothing is commanded', {'state': 'inactive'})
 
 
-class Growth:
-    """Tells what has happened since the last report from what had happened long before."""
+class CounterMonitor:
+    """Notices which counters have grown since they were last reported."""
 
     def __init__(self) -> None:
         self._reported: dict[str, int] = {}
@@ -35,7 +35,7 @@ class Growth:
         return WARNING if count > before else OK
 
 
-def loop_status(statistics: LoopStatistics, growth: Growth) -> Status:
+def loop_status(statistics: LoopStatistics, counters: CounterMonitor) -> Status:
     """Rate, jitter, plan time and deadlines since the loop was started."""
     values = {
         'target_rate_hz': 1.0 / statistics.period,
@@ -47,18 +47,20 @@ def loop_status(statistics: LoopStatistics, growth: Growth) -> Status:
         'cycles': statistics.cycles,
     }
     message = f'{statistics.deadline_misses} deadline misses in {statistics.cycles} cycles'
-    level = growth.level('deadline_misses', statistics.deadline_misses)
+    level = counters.level('deadline_misses', statistics.deadline_misses)
     return Status('control_loop', level, message, values)
 
 
-def realtime_status(realtime: RealTime) -> Status:
-    """What became of the settings `realtime.*`."""
+def realtime_status(realtime: RealtimeSettings) -> Status:
+    """Outcome of the settings `realtime.*`."""
     failed = [name for name, text in realtime.report.items() if text.startswith(FAILED)]
     message = f'no effect: {", ".join(failed)}' if failed else 'as asked for'
     return Status('realtime', WARNING if failed else OK, message, realtime.report)
 
 
-def input_status(inputs: Mapping[str, Input[Any]], state_age: float, growth: Growth) -> Status:
+def input_status(
+    inputs: Mapping[str, Input[Any]], state_age: float, counters: CounterMonitor
+) -> Status:
     """Messages received and rejected, by topic and reason; `state_age` in seconds."""
     values: dict[str, object] = {'state_age_ms': 1e3 * state_age}
     for topic, source in inputs.items():
@@ -67,12 +69,12 @@ def input_status(inputs: Mapping[str, Input[Any]], state_age: float, growth: Gro
         for reason, count in sorted(source.rejected.items()):
             values[f'{topic}_rejected_{reason}'] = count
     rejected = sum(source.rejected.total() for source in inputs.values())
-    level = growth.level('rejected', rejected)
+    level = counters.level('rejected', rejected)
     return Status('inputs', level, f'{rejected} messages rejected', values)
 
 
 def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> Status:
-    """Which model flies, how often it was read anew, what it has learned, and its newest plan."""
+    """Model that flies: its name, reloads, learned parameters and newest plan."""
     system, learned = pilot.controller.system, pilot.parameters
     values: dict[str, object] = {
         'system': system.name,
@@ -97,7 +99,7 @@ def safety_status(
     commands: int,
     enabled: bool,
 ) -> Status:
-    """Who flies and why, and what limits held commands back.
+    """Safety state and its reason, and the limits that held commands back.
 
     Args:
         monitor: of the flight.

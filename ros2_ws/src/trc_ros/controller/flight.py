@@ -1,4 +1,4 @@
-"""A configured controller on its topics: what the life cycle of the node switches on and off."""
+"""Flight of a configured controller: its topics and its loop between configure and clean-up."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
-from trc_ros.controller.live import Live
-from trc_ros.controller.measuring import Measuring, SimulatedMeasuring, SimulatedTime
+from trc_ros.controller.live_settings import LiveSettings
+from trc_ros.controller.measurements import (
+    MeasurementReader,
+    SimulatedClock,
+    SimulatedMeasurementReader,
+)
 from trc_ros.controller.outputs import RELIABLE, Outputs
-from trc_ros.controller.polling import PolledTopic
-from trc_ros.controller.realtime import RealTime
-from trc_ros.controller.states import States
+from trc_ros.controller.polled_subscription import PolledSubscription
+from trc_ros.controller.realtime import RealtimeSettings
+from trc_ros.controller.state_input import StateInput
 from trc_ros.conversions import (
     GOAL_TYPES,
     STATE_TYPES,
@@ -38,22 +42,22 @@ from trc_ros.conversions import (
     frame_of,
     later,
 )
-from trc_ros.inputs import Input, RefusalLog
+from trc_ros.inputs import Input, RejectionLog
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-LANDING = 8.0  # [s] how long the way to the last command may take: launch kills after 10
-LANDING_STEP = 0.05  # [s] at most, between two commands on that way
+SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
+SHUTDOWN_PERIOD = 0.05  # [s] at most, between two commands on that way
 
 
 class Flight:
-    """One controller, its topics and its loop.
+    """Connects one controller with its topics, and runs its loop.
 
     Args:
         node: owns the topics.
         pilot: its controller compiled and ready.
         values: the parameters of the node by name.
-        live: those of them that may change; put another one into the attribute to change them
-            between two cycles.
+        live: those that may change; a new object in the attribute applies from the next cycle
+            on.
         goal: (n_x,), holds until one arrives.
 
     Raises:
@@ -61,35 +65,35 @@ class Flight:
     """
 
     def __init__(
-        self, node: Node, pilot: Pilot, values: dict[str, Any], live: Live, goal: Array
+        self, node: Node, pilot: Pilot, values: dict[str, Any], live: LiveSettings, goal: Array
     ) -> None:
         self.live = live
         self.enabled = True
         """Whether the controller may plan; otherwise the safe control flies."""
-        self._orders: deque[Callable[[], None]] = deque()  # to be carried out between two cycles
+        self._requests: deque[Callable[[], None]] = deque()  # to be carried out between two cycles
         self._reloads = 0
-        self._flown: Live | None = None
+        self._applied: LiveSettings | None = None
         self._node = node
         self._values = values
         self._period = 1.0 / values['controller_frequency']
         self._pilot = pilot
-        self._realtime = RealTime(values)
+        self._realtime = RealtimeSettings(values)
         self._loop: ControlLoop | None = None
         self._decision: Decision | None = None
         self._entries: Counter[SafetyState] = Counter()
         self._commands = 0
-        self._growth = diagnostics.Growth()
+        self._counters = diagnostics.CounterMonitor()
         self._make_inputs(goal)
         self._outputs = Outputs(node, pilot.controller.system, values)
         self._open_topics()
 
-    def take_off(self, fail: Callable[[str], None]) -> None:
-        """Starts the loop; `fail` is told if it ever breaks."""
-        # The plant still obeys the last command, but a simulation's clock may have started over.
+    def start(self, fail: Callable[[str], None]) -> None:
+        """Starts the loop; `fail` is called with the reason if it ever breaks."""
+        # The plant still obeys the last command, but a simulation's clock may have been reset.
         forget = self._pilot.reset if self._simulated else self._pilot.restart
         forget()
-        self._orders.clear()
-        self._decision, self._commands, self._flown = None, 0, None
+        self._requests.clear()
+        self._decision, self._commands, self._applied = None, 0, None
         self._entries.clear()
         self._loop = self._make_loop(
             lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
@@ -97,35 +101,35 @@ class Flight:
         self._loop.start()
 
     def reset(self) -> None:
-        """Forgets the flight so far between two cycles, and waits for a state.
+        """Requests that the flight so far be forgotten before the next cycle.
 
         Raises:
             ValueError: if the loop does not run.
         """
         if self._loop is None:
             raise ValueError('the controller is not active: there is nothing to forget')
-        self._orders.append(self._start_over)
+        self._requests.append(self._restart)
 
-    def take_over(self, controller: Controller) -> None:
-        """Flies with another controller of the same plant from the next cycle on."""
+    def replace_controller(self, controller: Controller) -> None:
+        """Requests another controller of the same plant from the next cycle on."""
         self._reloads += 1
-        self._orders.append(functools.partial(self._pilot.take_over, controller))
+        self._requests.append(functools.partial(self._pilot.take_over, controller))
         if self._loop is None:
-            self._take_orders()
+            self._serve_requests()
 
-    def land(self) -> None:
-        """Stops the loop, then sends the last command and waits until it is delivered."""
+    def stop(self) -> None:
+        """Stops the loop, then sends the final commands and waits until the last is delivered."""
         if self._loop is None:
             return
         self._loop.stop()
         self._loop = None
-        self._take_orders()
-        self._realtime.leave()
-        self._say_last_word()
+        self._serve_requests()
+        self._realtime.revert()
+        self._send_final_commands()
 
     def close(self) -> None:
-        """Lands and closes the topics."""
-        self.land()
+        """Stops the loop and closes the topics."""
+        self.stop()
         self._outputs.close()
         for destroy in self._destroyers:
             destroy()
@@ -135,28 +139,28 @@ class Flight:
         if self._values['cycle_on'] == 'clock':
             return ControlLoop(period, self._cycle, on_failure, prepare=prepare)
         timed = not self._simulated
-        return EventLoop(self._has_news, timed, period, self._cycle, on_failure, prepare)
+        return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
     def _make_inputs(self, goal: Array) -> None:
         read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
         state_type, _ = STATE_TYPES[self._values['state_type']]
-        topic = PolledTopic(self._node, state_type, 'state', NEWEST)
+        topic = PolledSubscription(self._node, state_type, 'state', NEWEST)
         now, warn = self._pilot.clock, self._node.get_logger().warning
-        self._simulated = isinstance(now, SimulatedTime)
-        measure = self._make_measuring(read_state, now)
-        refused = RefusalLog('state', warn)
-        self._states = States(topic, measure, refused, self._period, self._simulated)
+        self._simulated = isinstance(now, SimulatedClock)
+        measure = self._make_reader(read_state, now)
+        log = RejectionLog('state', warn)
+        self._states = StateInput(topic, measure, log, self._period, self._simulated)
         self._goal = Input[tuple[Array, float | None]](
-            lambda message: (read_goal(message), now()), RefusalLog('goal', warn), (goal, None)
+            lambda message: (read_goal(message), now()), RejectionLog('goal', warn), (goal, None)
         )
 
-    def _make_measuring(
+    def _make_reader(
         self, read: Reader, clock: Callable[[], float]
     ) -> Callable[..., tuple[Measurement, Time]]:
-        if isinstance(clock, SimulatedTime):
-            return SimulatedMeasuring(read, clock)
+        if isinstance(clock, SimulatedClock):
+            return SimulatedMeasurementReader(read, clock)
         node_clock = self._node.get_clock()
-        return Measuring(
+        return MeasurementReader(
             read,
             lambda: node_clock.now().to_msg(),
             lambda: self.live.settings.state_timeout,
@@ -172,7 +176,7 @@ class Flight:
             functools.partial(node.destroy_subscription, goals),
         ]
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        # Not by the time of a simulation: that nobody tells it is what there is to be seen.
+        # By the steady clock: a simulation that stands still must show in the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         period = values['diagnostics.period']
         timer = node.create_timer(period, self._publish_diagnostics, clock=steady)
@@ -182,70 +186,73 @@ class Flight:
         ]
 
     def _prepare(self) -> None:
-        """Makes the loop's thread a real-time one, as far as it goes."""
-        for line in self._realtime.enter():
+        """Applies the real-time settings to the thread of the loop, as far as permitted."""
+        for line in self._realtime.apply():
             self._node.get_logger().warning(line)
 
-    def _say_last_word(self) -> None:
-        """Walks to the safe control; what is left of the way after `LANDING` is one step."""
+    def _send_final_commands(self) -> None:
+        """Approaches the safe control at the rate limit; after `SHUTDOWN_TIME`, in one step."""
         monitor, begin, began = self._pilot.monitor, self._pilot.clock(), time.monotonic()
         target = monitor.safe_control()
         while target is not None:
             elapsed = time.monotonic() - began  # a simulated clock may stand still
-            in_a_hurry = elapsed > LANDING
-            if in_a_hurry:
+            overdue = elapsed > SHUTDOWN_TIME
+            if overdue:
                 left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
                 self._node.get_logger().warning(f'no time for the rate limit: {left} at once')
-            control = monitor.land(begin + elapsed, at_once=in_a_hurry)
+            control = monitor.land(begin + elapsed, at_once=overdue)
             self._outputs.send_command(control)
             if np.array_equal(control, target):
                 self._outputs.wait_until_delivered()
                 return
-            time.sleep(min(self._period, LANDING_STEP))
+            time.sleep(min(self._period, SHUTDOWN_PERIOD))
 
     def _cycle(self) -> None:
-        self._take_orders()
+        # Between two cycles: requests and changed parameters.
+        self._serve_requests()
         live = self.live
-        if live is not self._flown:
+        if live is not self._applied:
             self._pilot.change(live.settings)
-            self._flown = live
+            self._applied = live
+        # Newest state and goal in, decision out.
         self._states.take()
         measurement, stamp = self._states.latest
-        self._states.answered()
+        self._states.mark_answered()
         goal, goal_time = self._goal.latest
         decision = (
             self._pilot.fly(measurement, goal, goal_time)
             if self.enabled
             else self._pilot.stand_by()
         )
+        # The command goes first: everything else may be late.
         if decision.control is not None:
             self._outputs.send_command(decision.control)
             self._commands += 1
         if decision.plan is not None:
             stamp = later(stamp, self._pilot.input_delay)
             self._outputs.send_plan(decision.plan, stamp, goal, live)
-        self._note(decision)
+        self._record(decision)
 
-    def _has_news(self, seconds: float) -> bool:
-        """Whether a state arrives within so many seconds that deserves a cycle."""
-        if not self._states.arrive(seconds):
+    def _wait_for_state(self, seconds: float) -> bool:
+        """Whether a state arrives within so many seconds that is due for a cycle."""
+        if not self._states.wait(seconds):
             return False
-        if self._simulated and self._states.has_started_over():
+        if self._simulated and self._states.time_has_jumped_back():
             self._pilot.reset()
         return True
 
-    def _take_orders(self) -> None:
-        while self._orders:
-            self._orders.popleft()()
+    def _serve_requests(self) -> None:
+        while self._requests:
+            self._requests.popleft()()
 
-    def _start_over(self) -> None:
+    def _restart(self) -> None:
         self._pilot.restart()
         self._states.forget()
         self._entries.clear()
         self._decision, self._commands = None, 0
 
-    def _note(self, decision: Decision) -> None:
-        """Keeps the record; logs and counts every change of the safety state."""
+    def _record(self, decision: Decision) -> None:
+        """Records a decision; logs and counts every change of the safety state."""
         if self._loop is not None and decision.plan_time is not None:
             self._loop.statistics.plan_time.add(decision.plan_time)
         previous, self._decision = self._decision, decision
@@ -269,14 +276,14 @@ class Flight:
         measurement, _ = self._states.latest
         age = pilot.clock() - measurement.time if measurement else float('nan')
         inputs = {'state': self._states.input, 'goal': self._goal}
-        yield diagnostics.input_status(inputs, age, self._growth)
+        yield diagnostics.input_status(inputs, age, self._counters)
         model = self._values['model_path'] or pilot.controller.system.name
         plan = decision.plan if decision else None
         yield diagnostics.model_status(pilot, model, self._reloads, plan)
         if loop is None or decision is None:
             yield diagnostics.INACTIVE
             return
-        yield diagnostics.loop_status(loop.statistics, self._growth)
+        yield diagnostics.loop_status(loop.statistics, self._counters)
         yield diagnostics.realtime_status(self._realtime)
         yield diagnostics.safety_status(
             pilot.monitor, decision, self._entries, self._commands, self.enabled
@@ -284,7 +291,7 @@ class Flight:
 
 
 def readers_of(values: dict[str, Any], system: System) -> tuple[Reader, Reader]:
-    """What reads states and goals of the types that the parameters ask for.
+    """Readers of states and goals, of the message types that the parameters name.
 
     Raises:
         ValueError: if a message type cannot carry them, or `pose_axes` does not fit the system.

@@ -20,16 +20,16 @@ from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
 from trc_ros.controller.flight import Flight, readers_of
-from trc_ros.controller.live import Live
-from trc_ros.controller.measuring import SimulatedTime
+from trc_ros.controller.live_settings import LiveSettings
+from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
-from trc_ros.loading import load, make_ready, require_same_plant
+from trc_ros.loading import load_controller, make_ready, require_same_plant
 from trc_ros.parameters import table as parameters
-from trc_ros.process import Startup, one_line, run
+from trc_ros.process import StartupError, one_line, run
 
 
 def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackReturn]:
-    """A life-cycle callback from a method that raises on failure.
+    """Decorator: makes a life-cycle callback of a method that raises on failure.
 
     rclpy swallows what such a callback raises: here it becomes one line in the log and FAILURE.
     """
@@ -46,10 +46,10 @@ def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackR
     return callback
 
 
-def refuse_unfitting_transitions(node: LifecycleNode) -> None:
-    """Answers a request for a transition that the present state does not have.
+def reject_invalid_transitions(node: LifecycleNode) -> None:
+    """Makes the node answer requests for transitions that its present state does not have.
 
-    rclpy raises there instead, in the executor, and nobody gets an answer.
+    rclpy raises there instead, in the executor, and no answer is sent.
     """
     [service] = (s for s in node.services if s.srv_type is ChangeState)
     change = service.callback
@@ -75,36 +75,36 @@ class ControllerNode(LifecycleNode):
         self._fail: Callable[[str], Any] = self.get_logger().fatal
         self._system: System | None = None
         parameters.declare(self, 'controller', self._why_locked, self._check)
-        self.add_post_set_parameters_callback(self._take_over)
-        Services(self, lambda: self._flight, self._load_again)
-        refuse_unfitting_transitions(self)
+        self.add_post_set_parameters_callback(self._apply_changes)
+        Services(self, lambda: self._flight, self._reload)
+        reject_invalid_transitions(self)
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Configures and activates, if `autostart` says so.
 
         Raises:
-            Startup: if that failed; the log says why.
+            StartupError: if that failed; the log says why.
         """
         self._fail = fail
         if not self.get_parameter('autostart').value:
             return
         for step in (self.trigger_configure, self.trigger_activate):
             if step() is not TransitionCallbackReturn.SUCCESS:
-                raise Startup
+                raise StartupError
 
     def close(self) -> None:
-        """Stops the loop and sends the last command."""
+        """Stops the loop and sends the final commands."""
         if self._flight is not None:
-            self._flight.land()
+            self._flight.stop()
 
     @transition
     def on_configure(self) -> None:
         """Loads and compiles the model, then opens the topics."""
         values = parameters.values_of(self, 'controller')
-        controller = load(values)
+        controller = load_controller(values)
         goal = initial_goal(values, controller.system)
         readers_of(values, controller.system)  # refuses before it takes half a minute
-        live = Live.of(values, controller.system)
+        live = LiveSettings.from_parameters(values, controller.system)
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
@@ -116,32 +116,32 @@ class ControllerNode(LifecycleNode):
     @transition
     def on_activate(self) -> None:
         """Starts the loop."""
-        self._flight.take_off(self._fail)
+        self._flight.start(self._fail)
 
     @transition
     def on_deactivate(self) -> None:
-        """Stops the loop and sends the last command."""
-        self._flight.land()
+        """Stops the loop and sends the final commands."""
+        self._flight.stop()
 
     @transition
     def on_cleanup(self) -> None:
         """Closes the topics and forgets the model."""
-        self._forget()
+        self._close_flight()
 
     @transition
     def on_shutdown(self) -> None:
-        """Stops the loop, sends the last command and closes the topics."""
-        self._forget()
+        """Stops the loop, sends the final commands and closes the topics."""
+        self._close_flight()
 
-    def _forget(self) -> None:
+    def _close_flight(self) -> None:
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.close()
 
-    def _load_again(self) -> Controller:
-        """The model of the flight, read anew and ready."""
+    def _reload(self) -> Controller:
+        """Loads the model of the flight again and makes it ready."""
         values = parameters.values_of(self, 'controller')
-        controller = load(values)
+        controller = load_controller(values)
         require_same_plant(self._system, controller.system)
         require_rate(controller, 1.0 / values['controller_frequency'])
         make_ready(controller, values, self.get_logger())
@@ -154,33 +154,35 @@ class ControllerNode(LifecycleNode):
     def _check(self, changes: dict[str, Any]) -> None:
         """Raises a ValueError if a flight could not take these changes over."""
         if self._flight is not None:
-            Live.of({**parameters.values_of(self, 'controller'), **changes}, self._system)
+            values = {**parameters.values_of(self, 'controller'), **changes}
+            LiveSettings.from_parameters(values, self._system)
 
-    def _take_over(self, changes: list[Parameter]) -> None:
-        """Hands changed parameters to the flight, and says so in one line."""
+    def _apply_changes(self, changes: list[Parameter]) -> None:
+        """Applies changed parameters to the flight, and logs that in one line."""
         live = {name for name, spec in parameters.specs_of('controller').items() if spec.live}
         texts = [f'{c.name} = {parameters.shown(c.value)}' for c in changes if c.name in live]
         if self._flight is None or not texts:
             return
-        self._flight.live = Live.of(parameters.values_of(self, 'controller'), self._system)
+        values = parameters.values_of(self, 'controller')
+        self._flight.live = LiveSettings.from_parameters(values, self._system)
         self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
 
 
 def make_pilot(
-    controller: Controller, values: dict[str, Any], live: Live, simulated: bool
+    controller: Controller, values: dict[str, Any], live: LiveSettings, simulated: bool
 ) -> Pilot:
-    """Who flies with that controller, by the steady clock or by a simulation that waits."""
+    """Makes the pilot of a controller, on the steady clock or that of a simulation."""
     monitor = SafetyMonitor(controller.system, live.settings, controller.lqr_plan)
     period = 1.0 / values['controller_frequency']
     estimator = make_estimator(controller, values)
-    clock = SimulatedTime() if simulated else time.monotonic
+    clock = SimulatedClock() if simulated else time.monotonic
     deadline = math.inf if simulated else None
     delay = values['input_delay']
     return Pilot(controller, monitor, period, clock, delay, estimator, deadline)
 
 
 def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterEstimator | None:
-    """Who learns the plant's parameters, compiled and ready; None if nobody is asked to.
+    """Makes the estimator of the plant's parameters, compiled; None without adaptation.
 
     Raises:
         ValueError: if the system has no parameters, or the backend plans with fixed ones.

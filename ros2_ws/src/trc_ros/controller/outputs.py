@@ -1,4 +1,4 @@
-"""What a flight publishes; but for commands, a message is made only if somebody listens."""
+"""Outputs of a controller; all messages but commands are made for subscribers only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visualization_msgs.msg import MarkerArray
 from trc_core import System
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
-from trc_ros.controller.live import Live
+from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.conversions import (
     CommandWriter,
     ControlHorizonWriter,
@@ -31,11 +31,11 @@ from trc_ros.conversions import (
 )
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LAST_WORD = Duration(seconds=0.2)  # how long the last command may take to be delivered
+DELIVERY_TIME = Duration(seconds=0.2)  # for the final command
 
 
 class Output:
-    """One topic, whose messages are made for listeners only.
+    """Publishes one topic, whose messages are made for subscribers only.
 
     Args:
         node: owns the topic.
@@ -49,13 +49,13 @@ class Output:
         self._write = write
 
     def __call__(self, *content: Any) -> None:
-        """Publishes, if somebody listens."""
+        """Publishes, if there is a subscriber."""
         if self.publisher.get_subscription_count():
             self.publisher.publish(self._write(*content))
 
 
 class Outputs:
-    """The topics of a flight.
+    """Publishes the commands and plans of a flight.
 
     Args:
         node: owns them.
@@ -94,7 +94,7 @@ class Outputs:
         self._command.publish(self._write_command(control))
         self._stamped(control)
 
-    def send_plan(self, plan: Plan, stamp: Time, goal: Array, live: Live) -> None:
+    def send_plan(self, plan: Plan, stamp: Time, goal: Array, live: LiveSettings) -> None:
         """Publishes a plan from a state measured at `stamp` to goal (n_x,)."""
         if live.publish_horizon:
             for horizon in self._horizons:
@@ -105,8 +105,8 @@ class Outputs:
         self._markers(plan, stamp, goal)
 
     def wait_until_delivered(self) -> None:
-        """Waits for a moment until whoever listens has the last command."""
-        self._command.wait_for_all_acked(LAST_WORD)
+        """Waits for a moment until every subscriber has the final command."""
+        self._command.wait_for_all_acked(DELIVERY_TIME)
 
     def close(self) -> None:
         """Closes the topics."""

@@ -1,4 +1,4 @@
-"""What keeps the control loop on time; each step may fail, and then says what would help."""
+"""Real-time settings of the control loop; one that fails says what would help."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ OFF, FAILED = 'off', 'failed: '
 SWITCH_INTERVAL = 1e-4  # [s] for which a thread keeps the interpreter that another one wants
 
 
-class RealTime:
-    """The settings `realtime.*`, applied by the thread that is to run on time.
+class RealtimeSettings:
+    """Applies the settings `realtime.*` to the thread that is to run on time.
 
     Args:
         values: the parameters of the node by name.
@@ -30,7 +30,7 @@ class RealTime:
         self.report: dict[str, str] = dict.fromkeys(STEPS, OFF)
         """What became of each setting, for diagnostics."""
 
-    def enter(self) -> list[str]:
+    def apply(self) -> list[str]:
         """Applies what is asked for to the calling thread; returns one line per failure.
 
         In any case, other threads hand the interpreter over at once, not after Python's 5 ms.
@@ -49,8 +49,8 @@ class RealTime:
                 warnings.append(f'realtime.{name} has no effect: {error}; {remedy}')
         return warnings
 
-    def leave(self) -> None:
-        """Takes back what concerns the whole process; the thread is about to end."""
+    def revert(self) -> None:
+        """Reverts the settings of the whole process; the thread is about to end."""
         sys.setswitchinterval(self._usual_interval)
         if self.report['sched_fifo_priority'] == str(self._wanted['sched_fifo_priority']):
             schedule_others(os.SCHED_OTHER, 0)
@@ -78,8 +78,8 @@ def schedule_others(policy: int, priority: int) -> None:
                 os.sched_setscheduler(int(name), policy, os.sched_param(priority))
 
 
-def be_patient() -> None:
-    """Takes the calling thread out of the real-time class that it may have been born into."""
+def leave_realtime_class() -> None:
+    """Moves the calling thread out of the real-time class that it may have inherited."""
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
@@ -88,14 +88,14 @@ def _pin(cpus: list[int]) -> None:
     os.sched_setaffinity(0, cpus)
 
 
-def _lock(_: bool) -> None:
+def _lock_memory(_: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-def _stop_collecting(_: bool) -> None:
+def _disable_gc(_: bool) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -113,10 +113,10 @@ STEPS: dict[str, tuple[Callable[[Any], None], str]] = {
     ),
     'cpu_affinity': (_pin, f'choose from the {os.cpu_count()} CPUs that this process may use'),
     'lock_memory': (
-        _lock,
+        _lock_memory,
         "add '@realtime - memlock unlimited' to /etc/security/limits.conf, join the group "
         'realtime and log in again',
     ),
-    'disable_gc': (_stop_collecting, 'leave it out'),
+    'disable_gc': (_disable_gc, 'leave it out'),
 }
 """For every setting: what applies it, and what to do where that fails."""

@@ -1,4 +1,4 @@
-"""What others may ask of a controller: `~/reset`, `~/enable` and `~/reload_model`."""
+"""Services of the controller: `~/reset`, `~/enable` and `~/reload_model`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from std_srvs.srv import SetBool, Trigger
 
 from trc_core import Controller
 from trc_ros.controller.flight import Flight
-from trc_ros.controller.realtime import be_patient
+from trc_ros.controller.realtime import leave_realtime_class
 from trc_ros.process import one_line
 
 
 class Services:
-    """The services of a controller, there as long as the node; a refusal is one line.
+    """Offers the services as long as the node exists; a refusal is one line.
 
     Args:
         node: owns them.
@@ -62,7 +62,7 @@ class Services:
         return self._answer(response, True, done)
 
     async def _reload(self, request: Trigger.Request, response: Trigger.Response) -> Any:
-        """The executor serves topics while the model is being loaded."""
+        """Loads the model in a thread: the executor serves topics meanwhile."""
         try:
             await self._replace_model()
         except Exception as error:
@@ -75,12 +75,12 @@ class Services:
             raise ValueError('a model is being loaded already')
         self._loading = True
         try:
-            controller = await in_thread(self._load, self._node.executor)
+            controller = await run_in_thread(self._load, self._node.executor)
         finally:
             self._loading = False
         if self._flight() is not flight:
             raise ValueError('the controller was configured anew meanwhile')
-        flight.take_over(controller)
+        flight.replace_controller(controller)
 
     def _answer(self, response: Any, success: bool, message: str) -> Any:
         logger = self._node.get_logger()
@@ -93,12 +93,12 @@ class Services:
         return response
 
 
-def in_thread(work: Callable[[], Any], executor: Executor) -> Future:
-    """What `work` returns or raises, once a thread of its own is done with it."""
+def run_in_thread(work: Callable[[], Any], executor: Executor) -> Future:
+    """Runs `work` in a thread of its own; the future holds its result or exception."""
     future = Future(executor=executor)
 
     def run() -> None:
-        be_patient()
+        leave_realtime_class()
         try:
             future.set_result(work())
         except Exception as error:

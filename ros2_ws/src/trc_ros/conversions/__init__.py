@@ -1,13 +1,12 @@
-"""Between messages and state vectors: the only place that knows the layout of a message."""
+"""Conversions between messages and vectors: no other module knows the layout of a message."""
 
 from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
 from trc_ros.conversions.bodies import frame_of
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, Reader
-from trc_ros.conversions.pictures import MarkersWriter, PathWriter
 from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
 from trc_ros.conversions.poses import Placement
 from trc_ros.conversions.readers import ArrayReader, JointStateReader
-from trc_ros.conversions.rejection import RejectedInput, require_finite
+from trc_ros.conversions.rejection import RejectedInput
 from trc_ros.conversions.stamps import later, own_stamp, seconds_of
 from trc_ros.conversions.status import Status, diagnostic_array
 from trc_ros.conversions.trajectories import (
@@ -16,6 +15,7 @@ from trc_ros.conversions.trajectories import (
     JointTrajectoryWriter,
     StampedCommandWriter,
 )
+from trc_ros.conversions.visualization import MarkersWriter, PathWriter
 from trc_ros.conversions.writers import CommandWriter, JointStateWriter
 
 __all__ = [
@@ -45,6 +45,5 @@ __all__ = [
     'joints_of',
     'later',
     'own_stamp',
-    'require_finite',
     'seconds_of',
 ]

@@ -1,4 +1,4 @@
-"""Which name in a joint message stands for which coordinates of a system."""
+"""Axes of a joint message: the coordinates of a system behind every name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trc_core.systems import Joint, System
 
 @dataclass(frozen=True)
 class Axis:
-    """One name in a joint message and where its position, velocity and effort stand."""
+    """Name in a joint message, and the coordinates of its position, velocity and effort."""
 
     name: str
     position: int | None
@@ -37,7 +37,7 @@ def is_one_to_one(system: System) -> bool:
 
 
 def actuators_of(system: System) -> list[str]:
-    """What every control moves: its joint, where controls and joints map one to one."""
+    """Name of what every control drives: its joint, where both map one to one."""
     if not is_one_to_one(system):
         return list(system.control_names)
     driver = {joint.effort: joint.name for joint in system.joints}

@@ -1,4 +1,4 @@
-"""What the shipped systems look like: a few boxes, and the point whose path says most."""
+"""Bodies of the shipped systems for RViz: a few boxes, and the point whose path is drawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from trc_core.systems import System
 from trc_ros.conversions.poses import (
-    NO_TURN,
+    IDENTITY,
     POSE_AXES,
     BodyFrame,
     Placement,
@@ -28,18 +28,18 @@ class Frame(Protocol):
 
 
 class PhasePlane:
-    """A plant that is nowhere: its first two coordinates as x and y."""
+    """Shows a plant without a pose: its first two coordinates as x and y."""
 
     def __init__(self, n_x: int) -> None:
         self._is_plane = n_x > 1
 
     def pose(self, x: Sequence[float]) -> tuple[Vector, Quaternion]:
         """Position and orientation in state x (n_x,)."""
-        return (x[0], x[1] if self._is_plane else 0.0, 0.0), NO_TURN
+        return (x[0], x[1] if self._is_plane else 0.0, 0.0), IDENTITY
 
 
 def frame_of(system: System, placement: Placement) -> Frame:
-    """Where the system is in space; the phase plane if nobody knows.
+    """Frame of a system in space; the phase plane where it has no pose.
 
     Raises:
         ValueError: if the axes do not fit the joints.
@@ -62,7 +62,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Body:
-    """What a plant looks like."""
+    """Boxes of a plant, and the point whose path is drawn."""
 
     parts: tuple[Part, ...]
     tip: Vector = ORIGIN
@@ -82,7 +82,7 @@ BODIES: dict[str, Body] = {
 
 
 def body_of(system: System) -> Body:
-    """What the system looks like."""
+    """Body of a system, `POINT` where none is given."""
     return BODIES.get(system.name, POINT)
 
 

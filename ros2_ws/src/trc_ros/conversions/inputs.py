@@ -1,4 +1,4 @@
-"""Which message types a state and a goal may come as, and what reads them."""
+"""Message types of states and goals, and their readers."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ STATE_TYPES: dict[str, tuple[type, ReaderMaker]] = {
     'Odometry': (Odometry, OdometryReader),
     'Float64MultiArray': (Float64MultiArray, _array),
 }
-"""For every value of `state_type`: the message type and what reads it."""
+"""Message type and reader for every value of `state_type`."""
 GOAL_TYPES: dict[str, tuple[type, ReaderMaker]] = {
     'JointState': (JointState, _goal_of_joints),
     'PoseStamped': (PoseStamped, PoseReader),
     'Float64MultiArray': (Float64MultiArray, _array),
 }
-"""For every value of `goal_type`: the message type and what reads it."""
+"""Message type and reader for every value of `goal_type`."""

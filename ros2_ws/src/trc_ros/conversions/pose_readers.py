@@ -1,4 +1,4 @@
-"""From messages with a pose to state vectors."""
+"""Readers of messages with a pose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which component of a pose is which coordinate of a plant."""
+"""Poses: the coordinate of a plant behind every component of a pose."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.rejection import RejectedInput
 
-LINES = ('x', 'y', 'z')
-TURNS = ('roll', 'pitch', 'yaw')
-"""Turns about x, y and z."""
+TRANSLATIONS = ('x', 'y', 'z')
+ROTATIONS = ('roll', 'pitch', 'yaw')
+"""Rotations about x, y and z."""
 POSE_AXES: dict[str, tuple[str, ...]] = {
     'cartpole': ('x', 'pitch'),
     'cartpole_swingup': ('x', 'pitch'),
@@ -22,16 +22,16 @@ POSE_AXES: dict[str, tuple[str, ...]] = {
 }
 """For systems by name: the axis of every joint, in the order of `System.joints`."""
 UNIT_TOLERANCE = 0.01  # of a quaternion's length, as it may be typed by hand
-OFF_PLANE = 0.5  # [rad] by which a turn may lean out of the plane of the plant
+MAX_LEAN = 0.5  # [rad] by which a rotation may leave the plane of the plant
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]  # x, y, z, w
-NO_TURN: Quaternion = (0.0, 0.0, 0.0, 1.0)
+IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a system is in space; empty: as `POSE_AXES` says, in any frame."""
+    """Axes and frame of a system in space; empty: those of `POSE_AXES`, in any frame."""
 
     axes: tuple[str, ...] = ()
     frame_id: str = ''
@@ -41,9 +41,10 @@ ANYWHERE = Placement()
 
 
 class BodyFrame:
-    """The frame that a plant moves in space, and its pose and twist as coordinates.
+    """Converts between coordinates of a plant and pose and twist of its body.
 
-    Lines are measured in the fixed frame. A turn is the angle [rad] about one axis, in (-pi, pi].
+    Translations are in the fixed frame. A rotation is an angle [rad] about one
+    axis, in (-pi, pi].
 
     Args:
         system: the plant.
@@ -60,21 +61,23 @@ class BodyFrame:
             (axis, joint.position, joint.velocity)
             for axis, joint in zip(axes, system.joints, strict=True)
         ]
-        self._lines = [(LINES.index(axis), p, v) for axis, p, v in places if axis in LINES]
-        turns = [(TURNS.index(axis), p, v) for axis, p, v in places if axis in TURNS]
-        self._turn = turns[0] if turns else None
+        self._translations = [
+            (TRANSLATIONS.index(axis), p, v) for axis, p, v in places if axis in TRANSLATIONS
+        ]
+        rotations = [(ROTATIONS.index(axis), p, v) for axis, p, v in places if axis in ROTATIONS]
+        self._rotation = rotations[0] if rotations else None
 
     def pose(self, x: Sequence[float]) -> tuple[Vector, Quaternion]:
         """Position and orientation in state x (n_x,)."""
         position = [0.0, 0.0, 0.0]
-        for i, place, _ in self._lines:
+        for i, place, _ in self._translations:
             position[i] = x[place]
         return (position[0], position[1], position[2]), self._orientation(x)
 
     def _orientation(self, x: Sequence[float]) -> Quaternion:
-        if self._turn is None:
-            return NO_TURN
-        axis, place, _ = self._turn
+        if self._rotation is None:
+            return IDENTITY
+        axis, place, _ = self._rotation
         half = [0.0, 0.0, 0.0]
         half[axis] = math.sin(x[place] / 2)
         return (half[0], half[1], half[2], math.cos(x[place] / 2))
@@ -88,20 +91,20 @@ class BodyFrame:
             orientation: of length 1.
 
         Raises:
-            RejectedInput: if the orientation leans out of the plane of the turn.
+            RejectedInput: if the orientation leans out of the plane of the rotation.
         """
-        for i, place, _ in self._lines:
+        for i, place, _ in self._translations:
             x[place] = position[i]
-        if self._turn is not None:
-            x[self._turn[1]] = angle_about(self._turn[0], orientation)
+        if self._rotation is not None:
+            x[self._rotation[1]] = angle_about(self._rotation[0], orientation)
 
     def move(self, x: Array, linear: Vector, angular: Vector) -> None:
         """Writes a twist into x (n_x,): `linear` in the fixed frame, `angular` in the body's."""
-        for i, _, place in self._lines:
+        for i, _, place in self._translations:
             if place is not None:
                 x[place] = linear[i]
-        if self._turn is not None and self._turn[2] is not None:
-            x[self._turn[2]] = angular[self._turn[0]]
+        if self._rotation is not None and self._rotation[2] is not None:
+            x[self._rotation[2]] = angular[self._rotation[0]]
 
 
 def _require_axes(system: System, axes: tuple[str, ...]) -> None:
@@ -109,15 +112,17 @@ def _require_axes(system: System, axes: tuple[str, ...]) -> None:
     if not axes:
         raise ValueError(
             f"a pose does not say where '{system.name}' is: set pose_axes, "
-            f'one of {[*LINES, *TURNS]} for each of {names}'
+            f'one of {[*TRANSLATIONS, *ROTATIONS]} for each of {names}'
         )
-    unknown = sorted(set(axes) - {*LINES, *TURNS})
+    unknown = sorted(set(axes) - {*TRANSLATIONS, *ROTATIONS})
     if unknown:
-        raise ValueError(f'pose_axes has {unknown}; choose from {[*LINES, *TURNS]}')
+        raise ValueError(f'pose_axes has {unknown}; choose from {[*TRANSLATIONS, *ROTATIONS]}')
     if len(axes) != len(names):
         raise ValueError(f'pose_axes is {list(axes)}; give one axis for each of {names}')
-    if len(set(axes)) < len(axes) or len(set(axes) & set(TURNS)) > 1:
-        raise ValueError(f'pose_axes is {list(axes)}; no axis twice and at most one of {TURNS}')
+    if len(set(axes)) < len(axes) or len(set(axes) & set(ROTATIONS)) > 1:
+        raise ValueError(
+            f'pose_axes is {list(axes)}; no axis twice and at most one of {ROTATIONS}'
+        )
     carried = {place for joint in system.joints for place in (joint.position, joint.velocity)}
     missing = [name for i, name in enumerate(system.state_names) if i not in carried]
     if missing or any(joint.position is None for joint in system.joints):
@@ -140,16 +145,16 @@ def unit(orientation: Quaternion) -> Quaternion:
 
 
 def angle_about(axis: int, orientation: Quaternion) -> float:
-    """The turn [rad] about x, y or z (0, 1, 2), in (-pi, pi], of a quaternion of length 1.
+    """Angle [rad] about x, y or z (0, 1, 2), in (-pi, pi], of a quaternion of length 1.
 
     Raises:
-        RejectedInput: if it leans that axis by more than `OFF_PLANE`.
+        RejectedInput: if it leans that axis by more than `MAX_LEAN`.
     """
     w, q = orientation[3], orientation[axis]
     upright = 2.0 * (w * w + q * q) - 1.0  # cosine between the axis before and after the turn
-    if upright < math.cos(OFF_PLANE):
+    if upright < math.cos(MAX_LEAN):
         lean = math.acos(max(upright, -1.0))
-        raise RejectedInput('off_plane', f'{TURNS[axis]} axis leans by {lean:.3g} rad')
+        raise RejectedInput('off_plane', f'{ROTATIONS[axis]} axis leans by {lean:.3g} rad')
     return 2.0 * (math.atan2(-q, -w) if w < 0.0 else math.atan2(q, w))
 
 

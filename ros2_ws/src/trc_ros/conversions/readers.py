@@ -1,4 +1,4 @@
-"""From messages with one number per coordinate to state vectors."""
+"""Readers of messages with one number per coordinate."""
 
 from __future__ import annotations
 

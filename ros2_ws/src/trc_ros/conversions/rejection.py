@@ -1,4 +1,4 @@
-"""The verdict on a message that must not be used."""
+"""Rejection of messages that must not be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trajectories that are serialised once, and filled as bytes from then on."""
+"""Serialised trajectories: written once, and filled as bytes from then on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STAMP = struct.Struct('=iI')  # of the header, which is the first field
 DOUBLE = 8  # bytes, and their alignment in the first version of XCDR
 
 
-def marks(shape: tuple[int, ...], before: int = 0) -> Array:
-    """Numbers that stand for those of an array of this shape, behind `before` others."""
+def placeholders(shape: tuple[int, ...], before: int = 0) -> Array:
+    """Placeholders for the numbers of an array of this shape, behind `before` others."""
     return 1.0 + before + np.arange(np.prod(shape)).reshape(shape)
 
 
@@ -29,7 +29,7 @@ class SerializedTrajectory:
     long as to plan them.
 
     Args:
-        message: its numbers are `marks` of what will stand there, 0 where nothing will.
+        message: its numbers are `placeholders` of what will stand there, 0 where nothing will.
 
     Raises:
         ValueError: if the middleware does not serialise it as plain CDR.
@@ -50,7 +50,7 @@ class SerializedTrajectory:
         self._sources = numbers[numbers > 0].astype(int) - 1
 
     def filled(self, stamp: Time, *values: Array) -> bytes:
-        """The message with this stamp, and `values`, one after another, where their marks were."""
+        """The message with this stamp, and `values`, one after another, for their placeholders."""
         STAMP.pack_into(self._bytes, ENCAPSULATION, stamp.sec, stamp.nanosec)
         numbers = np.concatenate([array.ravel() for array in values])
         self._doubles[self._places] = numbers[self._sources]
@@ -67,7 +67,7 @@ def _sequences(message: JointTrajectory) -> list[list[float]]:
 
 
 def _layout(message: JointTrajectory) -> tuple[list[int], int]:
-    """Where each of them begins, and where the message ends, in bytes behind the encapsulation.
+    """Offsets of those numbers, and the length, in bytes behind the encapsulation.
 
     The layout is that of DDS-XTypes 1.3, 7.4.1: a value is aligned to its size, texts and
     sequences begin with their length.

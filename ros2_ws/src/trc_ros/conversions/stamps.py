@@ -8,7 +8,7 @@ from builtin_interfaces.msg import Duration, Time
 
 
 def own_stamp(message: Any) -> Time | None:
-    """When the content was measured, as the message says it; None if it does not."""
+    """Stamp of the message, the time of measurement; None if it has none."""
     header = getattr(message, 'header', None)
     if header is None or (header.stamp.sec == 0 and header.stamp.nanosec == 0):
         return None

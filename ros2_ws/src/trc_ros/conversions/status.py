@@ -1,4 +1,4 @@
-"""From what a node knows of itself to `/diagnostics`."""
+"""Diagnostics of a node as messages for `/diagnostics`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From plans and controls to trajectories, as bytes that are ready to be sent."""
+"""Writers of plans and controls as trajectories, in bytes that are ready to be sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.axes import actuators_of, axes_of, indices, is_one_to_one, joints_of
-from trc_ros.conversions.serialized import SerializedTrajectory, marks
+from trc_ros.conversions.serialized import SerializedTrajectory, placeholders
 from trc_ros.conversions.stamps import duration
 
 Places = list[tuple[int, int]]
@@ -29,7 +29,7 @@ class HorizonWriter:
         positions = indices(axis.position for axis in axes)
         velocities = indices(axis.velocity for axis in axes)
         efforts = indices(axis.effort for axis in axes)
-        states, controls = _plan_marks(system)
+        states, controls = _plan_placeholders(system)
         points = [
             JointTrajectoryPoint(
                 positions=_placed(len(axes), positions, x),
@@ -57,7 +57,7 @@ class ControlHorizonWriter:
     def __init__(self, system: System, frame_id: str = '') -> None:
         points = [
             JointTrajectoryPoint(effort=_array(u), time_from_start=duration(k * system.dt))
-            for k, u in enumerate(marks((system.horizon, system.n_u)))
+            for k, u in enumerate(placeholders((system.horizon, system.n_u)))
         ]
         self._message = _serialized(list(system.control_names), frame_id, points)
 
@@ -83,7 +83,7 @@ class JointTrajectoryWriter:
         moving = all(joint.velocity is not None for joint in joints)
         positions = indices(joint.position for joint in joints)
         velocities = indices(joint.velocity for joint in joints) if moving else []
-        states, _ = _plan_marks(system)
+        states, _ = _plan_placeholders(system)
         points = [
             JointTrajectoryPoint(
                 positions=_placed(len(joints), positions, x),
@@ -105,7 +105,7 @@ class StampedCommandWriter:
     """Writes commands as JointTrajectory of one point."""
 
     def __init__(self, system: System, frame_id: str = '') -> None:
-        point = JointTrajectoryPoint(effort=_array(marks((system.n_u,))))
+        point = JointTrajectoryPoint(effort=_array(placeholders((system.n_u,))))
         self._message = _serialized(actuators_of(system), frame_id, [point])
 
     def __call__(self, control: Array, stamp: Time) -> bytes:
@@ -113,10 +113,10 @@ class StampedCommandWriter:
         return self._message.filled(stamp, control)
 
 
-def _plan_marks(system: System) -> tuple[Array, Array]:
-    """For states (T + 1, n_x), and behind them controls (T, n_u)."""
-    states = marks((system.horizon + 1, system.n_x))
-    return states, marks((system.horizon, system.n_u), before=states.size)
+def _plan_placeholders(system: System) -> tuple[Array, Array]:
+    """Placeholders for states (T + 1, n_x), and behind them controls (T, n_u)."""
+    states = placeholders((system.horizon + 1, system.n_x))
+    return states, placeholders((system.horizon, system.n_u), before=states.size)
 
 
 def _serialized(

@@ -1,4 +1,4 @@
-"""From states and controls to messages that are filled again and again."""
+"""Writers of states and controls; messages are filled again and again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What only measures: demo, fault campaign, loop benchmark, flights over ROS."""
+"""Laboratory of the nodes: demo, fault campaign, loop benchmark, evaluation over ROS 2."""

@@ -1,4 +1,4 @@
-"""Nodes as child processes of a command: their environment, command lines, last words and end."""
+"""Nodes as child processes of a command: environment, command lines, output and end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENVIRONMENT = {
 """What the nodes need from the environment, unless it is set already."""
 
 
-class NodeError(RuntimeError):
+class NodeError(ChildProcessError):
     """A node ended, stayed silent or refused what it was asked for; the message is one line."""
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from trc_core import Controller
@@ -20,12 +17,9 @@ from trc_core.lab.report.bag import RecordedFlight, read_bag
 from trc_core.lab.report.command import report
 from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.problem.system import Array
-from trc_ros.lab.children import Child, NodeError, node_command
-from trc_ros.lab.demo.bag import open_bag
-from trc_ros.lab.demo.flight import FAREWELL_TIME, NEEDED, STARTUP_TIME
-from trc_ros.lab.demo.report import mean_controls
-from trc_ros.lab.recording import Recorder, Samples
-from trc_ros.lab.tower import Tower
+from trc_ros.lab.bag import Bag
+from trc_ros.lab.recording import Recorder, Samples, mean_controls
+from trc_ros.lab.two_nodes import DELIVERY_TIME, TwoNodes
 
 TOLERANCE = 0.03  # by which the mean cost over ROS 2 may differ from that in process
 SETTLING = 0.5  # [s] in which the restart of the plant, and its answer, must show in the bag
@@ -35,7 +29,7 @@ LONGER = 0.3  # [s] that a flight is recorded beyond its last tick
 
 @dataclass(frozen=True)
 class Agreement:
-    """The same flights in process and over ROS 2."""
+    """Costs of the same flights in process and over ROS 2."""
 
     title: str
     inside: Array
@@ -88,21 +82,23 @@ def evaluate(
         horizons: how long a flight lasts.
 
     Raises:
-        ValueError: if a node ends early, stays silent or refuses what it is asked for, or if
-            `folder` holds a bag already.
+        NodeError: if a node ends early, stays silent or refuses what it is asked for.
+        ValueError: if `folder` holds a bag already.
     """
     system = controller.system
     if (folder / 'bag').exists():
         raise ValueError(f"'{folder}' holds a bag already; give another folder")
+    # Fly over ROS 2 into a bag.
     folder.mkdir(parents=True, exist_ok=True)
     ticks = round(horizons * system.horizon)
-    try:
-        starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
-    except NodeError as error:
-        raise ValueError(str(error)) from error
+    starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
+    # Read states and costs back from the bag.
     (flight,) = read_bag(folder / 'bag', system)
     (folder / 'report.html').write_text(report(folder / 'bag', system))
-    found = [judge(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)]
+    found = [
+        evaluate_flight(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)
+    ]
+    # Fly the same in process, from the first states in the bag.
     first = [states[0] for states, _ in found]
     plant = PerturbedPlant(system)
     inside = [
@@ -118,40 +114,22 @@ def _record(
     controller: Controller, model: str, x0: Array, goal: Array, bag_path: Path, seconds: float
 ) -> list[float]:
     """Flies with both nodes; returns when each flight began [s since the epoch]."""
-    system = controller.system
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    with contextlib.ExitStack() as stack:
-        stack.callback(rclpy.try_shutdown)
-        bag = open_bag(bag_path)
-        stack.callback(bag.close)
-        node = Node('evaluation', namespace=system.name)
-        stack.callback(node.destroy_node)
-        recorder = Recorder(node, bag.write)
-        overrides: dict[str, dict[str, Any]] = {
-            'plant': {'initial_state': x0[0].tolist()},
-            'controller': {'model_path': model},
-        }
-        children = {
-            name: stack.enter_context(Child(node_command(name, system.name, values), name))
-            for name, values in overrides.items()
-        }
-        tower = Tower(node, children)
-        tower.wait_until(
-            lambda: tower.is_connected() and recorder.hears(*NEEDED),
-            STARTUP_TIME,
-            f'{system.name}: the nodes did not find each other',
-        )
-        starts = []
-        for x, g in tqdm(list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'):
-            tower.send_goal(system, g)
-            starts.append(time.time())
-            tower.restart(x)
-            tower.spin_for(seconds + SETTLING)
-        tower.spin_for(FAREWELL_TIME)
+    system, starts = controller.system, []
+    plant = {'initial_state': x0[0].tolist()}
+    with contextlib.closing(Bag(bag_path)) as bag:
+        record = functools.partial(Recorder, keep=bag.write)
+        with TwoNodes(system, plant, {'model_path': model}, record) as nodes:
+            operator = nodes.operator
+            for x, g in tqdm(list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'):
+                operator.send_goal(g)
+                starts.append(time.time())
+                operator.reset_plant(x)
+                operator.spin_for(seconds + SETTLING)
+            operator.spin_for(DELIVERY_TIME)
     return starts
 
 
-def judge(
+def evaluate_flight(
     flight: RecordedFlight, x0: Array, goal: Array, began: float, ticks: int
 ) -> tuple[Array, float]:
     """States at the ticks of a recorded flight (ticks + 1, n_x), and its cost.
@@ -184,7 +162,7 @@ def judge(
 
 
 def _restart(flight: RecordedFlight, x0: Array, began: float) -> float:
-    """When the plant stood nearest to x0 (n_x,) after the request [s since the epoch]."""
+    """Time at which the plant was nearest to x0 (n_x,) after the request [s since the epoch]."""
     times = flight.states.times + flight.epoch
     asked = np.flatnonzero((times >= began) & (times <= began + SETTLING))
     if not len(asked):

@@ -1,10 +1,10 @@
-"""Records topics: every message as it came, in memory and perhaps into a bag."""
+"""Recording of topics: every message as it came, in memory and optionally into a bag."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,8 @@ TOPICS: dict[str, type] = {
     '/diagnostics': DiagnosticArray,
 }
 DEPTH = 1000  # messages that may wait
-EVERYTHING = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-WITHOUT_LOSS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 
 Keep = Callable[[str, type, int, bytes], None]  # topic, type, time [ns since the epoch], message
 
@@ -41,14 +41,17 @@ class Recorder:
     Args:
         node: that listens.
         keep: also given every message, under the full name of its topic.
-        qos: `WITHOUT_LOSS` hears reliable publishers only.
+        reliable: topics of which no message is lost, and only reliable publishers are heard.
     """
 
-    def __init__(self, node: Node, keep: Keep | None = None, qos: QoSProfile = EVERYTHING) -> None:
+    def __init__(
+        self, node: Node, keep: Keep | None = None, reliable: Collection[str] = ()
+    ) -> None:
         self._keep = keep
         self._messages: dict[str, list[tuple[int, bytes]]] = {topic: [] for topic in TOPICS}
         for topic, kind in TOPICS.items():
             take = functools.partial(self._take, topic, node.resolve_topic_name(topic))
+            qos = RELIABLE if topic in reliable else BEST_EFFORT
             # rclpy counts the arguments of a callback: two of them ask for the time of sending.
             node.create_subscription(
                 kind, topic, lambda data, info, take=take: take(data, info), qos, raw=True
@@ -81,7 +84,7 @@ class Recorder:
         return message if time >= since else None
 
     def first(self, topic: str, since: float) -> float | None:
-        """When a message was first sent since then, both [s since the epoch]; None if none was."""
+        """Time at which a message was first sent since then, both [s since the epoch], or None."""
         return next((1e-9 * t for t, _ in self._messages[topic] if 1e-9 * t >= since), None)
 
     @staticmethod
@@ -120,9 +123,21 @@ def read_commands(recorder: Recorder, system: System) -> Samples:
     return Samples(np.array([time for time, _ in messages]), values.reshape(-1, system.n_u))
 
 
+def mean_controls(system: System, commands: Samples, instants: Array) -> Array:
+    """(T, n_u) means between the T + 1 instants of commands that are held until the next one."""
+    # u_trim until the first command; the integral of a held signal is piecewise linear.
+    times = np.concatenate([[min(instants[0], commands.times[0])], commands.times, [instants[-1]]])
+    times = np.maximum.accumulate(times)
+    values = np.concatenate([system.u_trim[None], commands.values])
+    steps = values * np.diff(times)[:, None]
+    integral = np.concatenate([np.zeros((1, system.n_u)), np.cumsum(steps, 0)])
+    at = np.stack([np.interp(instants, times, column) for column in integral.T], -1)
+    return np.diff(at, axis=0) / np.diff(instants)[:, None]
+
+
 @dataclass(frozen=True)
 class Horizon:
-    """A plan as it was published; times in seconds since the epoch."""
+    """Plan as it was published; times in seconds since the epoch."""
 
     sent: float
     start: float
@@ -151,7 +166,7 @@ def read_horizons(recorder: Recorder, system: System) -> list[Horizon]:
 
 
 def status_values(message: DiagnosticArray, part: str) -> dict[str, str]:
-    """What diagnostics say of one part of the controller; empty if they do not."""
+    """Values in diagnostics of one part of the controller; empty if there are none."""
     for status in message.status:
         if status.name.endswith(f'controller: {part}'):
             return {item.key: item.value for item in status.values}
@@ -159,7 +174,7 @@ def status_values(message: DiagnosticArray, part: str) -> dict[str, str]:
 
 
 def read_loop_statistics(recorder: Recorder) -> dict[str, float]:
-    """What the controller's last diagnostics say of its loop."""
+    """Loop statistics in the last diagnostics of the controller."""
     statistics: dict[str, float] = {}
     for _, message in recorder.read('/diagnostics'):
         values = status_values(message, 'control_loop')

@@ -21,7 +21,7 @@ PLANNING = (
     Spec(
         'model_parameters',
         (),
-        "Physical parameters of this very plant that the model is told, like 'mu=1.3'.",
+        "Physical parameters of this very plant that the model is conditioned on, like 'mu=1.3'.",
         items=str,
     ),
     Spec(
@@ -48,7 +48,7 @@ PLANNING = (
     Spec(
         'early_exit_tolerance',
         TOLERANCE,
-        'Refinement ends when a cycle promises to lower the cost by less than this share.',
+        'Refinement ends when the expected decrease of the cost in a cycle is a smaller share.',
         bounds=(0.0, 1.0),
         live=True,
     ),
@@ -82,7 +82,7 @@ SAFETY = (
     Spec(
         'use_stamps',
         True,
-        'Believe the stamps of states; false, for a sensor whose clock is not synchronised: a '
+        'Use the stamps of states; false, for a sensor whose clock is not synchronised: a '
         'state is as old as its arrival.',
     ),
     Spec(

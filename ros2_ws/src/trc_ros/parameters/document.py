@@ -1,4 +1,4 @@
-"""docs/parameters.md, from the table: `python -m trc_ros.parameters.document > ...`."""
+"""Document docs/parameters.md from the table: `python -m trc_ros.parameters.document > ...`."""
 
 from __future__ import annotations
 

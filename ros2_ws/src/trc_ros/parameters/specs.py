@@ -1,4 +1,4 @@
-"""What one parameter of a node is: type, range, and how a value is brought into them."""
+"""Specification of a parameter: type, range, and the coercion of values into them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter. Its type is that of the default; a tuple stands for a list."""
+    """Parameter of a node. Its type is that of the default; a tuple stands for a list."""
 
     name: str
     default: Any
@@ -35,7 +35,7 @@ class Spec:
 
     @property
     def type_name(self) -> str:
-        """As a reader of the YAML calls it."""
+        """Name of the type for a reader of the YAML."""
         if isinstance(self.default, tuple):
             return f'list of {_LISTS[self.items][0]}'
         return _NAMES[type(self.default)]
@@ -120,7 +120,7 @@ def parameter_of(spec: Spec, value: Any) -> Parameter:
 
 
 def descriptor_of(spec: Spec) -> ParameterDescriptor:
-    """What `ros2 param describe` shows."""
+    """Descriptor for `ros2 param describe`."""
     descriptor = ParameterDescriptor(name=spec.name, description=spec.description)
     if spec.choices:
         descriptor.additional_constraints = f'one of {", ".join(spec.choices)}'

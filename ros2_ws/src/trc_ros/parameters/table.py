@@ -1,4 +1,4 @@
-"""The parameters of both nodes: one table declares, checks, coerces and documents them."""
+"""Table of the parameters of both nodes: declares, checks, coerces and documents them."""
 
 from __future__ import annotations
 
@@ -46,16 +46,17 @@ def declare(
     Args:
         node: the node; its overrides (YAML, `-p`) are checked first.
         kind: 'controller' or 'plant'.
-        locked: says why parameters that are not live cannot change now; '' if they can.
+        locked: returns why parameters that are not live cannot change now; '' if they can.
         check: raises a ValueError that says why these changes, in type and range, cannot be.
 
     Raises:
         ParameterError: for an unknown key, a wrong type or a value out of range.
     """
     specs = specs_of(kind)
-    # rclpy offers no public list of overrides that does not also declare them.
+    # Check the overrides first: rclpy offers no public list that does not also declare them.
     overrides = node._parameter_overrides
     _refuse_unknown(overrides)
+    # Declare every parameter with its default or override.
     for spec in specs.values():
         value = spec.default
         if spec.name in overrides and overrides[spec.name].value is not None:
@@ -63,9 +64,10 @@ def declare(
         parameter = parameter_of(spec, value)
         node.declare_parameter(spec.name, parameter.type_, descriptor_of(spec), True)
         node.set_parameters([parameter])
+    # Later changes are coerced, then checked.
     node.add_pre_set_parameters_callback(lambda changes: [_coerced(specs, c) for c in changes])
     node.add_on_set_parameters_callback(
-        lambda changes: _judge(specs, changes, values_of(node, kind), locked, check)
+        lambda changes: _check_changes(specs, changes, values_of(node, kind), locked, check)
     )
 
 
@@ -105,7 +107,7 @@ def _coerced(specs: dict[str, Spec], change: Parameter) -> Parameter:
         return change  # the check that follows refuses it and says why
 
 
-def _judge(
+def _check_changes(
     specs: dict[str, Spec],
     changes: list[Parameter],
     current: dict[str, Any],

@@ -1,4 +1,4 @@
-"""Faults of a sensor: each turns the stream of state messages into one that a robot dreads."""
+"""Faults of a sensor, injected into the stream of state messages."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def seconds(message: Any) -> float:
 
 @dataclass
 class Injection:
-    """A fault at work."""
+    """Fault in progress."""
 
     name: str
     fault: Fault
@@ -107,10 +107,10 @@ class Injection:
 
 
 class FaultInjector:
-    """Passes messages on, through a fault while there is one; time is that of their stamps.
+    """Injects a fault into messages while there is one; time is that of their stamps.
 
     Args:
-        log: told one line when a fault begins and one when it ends.
+        log: called with one line when a fault begins and one when it ends.
     """
 
     def __init__(self, log: Callable[[str], Any]) -> None:

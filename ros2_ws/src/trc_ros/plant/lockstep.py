@@ -1,4 +1,4 @@
-"""Turns instead of a clock: a state goes out, its answer comes in, the plant moves on."""
+"""Lock-step: a state goes out, its command comes in, the plant advances by a period."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-REPEAT = 0.5  # [s] the first state is shown again after it, until somebody answers
-QUIET = 0.2  # [s] without an answer: none to a repetition of the first state is under way
+REPEAT_PERIOD = 0.5  # [s] the first state is shown again after it, until a command answers
+QUIET_TIME = 0.2  # [s] without an answer: none to a repetition of the first state is under way
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What happens in a turn, in this order; then the answer is waited for."""
+    """Actions of a turn, in this order; then the answer is waited for."""
 
     advance: Callable[[], None]
     """Moves the plant on by a period; left out in the first turn."""
@@ -30,8 +30,8 @@ class LockStep:
         turn: the work.
         timeout: for an answer [s of the steady clock]; the last command holds without one.
         shortest_turn: [s of the steady clock]; 0: no limit.
-        patient: stay in the first turn until the first answer.
-        warn: told once when answers stop coming.
+        wait_for_first: stay in the first turn until the first answer.
+        warn: called once when answers stop coming.
         on_failure: called in the thread with the exception that ended it.
     """
 
@@ -40,17 +40,17 @@ class LockStep:
         turn: Turn,
         timeout: float,
         shortest_turn: float,
-        patient: bool,
+        wait_for_first: bool,
         warn: Callable[[str], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
         self._turn = turn
         self._timeout = timeout
         self._shortest_turn = shortest_turn
-        self._patient = patient
+        self._wait_for_first = wait_for_first
         self._warn = warn
         self._on_failure = on_failure
-        self._news = threading.Condition()
+        self._condition = threading.Condition()
         self._answered = self._stopping = self._silent = False
         self._thread = threading.Thread(target=self._run, name='lockstep', daemon=True)
 
@@ -60,22 +60,22 @@ class LockStep:
 
     def stop(self) -> None:
         """Returns when no other turn will follow."""
-        with self._news:
+        with self._condition:
             self._stopping = True
-            self._news.notify_all()
+            self._condition.notify_all()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
     def answer(self) -> None:
         """Notes that a command has arrived and has been applied; called from another thread."""
-        with self._news:
+        with self._condition:
             self._answered = True
-            self._news.notify_all()
+            self._condition.notify_all()
 
     def _run(self) -> None:
         try:
             self._repeat()
-        except Exception as error:  # whatever it was: somebody must learn that nothing moves
+        except Exception as error:  # whatever it was: the process must learn that nothing moves
             self._on_failure(error)
 
     def _repeat(self) -> None:
@@ -90,16 +90,16 @@ class LockStep:
 
     def _first_turn(self) -> None:
         self._turn.measure()
-        if not self._patient:
+        if not self._wait_for_first:
             self._exchange()
             return
         shown, answered = 0, False
         while not (answered or self._stopping):
             self._turn.publish()
             shown += 1
-            answered = self._wait(REPEAT)
+            answered = self._wait(REPEAT_PERIOD)
         for _ in range(shown - 1):  # each repetition may have an answer under way
-            if self._stopping or not self._wait(QUIET):
+            if self._stopping or not self._wait(QUIET_TIME):
                 return
 
     def _exchange(self) -> None:
@@ -113,11 +113,11 @@ class LockStep:
 
     def _wait(self, timeout: float) -> bool:
         """Whether the next answer came in time; True when stopping, too."""
-        with self._news:
-            came = self._news.wait_for(lambda: self._answered or self._stopping, timeout)
+        with self._condition:
+            came = self._condition.wait_for(lambda: self._answered or self._stopping, timeout)
             self._answered = False
         return came
 
     def _sleep_until(self, deadline: float) -> None:
-        with self._news:
-            self._news.wait_for(lambda: self._stopping, max(0.0, deadline - time.monotonic()))
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping, max(0.0, deadline - time.monotonic()))

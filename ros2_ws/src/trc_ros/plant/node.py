@@ -23,14 +23,14 @@ from trc_core.simulation import Imperfections, Plant, make_plant
 from trc_core.systems import System
 from trc_ros.control_loop import ControlLoop
 from trc_ros.conversions import ArrayReader, JointStateWriter
-from trc_ros.inputs import Input, RefusalLog
+from trc_ros.exclusive_publisher import ExclusivePublisher
+from trc_ros.inputs import Input, RejectionLog
 from trc_ros.loading import system_of
 from trc_ros.parameters import table as parameters
 from trc_ros.plant.faults import FAULTS, FaultInjector
 from trc_ros.plant.lockstep import LockStep, Turn
 from trc_ros.plant.simulation import Simulation
 from trc_ros.process import one_line, run
-from trc_ros.rivals import RivalWatch
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and clocks jump back
@@ -64,18 +64,18 @@ class PlantNode(Node):
         """Opens the topics and starts the clock of the plant.
 
         Raises:
-            ValueError: if somebody else publishes `state`.
+            ValueError: if another node publishes `state`.
         """
-        watch = RivalWatch(self, 'state', fail)
+        exclusive = ExclusivePublisher(self, 'state', fail)
         self._write_state = JointStateWriter(self._system)
         self._state = self.create_publisher(JointState, 'state', RELIABLE)
-        watch.begin()
+        exclusive.watch()
         self._clock_publisher = (
             self.create_publisher(Clock, '/clock', RELIABLE) if self._has_clock else None
         )
         self._input = Input[Array](
             ArrayReader(self._system.control_names),
-            RefusalLog('command', self.get_logger().warning),
+            RejectionLog('command', self.get_logger().warning),
             self._system.u_trim,
         )
         self.create_subscription(Float64MultiArray, 'command', self._on_command, RELIABLE)

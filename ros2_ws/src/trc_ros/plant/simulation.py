@@ -1,4 +1,4 @@
-"""A plant and the command that it obeys."""
+"""Simulation of a plant under the last command."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Simulation:
             return self._plant.x
 
     def advance(self, duration: float) -> None:
-        """Integrates, unless nobody has measured since a reset: no command answers that state."""
+        """Integrates, unless the state after a reset is unmeasured: no command answers that."""
         with self._lock:
             if not self._fresh:
                 self._step(duration)

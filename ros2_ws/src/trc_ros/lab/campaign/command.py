@@ -14,7 +14,7 @@ from trc_core.command_line import report_errors
 from trc_core.flight.safety import FALLBACKS
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
-from trc_ros.lab.children import NodeError, set_environment
+from trc_ros.lab.children import set_environment
 
 if TYPE_CHECKING:
     from trc_ros.lab.campaign.store import Store
@@ -43,19 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[2:] if argv is None else list(argv)
     set_environment()
     with report_errors(parser.prog):
-        try:
-            problems = run(options, shlex.join(['trc', 'faults', *given]))
-        except NodeError as error:
-            raise ValueError(str(error)) from error
-        except ModuleNotFoundError as error:
-            needed = "pip install 'trc[ros,demo]'"
-            raise ValueError(f"needs '{error.name}'; install it with {needed}") from error
+        problems = run(options, shlex.join(['trc', 'faults', *given]))
     if problems:
         raise SystemExit(1)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
+    # Description and epilog: all faults with their summaries.
     parser = argparse.ArgumentParser(
         'trc faults',
         description=ABOUT,
@@ -68,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Selection: system, fallback modes and faults.
     parser.add_argument('--system', default='van_der_pol', help='which one (default: %(default)s)')
     for option, known, metavar in (
         ('--fallback', FALLBACKS, 'MODE'),
@@ -81,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar=metavar,
             help=f'some of {", ".join(known)} (default: all)',
         )
+    # Numbers, then output.
     for option, default, text in NUMBERS:
         text = f'{text} (default: %(default)g)'
         parser.add_argument(option, type=type(default), default=default, help=text)
@@ -96,8 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, command: str) -> list[str]:
     """Flies all trials and writes the page about this command; returns the problems found."""
-    # Imported late: what is missing becomes one readable line, and ROS reads the environment.
-    from trc_ros.lab.campaign.flying import fly_campaign
+    # Imported late: ROS reads the environment, which is complete by now.
+    from trc_ros.lab.campaign.runner import fly_campaign
     from trc_ros.lab.campaign.store import Store
 
     if not (options.frequency > 0 and options.duration > 0 and options.margin >= 0):
@@ -121,7 +118,7 @@ def run(options: argparse.Namespace, command: str) -> list[str]:
 
 
 def settings_of(options: argparse.Namespace, contract: Contract) -> dict[str, Any]:
-    """What the figures of a trial depend on."""
+    """Settings that the figures of a trial depend on."""
     return {
         'system': contract.system.name,
         'frequency': contract.frequency,

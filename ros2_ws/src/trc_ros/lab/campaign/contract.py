@@ -1,4 +1,4 @@
-"""What a campaign asks of the nodes, and what their outputs are held to."""
+"""Contract of a campaign: the parameters of the controller, and the limits of its outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIAGNOSTICS_PERIOD = 0.05  # [s]
 
 @dataclass(frozen=True)
 class Contract:
-    """The promises of a controller in one fallback mode."""
+    """Limits and times that a controller must keep in one fallback mode."""
 
     system: System
     frequency: float
@@ -45,7 +45,7 @@ class Contract:
 
     @property
     def period(self) -> float:
-        """Of a control cycle [s]."""
+        """Period of a control cycle [s]."""
         return 1.0 / self.frequency
 
     @property

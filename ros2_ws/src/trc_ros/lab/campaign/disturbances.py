@@ -1,4 +1,4 @@
-"""The faults of a campaign: how each begins and ends, and what it leaves the controller."""
+"""Disturbances of a campaign: how each fault begins and ends, and its effect."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trc_ros.lab.campaign.session import Session
 
-RESTART_TIME = 60.0  # [s] for a process that was killed
 FAR = 10.0  # times the box of goals, or of initial states where goals have none
 FLOOD_RATE = 10_000.0  # [Hz]
 MISTAKE_RATE = 100.0  # [Hz] of messages of a wrong type
 
 
 class Effect(Enum):
-    """What a fault leaves the controller."""
+    """Effect of a fault on the controller."""
 
     BLINDED = 'no valid state arrives: the fallback must fly'
     FLYING = 'valid states arrive: it goes on'
@@ -48,73 +47,68 @@ class Disturbance:
 
 
 def name_fault(name: str, session: Session) -> None:
-    """Tells the plant which fault its service injects; naming it injects it at once."""
-    session.tower.set(fault=name, fault_duration=0.0)
-    session.tower.inject(False)
+    """Selects the fault that the service of the plant injects; setting it injects it at once."""
+    session.operator.set_plant(fault=name, fault_duration=0.0)
+    session.operator.inject_fault(False)
 
 
 def inject(session: Session) -> None:
     """Asks the plant for the fault."""
-    session.tower.inject(True)
+    session.operator.inject_fault(True)
 
 
 def clear(session: Session) -> float:
     """Asks the plant for the end of the fault."""
     now = time.time()
-    session.tower.inject(False)
+    session.operator.inject_fault(False)
     return now
 
 
 def kill_plant(session: Session) -> None:
     """Ends the plant with SIGKILL."""
-    session.kill('plant')
+    session.nodes.kill('plant')
 
 
 def restart_plant(session: Session) -> float:
-    """Starts the plant again; the fault ends with its first state that anybody hears."""
+    """Starts the plant again; the fault ends with its first state that is heard."""
     began = time.time()
-    session.start('plant')
-    session.tower.wait_until(
-        lambda: session.recorder.first('state', began) is not None,
-        RESTART_TIME,
-        'no state from the new plant',
-    )
+    session.restart_plant()
     return session.first_state(began)
 
 
 def kill_controller(session: Session) -> None:
     """Ends the controller with SIGKILL."""
-    session.kill('controller')
+    session.nodes.kill('controller')
 
 
 def restart_controller(session: Session) -> float:
     """Starts the controller again; the fault ends as the process starts."""
     now = time.time()
-    session.start('controller')
+    session.nodes.spawn('controller')
     return now
 
 
-def stop_intruder(session: Session) -> float:
-    """Silences whoever publishes what he must not."""
+def stop_injector(session: Session) -> float:
+    """Ends the publication of faulty messages."""
     now = time.time()
-    session.stop_intruder()
+    session.stop_injector()
     return now
 
 
 def send_far_goal(session: Session) -> None:
     """Asks for a goal far outside the box."""
-    session.send_goal(FAR * session.goal_range)
+    session.operator.send_goal(FAR * session.goal_range)
 
 
 def send_nan_goal(session: Session) -> None:
     """Asks for a goal that is not a number."""
-    session.send_goal(float('nan') * session.goal_range)
+    session.operator.send_goal(float('nan') * session.goal_range)
 
 
 def send_goal_again(session: Session) -> float:
     """Asks for the right goal."""
     now = time.time()
-    session.send_goal(session.goal)
+    session.operator.send_goal(session.goal)
     return now
 
 
@@ -127,7 +121,7 @@ PLANT_FAULTS = {
     'late': ('every state half a second after its stamp', Effect.BLINDED),
     'frozen': ('the same state under new stamps', Effect.FLYING),
 }
-"""What each fault of the plant is, and its effect."""
+"""Summary and effect of each fault of the plant."""
 
 DISTURBANCES: dict[str, Disturbance] = {
     **{
@@ -146,20 +140,20 @@ DISTURBANCES: dict[str, Disturbance] = {
     'wrong_type_state': Disturbance(
         f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'state' beside the plant",
         Effect.FLYING,
-        lambda session: session.start_intruder('wrong_type', 'state', MISTAKE_RATE),
-        stop_intruder,
+        lambda session: session.start_injector('wrong_type', 'state', MISTAKE_RATE),
+        stop_injector,
     ),
     'wrong_type_goal': Disturbance(
         f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'goal'",
         Effect.FLYING,
-        lambda session: session.start_intruder('wrong_type', 'goal', MISTAKE_RATE),
-        stop_intruder,
+        lambda session: session.start_injector('wrong_type', 'goal', MISTAKE_RATE),
+        stop_injector,
     ),
     'flood': Disturbance(
         f"{FLOOD_RATE:.0f} Hz of one valid state on 'state' beside the plant",
         Effect.FLYING,
-        lambda session: session.start_intruder('flood', 'state', FLOOD_RATE),
-        stop_intruder,
+        lambda session: session.start_injector('flood', 'state', FLOOD_RATE),
+        stop_injector,
     ),
     'far_goal': Disturbance(
         f'a goal {FAR:g} times outside the box', Effect.FLYING, send_far_goal, send_goal_again

@@ -1,4 +1,4 @@
-"""What each fallback should command, found from what the controller published before."""
+"""Expected commands of each fallback, from what the controller published before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LqrPlan = Callable[[Array, Array], Array]  # (x, goal) -> controls (T, n_u)
 
 @dataclass(frozen=True)
 class Handover:
-    """What the fallback took over; it decides what is commanded from then on."""
+    """Handover to the fallback: the plan and goal that decide its commands."""
 
     contract: Contract
     horizon: Horizon
@@ -27,44 +27,44 @@ class Handover:
     lqr: LqrPlan
 
 
-def of_tail(handover: Handover, time: float, previous: Array) -> Array | None:
-    """The rest of the last plan; None where the horizon holds no controls: nobody can tell."""
+def tail_controls(handover: Handover, time: float, previous: Array) -> Array | None:
+    """The rest of the last plan; None, for unknown, where the horizon holds no controls."""
     if not len(handover.horizon.controls):
         return None
-    return near(handover, handover.horizon.controls, time)
+    return due_controls(handover, handover.horizon.controls, time)
 
 
-def of_lqr(handover: Handover, time: float, previous: Array) -> Array:
+def lqr_controls(handover: Handover, time: float, previous: Array) -> Array:
     """The LQR from the last state."""
-    return near(handover, handover.lqr(handover.horizon.states[0], handover.goal), time)
+    return due_controls(handover, handover.lqr(handover.horizon.states[0], handover.goal), time)
 
 
-def of_hold(handover: Handover, time: float, previous: Array) -> Array:
+def held_control(handover: Handover, time: float, previous: Array) -> Array:
     """The command before."""
     return previous[None]
 
 
-def of_zero(handover: Handover, time: float, previous: Array) -> Array:
+def zero_control(handover: Handover, time: float, previous: Array) -> Array:
     """Zero."""
     return np.zeros((1, len(previous)))
 
 
-def of_none(handover: Handover, time: float, previous: Array) -> Array:
+def no_control(handover: Handover, time: float, previous: Array) -> Array:
     """Silence: no command is right."""
     return np.empty((0, len(previous)))
 
 
 TARGETS: dict[str, Callable[[Handover, float, Array], Array | None]] = {
-    'tail': of_tail,
-    'lqr': of_lqr,
-    'hold': of_hold,
-    'zero': of_zero,
-    'none': of_none,
+    'tail': tail_controls,
+    'lqr': lqr_controls,
+    'hold': held_control,
+    'zero': zero_control,
+    'none': no_control,
 }
 """For every fallback mode: the controls (k, n_u) that are right at a time."""
 
 
-def near(handover: Handover, controls: Array, time: float) -> Array:
+def due_controls(handover: Handover, controls: Array, time: float) -> Array:
     """The controls (k, n_u) of a plan that may be due at a time, u_trim after its end.
 
     A command is sent up to a period after it was decided.
@@ -78,7 +78,7 @@ def near(handover: Handover, controls: Array, time: float) -> Array:
     return np.concatenate([controls[due], trim])
 
 
-def is_right(handover: Handover, times: Array, previous: Array, u: Array) -> bool:
+def is_expected(handover: Handover, times: Array, previous: Array, u: Array) -> bool:
     """Whether u (n_u,) is what the fallback commands, or on the way there at the rate limit.
 
     Args:

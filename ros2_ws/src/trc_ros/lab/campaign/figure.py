@@ -1,4 +1,4 @@
-"""The overview of a campaign, and the picture of one recovery."""
+"""Figures of a campaign: the overview, and the picture of one recovery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
-from trc_ros.lab.campaign.report import promised
+from trc_ros.lab.campaign.report import contract_times
 from trc_ros.lab.campaign.store import Store
 from trc_ros.lab.campaign.trial import Trial
 from trc_ros.lab.demo.figure import BOUND, CONTROL, GOAL, INK, PREDICTED, STATE, STYLE, label
@@ -52,7 +52,7 @@ def draw_overview(store: Store, path: Path) -> None:
             draw_times(axes, store, names, quantity)
             axes.set_title(title, loc='left', fontsize=10)
             axes.set_xlabel('time [ms]')
-        panels[0].axvline(promised(store)['deadline'], color=INK, lw=1, ls=(0, (4, 3)))
+        panels[0].axvline(contract_times(store)['deadline'], color=INK, lw=1, ls=(0, (4, 3)))
         panels[0].set_yticks(range(len(names)), [name.replace('_', ' ') for name in names])
         panels[0].set_ylim(len(names) - 0.4, -0.6)
         figure.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=5)
@@ -114,23 +114,23 @@ def draw_recovery(trial: Trial, contract: Contract, path: Path) -> None:
 
 
 def end_of(trial: Trial) -> float:
-    """Where the picture ends [s since the epoch]."""
+    """End of the picture [s since the epoch]."""
     again = [h.sent for h in trial.horizons if h.start >= trial.ended]
     return min((again[0] if again else trial.ended) + AFTER, trial.commands.times[-1])
 
 
 def draw_state(axes: Axes, trial: Trial, contract: Contract, i: int) -> None:
-    """What the plant said of a coordinate, and what the last plan before its recovery foresaw."""
+    """Draws a coordinate as published, and as the last plan before recovery predicted it."""
     system, zero = contract.system, trial.began
     states = trial.states
     times = np.where(gaps(states.times), np.nan, states.times - zero)
     axes.plot(times, states.values[:, i], color=STATE, lw=4, label='state, as published')
     if trial.blind_from >= 0:
         last = trial.horizons[trial.blind_from]
-        foreseen = last.start - zero + system.dt * np.arange(system.horizon + 1)
-        shown = foreseen <= end_of(trial) - zero
+        predicted = last.start - zero + system.dt * np.arange(system.horizon + 1)
+        shown = predicted <= end_of(trial) - zero
         x = last.states[shown, i]
-        axes.plot(foreseen[shown], x, color=PREDICTED, lw=1.2, label='last plan before recovery')
+        axes.plot(predicted[shown], x, color=PREDICTED, lw=1.2, label='last plan before recovery')
     axes.axhline(trial.goal[i], color=GOAL, lw=1.2, ls=(0, (4, 3)), label='goal')
     axes.set_ylabel(label(system.state_names[i], system.state_units[i]))
 

@@ -44,7 +44,7 @@ What the figures mean:
 
 
 def page(store: Store, picture: str) -> str:
-    """Everything as Markdown; `picture` is the file with the overview."""
+    """Page of the campaign in Markdown; `picture` is the file with the overview."""
     parts = [
         '# Faults\n',
         provenance.table({**store.origin, 'seed': store.settings['seed']}) + '\n',
@@ -56,12 +56,12 @@ def page(store: Store, picture: str) -> str:
         ),
         faults(),
         notes(store),
-        MEANING.format(**promised(store)),
+        MEANING.format(**contract_times(store)),
     ]
     return '\n'.join(part for part in parts if part)
 
 
-def promised(store: Store) -> dict[str, float]:
+def contract_times(store: Store) -> dict[str, float]:
     """The times of the contract [ms]."""
     times = {
         'state_timeout': 1e3 * store.settings['state_timeout'],
@@ -114,7 +114,7 @@ def longest_silence(verdicts: list[Verdict]) -> str:
 
 
 def ended_well(store: Store) -> str:
-    """How many of the sessions did."""
+    """Share of the sessions that ended with exit code 0."""
     return f'{sum(not found for found in store.landings.values())} of {len(store.landings)}'
 
 
@@ -144,7 +144,7 @@ def cell(store: Store, key: tuple[str, str], value: Callable[[Verdict], float | 
 
 
 def faults() -> str:
-    """What each fault is, and what must happen."""
+    """Table of the faults and the reactions expected."""
     meaning = {
         Effect.BLINDED: 'the fallback flies',
         Effect.FLYING: 'it goes on',
@@ -155,7 +155,7 @@ def faults() -> str:
 
 
 def notes(store: Store) -> str:
-    """How much was really published where a fault is a matter of that."""
+    """Rates at which the faults that publish messages really did."""
     found: dict[str, list[str]] = {}
     for verdict in store.verdicts.values():
         if verdict.note:

@@ -1,4 +1,4 @@
-"""The figures of a campaign in a file, kept after every trial, so that it can be gone on with."""
+"""Store of a campaign: its figures in a file, written after every trial, to be resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trc_ros.lab.campaign.verdict import Verdict
 
 
 class Store:
-    """Verdicts by (fallback, fault), and what became of both processes at the end.
+    """Keeps verdicts by (fallback, fault), and how both processes ended.
 
     Args:
         path: of the JSON file; read if it is there.
@@ -64,7 +64,7 @@ class Store:
 
     @property
     def problems(self) -> list[str]:
-        """One line for everything that was not as promised."""
+        """One line for every violation of the contract."""
         trials = [
             f'{v.fault}, {v.fallback}: {"; ".join(v.problems)}'
             for v in self.verdicts.values()

@@ -1,4 +1,4 @@
-"""What was recorded of one fault."""
+"""Recording of one fault."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trial:
     safety: list[tuple[float, str]]
     """What diagnostics said of the safety state, and when."""
     states: Samples
-    births: tuple[float, ...] = ()
+    spawned: tuple[float, ...] = ()
     """When a new controller was started."""
     note: str = ''
 

@@ -1,4 +1,4 @@
-"""Judges a trial: was every output safe, how soon, and did the controller recover?"""
+"""Verdict on a trial: whether every output was safe, how soon, and the recovery."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trc_core.flight.limits import BOUND_TOLERANCE
 from trc_core.problem.system import Array
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, Effect
-from trc_ros.lab.campaign.fallbacks import Handover, LqrPlan, is_right
+from trc_ros.lab.campaign.fallbacks import Handover, LqrPlan, is_expected
 from trc_ros.lab.campaign.trial import Trial
 from trc_ros.lab.recording import Horizon, Samples
 
@@ -21,7 +21,7 @@ ACTIVE = 'active'
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one fault in one fallback mode; times [s], None where there is none."""
+    """Outcome of one fault in one fallback mode; times [s], None where there is none."""
 
     fault: str
     fallback: str
@@ -49,11 +49,11 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as promised."""
+        """Whether the contract was kept."""
         return not self.problems
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values for JSON."""
         return asdict(self)
 
 
@@ -72,13 +72,13 @@ def judge(trial: Trial, contract: Contract, lqr: LqrPlan) -> Verdict:
         'horizons': len(horizons),
         'not_finite': count_not_finite(commands, horizons),
         'out_of_limits': count_out_of_limits(commands, horizons, contract),
-        'too_fast': int(too_fast(commands, trial.births, contract).sum()),
+        'too_fast': int(too_fast(commands, trial.spawned, contract).sum()),
         'largest_gap': largest_gap(trial),
         'recovered_after': recovered_after(trial),
         **REACTIONS[effect](trial, contract, lqr),
     }
     verdict = Verdict(trial.fault, trial.fallback, note=trial.note, **found)
-    problems = tuple(complaints(verdict, contract, effect, trial))
+    problems = tuple(find_problems(verdict, contract, effect, trial))
     return Verdict(**{**verdict.__dict__, 'problems': problems})
 
 
@@ -102,13 +102,13 @@ def count_out_of_limits(commands: Samples, horizons: list[Horizon], contract: Co
     return int(((u < low) | (u > high)).any(-1).sum()) + outside.count(True)
 
 
-def too_fast(commands: Samples, births: tuple[float, ...], contract: Contract) -> Array:
+def too_fast(commands: Samples, spawned: tuple[float, ...], contract: Contract) -> Array:
     """(N,) whether a command is farther from an earlier one than the rate limit lets it.
 
     A command is decided up to a period before it is sent. A new process knows of no command.
     """
     times, u = commands.times, commands.values
-    life = np.searchsorted(births, times)
+    life = np.searchsorted(spawned, times)
     fast = np.zeros(len(times), dtype=bool)
     slack = BOUND_TOLERANCE * (contract.system.u_max - contract.system.u_min)
     for back in range(1, RATE_WINDOW + 1):
@@ -126,7 +126,7 @@ def largest_gap(trial: Trial) -> float | None:
 
 
 def recovered_after(trial: Trial) -> float | None:
-    """From the end of the fault to the first plan from a state measured since [s]."""
+    """Time from the end of the fault to the first plan from a state measured since [s]."""
     again = [h.sent for h in trial.horizons if h.sent >= trial.ended and h.start >= trial.ended]
     active = [t for t, state in trial.safety if t >= trial.ended and state == ACTIVE]
     return again[0] - trial.ended if again and active else None
@@ -138,13 +138,10 @@ def reaction_of_blinded(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[
         return {}
     last = trial.horizons[trial.blind_from]
     handover = Handover(contract, last, trial.goal, lqr)
-    commands = trial.commands
+    commands, u = trial.commands, trial.commands.values
     at = np.flatnonzero((commands.times > last.sent) & (commands.times < trial.ended))
     at = at[at > 0]
-    right = [
-        is_right(handover, commands.times[i - 1 : i + 1], *commands.values[i - 1 : i + 1])
-        for i in at
-    ]
+    right = [is_expected(handover, commands.times[i - 1 : i + 1], u[i - 1], u[i]) for i in at]
     if contract.fallback == 'none':
         # Silence is safe from when the next command would have been sent.
         first = max(commands.times[commands.times < trial.ended], default=0.0) + contract.period
@@ -166,8 +163,8 @@ def reaction_of_flying(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[s
 
 
 def reaction_of_killed(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
-    """Nobody commands until the controller has been started again."""
-    after = trial.commands.times[trial.commands.times >= max(trial.births)]
+    """No command comes until the controller has been started again."""
+    after = trial.commands.times[trial.commands.times >= max(trial.spawned)]
     return {'safe_after': float(after[0] - trial.began)} if len(after) else {}
 
 
@@ -179,8 +176,8 @@ REACTIONS = {
 """How the first safe command is found."""
 
 
-def complaints(verdict: Verdict, contract: Contract, effect: Effect, trial: Trial) -> list[str]:
-    """What was not as promised."""
+def find_problems(verdict: Verdict, contract: Contract, effect: Effect, trial: Trial) -> list[str]:
+    """Violations of the contract."""
     found = [
         f'{count} {what}'
         for count, what in (
@@ -194,9 +191,9 @@ def complaints(verdict: Verdict, contract: Contract, effect: Effect, trial: Tria
     if verdict.safe_after is None:
         found.append('no safe command')
     if effect is Effect.BLINDED and verdict.state_age is not None:
-        found += late('fallback', verdict.state_age, contract)
+        found += find_lateness('fallback', verdict.state_age, contract)
     if effect is Effect.FLYING and verdict.safe_after is not None:
-        found += late('command', verdict.safe_after, contract)
+        found += find_lateness('command', verdict.safe_after, contract)
     if effect is Effect.BLINDED and not any(
         state == 'fallback' for t, state in trial.safety if trial.began <= t
     ):
@@ -206,8 +203,8 @@ def complaints(verdict: Verdict, contract: Contract, effect: Effect, trial: Tria
     return found
 
 
-def late(what: str, seconds: float, contract: Contract) -> list[str]:
-    """A complaint if it came later than promised."""
+def find_lateness(what: str, seconds: float, contract: Contract) -> list[str]:
+    """Problem of a reaction after the deadline, if it was."""
     if seconds <= contract.deadline:
         return []
     return [f'{what} after {1e3 * seconds:.0f} ms, promised {1e3 * contract.deadline:.0f}']

@@ -14,7 +14,7 @@ from trc_core.command_line import interrupts
 from trc_core.flight.safety import FALLBACKS
 from trc_core.systems import System
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
-from trc_ros.lab.children import NodeError, set_environment
+from trc_ros.lab.children import set_environment
 
 SYSTEMS = ('double_integrator', 'van_der_pol')
 
@@ -39,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         kept = f'; what was recorded is in {options.output}/bag' if recorded else ''
         print(f'\ntrc demo: interrupted{kept}', file=sys.stderr)
         raise SystemExit(130) from None
-    except ModuleNotFoundError as error:
-        needed = "pip install 'trc[ros,demo]'"
-        raise SystemExit(f"trc demo: needs '{error.name}'; install it with {needed}") from None
-    except (DemoError, NodeError, ValueError, OSError) as error:
+    except (DemoError, ValueError, OSError) as error:
         raise SystemExit(f'trc demo: {error}') from None
 
 
@@ -96,27 +93,30 @@ def fly_and_report(
     Raises:
         DemoError: if a goal was not reached.
     """
-    # Imported late: what is missing becomes one readable line, and ROS reads the environment.
-    from trc_ros.lab.demo.bag import open_bag
+    # Imported late: ROS reads the environment, which is complete by now.
+    from trc_ros.lab.bag import Bag
     from trc_ros.lab.demo.figure import draw
     from trc_ros.lab.demo.flight import fly_all
     from trc_ros.lab.demo.report import format_table, score
 
+    # Fly, and keep the bag whatever happens.
     seconds = f'{options.seconds:g} s each'
     print(f'flying {" and ".join(s.name for s in systems)} over ROS 2, {seconds}', flush=True)
-    bag = open_bag(workspace / 'bag') if options.bag else None
+    bag = Bag(workspace / 'bag') if options.bag else None
     try:
         flights = fly_all(systems, options.seconds, options.seed, bag)
     finally:
         if bag is not None:
             bag.close()
             publish(workspace / 'bag', options.output)
+    # Score, draw and report.
     scores = [score(flight) for flight in flights]
     for flight in flights:
         draw(flight, workspace / f'{flight.system.name}.png')
         publish(workspace / f'{flight.system.name}.png', options.output)
     print(f'\n{format_table(scores)}\n')
     print(f'{options.output}/: {", ".join(sorted(p.name for p in options.output.glob("[!.]*")))}')
+    # A goal that was missed fails the demo.
     missed = [f'{score.system}: {score.missed}' for score in scores if score.missed]
     if missed:
         raise DemoError('; '.join(missed))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 
 from trc_core.systems import System
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.figure import draw_recovery
-from trc_ros.lab.campaign.flying import lqr_plan_of
-from trc_ros.lab.campaign.session import Session
+from trc_ros.lab.campaign.runner import lqr_plan_of
+from trc_ros.lab.campaign.session import open_session
 from trc_ros.lab.campaign.verdict import Verdict, judge
 
 FREQUENCY = 50.0  # [Hz]
@@ -29,18 +27,14 @@ def fly_through(system: System, fault: str, fallback: str, seed: int, path: Path
     """
     contract = Contract(system, FREQUENCY, fallback, MARGIN)
     rng = np.random.default_rng(seed)
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        with Session(contract, rng) as session:
-            trial = session.fly(fault, DURATION, rng, AFTERWARDS)
-    finally:
-        rclpy.try_shutdown()
+    with open_session(contract, rng) as session:
+        trial = session.fly(fault, DURATION, rng, AFTERWARDS)
     draw_recovery(trial, contract, path)
     return judge(trial, contract, lqr_plan_of(contract))
 
 
 def sentence(system: System, verdict: Verdict) -> str:
-    """What became of it, in one line."""
+    """Outcome of the flight in one line."""
     times = [
         'never' if seconds is None else f'{1e3 * seconds:.0f} ms after {moment}'
         for seconds, moment in (

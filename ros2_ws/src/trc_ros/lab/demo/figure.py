@@ -1,4 +1,4 @@
-"""Draws a flight of the demo: states, goals, predicted horizons, controls and the phase plane."""
+"""Figure of a flight: states, goals, predicted horizons, controls and the phase plane."""
 
 from __future__ import annotations
 

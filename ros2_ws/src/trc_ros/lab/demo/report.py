@@ -1,4 +1,4 @@
-"""How well a flight of the demo went: closed-loop cost against the optimum, and loop timing."""
+"""Report of the demo: closed-loop cost against the optimum, and loop timing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from trc_core.numerics.cost import trajectory_cost
-from trc_core.problem.system import SUCCESS_TOLERANCE, Array
+from trc_core.problem.system import SUCCESS_TOLERANCE
 from trc_core.solvers import nlp
-from trc_core.systems import System
 from trc_ros.lab.demo.flight import Flight, Task
-from trc_ros.lab.recording import Samples
+from trc_ros.lab.recording import Samples, mean_controls
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the table says of one system; one cost ratio and settling time per task."""
+    """Row of the table for one system; one cost ratio and settling time per task."""
 
     system: str
     loop: dict[str, float]
@@ -77,18 +76,6 @@ def cost_ratio(flight: Flight, task: Task) -> float:
     u = mean_controls(system, flight.commands, instants)
     optimum = nlp.solve(system, x[0], task.goal)
     return float(trajectory_cost(system, x, u, task.goal) / optimum.cost)
-
-
-def mean_controls(system: System, commands: Samples, instants: Array) -> Array:
-    """(T, n_u) means between the T + 1 instants of commands that are held until the next one."""
-    # u_trim until the first command; the integral of a held signal is piecewise linear.
-    times = np.concatenate([[min(instants[0], commands.times[0])], commands.times, [instants[-1]]])
-    times = np.maximum.accumulate(times)
-    values = np.concatenate([system.u_trim[None], commands.values])
-    steps = values * np.diff(times)[:, None]
-    integral = np.concatenate([np.zeros((1, system.n_u)), np.cumsum(steps, 0)])
-    at = np.stack([np.interp(instants, times, column) for column in integral.T], -1)
-    return np.diff(at, axis=0) / np.diff(instants)[:, None]
 
 
 def format_table(scores: Sequence[Score]) -> str:

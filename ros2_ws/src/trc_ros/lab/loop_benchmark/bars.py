@@ -1,4 +1,4 @@
-"""What the project promises of its control loop, and what was measured."""
+"""Bars of the control loop: the requirements of the project, and what was measured."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ FIFO = 'SCHED_FIFO'
 
 
 def bars(cases: Mapping[str, Figures]) -> list[Bar]:
-    """Every promise that the figures of some cases can judge."""
+    """Every requirement that the figures of some cases can judge."""
     return [
         bar for name, figures in cases.items() for judge in JUDGES for bar in judge(name, figures)
     ]
 
 
 def latency_us(figures: Figures) -> dict[str, float]:
-    """From a state to its command without the wait for a cycle: state, plan and command.
+    """Latency from a state to its command without the wait for a cycle.
 
-    The sum of three percentiles; for the p99 that is more than the percentile of the sum.
+    It is the sum of three percentiles, of state, plan and command; for the p99 that is more than
+    the percentile of the sum.
     """
     if not (figures['state_us']['count'] and figures['command_us']['count']):
         return {}
@@ -45,7 +46,7 @@ def growth_mb(figures: Figures) -> float:
 
 
 def rate_error_percent(figures: Figures) -> float:
-    """By how much the rate differs from the one asked for [%]."""
+    """Error of the rate [%]."""
     loop = figures['loop']
     return 100.0 * abs(loop['achieved_rate_hz'] / loop['target_rate_hz'] - 1.0)
 

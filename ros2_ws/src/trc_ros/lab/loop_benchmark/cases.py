@@ -1,4 +1,4 @@
-"""What a run of `trc benchmark-loop` flies."""
+"""Cases of `trc benchmark-loop`: a system at a rate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trc_core import SYSTEMS
 
-FIFO_PRIORITY = 80  # of the control loop; above that of whoever times its messages
+FIFO_PRIORITY = 80  # of the control loop; above that of the process that times its messages
 REALTIME = {
     'realtime.sched_fifo_priority': FIFO_PRIORITY,
     'realtime.lock_memory': 'true',

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from trc_core import provenance
 from trc_core.command_line import report_errors
-from trc_ros.lab.children import NodeError, set_environment
+from trc_ros.lab.children import set_environment
 from trc_ros.lab.loop_benchmark.bars import bars
 from trc_ros.lab.loop_benchmark.cases import DEFAULT, Case, parse
 from trc_ros.lab.loop_benchmark.report import report
@@ -34,13 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[2:] if argv is None else list(argv)
     set_environment()
     with report_errors(parser.prog):
-        try:
-            run(options, shlex.join(['trc', 'benchmark-loop', *given]))
-        except NodeError as error:
-            raise ValueError(str(error)) from error
-        except ModuleNotFoundError as error:
-            needed = "pip install 'trc[ros,demo]'"
-            raise ValueError(f"needs '{error.name}'; install it with {needed}") from error
+        run(options, shlex.join(['trc', 'benchmark-loop', *given]))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         'the machine and the scheduling class: for the jitter, use a quiet machine and --fifo. '
         'Ctrl-C keeps what was measured.',
     )
+    # Cases and how long each is measured.
     add = parser.add_argument
     add(
         '--cases',
@@ -64,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     time = parser.add_mutually_exclusive_group()
     time.add_argument('--seconds', type=float, default=30.0, help='of each (default: %(default)g)')
     time.add_argument('--minutes', type=float, help='the same in minutes; memory needs 10')
+    # Scheduling, seed and output.
     add(
         '--fifo',
         action='store_true',
@@ -95,8 +91,8 @@ def run(options: argparse.Namespace, command: str) -> None:
         ValueError: if the time is too short.
         NodeError: if a node fails.
     """
-    # Imported late: what is missing becomes one readable line, and ROS reads the environment.
-    from trc_ros.lab.loop_benchmark.flying import Settings, measure
+    # Imported late: ROS reads the environment, which is complete by now.
+    from trc_ros.lab.loop_benchmark.measurement import Settings, measure
 
     seconds = options.seconds if options.minutes is None else 60.0 * options.minutes
     if not seconds >= 2.0:
@@ -120,7 +116,7 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 def write(results: dict[str, Any], folder: Path) -> str:
     """Writes `loop.json`, `loop.png` and `loop.md`; returns the page."""
-    from trc_ros.lab.loop_benchmark.picture import draw
+    from trc_ros.lab.loop_benchmark.figure import draw
 
     picture = f'{STEM}.png'
     draw(results['cases'], folder / picture)

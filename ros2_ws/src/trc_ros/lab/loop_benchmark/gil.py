@@ -1,4 +1,4 @@
-"""For how long planning keeps every other thread of the process from running Python.
+"""Interpreter lock: how long planning keeps every other thread from running Python.
 
 One thread plans at the rate of a case, another reads a clock again and again. Python runs one
 of them at a time, unless the compiled plan lets go of the interpreter: where the clock is not
@@ -21,12 +21,12 @@ import numpy as np
 from trc_core import Controller
 from trc_ros.lab.loop_benchmark.cases import Case, parse
 
-GAP = 3e-6  # [s] between two readings of the clock, without anybody else
+GAP = 3e-6  # [s] between two readings of the clock, without another thread
 SWITCH = 1e-6  # [s] after which the clock gives way to a plan that waits for the interpreter
 SEED = 0
 
 
-def measured(case: Case, seconds: float) -> dict[str, float]:
+def measure_in_process(case: Case, seconds: float) -> dict[str, float]:
     """`measure` in a process of its own.
 
     Raises:
@@ -42,7 +42,7 @@ def measured(case: Case, seconds: float) -> dict[str, float]:
 
 
 def measure(case: Case, seconds: float) -> dict[str, float]:
-    """Medians: share of a cycle in which nobody else runs Python, and time of a plan [us]."""
+    """Medians: share of a cycle in which no other thread runs Python, and time of a plan [us]."""
     ticker = Ticker()
     usual = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH)

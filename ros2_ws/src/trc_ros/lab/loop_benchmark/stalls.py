@@ -1,4 +1,4 @@
-"""When the machine itself stands still, which no priority helps against.
+"""Stalls of the machine itself, which no priority helps against.
 
 A thread on every CPU, above all others, sleeps again and again for a moment. Where it wakes late,
 nothing of this machine went before it: the host of a virtual machine ran others, or its firmware.
@@ -46,7 +46,7 @@ class MachineStalls:
         self._file.close()
 
     def seconds(self) -> float:
-        """How long the machine has stood still so far, on the CPU where that was longest [s]."""
+        """Time that the machine has stood still so far, on the CPU where that was longest [s]."""
         return float(self._lost.max())
 
 

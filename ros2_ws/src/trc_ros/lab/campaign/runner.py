@@ -1,4 +1,4 @@
-"""Flies the trials of a campaign, one session of both processes for each fallback mode."""
+"""Runner of a campaign: one session of both nodes for each fallback mode."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from trc_core import Controller, provenance
@@ -18,15 +16,15 @@ from trc_core.problem.system import Array
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
 from trc_ros.lab.campaign.fallbacks import LqrPlan
-from trc_ros.lab.campaign.session import Session
+from trc_ros.lab.campaign.session import Session, open_session
 from trc_ros.lab.campaign.store import Store
 from trc_ros.lab.campaign.trial import Trial
 from trc_ros.lab.campaign.verdict import Verdict, judge
 from trc_ros.lab.children import NodeError
 
 MACHINE = ('date', 'CPU', 'cores', 'kernel', 'python', 'trc')
-LAST_COMMANDS = {'zero': np.zeros_like, 'none': None}
-"""What a controller commands last, made of u_trim, where it is not u_trim; None: anything."""
+FINAL_COMMANDS = {'zero': np.zeros_like, 'none': None}
+"""Final command of a controller, made of u_trim, where it is not that; None: any."""
 
 
 def fly_campaign(
@@ -44,16 +42,12 @@ def fly_campaign(
     lqr = lqr_plan_of(contracts[0])
     wanted = [(contract, fault) for contract in contracts for fault in faults]
     open_ = [(c, fault) for c, fault in wanted if (c.fallback, fault) not in store.verdicts]
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        # disable=None: a bar on a terminal, silence in a log file.
-        with tqdm(total=len(wanted), initial=len(wanted) - len(open_), disable=None) as bar:
-            for contract in contracts:
-                pending = [fault for c, fault in open_ if c is contract]
-                while pending:
-                    fly_session(contract, pending, duration, seed, lqr, store, bar)
-    finally:
-        rclpy.try_shutdown()
+    # disable=None: a bar on a terminal, silence in a log file.
+    with tqdm(total=len(wanted), initial=len(wanted) - len(open_), disable=None) as bar:
+        for contract in contracts:
+            pending = [fault for c, fault in open_ if c is contract]
+            while pending:
+                fly_session(contract, pending, duration, seed, lqr, store, bar)
 
 
 def fly_session(
@@ -67,7 +61,7 @@ def fly_session(
 ) -> None:
     """Flies faults until none is left, or a process has ended that was not killed."""
     bar.set_description(f'{contract.fallback}: starting')
-    with Session(contract, np.random.default_rng(seed)) as session:
+    with open_session(contract, np.random.default_rng(seed)) as session:
         if 'CPU' not in store.origin:
             store.origin |= machine(session)
             bar.write(', '.join(f'{name} {text}' for name, text in store.origin.items()))
@@ -83,7 +77,7 @@ def fly_session(
             bar.update()
             if verdict.recovered_after is None:
                 return
-        store.landings[contract.fallback] = land(session)
+        store.landings[contract.fallback] = end(session)
         store.write()
 
 
@@ -93,12 +87,12 @@ def fly(session: Session, fault: str, duration: float, seed: int) -> Trial:
     return session.fly(fault, duration, np.random.default_rng((seed, *place)))
 
 
-def land(session: Session) -> list[str]:
-    """Ends both processes; what was wrong with that."""
+def end(session: Session) -> list[str]:
+    """Ends both processes; returns the problems found."""
     contract = session.contract
-    codes, last = session.land()
+    codes, last = session.end()
     problems = [f'{name} ended with code {code}' for name, code in codes.items() if code]
-    make = LAST_COMMANDS.get(contract.fallback, np.copy)
+    make = FINAL_COMMANDS.get(contract.fallback, np.copy)
     if make is None:
         return problems
     expected = contract.limited(make(contract.system.u_trim))
@@ -120,9 +114,9 @@ def lqr_plan_of(contract: Contract) -> LqrPlan:
 
 
 def machine(session: Session) -> dict[str, str]:
-    """Where a campaign runs, how busy that is, and the controller's scheduling class."""
+    """Machine that a campaign runs on, its load, and the controller's scheduling class."""
     found = provenance.describe()
-    policy = os.sched_getscheduler(session.pids()['controller'])
+    policy = os.sched_getscheduler(session.nodes.pids['controller'])
     return {
         **{name: found[name] for name in MACHINE},
         'load before': provenance.load(),

@@ -1,4 +1,4 @@
-"""The bag of the demo: every message as it came, in MCAP."""
+"""MCAP bags of messages as they came."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 
 
 class Bag:
-    """An MCAP bag under construction."""
+    """Writes one MCAP bag."""
 
     def __init__(self, path: Path) -> None:
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -30,6 +30,3 @@ class Bag:
     def close(self) -> None:
         """Completes the bag."""
         self._writer.close()
-
-
-open_bag = Bag

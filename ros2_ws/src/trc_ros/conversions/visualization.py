@@ -1,4 +1,4 @@
-"""From plans to what RViz draws, filled again and again."""
+"""Writers of paths and markers for RViz; messages are filled again and again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.bodies import Part, body_of, frame_of, point_at
-from trc_ros.conversions.poses import ANYWHERE, NO_TURN, Placement, Quaternion, Vector
+from trc_ros.conversions.poses import ANYWHERE, IDENTITY, Placement, Quaternion, Vector
 from trc_ros.conversions.stamps import duration, later
 
 FRAME = 'map'  # where no frame is given: RViz's own fixed frame
@@ -76,15 +76,15 @@ class MarkersWriter:
         states = plan.states.tolist()
         for point, x in zip(self._path.points, states, strict=True):
             point.x, point.y, point.z = point_at(self._tip, self._frame.pose(x))
-        self._stand(self._body, states[0])
-        self._stand(self._goal, goal.tolist())
+        self._place(self._body, states[0])
+        self._place(self._goal, goal.tolist())
         return self._message
 
-    def _stand(self, boxes: Sequence[Marker], x: Sequence[float]) -> None:
-        """Puts the boxes of a body where it is in state x (n_x,)."""
+    def _place(self, boxes: Sequence[Marker], x: Sequence[float]) -> None:
+        """Moves the boxes of a body to its pose in state x (n_x,)."""
         position, orientation = self._frame.pose(x)
         for box, part in zip(boxes, self._parts, strict=True):
-            turned = orientation if part.turns else NO_TURN
+            turned = orientation if part.turns else IDENTITY
             _set_pose(box.pose, point_at(part.centre, (position, turned)), turned)
 
 

@@ -1,4 +1,4 @@
-"""A topic that is looked at when its newest message is needed, and wakes only who waits for it.
+"""Polled subscription: its newest message is taken when it is needed, without an executor.
 
 To wake an executor for every message would cost more than a plan.
 """
@@ -14,8 +14,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 
-class Unattended(CallbackGroup):
-    """Entities that no executor waits for."""
+class UnspunCallbackGroup(CallbackGroup):
+    """Callback group that no executor waits for."""
 
     def can_execute(self, entity: Any) -> bool:
         return False
@@ -27,8 +27,8 @@ class Unattended(CallbackGroup):
         pass
 
 
-class PolledTopic:
-    """A subscription without a callback: a flood of messages costs no more than one.
+class PolledSubscription:
+    """Subscribes without a callback: a flood of messages costs no more than one.
 
     Args:
         node: owns it.
@@ -40,7 +40,7 @@ class PolledTopic:
     def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile) -> None:
         self._node = node
         self._subscription = node.create_subscription(
-            kind, topic, lambda message: None, qos, callback_group=Unattended()
+            kind, topic, lambda message: None, qos, callback_group=UnspunCallbackGroup()
         )
         self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
 

@@ -1,4 +1,4 @@
-"""What the parameters ask of a flight, where they may change on the way."""
+"""Live settings: the parameters of a controller that may change while it flies."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trc_ros.conversions import joints_of
 
 
 @dataclass(frozen=True, eq=False)
-class Live:
-    """Replaced as a whole, so that no cycle sees half of a change."""
+class LiveSettings:
+    """Immutable settings, replaced as a whole: no cycle sees half of a change."""
 
     settings: Settings
     publish_horizon: bool
     publish_joint_trajectory: bool
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], system: System) -> Live:
-        """What the parameters of a node say, by name.
+    def from_parameters(cls, values: Mapping[str, Any], system: System) -> LiveSettings:
+        """Makes the settings from the parameters of a node by name.
 
         Raises:
             ValueError: if they do not fit the system or each other.
@@ -32,10 +32,9 @@ class Live:
             raise ValueError(
                 f"'{system.name}' has no joints: leave publish_joint_trajectory false"
             )
+        low, high, rate = (values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
         settings = Settings(
-            limits=CommandLimits.of(
-                system, *(values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
-            ),
+            limits=CommandLimits.of(system, low, high, rate),
             state_timeout=values['state_timeout'],
             fallback_mode=values['fallback_mode'],
             goal_timeout=values['goal_timeout'],

@@ -1,4 +1,4 @@
-"""Somebody else on the topics, who publishes what nobody asked for."""
+"""Fault injector on topics: publishes messages of a wrong type, or far too many."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNRELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 Message = Callable[[], Any]
 
 
-class Intruder:
+class TopicFaultInjector:
     """Publishes in a thread, as a DDS participant of its own: types of a topic clash within one.
 
     Args:
@@ -39,14 +39,14 @@ class Intruder:
     def __init__(self, system: System, kind: str, topic: str, rate: float, x: Array) -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node('intruder', namespace=system.name, context=self._context)
+        self._node = Node('fault_injector', namespace=system.name, context=self._context)
         message_type, make = KINDS[kind]
         qos = UNRELIABLE if topic == 'state' else 1
         self._publisher = self._node.create_publisher(message_type, topic, qos)
         self._make = make(self._node, system, x)
         self._rate = rate
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._publish, name='intruder', daemon=True)
+        self._thread = threading.Thread(target=self._publish, name='fault_injector', daemon=True)
         self._thread.start()
 
     def stop(self) -> float:

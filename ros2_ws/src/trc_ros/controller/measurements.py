@@ -1,4 +1,4 @@
-"""From a message on `state` to a measurement: what it says, and when that was true."""
+"""Measurements from messages on `state`: the state, and the time at which it was valid."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trc_core.flight.stamps import BadStamp, StampCheck
 from trc_ros.conversions import Reader, RejectedInput, own_stamp, seconds_of
 
 
-class SimulatedTime:
-    """The time of a simulation [s], as the stamps of its states tell it."""
+class SimulatedClock:
+    """Clock of a simulation [s], set by the stamps of its states."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -23,15 +23,15 @@ class SimulatedTime:
         return self.now
 
 
-class SimulatedMeasuring:
-    """Reads states of a simulation, whose stamps are what time it is.
+class SimulatedMeasurementReader:
+    """Reads states of a simulation, whose stamps set the clock.
 
     Args:
         read: the state of a message.
         time: set to the stamp of every state.
     """
 
-    def __init__(self, read: Reader, time: SimulatedTime) -> None:
+    def __init__(self, read: Reader, time: SimulatedClock) -> None:
         self._read = read
         self._time = time
 
@@ -50,14 +50,14 @@ class SimulatedMeasuring:
         return Measurement(x, self._time.now), stamp
 
 
-class Measuring:
-    """Reads states; where no stamp is to be believed, one is as old as its arrival.
+class MeasurementReader:
+    """Reads states; one without a valid stamp is as old as its arrival.
 
     Args:
         read: the state of a message.
         clock: the node's time, simulated or not, which stamps are compared with.
         timeout: the largest age [s] of a state.
-        use_stamps: whether they are believed.
+        use_stamps: whether they are used.
     """
 
     def __init__(

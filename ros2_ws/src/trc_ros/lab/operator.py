@@ -1,4 +1,4 @@
-"""The far end of the topics: sets goals, starts plants over, injects faults, waits for answers."""
+"""Operator of a controller and its plant: sets goals, resets the plant, injects faults."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -19,54 +21,60 @@ from trc_ros.conversions import JointStateWriter
 from trc_ros.lab.children import Child, NodeError
 
 ANSWER_TIME = 5.0  # [s] for a service; then it is asked again
-REQUESTS = 4
-LOOK = 0.05  # [s] between two looks at a condition
+ATTEMPTS = 4
+TRANSITION_TIME = 30.0  # [s] for a transition of the controller, which is asked for once
+POLL_PERIOD = 0.05  # [s] between two looks at a condition
 
 
-class Tower:
-    """Talks to controller and plant, and notices when one of them ends.
+class Operator:
+    """Sends goals and requests to controller and plant, and notices when a process ends.
 
     Args:
-        node: whose namespace holds both; this is the only one who spins it.
-        children: both by name; a process that is replaced there is noticed.
+        node: of their namespace; only the operator spins it.
+        system: that they control and simulate.
+        children: the processes by name; one that is replaced there is noticed.
     """
 
-    def __init__(self, node: Node, children: Mapping[str, Child]) -> None:
+    def __init__(self, node: Node, system: System, children: Mapping[str, Child]) -> None:
         self._children = children
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
+        self._write_goal = JointStateWriter(system)
         self._goal = node.create_publisher(JointState, 'goal', 1)
         self._reset = node.create_client(Trigger, 'plant/reset')
         self._fault = node.create_client(SetBool, 'plant/fault')
         self._plant = AsyncParameterClient(node, 'plant')
+        self._change_state = node.create_client(ChangeState, 'controller/change_state')
         self._clock = node.get_clock()
 
     def close(self) -> None:
-        """Stops listening."""
+        """Stops spinning the node."""
         self._executor.shutdown()
 
     def is_connected(self) -> bool:
         """Whether goals and requests will arrive."""
         # The recorder of this process listens to goals as well.
         heard = self._goal.get_subscription_count() >= 2
-        return heard and self._reset.service_is_ready() and self._plant.services_are_ready()
+        clients = (self._reset, self._fault, self._change_state)
+        ready = all(client.service_is_ready() for client in clients)
+        return heard and ready and self._plant.services_are_ready()
 
-    def send_goal(self, system: System, goal: Array) -> None:
+    def send_goal(self, goal: Array) -> None:
         """Publishes a goal (n_x,)."""
-        self._goal.publish(JointStateWriter(system)(goal, self._clock.now().to_msg()))
+        self._goal.publish(self._write_goal(goal, self._clock.now().to_msg()))
 
-    def restart(self, x: Array) -> None:
+    def reset_plant(self, x: Array) -> None:
         """Puts the plant into state x (n_x,).
 
         Raises:
             NodeError: if it refuses.
         """
-        self.set(initial_state=x.tolist())
+        self.set_plant(initial_state=x.tolist())
         answer = self._answer(lambda: self._reset.call_async(Trigger.Request()))
         if not answer.success:
             raise NodeError(f'the plant refused to start over: {answer.message}')
 
-    def set(self, **values: Any) -> None:
+    def set_plant(self, **values: Any) -> None:
         """Sets parameters of the plant.
 
         Raises:
@@ -77,7 +85,7 @@ class Tower:
             if not result.successful:
                 raise NodeError(f'the plant refused {", ".join(values)}: {result.reason}')
 
-    def inject(self, on: bool) -> None:
+    def inject_fault(self, on: bool) -> None:
         """Begins or ends the fault that the plant's parameter `fault` names.
 
         Raises:
@@ -87,8 +95,21 @@ class Tower:
         if not answer.success:
             raise NodeError(f'the plant refused the fault: {answer.message}')
 
+    def reactivate_controller(self) -> None:
+        """Deactivates and activates the controller, whose loop statistics start anew.
+
+        Raises:
+            NodeError: if it does not answer or refuses.
+        """
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+            request = ChangeState.Request(transition=Transition(id=transition))
+            future = self._change_state.call_async(request)
+            self.wait_until(future.done, TRANSITION_TIME, 'no answer from the controller')
+            if not future.result().success:
+                raise NodeError(f'the controller refused the transition {transition}')
+
     def wait_until(self, condition: Callable[[], bool], seconds: float, complaint: str) -> None:
-        """Works until the condition holds.
+        """Spins until the condition holds.
 
         Raises:
             NodeError: with the complaint, if it does not hold in time.
@@ -97,32 +118,32 @@ class Tower:
             raise NodeError(f'{complaint} within {seconds:g} s')
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Works until the condition holds; False if it did not in time."""
+        """Spins until the condition holds; False if it did not in time."""
         end = time.monotonic() + seconds
         while not condition():
             remaining = end - time.monotonic()
             if remaining <= 0.0:
                 return False
-            self._spin_once(min(LOOK, remaining))
+            self._spin_once(min(POLL_PERIOD, remaining))
         return True
 
     def spin_for(
         self, seconds: float, progress: Callable[[float], Any] = lambda seconds: None
     ) -> None:
-        """Works for a while; `progress` is told how many seconds have passed since it was."""
+        """Spins for a while; `progress` receives the seconds since its last call."""
         start = now = time.monotonic()
         while now < start + seconds:
-            self._spin_once(min(LOOK, start + seconds - now))
+            self._spin_once(min(POLL_PERIOD, start + seconds - now))
             previous, now = now, time.monotonic()
             progress(min(now, start + seconds) - previous)
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """The answer of the plant; a server that has not found us yet loses its answer."""
-        for _ in range(REQUESTS):
+        for _ in range(ATTEMPTS):
             future = ask()
             if self.wait(future.done, ANSWER_TIME):
                 return future.result()
-        raise NodeError(f'no answer from the plant within {REQUESTS * ANSWER_TIME:g} s')
+        raise NodeError(f'no answer from the plant within {ATTEMPTS * ANSWER_TIME:g} s')
 
     def _spin_once(self, timeout: float) -> None:
         for child in self._children.values():

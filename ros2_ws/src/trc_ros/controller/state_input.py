@@ -1,4 +1,4 @@
-"""The states of a plant: taken when a cycle needs one, and which of them deserves a cycle."""
+"""Input of states: taken when a cycle needs one, or as the event that begins a cycle."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Callable
 from builtin_interfaces.msg import Time
 
 from trc_core.flight.safety import Measurement
-from trc_ros.controller.polling import PolledTopic
+from trc_ros.controller.polled_subscription import PolledSubscription
 from trc_ros.conversions import RejectedInput
 from trc_ros.inputs import Input
 
-SOONEST = 0.5  # periods between two states that are both answered
+MIN_SPACING = 0.5  # periods between two states that are both answered
 NOTHING: tuple[Measurement | None, Time] = (None, Time())  # has been measured yet
 
 
-class States:
-    """What has arrived on `state`, and what of it has been answered.
+class StateInput:
+    """Takes states, and remembers which of them has had its cycle.
 
     Args:
         topic: where states arrive.
         measure: makes a measurement and its stamp of a message.
-        refused: told why a message cannot be used.
+        on_rejection: called with the reason why a message cannot be used.
         period: of the controller [s]: real states are answered at its rate, whatever theirs.
         simulated: they are the states of a simulation that waits: all are answered.
     """
 
     def __init__(
         self,
-        topic: PolledTopic,
+        topic: PolledSubscription,
         measure: Callable[..., tuple[Measurement, Time]],
-        refused: Callable[[RejectedInput], None],
+        on_rejection: Callable[[RejectedInput], None],
         period: float,
         simulated: bool,
     ) -> None:
-        self.input = Input[tuple[Measurement | None, Time]](measure, refused, NOTHING)
+        self.input = Input[tuple[Measurement | None, Time]](measure, on_rejection, NOTHING)
         self._topic = topic
-        self._soonest = -math.inf if simulated else SOONEST * period
+        self._min_spacing = -math.inf if simulated else MIN_SPACING * period
         self._answered = -math.inf
 
     @property
@@ -50,14 +50,14 @@ class States:
         if news := self._topic.newest():
             self.input.take(*news)
 
-    def answered(self) -> None:
+    def mark_answered(self) -> None:
         """Notes that the newest state has had its cycle."""
         measurement, _ = self.latest
         if measurement is not None:
             self._answered = measurement.time
 
-    def arrive(self, seconds: float) -> bool:
-        """Whether a state arrives within so many seconds that deserves a cycle."""
+    def wait(self, seconds: float) -> bool:
+        """Whether a state arrives within so many seconds that is due for a cycle."""
         if not self._topic.wait(seconds):
             return False
         before, _ = self.latest
@@ -65,15 +65,15 @@ class States:
         measurement, _ = self.latest
         if measurement is None or measurement is before:
             return False
-        return measurement.time - self._answered >= self._soonest
+        return measurement.time - self._answered >= self._min_spacing
 
-    def has_started_over(self) -> bool:
-        """Whether time has not gone on since the last answer."""
+    def time_has_jumped_back(self) -> bool:
+        """Whether the newest state is not newer than the one answered last."""
         measurement, _ = self.latest
         return measurement is not None and measurement.time <= self._answered
 
     def forget(self) -> None:
-        """As if nothing had arrived yet."""
+        """Forgets everything that has arrived."""
         self.input.latest, self._answered = NOTHING, -math.inf
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A process as the kernel sees it: its time, its memory, its scheduling, what held it up."""
+"""Process statistics of the kernel: CPU time, memory, scheduling class and time spent waiting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = os.sysconf('SC_PAGE_SIZE')
 HOLD_UP = 0.5  # of a period lost to others explains a missed deadline
 
 
-class Moment(NamedTuple):
+class MissCount(NamedTuple):
     """Counts since the start of a process."""
 
     misses: int
@@ -26,7 +26,7 @@ class Moment(NamedTuple):
     """Seconds in which its threads were ready but did not run, or the machine stood still."""
 
 
-class Watched:
+class ProcessStatistics:
     """Reads /proc about one process, which must be alive."""
 
     def __init__(self, pid: int) -> None:
@@ -70,19 +70,19 @@ def _stolen() -> float:
         return int(file.readline().split()[8]) / TICKS
 
 
-def unexplained_misses(moments: Sequence[Moment], period: float) -> int:
+def unexplained_misses(counts: Sequence[MissCount], period: float) -> int:
     """Deadlines missed in intervals in which nothing held the process up for longer than usual.
 
     Longer than usual: by `HOLD_UP` of a period more than in the median interval. On a machine that
     is busy all the time this explains too little rather than too much.
 
     Args:
-        moments: counts, oldest first.
+        counts: counts, oldest first.
         period: of the loop [s].
     """
-    if len(moments) < 2:
+    if len(counts) < 2:
         return 0
-    misses = np.diff([moment.misses for moment in moments])
-    held_up = np.diff([moment.held_up for moment in moments])
+    misses = np.diff([count.misses for count in counts])
+    held_up = np.diff([count.held_up for count in counts])
     usual = np.median(held_up)
     return int(misses[held_up < usual + HOLD_UP * period].sum())
