@@ -19,15 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from trc_core.numerics.representation import Coordinates, Representation
-from trc_core.problem.record import (
-    require_same_names,
-    same_dynamics,
-    system_from_record,
-    system_record,
-    with_contract,
-)
+from trc_core.problem.record import system_record
 from trc_core.problem.system import System
-from trc_core.systems import get_system
+from trc_core.systems.registry import system_of_record
 
 FORMAT = 3  # 2 held no equations
 READABLE = (2, 3)
@@ -134,7 +128,7 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     path = find_checkpoint(name_or_path)
     record, tensors = read_checkpoint(path)
     with _named(path):
-        system = _system(record['system'], system)
+        system = system_of_record(record['system'], system)
         correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
         return Checkpoint(
             {key: a for key, a in tensors.items() if key not in correction},
@@ -159,22 +153,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
         if record['format'] not in READABLE:
             raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
         return {key: record[key] for key in KEYS}, tensors
-
-
-def _system(record: Mapping[str, Any], given: System | None) -> System:
-    """The system of a record, whose equations decide; `given` must move alike.
-
-    Raises:
-        ValueError: if it does not, or if there are no equations.
-    """
-    if 'dynamics' not in record:
-        return with_contract(get_system(record['name']) if given is None else given, record)
-    system = system_from_record(record)
-    if given is not None:
-        require_same_names(given, record)
-        if not same_dynamics(given, system):
-            raise ValueError(f"trained with other equations than those of '{given.name}' here")
-    return system
 
 
 @contextmanager

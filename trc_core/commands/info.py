@@ -11,8 +11,8 @@ import yaml
 
 from trc_core.checkpoint import CORRECTION, find_checkpoint, load_checkpoint, read_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.problem.record import system_from_contract
 from trc_core.systems import get_system
+from trc_core.systems.registry import system_of_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,8 +41,11 @@ def describe(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
         for name, tensor in tensors.items()
         if not name.startswith(('representation.', CORRECTION))
     )
+    system = dict(record['system'])
+    if 'dynamics' in system:
+        system['dynamics'] = f'{len(system["dynamics"]["instructions"])} instructions'
     shown = {
-        'system': record['system'],
+        'system': system,
         'coordinates': record['coordinates'],
         'weights': int(weights),
         'model': record['model'],
@@ -55,7 +58,7 @@ def describe(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
 def _compare_with_ours(contract: Mapping[str, Any], program: str) -> None:
     """Says where the system is unknown here, or another: the file can be read all the same."""
     try:
-        system_from_contract(contract)
+        system_of_record(contract)
     except (KeyError, TypeError, ValueError) as error:
         print(
             f'{program}: no system here fits this file (--system names one): {error}',

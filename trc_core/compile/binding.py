@@ -76,7 +76,7 @@ def _interpreted(graph: Graph) -> Callable[..., None]:
 
     def function(*rows: Any) -> None:
         inputs = np.concatenate(rows[: len(graph.inputs)])
-        found = graph.evaluate(inputs)
+        found = graph.evaluate(list(inputs))
         for row, values in zip(rows[len(graph.inputs) :], found.values(), strict=True):
             row[...] = np.reshape(values, row.shape)
 

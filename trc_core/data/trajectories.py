@@ -17,8 +17,8 @@ import numpy as np
 from trc_core.numerics.batch import BatchRollout
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.numerics.rollout import plain
-from trc_core.problem.record import system_from_contract
 from trc_core.problem.system import Array, System
+from trc_core.systems.registry import system_of_record
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
@@ -63,7 +63,7 @@ class TrajectoryData:
         Raises:
             ValueError: if it is not known here.
         """
-        return system_from_contract(self.metadata['system'], self.plant)
+        return system_of_record(self.metadata['system'], self.plant)
 
 
 def find_dataset(path: str | Path, system: str = '') -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.export.builder import Builder, Value
-from trc_core.numerics.representation import NEWTON_CLAMP
+from trc_core.numerics.constants import NEWTON_CLAMP
 from trc_core.planner import network as layers
 from trc_core.planner.network import BLOCK_ROWS, BLOCKS, network_of
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trc_core.finetuning.flights import Planner
-from trc_core.numerics.batch_step import BatchStep
+from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.problem.system import Array, System

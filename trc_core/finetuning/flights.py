@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.numerics.cost import SUCCESS_TOLERANCE
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.problem.system import SUCCESS_TOLERANCE, Array, System
+from trc_core.problem.system import Array, System
 from trc_core.simulation.fleet import BlackBox
 
 Planner = Callable[[Array, Array, Plan | None, Sequence[Array]], Plan]

@@ -31,7 +31,7 @@ class PendingCommands:
         self._delay = delay
         self._commands: deque[tuple[float, Array]] = deque()
         if delay:  # compiled now, and not in the first control cycle
-            self.predicted(Measurement(0.0, np.zeros(system.n_x)))
+            self.predicted(Measurement(np.zeros(system.n_x), 0.0))
 
     def clear(self) -> None:
         """Forgets all commands: the plant stands under its trim control."""

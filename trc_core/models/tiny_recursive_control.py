@@ -27,7 +27,7 @@ from trc_core.models.recursive_reasoning import (
 from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Dynamics, Iterate, as_dynamics
 from trc_core.models.tokens import TOKENS
-from trc_core.numerics.representation import NEWTON_CLAMP
+from trc_core.numerics.constants import NEWTON_CLAMP
 from trc_core.problem.system import System
 
 

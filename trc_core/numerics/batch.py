@@ -111,7 +111,7 @@ class BatchRollout:
 
 
 def _simulated(found: Flown) -> Simulated:
-    return Simulated(found.v, found.u, found.x, found.J, found.dJ_dv)
+    return Simulated(found.v, found.u, found.x, found.J, found.gradient)
 
 
 class BatchStep:

@@ -37,7 +37,7 @@ class Flown(NamedTuple):
     x: Array  # (B, T + 1, n_x)
     u: Array  # (B, T, n_u)
     J: Array  # (B,)
-    dJ_dv: Array  # (B, T, n_u)
+    gradient: Array  # (B, T, n_u) projected dJ/dv
 
     def rows(self, rows: slice) -> Flown:
         """Views of some rows."""
@@ -57,7 +57,7 @@ def batch_simulate(plant, family, flown, v, x0, r, found):
         trajectory = Trajectory(found.x[b], found.u[b])
         found.J[b] = rollout(own, Law(flown.K[n], flown.G), v[b], x0[b], r[b], trajectory)
         reproject(own, law, trajectory, r[b], found.v[b])
-        gradient(own, law, found.v[b], trajectory, r[b], found.dJ_dv[b])
+        gradient(own, law, found.v[b], trajectory, r[b], found.gradient[b])
 
 
 @register_jitable
@@ -69,7 +69,7 @@ def batch_sweep(plant, family, sweeps, r, found):
         trajectory = Trajectory(found.x[b], found.u[b])
         found.J[b] = improve(own, r[b], sweeps, trajectory)[0]
         reproject(own, law, trajectory, r[b], found.v[b])
-        gradient(own, law, found.v[b], trajectory, r[b], found.dJ_dv[b])
+        gradient(own, law, found.v[b], trajectory, r[b], found.gradient[b])
 
 
 @register_jitable

@@ -45,6 +45,11 @@ PREDICTION_TOLERANCE = 0.1  # half-widths of the training box between a state an
 TIMING_RUNS = 20
 
 
+def _as_it_is(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel as plain Python."""
+    return kernel
+
+
 class Controller:
     """Plans with a trained network, never worse (by predicted cost) than clipped LQR.
 
@@ -91,10 +96,9 @@ class Controller:
         self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)
         self._representation = checkpoint.representation
         self._readable = self.backend == 'numpy'
-        names = rollout, shift_rows, batch_improve
-        self._rollout, self._shift_rows, self._improve = (
-            kernel if self._readable else compiled(kernel) for kernel in names
-        )
+        bind = _as_it_is if self._readable else compiled
+        self._rollout, self._shift_rows = bind(rollout), bind(shift_rows)
+        self._improve = bind(batch_improve)
         self._prediction_tolerance = PREDICTION_TOLERANCE * (
             self.system.x0_box + self.system.goal_box
         )

@@ -58,7 +58,8 @@ class Requests(NamedTuple):
 
     def rows(self, rows: slice) -> Requests:
         """Views of some of the problems."""
-        return Requests(*(array[rows] for array in self))
+        x0, r, previous, trusted = self
+        return Requests(x0[rows], r[rows], previous[rows], trusted[rows])
 
 
 class Found(NamedTuple):
@@ -74,7 +75,10 @@ class Found(NamedTuple):
 
     def rows(self, rows: slice) -> Found:
         """Views of some of the problems."""
-        return Found(*(array[rows] for array in self))
+        x, u, J, start, cycles, seconds, starts = self
+        return Found(
+            x[rows], u[rows], J[rows], start[rows], cycles[rows], seconds[rows], starts[rows]
+        )
 
 
 @register_jitable

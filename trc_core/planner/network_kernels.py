@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
+from trc_core.numerics.constants import NEWTON_CLAMP
 from trc_core.planner.layer_kernels import affine, reason, squash, two_layers
 from trc_core.planner.network import (
     CONTROL,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from trc_core.numerics.representation import Representation
     from trc_core.planner.network import Network
-
-NEWTON_CLAMP = 4.0  # largest Newton step that a network adds to its own, in units of s
 
 
 class Model(NamedTuple):

@@ -67,8 +67,8 @@ def slopes_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     arguments = tape.inputs(sum(graph.inputs.values()))
     outputs = [_on(tape, e) for e in graph.evaluate(arguments, EXPRESSIONS)['dynamics']]
     slopes = np.array(jacobian(outputs, arguments[: n_x + n_u]), dtype=object)
-    found = {'dynamics': outputs, 'A': slopes[:, :n_x].ravel(), 'B': slopes[:, n_x:].ravel()}
-    return tape.graph(graph.inputs, found)
+    A, B = list(slopes[:, :n_x].ravel()), list(slopes[:, n_x:].ravel())
+    return tape.graph(graph.inputs, {'dynamics': outputs, 'A': A, 'B': B})
 
 
 def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:

@@ -311,13 +311,12 @@ def _pow(a: Expression, b: Expression) -> Expression | None:
         return None
     if exponent == 0.0:
         return a.tape.constant(1.0)
-    product, square, left = None, a, abs(int(exponent))
-    while left:
-        if left & 1:
-            product = square if product is None else product * square
+    product, square, left = a.tape.constant(1.0), a, abs(int(exponent))
+    while left:  # by repeated squaring
+        product = product * square if left & 1 else product
         left >>= 1
         square = square * square if left else square
-    return product if exponent > 0 else 1.0 / product
+    return product if exponent > 0 else apply('div', 1.0, product)
 
 
 def _select(condition: Expression, a: Expression, b: Expression) -> Expression | None:

@@ -77,7 +77,9 @@ def same_dynamics(first: System, second: System) -> bool:
     values = np.random.default_rng(0).normal(size=(sum(first.graph.inputs.values()), PROBES))
     with np.errstate(all='ignore'):
         a, b = (
-            np.array([np.broadcast_to(e, PROBES) for e in graph.evaluate(values)['dynamics']])
+            np.array(
+                [np.broadcast_to(e, PROBES) for e in graph.evaluate(list(values))['dynamics']]
+            )
             for graph in (first.graph, second.graph)
         )
     return bool(np.allclose(a, b, rtol=SAME, atol=SAME, equal_nan=True))

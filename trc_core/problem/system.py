@@ -64,9 +64,9 @@ class System:
     x0_box: Array
     """Half widths of the box from which initial states are drawn."""
     goal_box: Array
-    u_trim: Array = field(default=None)
+    u_trim: Array = field(default=None)  # type: ignore[arg-type]
     """Control that holds the plant at the goal; zeros by default."""
-    Q_f: Array = field(default=None)
+    Q_f: Array = field(default=None)  # type: ignore[arg-type]
     """Terminal weight; 20 Q by default."""
     parameters: Mapping[str, float] = field(default_factory=dict)
     substeps: int = 1
@@ -122,11 +122,11 @@ class System:
         The plan's dt by default. NumPy interprets the dynamics; `compile.binding.plant_of` has
         them as machine code.
         """
-        x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
+        state, control = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
         h = (self.dt if dt is None else dt) / self.substeps
         for _ in range(self.substeps):
-            x = rk4(self.derivative, x, u, h)
-        return x
+            state = rk4(self.derivative, state, control, h)
+        return state
 
     def step_jacobian(
         self, x: ArrayLike, u: ArrayLike, dt: float | None = None

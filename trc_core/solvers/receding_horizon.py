@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.batch import empty_trajectory
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import continued, plain, rollout
+from trc_core.numerics.rollout import Trajectory, plain, rollout, row, shift
 from trc_core.problem.system import Array, System
 
 ROWS_PER_THREAD = 32  # fewer are not worth waking a thread for
@@ -33,56 +37,51 @@ class IlqrMpc:
         self.system, self.sweeps = system, sweeps
         self.first_sweeps = sweeps if first_sweeps is None else first_sweeps
         self._law = plain(finite_horizon_gains(system)[0])
-        self._rollout = compiled(rollout, system)
-        self._continued = compiled(continued, system)
-        self._improve = compiled(batch_improve, system)
+        self._plant = plant_of(system)
+        self._rollout, self._shift = compiled(rollout), compiled(shift)
+        self._improve = compiled(batch_improve)
 
     def __call__(self, x: Array, goal: Array, previous: Plan | None = None) -> Plan:
         """The plan from x (n_x,), given that of one step before."""
-        system, T = self.system, self.system.horizon
-        states, controls = np.empty((1, T + 1, system.n_x)), np.empty((1, T, system.n_u))
-        self._start(x, goal, previous, states[0], controls[0])
-        J, spent, converged = np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_)
-        sweeps = self.first_sweeps if previous is None else self.sweeps
-        self._improve(system.arrays, goal[None], sweeps, states, controls, J, spent, converged)
-        return Plan(controls[0], states[0], float(J[0]), 'ilqr', bool(converged[0]), int(spent[0]))
+        plans, outcome, r = self._empty(goal[None])
+        last = None if previous is None else Trajectory(previous.states, previous.controls)
+        self._start(x, r[0], last, row(plans, 0))
+        self._improve(self._plant, r, self._sweeps(previous), plans, outcome)
+        J, spent, converged = (values[0] for values in outcome)
+        return Plan(plans.u[0], plans.x[0], float(J), 'ilqr', bool(converged), int(spent))
 
     def plan_batch(self, x: Array, goal: Array, previous: Plan | None = None) -> Plan:
         """The plans from the rows of x (B, n_x), on every core; all fields have a batch axis."""
-        system, B, T = self.system, len(x), self.system.horizon
-        states, controls = np.empty((B, T + 1, system.n_x)), np.empty((B, T, system.n_u))
-        J, spent, converged = np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_)
-        sweeps = self.first_sweeps if previous is None else self.sweeps
+        plans, outcome, r = self._empty(goal)
+        last = None if previous is None else Trajectory(previous.states, previous.controls)
 
         def improve(rows: slice) -> None:
-            for b in range(B)[rows]:
-                last = previous
-                if previous is not None:
-                    x_last, u_last = previous.states[b], previous.controls[b]
-                    last = replace(previous, states=x_last, controls=u_last)
-                self._start(x[b], goal[b], last, states[b], controls[b])
-            self._improve(
-                system.arrays,
-                goal[rows],
-                sweeps,
-                states[rows],
-                controls[rows],
-                J[rows],
-                spent[rows],
-                converged[rows],
-            )
+            for b in range(len(x))[rows]:
+                self._start(x[b], r[b], last and row(last, b), row(plans, b))
+            own = Trajectory(plans.x[rows], plans.u[rows])
+            results = Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows])
+            self._improve(self._plant, r[rows], self._sweeps(previous), own, results)
 
-        in_blocks(improve, B, ROWS_PER_THREAD)
-        return Plan(controls, states, J, 'ilqr', converged, spent)  # type: ignore[arg-type]
+        in_blocks(improve, len(x), ROWS_PER_THREAD)
+        fields: Any = {'cost': outcome.J, 'converged': outcome.converged, 'cycles': outcome.spent}
+        return Plan(plans.u, plans.x, source='ilqr', **fields)
 
-    def _start(
-        self, x: Array, goal: Array, last: Plan | None, states: Array, controls: Array
-    ) -> None:
+    def _sweeps(self, previous: Plan | None) -> int:
+        return self.first_sweeps if previous is None else self.sweeps
+
+    def _empty(self, goal: Array) -> tuple[Trajectory, Outcome, Array]:
+        """Arrays for the plans to goals (B, n_x), and the references."""
+        B = len(goal)
+        outcome = Outcome(np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_))
+        reference = constant_reference(goal, self.system.horizon)
+        return empty_trajectory(self.system, B), outcome, reference
+
+    def _start(self, x: Array, r: Array, last: Trajectory | None, plan: Trajectory) -> None:
         """Fills the trajectory of the last plan from its second state on, or of the LQR."""
-        numbers, v = self.system.arrays, np.zeros(controls.shape)
+        v = np.zeros(plan.u.shape)
         if last is not None:
-            self._continued(numbers, self._law, last.states, last.controls, goal, 1.0, v)
-        self._rollout(numbers, self._law, v, x, goal, states, controls)
+            self._shift(self._plant, self._law, last, r, 1.0, v)
+        self._rollout(self._plant, self._law, v, x, r, plan)
 
 
 def shifted(system: System, plan: Plan) -> Plan:

@@ -6,10 +6,17 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
+from trc_core.problem.record import (
+    require_same_names,
+    same_dynamics,
+    system_from_record,
+    with_contract,
+)
 from trc_core.problem.system import System
 from trc_core.systems.cartpole import cartpole
 from trc_core.systems.cartpole_swingup import cartpole_swingup
@@ -62,6 +69,27 @@ def get_system(name: str) -> System:
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *offered])} "
         f'or give the path of a .py file'
     )
+
+
+def system_of_record(record: Mapping[str, Any], given: System | None = None) -> System:
+    """The system of a record, whose equations decide.
+
+    Args:
+        record: of a checkpoint or a dataset.
+        given: what a user thinks it is; it must move alike. Records of version 1 hold no
+            equations: then those of `given` are taken, or of the system of that name here.
+
+    Raises:
+        ValueError: if they do not move alike, or there are no equations; the message says why.
+    """
+    if 'dynamics' not in record:
+        return with_contract(get_system(record['name']) if given is None else given, record)
+    system = system_from_record(record)
+    if given is not None:
+        require_same_names(given, record)
+        if not same_dynamics(given, system):
+            raise ValueError(f"made with other equations than those of '{given.name}' here")
+    return system
 
 
 def system_from_file(path: Path) -> System:

@@ -216,7 +216,7 @@ class DoMpc:
         import casadi as ca
         import do_mpc
 
-        from trc_core.compile.codegen import casadi_step
+        from trc_core.compile.casadi_reader import casadi_step
 
         system = self.system
         model = do_mpc.model.Model('discrete', 'SX')

@@ -12,7 +12,10 @@ from numba import njit
 from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
+from trc_core.compile.binding import plant_of
 from trc_core.lab.benchmark.options import Options
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.rollout import Trajectory
 from trc_core.planner.controller import Controller
 from trc_core.planner.network import (
     ATTENTION,
@@ -29,7 +32,7 @@ from trc_core.planner.network import (
     aligned,
     network_of,
 )
-from trc_core.planner.network_kernels import encode_problem, first_latents, propose
+from trc_core.planner.network_kernels import Model, encode_problem, first_latents, propose
 
 FASTMATH = {'reassoc', 'contract', 'arcp', 'nsz'}  # as everything that flies is compiled
 ROUNDS, SECONDS = 100, 2e-3
@@ -105,15 +108,13 @@ def _network_part(checkpoint: Checkpoint, net: Network) -> Callable[[int], Any]:
     system, rep = checkpoint.system, checkpoint.representation
     x0, goal = system.x0_box / 2, np.zeros(system.n_x)
     plan = Controller(checkpoint, 'numba', num_threads=1).lqr_plan(x0, goal)
-    z_initial = np.empty(net.H_init.shape[0], np.float32)
-    units = encode_problem(rep, net, x0, goal, z_initial)
-    z_H, z_L = first_latents(net, z_initial)
+    r, model = constant_reference(goal, system.horizon), Model(rep, net)
+    problem = encode_problem(model, x0, r[0])
+    latents = first_latents(net, problem.z_initial)
     v, slope = np.zeros_like(plan.controls), np.ones_like(plan.controls)
-    x, u, change = plan.states, plan.controls, np.empty_like(v)
-    repeated, numbers = _repeated_proposals(), system.arrays
-    return lambda n: repeated(
-        numbers, rep, net, units, z_initial, z_H, z_L, x, u, v, goal, slope, change, n
-    )
+    trajectory, change = Trajectory(plan.states, plan.controls), np.empty_like(v)
+    repeated, plant = _repeated_proposals(), plant_of(system)
+    return lambda n: repeated(plant, model, problem, latents, trajectory, r, v, slope, change, n)
 
 
 @cache
@@ -136,22 +137,18 @@ def _stream() -> Any:
 def _repeated_proposals() -> Any:
     @njit(fastmath=FASTMATH)
     def repeated(
-        system: Any,
-        rep: Any,
-        net: Any,
-        units: Any,
-        z_initial: Any,
-        z_H: Any,
-        z_L: Any,
-        x: Any,
-        u: Any,
+        plant: Any,
+        model: Any,
+        problem: Any,
+        latents: Any,
+        trajectory: Any,
+        r: Any,
         v: Any,
-        goal: Any,
         dJ_dv: Any,
         change: Any,
         n: int,
     ) -> None:
         for _ in range(n):
-            propose(system, rep, net, units, z_initial, z_H, z_L, x, u, v, goal, dJ_dv, change)
+            propose(plant, model, problem, latents, trajectory, r, v, dJ_dv, change)
 
     return repeated

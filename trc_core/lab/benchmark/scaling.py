@@ -99,7 +99,7 @@ def by_horizon(options: Options, results: dict[str, Any]) -> None:
         _run(timing, options, label)
         rows.update(timing.figures())
     if options.backends[0] == 'numba':
-        kernel: Any = compiled(plan_rows, system)
+        kernel: Any = compiled(plan_rows)
         results['compiled'] = len(kernel.signatures)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from trc_core.lab.report.bag import RecordedFlight, Signal
 from trc_core.lab.report.html import film, heading, picture, table
-from trc_core.problem.system import SUCCESS_TOLERANCE, Array
+from trc_core.numerics.cost import SUCCESS_TOLERANCE
+from trc_core.problem.system import Array
 
 INK, PREDICTED, TARGET = '#22303c', '#e8590c', '#c2255c'
 PERIOD = 0.04  # [s] between frames

@@ -158,7 +158,7 @@ def evaluate_flight(
     columns = flight.states.values.T
     states = np.stack([np.interp(instants, times, column) for column in columns], -1)
     controls = mean_controls(system, commands, instants)
-    return states, float(trajectory_cost(system, states, controls, goal))
+    return states, float(trajectory_cost(system, states, controls, goal[None]))
 
 
 def _restart(flight: RecordedFlight, x0: Array, began: float) -> float:

@@ -75,7 +75,7 @@ def cost_ratio(flight: Flight, task: Task) -> float:
     x = np.stack([np.interp(instants, states.times, column) for column in states.values.T], -1)
     u = mean_controls(system, flight.commands, instants)
     optimum = nlp.solve(system, x[0], task.goal)
-    return float(trajectory_cost(system, x, u, task.goal) / optimum.cost)
+    return float(trajectory_cost(system, x, u, task.goal[None]) / optimum.cost)
 
 
 def format_table(scores: Sequence[Score]) -> str:
