@@ -1,4 +1,4 @@
-"""What fine-tuning adds: it sees the delay, looks ahead, corrects, remembers nothing itself."""
+"""The correction of fine-tuning: it finds the delay, looks ahead, corrects, keeps no state."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from trc_core.numerics.batch_step import BatchStep
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Correction, Weights
-from trc_core.simulation.fleet import Draw, Fleet, Wrongness
+from trc_core.simulation.fleet import Draw, Fleet, ModelMismatch
 
 SYSTEM = SYSTEMS['double_integrator']
 B, TICKS = 6, 8
@@ -41,7 +41,7 @@ def problems(count=B):
 def fly(pilot, delay=1, seed=4, ticks=TICKS):
     """The plans of a few ticks of a fleet that obeys late, (T + 1, B, n_x) true states too."""
     x, goal = problems()
-    draw = Draw.of(SYSTEM, Wrongness(delay=(delay, delay)), B, np.random.default_rng(seed))
+    draw = Draw.of(SYSTEM, ModelMismatch(delay=(delay, delay)), B, np.random.default_rng(seed))
     fleet, plan, plans = Fleet(SYSTEM, draw), None, []
     states = [fleet.reset(x)]
     for _ in range(ticks):

@@ -1,4 +1,4 @@
-"""What a command may be: a range, and how fast it may change."""
+"""Command limits: a range, and how fast a command may change."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class Controller:
             'auto' takes what suits the device and the model.
         device: 'cpu', or 'cuda' for the backend 'torch'.
         cycles: the most refinement cycles of a plan; the checkpoint's own number by default.
-        tolerance: refinement ends when the decrease expected of a cycle is less than this share
-            of the cost.
+        tolerance: refinement ends when a cycle is expected to gain less than this share of the
+            cost.
         num_threads: the most that a batch may use; every core by default. A single plan uses one.
     """
 

@@ -18,7 +18,7 @@ SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divi
 
 @dataclass(frozen=True)
 class History:
-    """What was planned and commanded before, for B problems."""
+    """Earlier plan and command of B problems."""
 
     plan: Plan | None = None
     elapsed: float | None = None

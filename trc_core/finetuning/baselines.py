@@ -1,4 +1,4 @@
-"""What a tuned controller stands beside: LQR and iLQR-MPC, for batches, and a known delay."""
+"""Baselines of a tuned controller: LQR and iLQR-MPC, for batches, and a known delay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class IlqrFleet:
 
     Args:
         system: the model.
-        sweeps: of a tick.
+        sweeps: spent on every plan but the first.
     """
 
     def __init__(self, system: System, sweeps: int) -> None:
@@ -62,8 +62,8 @@ class IlqrFleet:
         return Plan(flown.controls, flown.states, flown.cost, 'ilqr')  # type: ignore[arg-type]
 
 
-class Ahead:
-    """A planner that is told the delay: it plans from the state in which a command will act.
+class DelayCompensation:
+    """Planner with the delay known: it plans from the state in which a command will act.
 
     Args:
         planner: plans from there.
@@ -78,7 +78,7 @@ class Ahead:
     def __call__(
         self, x: Array, goal: Array, plan: Plan | None, commands: Sequence[Array]
     ) -> Plan:
-        """The plans from there."""
+        """The plans from the predicted states."""
         waiting = [np.tile(self._trim, (len(x), 1))] * self._ticks + list(commands)
         for u in waiting[len(waiting) - self._ticks :]:
             x = self._step(x, u)
