@@ -112,6 +112,7 @@ def fly(
     Raises:
         ValueError: if the plant returns states of another shape, or ended every flight at once.
     """
+    # Start all plants.
     rng, goal = np.random.default_rng(start.seed), start.goal
     x, ended = screened(plant.reset(start.x0), start.x0, np.zeros(len(goal), dtype=np.bool_))
     if ended.any():
@@ -119,9 +120,11 @@ def fly(
     states, over, plan = [x], [ended], None
     controls: list[Array] = []
     for _ in range(ticks):
+        # Measure, plan, and command inside the bounds.
         plan = planner(x + start.noise_of(system, rng), goal, plan, controls)
         u = plan.controls[:, 0] if explore is None else explore(plan)
         u = np.clip(u, system.u_min, system.u_max)
+        # Let time pass; see which flights have ended.
         x, ended = screened(plant.step(u), x, ended)
         if ended.all() and not over[-1].any():
             raise ValueError('the plant ended every flight at once, or returned NaN for all')
@@ -130,6 +133,7 @@ def fly(
         states.append(x)
         controls.append(u)
         over.append(ended)
+    # Count the costs.
     return _flown(system, goal, np.array(states), np.array(controls), np.array(over))
 
 

@@ -40,26 +40,27 @@ class Trace:
     """The state planned from less the measured one (N, n_x)."""
 
     def __getitem__(self, rows: Tensor) -> Trace:
-        return Trace(*(getattr(self, f.name)[rows] for f in fields(self)))
+        return Trace(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @classmethod
     def of(cls, system: System, observation: Observation, offset: Array, gain: Array) -> Trace:
         """The trace of one tick of B flights."""
         half = (system.u_max - system.u_min) / 2
-        arrays = (
-            observation.state.evidence,
-            observation.displacements,
-            observation.features,
-            (observation.first - system.u_trim) / half,
-            gain / half[:, None],
-            offset,
+        return cls(
+            evidence=torch.from_numpy(observation.state.evidence),
+            displacements=torch.from_numpy(observation.displacements),
+            features=torch.from_numpy(observation.features),
+            first=torch.from_numpy((observation.first - system.u_trim) / half),
+            gain=torch.from_numpy(gain / half[:, None]),
+            offset=torch.from_numpy(offset),
         )
-        return cls(*map(torch.from_numpy, arrays))
 
     @classmethod
     def joined(cls, traces: list[Trace]) -> Trace:
         """Traces one after the other."""
-        return cls(*(torch.cat([getattr(t, f.name) for t in traces]) for f in fields(cls)))
+        return cls(
+            **{f.name: torch.cat([getattr(t, f.name) for t in traces]) for f in fields(cls)}
+        )
 
 
 class CorrectionPolicy(nn.Module):

@@ -104,8 +104,8 @@ class ParameterEstimator:
         n_x, n_p = len(x), len(self._model)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_p))
         p = self.parameters(estimate)
-        motion = x, controls, seconds
-        self._hold_and_slopes(self._system.arrays, p, *motion, expected, by_x, by_p)
+        plant = self._system.arrays
+        self._hold_and_slopes(plant, p, x, controls, seconds, expected, by_x, by_p)
         P = estimate.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
         noise = self._noise + by_x @ self._noise @ by_x.T
         S, innovation = by_p @ P @ by_p.T + noise, x_next - expected

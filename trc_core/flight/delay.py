@@ -49,9 +49,9 @@ class PendingCommands:
             return measurement
         system, x = self._system, np.empty(self._system.n_x)
         step, p = system.functions.step, system.arrays.p if p is None else p
-        held = self.obeyed(measurement.time, measurement.time + self._delay)
+        controls, seconds = self.obeyed(measurement.time, measurement.time + self._delay)
         try:
-            hold(step, None, system.arrays, p, measurement.x, *held, x)
+            hold(step, None, system.arrays, p, measurement.x, controls, seconds, x)
         except ArithmeticError:
             return measurement
         return replace(measurement, x=x) if np.isfinite(x).all() else measurement

@@ -144,8 +144,10 @@ class Pilot:
         if self._estimator is None or self._estimate is None or last is None:
             return
         if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
-            obeyed = self._pending.obeyed(last.time, measurement.time)
-            self._estimate = self._estimator.update(self._estimate, last.x, *obeyed, measurement.x)
+            controls, seconds = self._pending.obeyed(last.time, measurement.time)
+            self._estimate = self._estimator.update(
+                self._estimate, last.x, controls, seconds, measurement.x
+            )
 
     def _propose(
         self, measurement: Measurement | None, goal: Array, goal_time: float | None

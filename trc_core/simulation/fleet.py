@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -94,20 +94,37 @@ class Draw:
             repeat: copies of each.
             share: share of the way from the model to them; delays are rounded at random.
         """
+        # Parameters, gains and delays of different plants.
         p = system.arrays.p
         spread = share * mismatch.parameter_spread * rng.uniform(-1, 1, (count, len(p)))
         gain = 1 + share * mismatch.gain_spread * rng.uniform(-1, 1, (count, 1))
         ticks = share * rng.integers(mismatch.delay[0], mismatch.delay[1] + 1, (count, 1))
         delay = np.floor(ticks + rng.random((count, 1))).astype(np.int64)
-        ranges = mismatch.disturbance, mismatch.friction, mismatch.drag, mismatch.motor_lag
-        rest = [share * rng.uniform(low, high, (count, 1)) for low, high in ranges]
-        columns = p * (1 + spread), gain, delay, *rest
-        return cls(*(np.repeat(column, repeat, axis=0) for column in columns))
+
+        # Everything else: one column for each range.
+        def column(limits: Sequence[float]) -> Array:
+            return share * rng.uniform(limits[0], limits[1], (count, 1))
+
+        draw = cls(
+            p=p * (1 + spread),
+            gain=gain,
+            delay=delay,
+            disturbance=column(mismatch.disturbance),
+            friction=column(mismatch.friction),
+            drag=column(mismatch.drag),
+            motor_lag=column(mismatch.motor_lag),
+        )
+        # Copies in a row.
+        columns = {f.name: np.repeat(getattr(draw, f.name), repeat, axis=0) for f in fields(draw)}
+        return replace(draw, **columns)
 
     def where(self, rows: NDArray[np.bool_], other: Draw) -> Draw:
         """These plants, but the others' in some rows (N,)."""
-        pairs = ((getattr(other, f.name), getattr(self, f.name)) for f in fields(self))
-        return Draw(*(np.where(rows[:, None], a, b) for a, b in pairs))
+        columns = {
+            f.name: np.where(rows[:, None], getattr(other, f.name), getattr(self, f.name))
+            for f in fields(self)
+        }
+        return replace(self, **columns)
 
 
 Move = Callable[[Array, Array, float], Array]
