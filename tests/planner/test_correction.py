@@ -1,5 +1,6 @@
 """The correction of fine-tuning: it finds the delay, looks ahead, corrects, keeps no state."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +130,13 @@ def test_a_checkpoint_keeps_it(tmp_path):
     for name, value in held.tensors().items():
         np.testing.assert_array_equal(again.correction[name], value)
     assert not isinstance(Controller(again.without_correction()), CorrectedController)
+
+
+def test_a_copied_controller_corrects_as_well():
+    tuned = controller(weights())
+    for copied, plan in zip(fly(copy.copy(tuned))[0], fly(tuned)[0], strict=True):
+        np.testing.assert_array_equal(copied.controls, plan.controls)
+        assert 'uncorrected' in copied.candidates
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, 1e300])

@@ -131,14 +131,13 @@ class Analytic:
         costs = self._costs(ticks, last, torch.from_numpy(scenario.start.goal))
         edge = float(self._width @ self.problems.system.Q @ self._width)
         loss = torch.log1p(costs / edge).sum(0).mean()
-        away = torch.stack([tick.departure for tick in ticks])[
-            :, torch.from_numpy(scenario.nominal)
-        ]
+        nominal = torch.from_numpy(scenario.nominal)
+        away = torch.stack([tick.departure for tick in ticks])[:, nominal]
         if away.numel():
             anchor = 0.5 * torch.square(away / self.config.std).sum(2).mean()
             loss = loss + self.config.anchor * anchor
-        raw, wrong = costs.detach().sum(0), torch.from_numpy(~scenario.nominal)
-        flown = raw[wrong] if wrong.any() else raw
+        flown = costs.detach().sum(0)
+        flown = flown if nominal.all() else flown[~nominal]
         return loss, {'return': -float(flown.mean()), 'loss': float(loss.detach())}
 
     def _costs(self, ticks: list[Tick], last: Tensor, goal: Tensor) -> Tensor:

@@ -267,10 +267,7 @@ class Correction:
             return self._xp.zeros_like(observation.first)
         return control_change(self.weights, observation.features, self._xp) * self._half
 
-    def bounded(self, controls: AnyArray) -> AnyArray:
-        """Controls (B, n_u) inside the bounds of the system."""
-        return self._xp.minimum(self._xp.maximum(controls, self._low), self._high)
-
     def corrected(self, observation: Observation) -> AnyArray:
         """The corrected first controls (B, n_u), inside the bounds."""
-        return self.bounded(observation.first + self.change(observation))
+        controls = observation.first + self.change(observation)
+        return self._xp.minimum(self._xp.maximum(controls, self._low), self._high)
