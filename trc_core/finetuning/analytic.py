@@ -7,7 +7,7 @@ gain of a backward pass (`PlanGain`); everything else is differentiated exactly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -78,7 +78,8 @@ class DifferentiableFleet:
         return self._step(x, self._gain * acting + disturbance, self._p)
 
 
-class Tick(NamedTuple):
+@dataclass(frozen=True)
+class Tick:
     """One tick of B differentiable flights."""
 
     x: Tensor
