@@ -11,7 +11,7 @@ import torch
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.finetuning import finetuner as rl_finetuner
-from trc_core.finetuning.baselines import Ahead, clipped_lqr, ilqr_mpc
+from trc_core.finetuning.baselines import DelayCompensation, clipped_lqr, ilqr_mpc
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.flights import Start, fly
 from trc_core.finetuning.problems import TEST_SEED, VALIDATION_SEED, Problems
@@ -63,8 +63,8 @@ def test_it_learns_to_live_with_a_delay_and_says_so(run):
     low, high = report['improvement_interval']
     assert 0 < low < report['improvement'] < high
     assert report['nominal']['trc, tuned'] < LIMIT
-    told = report['rows']['trc, un-tuned, delay known']['mean']
-    assert told < after < before  # it learns most of what it could have been told, not more
+    known = report['rows']['trc, un-tuned, delay known']['mean']
+    assert known < after < before  # it learns most of what knowing the delay gives, not more
     text = (run / 'report.md').read_text()
     for label in report['rows']:
         assert f'| {label} |' in text
@@ -171,7 +171,7 @@ def test_a_step_of_every_algorithm_lowers_the_cost(algorithm, tmp_path):
         figures = tuning.algorithm.improve(tuning.policy, tuning.optimiser, tuning.controller(), k)
         assert np.isfinite(list(figures.values())).all()
     after = tuning.problems.validate(tuning.controller())
-    assert after.wrong.mean() < 0.99 * tuning.yardstick.wrong.mean()
+    assert after.mismatched.mean() < 0.99 * tuning.baseline.mismatched.mean()
 
 
 class Scripted:
@@ -283,7 +283,7 @@ def test_the_baselines_are_what_they_say():
         return lqr
 
     u = [np.full((5, 1), value) for value in (3.0, 1.0, -2.0)]
-    Ahead(planner, SYSTEM, 2)(x, goal, None, u)
+    DelayCompensation(planner, SYSTEM, 2)(x, goal, None, u)
     for b in range(5):
         expected = SYSTEM.step(SYSTEM.step(x[b], [1.0]), [-2.0])
         np.testing.assert_allclose(seen[0][b], expected, atol=1e-12)

@@ -20,7 +20,7 @@ from trc_core.finetuning.policy import (
     shaped,
     surrogate,
 )
-from trc_core.finetuning.problems import Problems, flown_by
+from trc_core.finetuning.problems import Problems, planner_of
 from trc_core.planner.correction import Weights
 
 a, b, q, r, q_f, sigma, T = 1.1, 0.5, 1.0, 0.3, 5.0, 0.2, 12  # x' = a x + b u, unstable
@@ -146,9 +146,9 @@ def set_up(**changes):
 def test_the_closed_loop_in_pytorch_is_the_one_that_flies():
     config, problems, policy, controller = set_up()
     _, figures = Analytic(config, problems).loss(policy, controller, problems.drawn(3))
-    situation = problems.drawn(3)
-    expected = problems.fly(flown_by(controller), situation)
-    wrong = expected.total[~situation.nominal].mean()
+    scenario = problems.drawn(3)
+    expected = problems.fly(planner_of(controller), scenario)
+    wrong = expected.total[~scenario.nominal].mean()
     assert figures['return'] == pytest.approx(-wrong, rel=1e-6)
 
 
@@ -176,15 +176,15 @@ def test_the_analytic_gradient_agrees_with_finite_differences(name):
 
 def test_the_policy_explores_around_what_would_fly():
     _, problems, policy, controller = set_up()
-    situation = problems.drawn(3)
-    explorer = Explorer(policy, controller, situation.start.goal, seed=1)
+    scenario = problems.drawn(3)
+    explorer = Explorer(policy, controller, scenario.start.goal, seed=1)
     plans = []
 
     def noting(plan):
         plans.append(plan)
         return explorer(plan)
 
-    problems.fly(flown_by(controller), situation, noting)
+    problems.fly(planner_of(controller), scenario, noting)
     trace = Trace.joined(explorer.traces[1:])
     half = (problems.system.u_max - problems.system.u_min) / 2
     mean = policy.mean(trace).detach().numpy() * half + problems.system.u_trim

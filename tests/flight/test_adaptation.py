@@ -35,47 +35,47 @@ def test_the_parameters_of_a_wrong_model_are_found(name):
     system = get_system(name)
     plant = in_error(system, 0.1)
     estimator = ParameterEstimator(system)
-    belief = estimator.prior()
+    estimate = estimator.prior()
     for motion in motions(system, plant, 200):
-        belief = estimator.update(belief, *motion)
+        estimate = estimator.update(estimate, *motion)
     # Parameters that act alike keep their share each; what they do together must be right.
     learned = system.with_parameters(
-        **dict(zip(system.parameters, estimator.parameters(belief), strict=True))
+        **dict(zip(system.parameters, estimator.parameters(estimate), strict=True))
     )
     for x, controls, _, _ in motions(system, plant, 20, seed=2):
         wrong = np.abs(system.step(x, controls[0]) - plant.step(x, controls[0])).max()
         right = np.abs(learned.step(x, controls[0]) - plant.step(x, controls[0])).max()
         assert right < 0.05 * wrong
-    assert (np.diag(belief.covariance) < np.diag(estimator.prior().covariance)).any()
+    assert (np.diag(estimate.covariance) < np.diag(estimator.prior().covariance)).any()
 
 
 def test_noise_that_was_announced_does_not_mislead():
     system, noise = get_system('cartpole'), 0.01
     estimator = ParameterEstimator(system, noise=np.full(4, noise))
-    belief = estimator.prior()
+    estimate = estimator.prior()
     for motion in motions(system, system, 300, noise):
-        belief = estimator.update(belief, *motion)
-    deviations = belief.log_ratio / np.sqrt(np.diag(belief.covariance))
+        estimate = estimator.update(estimate, *motion)
+    deviations = estimate.log_ratio / np.sqrt(np.diag(estimate.covariance))
     assert np.abs(deviations).max() < 4.0
-    assert np.abs(belief.log_ratio).max() < 0.1
+    assert np.abs(estimate.log_ratio).max() < 0.1
 
 
 def test_a_push_is_no_reason_to_think_differently():
     system = get_system('cartpole')
     estimator = ParameterEstimator(system)
-    belief = estimator.prior()
+    estimate = estimator.prior()
     x, controls, seconds, after = next(motions(system, system, 1))
     for strange in (after + np.array([0.0, 1.0, 0.0, 0.0]), np.full(4, np.nan)):
-        assert estimator.update(belief, x, controls, seconds, strange) is belief
+        assert estimator.update(estimate, x, controls, seconds, strange) is estimate
 
 
 def test_no_parameter_leaves_its_limit():
     system = get_system('van_der_pol')
     estimator = ParameterEstimator(system, uncertainty=1.0, limit=0.2)
-    belief = estimator.prior()
+    estimate = estimator.prior()
     for motion in motions(system, in_error(system, 0.9), 50):
-        belief = estimator.update(belief, *motion)
-    assert estimator.parameters(belief) == pytest.approx([1.2])
+        estimate = estimator.update(estimate, *motion)
+    assert estimator.parameters(estimate) == pytest.approx([1.2])
 
 
 @pytest.mark.parametrize(

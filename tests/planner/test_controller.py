@@ -123,7 +123,7 @@ def test_swing_ups_find_the_basin_that_many_starts_find(name):
 
 
 @pytest.mark.parametrize('mu', [0.5, 0.7, 1.0, 1.3, 1.5])
-def test_a_network_that_is_told_the_plant_parameter_is_near_the_optimum_of_that_plant(mu):
+def test_a_network_conditioned_on_the_plant_parameter_is_near_the_optimum_of_that_plant(mu):
     controller = Controller.load('van_der_pol_mu', parameters={'mu': mu})
     system = SYSTEMS['van_der_pol'].with_parameters(mu=mu)
     assert controller.system.parameters == system.parameters

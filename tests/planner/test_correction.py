@@ -1,5 +1,6 @@
-"""What fine-tuning adds: it sees the delay, looks ahead, corrects, remembers nothing itself."""
+"""The correction of fine-tuning: it finds the delay, looks ahead, corrects, keeps no state."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Correction, Weights
-from trc_core.simulation.fleet import Draw, Fleet, Wrongness
+from trc_core.simulation.fleet import Draw, Fleet, ModelMismatch
 
 SYSTEM = SYSTEMS['double_integrator']
 B, TICKS = 6, 8
@@ -41,7 +42,7 @@ def problems(count=B):
 def fly(pilot, delay=1, seed=4, ticks=TICKS):
     """The plans of a few ticks of a fleet that obeys late, (T + 1, B, n_x) true states too."""
     x, goal = problems()
-    draw = Draw.of(SYSTEM, Wrongness(delay=(delay, delay)), B, np.random.default_rng(seed))
+    draw = Draw.of(SYSTEM, ModelMismatch(delay=(delay, delay)), B, np.random.default_rng(seed))
     fleet, plan, plans = Fleet(SYSTEM, draw), None, []
     states = [fleet.reset(x)]
     for _ in range(ticks):
@@ -129,6 +130,13 @@ def test_a_checkpoint_keeps_it(tmp_path):
     for name, value in held.tensors().items():
         np.testing.assert_array_equal(again.correction[name], value)
     assert not isinstance(Controller(again.without_correction()), CorrectedController)
+
+
+def test_a_copied_controller_corrects_as_well():
+    tuned = controller(weights())
+    for copied, plan in zip(fly(copy.copy(tuned))[0], fly(tuned)[0], strict=True):
+        np.testing.assert_array_equal(copied.controls, plan.controls)
+        assert 'uncorrected' in copied.candidates
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, 1e300])

@@ -8,12 +8,12 @@ import pytest
 
 from trc_core import SYSTEMS
 from trc_core.simulation import Imperfections, make_plant
-from trc_core.simulation.fleet import Draw, Fleet, Wrongness
+from trc_core.simulation.fleet import Draw, Fleet, ModelMismatch
 from trc_core.simulation.gymnasium_plant import GymnasiumFleet
 from trc_core.simulation.plant import Resistance
 
 B = 6
-WRONG = Wrongness(
+WRONG = ModelMismatch(
     parameter_spread=0.3,
     gain_spread=0.1,
     delay=(0, 3),
@@ -81,16 +81,16 @@ def test_members_of_a_group_are_the_same_plant_and_are_pushed_the_same():
     for f in fields(Draw):
         groups = getattr(draw, f.name).reshape(2, 3, -1)
         assert (groups == groups[:, :1]).all()
-    pushes = Fleet(system, draw, repeat=3).disturbance().reshape(2, 3)
-    assert (pushes == pushes[:, :1]).all() and pushes[0, 0] != pushes[1, 0]
+    disturbances = Fleet(system, draw, repeat=3).disturbance().reshape(2, 3)
+    assert (disturbances == disturbances[:, :1]).all() and disturbances[0, 0] != disturbances[1, 0]
 
 
 def test_the_disturbance_has_its_deviation():
     system = SYSTEMS['double_integrator']
-    draw = drawn(system, Wrongness(disturbance=(0.1, 0.1)), count=50)
+    draw = drawn(system, ModelMismatch(disturbance=(0.1, 0.1)), count=50)
     fleet = Fleet(system, draw, seed=4)
-    pushes = np.array([fleet.disturbance() for _ in range(200)])
-    assert pushes.std() == pytest.approx(0.1 * 8.0, rel=0.05)
+    disturbances = np.array([fleet.disturbance() for _ in range(200)])
+    assert disturbances.std() == pytest.approx(0.1 * 8.0, rel=0.05)
 
 
 def test_a_motor_follows_like_the_solution_of_its_equation():
@@ -124,8 +124,8 @@ def test_the_shape_of_what_comes_in_is_checked():
 
 
 MISTAKES = {
-    'parameter_spread is -0.1; choose from [0, 1)': lambda: Wrongness(parameter_spread=-0.1),
-    'friction is [0.2, 0.1]; write [low, high]': lambda: Wrongness(friction=[0.2, 0.1]),
+    'parameter_spread is -0.1; choose from [0, 1)': lambda: ModelMismatch(parameter_spread=-0.1),
+    'friction is [0.2, 0.1]; write [low, high]': lambda: ModelMismatch(friction=[0.2, 0.1]),
     "unknown physics 'bullet'; choose from ['mujoco', 'system']": lambda: Fleet(
         SYSTEMS['cartpole'], drawn(SYSTEMS['cartpole']), physics='bullet'
     ),

@@ -1,4 +1,4 @@
-"""How a policy is improved: one table."""
+"""Algorithms that improve a policy, in one table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trc_core.finetuning.analytic import Analytic
 from trc_core.finetuning.config import FinetuneConfig
-from trc_core.finetuning.flights import Flown
+from trc_core.finetuning.flights import FlightRecord
 from trc_core.finetuning.policy import (
     CorrectionPolicy,
     PlanGain,
@@ -22,7 +22,7 @@ from trc_core.finetuning.policy import (
     shaped,
     surrogate,
 )
-from trc_core.finetuning.problems import Problems, Situation, flown_by
+from trc_core.finetuning.problems import Problems, Scenario, planner_of
 from trc_core.numerics.plan import Plan
 from trc_core.planner.corrected import CorrectedController
 from trc_core.problem.system import Array
@@ -42,35 +42,35 @@ class Algorithm(Protocol):
 
         Args:
             policy: changed in place.
-            optimiser: of its parameters.
-            controller: which flies it as it is before.
-            iteration: from 0; decides what is drawn.
+            optimiser: steps the parameters of the policy.
+            controller: flies the policy as it is before.
+            iteration: counts from 0; decides what is drawn.
         """
 
 
 @dataclass(frozen=True)
 class Experience:
-    """What an iteration's flights have taught: N ticks."""
+    """Data of an iteration: N ticks to learn from."""
 
     trace: Trace
     actions: Tensor
     """Commanded controls before the bounds, in half ranges about the trim control (N, n_u)."""
     log_prob: Tensor
-    """Of the actions under the policy that flew (N,)."""
+    """Log-probability of the actions under the policy that flew (N,)."""
     advantage: Tensor
     """(N,)."""
     nominal: Tensor
-    """(N,), whether the model itself flew."""
+    """(N,), whether the plant was the model itself."""
 
 
 class Explorer:
-    """Gaussian exploration around what the policy would command, and a record of it.
+    """Gaussian exploration around the commands of the policy, and a record of it.
 
     Args:
-        policy: flies.
+        policy: says around which commands to explore.
         controller: makes its plans.
         goal: (B, n_x).
-        seed: of the exploration.
+        seed: decides the exploration.
     """
 
     def __init__(
@@ -113,13 +113,13 @@ class PolicyGradient:
         iteration: int,
     ) -> dict[str, float]:
         """Flies groups with exploration, then takes clipped steps on what they taught."""
-        situation = self.problems.drawn(iteration)
+        scenario = self.problems.drawn(iteration)
         seed = int(np.random.SeedSequence([self.config.seed, iteration, 1]).generate_state(1)[0])
-        explorer = Explorer(policy, controller, situation.start.goal, seed)
-        flown = self.problems.fly(flown_by(controller), situation, explorer)
-        experience = self._experience(policy, explorer, flown, situation)
+        explorer = Explorer(policy, controller, scenario.start.goal, seed)
+        flown = self.problems.fly(planner_of(controller), scenario, explorer)
+        experience = self._experience(policy, explorer, flown, scenario)
         figures = self._learn(policy, optimiser, experience, seed)
-        wrong = flown.total[~situation.nominal]
+        wrong = flown.total[~scenario.nominal]
         return {
             'return': -float(wrong.mean() if len(wrong) else flown.total.mean()),
             'lost': float(flown.ended[-1].mean()),
@@ -129,19 +129,19 @@ class PolicyGradient:
         }
 
     def _experience(
-        self, policy: CorrectionPolicy, explorer: Explorer, flown: Flown, situation: Situation
+        self, policy: CorrectionPolicy, explorer: Explorer, flown: FlightRecord, scenario: Scenario
     ) -> Experience:
-        """All ticks but the first, on which nothing is corrected, and those behind an end."""
+        """The ticks to learn from: none after an end, nor the first, which is never corrected."""
         config = self.config
         alive = ~flown.ended[:-1]
-        value = self.problems.cost_to_go(flown.states - situation.start.goal)
+        value = self.problems.cost_to_go(flown.states - scenario.start.goal)
         cost = shaped(flown.cost, value)
         advantage = group_advantages(cost, config.members, config.discount, alive)
         advantage = group_scaled(advantage, config.members, config.advantage_limit)
         kept = alive[1:].reshape(-1)
         trace = Trace.joined(explorer.traces[1:])[torch.from_numpy(kept)]
         actions = torch.cat(explorer.actions[1:])[torch.from_numpy(kept)]
-        nominal = np.broadcast_to(situation.nominal, alive[1:].shape).reshape(-1)
+        nominal = np.broadcast_to(scenario.nominal, alive[1:].shape).reshape(-1)
         with torch.no_grad():
             log_prob = policy.distribution(trace).log_prob(actions).sum(1)
         taught = torch.from_numpy(advantage[1:].reshape(-1)[kept])

@@ -7,7 +7,7 @@ gain of a backward pass (`PlanGain`); everything else is differentiated exactly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from trc_core.compile.torch_reader import torch_step
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.policy import CorrectionPolicy, PlanGain
-from trc_core.finetuning.problems import Problems, Situation
+from trc_core.finetuning.problems import Problems, Scenario
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.planner.corrected import CorrectedController
@@ -32,7 +32,7 @@ class DifferentiableFleet:
 
     Args:
         system: the model.
-        fleet: whose plants, and whose disturbances from here on.
+        fleet: gives the plants, and the disturbances from here on.
 
     Raises:
         ValueError: if a plant has friction, drag or a lag, or is integrated more finely.
@@ -60,7 +60,8 @@ class DifferentiableFleet:
         return self._step(x, self._gain * acting + disturbance, self._p)
 
 
-class Tick(NamedTuple):
+@dataclass(frozen=True)
+class Tick:
     """One tick of B differentiable flights."""
 
     x: Tensor
@@ -68,7 +69,7 @@ class Tick(NamedTuple):
     u: Tensor
     """Commands (B, n_u)."""
     departure: Tensor
-    """By how much the correction departs from the supervised controller, in half ranges."""
+    """Correction relative to the supervised controller (B, n_u), in half ranges."""
 
 
 class Analytic:
@@ -95,9 +96,9 @@ class Analytic:
         controller: CorrectedController,
         iteration: int,
     ) -> dict[str, float]:
-        """Flies once and takes one step."""
-        situation = self.problems.drawn(iteration)
-        loss, figures = self.loss(policy, controller, situation)
+        """Flies once and takes one gradient step."""
+        scenario = self.problems.drawn(iteration)
+        loss, figures = self.loss(policy, controller, scenario)
         optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), self.config.gradient_clip)
@@ -106,21 +107,20 @@ class Analytic:
         return {**figures, 'gradient': float(norm), 'trust': float(policy.trust.detach())}
 
     def loss(
-        self, policy: CorrectionPolicy, controller: CorrectedController, situation: Situation
+        self, policy: CorrectionPolicy, controller: CorrectedController, scenario: Scenario
     ) -> tuple[Tensor, dict[str, float]]:
-        """Mean compressed cost in units of the edge of the box, and what departs from nominal."""
-        ticks, last = self._flight(policy, controller, situation)
-        costs = self._costs(ticks, last, torch.from_numpy(situation.start.goal))
+        """The mean compressed cost plus the anchor to the supervised controller, and figures."""
+        ticks, last = self._flight(policy, controller, scenario)
+        costs = self._costs(ticks, last, torch.from_numpy(scenario.start.goal))
         edge = float(self._width @ self.problems.system.Q @ self._width)
         loss = torch.log1p(costs / edge).sum(0).mean()
-        away = torch.stack([tick.departure for tick in ticks])[
-            :, torch.from_numpy(situation.nominal)
-        ]
+        nominal = torch.from_numpy(scenario.nominal)
+        away = torch.stack([tick.departure for tick in ticks])[:, nominal]
         if away.numel():
             anchor = 0.5 * torch.square(away / self.config.std).sum(2).mean()
             loss = loss + self.config.anchor * anchor
-        raw, wrong = costs.detach().sum(0), torch.from_numpy(~situation.nominal)
-        flown = raw[wrong] if wrong.any() else raw
+        flown = costs.detach().sum(0)
+        flown = flown if nominal.all() else flown[~nominal]
         return loss, {'return': -float(flown.mean()), 'loss': float(loss.detach())}
 
     def _costs(self, ticks: list[Tick], last: Tensor, goal: Tensor) -> Tensor:
@@ -131,11 +131,11 @@ class Analytic:
         return torch.stack([*costs, _quadratic(Q_f, last - goal)])
 
     def _flight(
-        self, policy: CorrectionPolicy, controller: CorrectedController, situation: Situation
+        self, policy: CorrectionPolicy, controller: CorrectedController, scenario: Scenario
     ) -> tuple[list[Tick], Tensor]:
-        """All ticks, and the states (B, n_x) behind the last of them."""
+        """The ticks of a scenario, and the states (B, n_x) behind the last of them."""
         # The plants, the planner without its correction, and the correction in PyTorch.
-        system, start, fleet = self.problems.system, situation.start, situation.plant
+        system, start, fleet = self.problems.system, scenario.start, scenario.plant
         assert isinstance(fleet, Fleet)
         plant = DifferentiableFleet(system, fleet)
         base = Controller(controller.checkpoint.without_correction(), cycles=controller.cycles)

@@ -1,14 +1,14 @@
-"""What fine-tuning can be told."""
+"""Settings of fine-tuning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from trc_core.simulation.fleet import ROWS, Wrongness
+from trc_core.simulation.fleet import ROWS, ModelMismatch
 from trc_core.training.config import RunConfig, require
 
-ALGORITHM_NAMES = ('policy_gradient', 'analytic')  # the keys of `rl_algorithms.ALGORITHMS`
+ALGORITHM_NAMES = ('policy_gradient', 'analytic')  # the keys of `algorithms.ALGORITHMS`
 POSITIVE = (
     'iterations',
     'groups',
@@ -31,8 +31,8 @@ POSITIVE = (
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(Wrongness, RunConfig):
-    """How a trained controller learns from plants that differ from its model."""
+class FinetuneConfig(ModelMismatch, RunConfig):
+    """Settings with which a trained controller learns from plants that differ from its model."""
 
     checkpoint: str = 'van_der_pol'
     """Shipped name or path of the controller to start from."""
@@ -43,7 +43,7 @@ class FinetuneConfig(Wrongness, RunConfig):
     algorithm: str = 'policy_gradient'
     """policy_gradient: black boxes; analytic: exact gradients through plants that have them."""
     physics: str = 'system'
-    """What moves the plants: system, or mujoco (cart-poles only)."""
+    """The physics of the plants: system, or mujoco (cart-poles only)."""
     environment: dict[str, Any] = field(default_factory=dict)
     """A Gymnasium environment instead: id, state and action (docs/finetuning.md)."""
     substeps: int = 1
@@ -59,25 +59,26 @@ class FinetuneConfig(Wrongness, RunConfig):
     nominal_share: float = 0.25
     """Share of the groups that fly the model itself."""
     horizons: float = 1.0
-    """How long a flight lasts; the final test flies two horizons."""
+    """Duration of a flight; the final test flies two horizons."""
     cycles: int = 1
     """Refinement cycles of a tick while learning; the test takes the checkpoint's own."""
     hidden: int = 32
     """Width of the network that corrects the first control."""
     amplitude: float = 0.5
-    """Its largest correction, in half ranges of the control."""
+    """The largest correction of that network, in half ranges of the control."""
     std: float = 0.25
-    """Of exploration at the start, in half ranges of the control; learnt from there."""
+    """Standard deviation of exploration at the start, in half ranges of the control; learnt from
+    there."""
     curriculum: float = 0.4
     """Share of the iterations in which plants go from the model itself to as wrong as they get."""
     discount: float = 0.95
-    """Of costs to come, per tick."""
+    """Discount of costs to come, per tick."""
     epochs: int = 4
     """Passes over the flights of an iteration."""
     minibatch: int = 4096
     """Ticks per optimiser step."""
     clip: float = 0.5
-    """Of the probability ratio."""
+    """Limit of how far the probability ratio is from 1."""
     kl_limit: float = 0.05
     """An iteration's passes end when the policy has moved further than this."""
     advantage_limit: float = 3.0
@@ -102,7 +103,7 @@ class FinetuneConfig(Wrongness, RunConfig):
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
-        Wrongness.__post_init__(self)
+        ModelMismatch.__post_init__(self)
         RunConfig.__post_init__(self)
         require(self, 'be positive', *POSITIVE)
         require(self, 'not be negative', 'noise', 'anchor', 'cycles')
@@ -116,6 +117,6 @@ class FinetuneConfig(Wrongness, RunConfig):
             raise ValueError(f"unknown physics '{self.physics}'; choose from {sorted(ROWS)}")
 
     @property
-    def wrongness(self) -> Wrongness:
-        """Of the plants."""
-        return Wrongness(**{f.name: getattr(self, f.name) for f in fields(Wrongness)})
+    def mismatch(self) -> ModelMismatch:
+        """How far the plants may differ from the model."""
+        return ModelMismatch(**{f.name: getattr(self, f.name) for f in fields(ModelMismatch)})

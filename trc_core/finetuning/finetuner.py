@@ -36,7 +36,7 @@ PATIENCE = 2  # validations in a row that may be far above the best
 
 @dataclass
 class Progress:
-    """Where a run stands; all that it takes to go on."""
+    """Progress of a run: all that it takes to go on, beside policy and optimiser."""
 
     iteration: int = 0
     best: float = float('inf')
@@ -51,9 +51,9 @@ class Finetuning:
     """One run: a policy, its optimiser, and the problems it learns from.
 
     Args:
-        config: how.
+        config: settings of the run.
         checkpoint: the controller to start from.
-        command: that started the run, for the record.
+        command: started the run; for the record.
     """
 
     def __init__(self, config: FinetuneConfig, checkpoint: Checkpoint, command: str) -> None:
@@ -74,7 +74,7 @@ class Finetuning:
         self.algorithm: Algorithm = ALGORITHMS[config.algorithm](config, self.problems)
         self.progress = Progress()
         untuned = Controller(checkpoint, cycles=config.cycles)
-        self.yardstick = self.problems.validate(untuned)
+        self.baseline = self.problems.validate(untuned)
 
     def controller(self) -> CorrectedController:
         """The controller with what has been learnt so far."""
@@ -130,8 +130,8 @@ class Finetuning:
     def validate(self, log: Log) -> str:
         """Flies the fixed validation flights and keeps the best; returns why to stop, if so."""
         found = self.problems.validate(self.controller())
-        score = float(found.wrong.mean() / self.yardstick.wrong.mean())
-        nominal = float((found.nominal / self.yardstick.nominal).mean())
+        score = float(found.mismatched.mean() / self.baseline.mismatched.mean())
+        nominal = float((found.nominal / self.baseline.nominal).mean())
         log.write(self.progress.iteration, {'val/score': score, 'val/nominal': nominal})
         if not np.isfinite(score):
             return f'the validation score is {score}'

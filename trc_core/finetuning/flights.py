@@ -17,9 +17,9 @@ from trc_core.simulation.fleet import BlackBox
 Planner = Callable[[Array, Array, Plan | None, Sequence[Array]], Plan]
 """Measured states (B, n_x), goals, plans of the last tick, every command so far -> plans."""
 Explore = Callable[[Plan], Array]
-"""What is commanded (B, n_u), given the plans of a tick."""
+"""Commands (B, n_u), given the plans of a tick."""
 IsLost = Callable[[Array, Array], NDArray[np.bool_]]
-SAMPLE, BEYOND = 1000, 2.0  # starts, and how far above the dearest of them a state is lost
+SAMPLE, BEYOND = 1000, 2.0  # starts, and how far above the highest cost of them a state is lost
 
 
 class CostToGo:
@@ -35,7 +35,7 @@ class CostToGo:
         self._most = BEYOND * float(self(x0 - goal).max())
 
     def __call__(self, error: Array) -> Array:
-        """Of errors (..., n_x)."""
+        """The cost to go of errors (..., n_x)."""
         return np.einsum('...i,ij,...j->...', error, self._P, error)
 
     def is_lost(self, x: Array, goal: Array) -> NDArray[np.bool_]:
@@ -45,16 +45,16 @@ class CostToGo:
 
 @dataclass(frozen=True)
 class Start:
-    """Where B flights begin, where they are to end, and how well they are measured."""
+    """Starts and goals of B flights, and the noise of their measurements."""
 
     x0: Array
     """(B, n_x)."""
     goal: Array
     """(B, n_x)."""
     noise: float = 0.0
-    """Standard deviation of what is measured, in half-widths of the training box."""
+    """Standard deviation of the measurement noise, in half-widths of the training box."""
     seed: int = 0
-    """Of that noise."""
+    """Seed of that noise."""
     repeat: int = 1
     """Flights of a group of this many in a row are measured with the same noise."""
 
@@ -66,7 +66,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Flown:
+class FlightRecord:
     """B flights of T ticks."""
 
     cost: Array
@@ -98,32 +98,35 @@ def fly(
     ticks: int,
     explore: Explore | None = None,
     is_lost: IsLost | None = None,
-) -> Flown:
+) -> FlightRecord:
     """Flies every row of `start` for `ticks` ticks.
 
     Args:
         planner: makes a plan for every row at every tick.
-        plant: what is flown.
+        plant: the plants.
         system: the model; its cost is counted.
-        start: where.
-        ticks: how many commands are flown.
+        start: starts, goals and noise.
+        ticks: number of commands.
         explore: makes the commands of the plans; their first controls by default.
         is_lost: ends flights, given their states and goals.
 
     Raises:
         ValueError: if the plant returns states of another shape, or ended every flight at once.
     """
+    # Start all plants.
     rng, goal = np.random.default_rng(start.seed), start.goal
-    x, ended = seen(plant.reset(start.x0), start.x0, np.zeros(len(goal), dtype=np.bool_))
+    x, ended = screened(plant.reset(start.x0), start.x0, np.zeros(len(goal), dtype=np.bool_))
     if ended.any():
         raise ValueError(f'the plant returned NaN from reset in {ended.sum()} of {len(x)} flights')
     states, over, plan = [x], [ended], None
     controls: list[Array] = []
     for _ in range(ticks):
+        # Measure, plan, and command inside the bounds.
         plan = planner(x + start.noise_of(system, rng), goal, plan, controls)
         u = plan.controls[:, 0] if explore is None else explore(plan)
         u = np.clip(u, system.u_min, system.u_max)
-        x, ended = seen(plant.step(u), x, ended)
+        # Let time pass; see which flights have ended.
+        x, ended = screened(plant.step(u), x, ended)
         if ended.all() and not over[-1].any():
             raise ValueError('the plant ended every flight at once, or returned NaN for all')
         if is_lost is not None:
@@ -131,10 +134,11 @@ def fly(
         states.append(x)
         controls.append(u)
         over.append(ended)
+    # Count the costs.
     return _flown(system, goal, np.array(states), np.array(controls), np.array(over))
 
 
-def seen(
+def screened(
     returned: Array, last: Array, ended: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The states to go on with (B, n_x), and which flights have ended (B,).
@@ -151,7 +155,9 @@ def seen(
     return np.where(ended[:, None], last, returned), ended
 
 
-def _flown(system: System, goal: Array, x: Array, u: Array, over: NDArray[np.bool_]) -> Flown:
+def _flown(
+    system: System, goal: Array, x: Array, u: Array, over: NDArray[np.bool_]
+) -> FlightRecord:
     error, effort = x - goal, u - system.u_trim
     cost = np.einsum('tbi,ij,tbj->tb', error, system.Q, error)
     cost[:-1] += np.einsum('tbi,ij,tbj->tb', effort, system.R, effort)
@@ -159,4 +165,4 @@ def _flown(system: System, goal: Array, x: Array, u: Array, over: NDArray[np.boo
     far = ~(np.abs(error[-1]) <= system.x0_box + system.goal_box).all(1)
     held = ((u <= system.u_min) | (u >= system.u_max)).any(2)
     close = np.abs(error[-1]).sum(1) <= SUCCESS_TOLERANCE
-    return Flown(cost, x, u, over, far | over[-1], close & ~over[-1], held.mean(0))
+    return FlightRecord(cost, x, u, over, far | over[-1], close & ~over[-1], held.mean(0))

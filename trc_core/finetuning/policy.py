@@ -38,39 +38,40 @@ class Trace:
     first: Tensor
     """First control of the plan, uncorrected (N, n_u)."""
     gain: Tensor
-    """Its derivative by the state planned from (N, n_u, n_x); 0 for a control on its bound."""
+    """Derivative of `first` by the state planned from (N, n_u, n_x); 0 on a bound."""
     offset: Tensor
     """The state planned from less the measured one (N, n_x)."""
 
     def __getitem__(self, rows: Tensor) -> Trace:
-        return Trace(*(getattr(self, f.name)[rows] for f in fields(self)))
+        return Trace(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @classmethod
     def of(cls, system: System, observation: Observation, offset: Array, gain: Array) -> Trace:
         """The trace of one tick of B flights."""
         half = (system.u_max - system.u_min) / 2
-        arrays = (
-            observation.state.evidence,
-            observation.displacements,
-            observation.features,
-            (observation.first - system.u_trim) / half,
-            gain / half[:, None],
-            offset,
+        return cls(
+            evidence=torch.from_numpy(observation.state.evidence),
+            displacements=torch.from_numpy(observation.displacements),
+            features=torch.from_numpy(observation.features),
+            first=torch.from_numpy((observation.first - system.u_trim) / half),
+            gain=torch.from_numpy(gain / half[:, None]),
+            offset=torch.from_numpy(offset),
         )
-        return cls(*map(torch.from_numpy, arrays))
 
     @classmethod
     def joined(cls, traces: list[Trace]) -> Trace:
         """Traces one after the other."""
-        return cls(*(torch.cat([getattr(t, f.name) for t in traces]) for f in fields(cls)))
+        return cls(
+            **{f.name: torch.cat([getattr(t, f.name) for t in traces]) for f in fields(cls)}
+        )
 
 
 class CorrectionPolicy(nn.Module):
     """Gaussian exploration around the corrected first control of a plan.
 
     Args:
-        weights: to start from.
-        std: of exploration, in half ranges.
+        weights: those to start from.
+        std: standard deviation of exploration, in half ranges.
     """
 
     trust: nn.Parameter
@@ -104,15 +105,15 @@ class CorrectionPolicy(nn.Module):
         return Weights(**named, amplitude=self.amplitude)
 
     def offset(self, trace: Trace) -> Tensor:
-        """How far ahead of the measured state to plan from (N, n_x)."""
+        """The state to plan from less the measured one (N, n_x)."""
         return look_ahead(self.tensors(), trace.evidence, trace.displacements, torch)
 
     def change(self, trace: Trace) -> Tensor:
-        """What is added to the first controls (N, n_u), in half ranges."""
+        """The change of the first controls (N, n_u), in half ranges."""
         return control_change(self.tensors(), trace.features, torch)
 
     def mean(self, trace: Trace) -> Tensor:
-        """Where exploration is centred (N, n_u).
+        """The corrected first controls (N, n_u), around which to explore.
 
         A plan from another state than the recorded one is taken to first order.
         """
@@ -164,7 +165,7 @@ class PlanGain:
 def group_advantages(
     cost: Array, members: int, discount: float, alive: NDArray[np.bool_] | None = None
 ) -> Array:
-    """How much cheaper than its group every flight goes on from every tick (T, B).
+    """Group-relative advantage of every flight at every tick (T, B): a lower cost to go.
 
     Flights of a group of `members` in a row have the same plant, start and noise: what is left
     between them is exploration. The baseline at a tick is the mean of the others' costs to go,
@@ -172,8 +173,8 @@ def group_advantages(
 
     Args:
         cost: stage costs and the terminal one (T + 1, B).
-        members: of a group.
-        discount: per tick.
+        members: flights in a group.
+        discount: of costs to come, per tick.
         alive: (T, B), which ticks count.
     """
     to_go = np.empty_like(cost)
@@ -187,7 +188,7 @@ def group_advantages(
 
 
 def shaped(cost: Array, value: Array) -> Array:
-    """Stage costs (T + 1, B) with what each tick did to the cost to go; none at the end.
+    """Stage costs (T + 1, B), shaped by the change of the cost to go; none at the end.
 
     A discount then means: what a control does is counted for a while, and what is left behind
     that as the cost to go. It takes the luck of earlier ticks out of later ones, as a baseline

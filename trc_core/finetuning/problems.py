@@ -1,4 +1,4 @@
-"""What fine-tuning flies: plants, starts and goals, drawn anew or held for judging."""
+"""Scenarios of fine-tuning: plants, starts and goals, drawn anew or held for validation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.finetuning.config import FinetuneConfig
-from trc_core.finetuning.flights import CostToGo, Explore, Flown, Planner, Start, fly
+from trc_core.finetuning.flights import CostToGo, Explore, FlightRecord, Planner, Start, fly
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array
-from trc_core.simulation.fleet import BlackBox, Draw, Fleet, Wrongness
+from trc_core.simulation.fleet import BlackBox, Draw, Fleet, ModelMismatch
 from trc_core.simulation.gymnasium_plant import GymnasiumFleet
 from trc_core.systems import System
 
@@ -21,8 +21,8 @@ SUBSTREAMS = 3  # plants and starts, measurement noise, disturbances
 
 
 @dataclass(frozen=True)
-class Situation:
-    """B plants to be flown, from where to where."""
+class Scenario:
+    """B plants to be flown, with their starts and goals."""
 
     plant: BlackBox
     start: Start
@@ -31,20 +31,20 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Validation:
     """Closed-loop costs of a controller."""
 
-    wrong: Array
-    """On plants that differ from the model (N,)."""
+    mismatched: Array
+    """Costs on plants that differ from the model (N,)."""
     nominal: Array
-    """On the model itself (N,)."""
+    """Costs on the model itself (N,)."""
 
 
 class Problems:
-    """Draws situations as a config says.
+    """Draws scenarios as a config says.
 
     Args:
-        config: of the run.
+        config: settings of the run.
         system: the model.
     """
 
@@ -53,53 +53,53 @@ class Problems:
         self.cost_to_go = CostToGo(system)
         self.ticks = max(1, round(config.horizons * system.horizon))
 
-    def drawn(self, iteration: int) -> Situation:
+    def drawn(self, iteration: int) -> Scenario:
         """The flights of an iteration: groups, of which the first few fly the model itself."""
         config = self.config
         seeds = np.random.SeedSequence([config.seed, iteration]).generate_state(SUBSTREAMS)
         nominal = round(config.nominal_share * config.groups)
         growth = config.curriculum * config.iterations
         share = 1.0 if iteration >= growth else (iteration + 1) / (growth + 1)
-        return self._situation(config.groups, nominal, config.members, seeds, share)
+        return self._scenario(config.groups, nominal, config.members, seeds, share)
 
-    def held(self, count: int, seed: int) -> Situation:
+    def held(self, count: int, seed: int) -> Scenario:
         """`count` flights on plants that differ, the same at every call."""
         seeds = np.random.SeedSequence(seed).generate_state(SUBSTREAMS)
-        return self._situation(count, 0, 1, seeds)
+        return self._scenario(count, 0, 1, seeds)
 
-    def held_nominal(self, count: int, seed: int) -> Situation:
+    def held_nominal(self, count: int, seed: int) -> Scenario:
         """`count` flights on the model itself, exactly measured, the same at every call."""
         rng = np.random.default_rng(seed)
         x0, goal = self.system.sample(rng, count)
-        draw = Draw.of(self.system, Wrongness(), count, rng)
-        return Situation(Fleet(self.system, draw), Start(x0, goal), np.ones(count, dtype=np.bool_))
+        draw = Draw.of(self.system, ModelMismatch(), count, rng)
+        return Scenario(Fleet(self.system, draw), Start(x0, goal), np.ones(count, dtype=np.bool_))
 
-    def validate(self, controller: Controller) -> Judgement:
+    def validate(self, controller: Controller) -> Validation:
         """Flies a controller through the validation flights."""
         count = self.config.validation_flights
-        planner = flown_by(controller)
-        wrong = self.fly(planner, self.held(count, VALIDATION_SEED))
+        planner = planner_of(controller)
+        mismatched = self.fly(planner, self.held(count, VALIDATION_SEED))
         nominal = self.fly(planner, self.held_nominal(count, VALIDATION_SEED))
-        return Judgement(wrong.total, nominal.total)
+        return Validation(mismatched.total, nominal.total)
 
     def fly(
         self,
         planner: Planner,
-        situation: Situation,
+        scenario: Scenario,
         explore: Explore | None = None,
         horizons: float = 1.0,
-    ) -> Flown:
-        """Flies a situation, `horizons` times as long as the config's flights.
+    ) -> FlightRecord:
+        """Flies a scenario, `horizons` times as long as the config's flights.
 
         Exploring flights end where they are lost: what comes then teaches nothing.
         """
         is_lost = None if explore is None else self.cost_to_go.is_lost
         ticks = max(1, round(horizons * self.ticks))
-        return fly(planner, situation.plant, self.system, situation.start, ticks, explore, is_lost)
+        return fly(planner, scenario.plant, self.system, scenario.start, ticks, explore, is_lost)
 
-    def _situation(
+    def _scenario(
         self, groups: int, nominal: int, members: int, seeds: Any, share: float = 1.0
-    ) -> Situation:
+    ) -> Scenario:
         config, system = self.config, self.system
         rng = np.random.default_rng(seeds[0])
         x0, goal = (np.repeat(a, members, axis=0) for a in system.sample(rng, groups))
@@ -107,16 +107,16 @@ class Problems:
         is_nominal = np.arange(groups * members) < nominal * members
         if config.environment:
             plant = GymnasiumFleet(system, config.environment, len(x0), int(seeds[2]), members)
-            return Situation(plant, start, np.zeros(len(x0), dtype=np.bool_))
-        draw = Draw.of(system, config.wrongness, groups, rng, members, share)
-        draw = draw.where(is_nominal, Draw.of(system, Wrongness(), groups, rng, members))
+            return Scenario(plant, start, np.zeros(len(x0), dtype=np.bool_))
+        draw = Draw.of(system, config.mismatch, groups, rng, members, share)
+        draw = draw.where(is_nominal, Draw.of(system, ModelMismatch(), groups, rng, members))
         seed = int(seeds[2])
         fleet = Fleet(system, draw, config.substeps, seed, members, config.physics)
-        return Situation(fleet, start, is_nominal)
+        return Scenario(fleet, start, is_nominal)
 
 
-def flown_by(controller: Controller) -> Planner:
-    """A controller as a planner of flights."""
+def planner_of(controller: Controller) -> Planner:
+    """The planner of a controller."""
     return lambda x, goal, plan, commands: controller.plan_batch(
         x, goal, plan, issued=commands[-1] if commands else None
     )

@@ -1,4 +1,4 @@
-"""Before and after: held-out plants under the tuned controller, the un-tuned one and baselines."""
+"""Report of a fine-tuning: the same held-out plants under the tuned controller and baselines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from trc_core import provenance
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from trc_core.finetuning.baselines import Ahead, clipped_lqr, ilqr_mpc
+from trc_core.finetuning.baselines import DelayCompensation, clipped_lqr, ilqr_mpc
 from trc_core.finetuning.config import FinetuneConfig
-from trc_core.finetuning.flights import Flown, Planner
-from trc_core.finetuning.problems import TEST_SEED, Problems, Situation, flown_by
+from trc_core.finetuning.flights import FlightRecord, Planner
+from trc_core.finetuning.problems import TEST_SEED, Problems, Scenario, planner_of
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
 from trc_core.problem.system import Array, System
@@ -30,13 +30,13 @@ CONFIDENCE, RESAMPLES = 0.95, 9999
 
 
 @dataclass(frozen=True)
-class Row:
-    """One controller on the held-out flights."""
+class Figures:
+    """Closed-loop figures of one controller on the held-out flights."""
 
     mean: float
     """Closed-loop cost."""
     interval: tuple[float, float]
-    """Of the mean, by bootstrap."""
+    """Confidence interval of the mean, by bootstrap."""
     median: float
     p95: float
     success: float
@@ -47,8 +47,8 @@ class Row:
     """Share of ticks with a control on its bound."""
 
     @classmethod
-    def of(cls, flown: Flown) -> Row:
-        """Its figures."""
+    def of(cls, flown: FlightRecord) -> Figures:
+        """Figures of a record."""
         J = flown.total
         return cls(
             mean=float(J.mean()),
@@ -62,22 +62,22 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Test:
-    """The whole comparison."""
+class Comparison:
+    """All controllers on the held-out flights, and on the model itself."""
 
-    rows: Mapping[str, Row]
-    """By controller, on plants that differ from the model."""
+    rows: Mapping[str, Figures]
+    """Figures of every controller, on plants that differ from the model."""
     improvement: float
     """1 - mean cost tuned / un-tuned."""
     improvement_interval: tuple[float, float]
-    """By bootstrap over flights, each with both of its costs."""
+    """Its confidence interval, by bootstrap over flights, each with both of its costs."""
     nominal: Mapping[str, float]
-    """On the model itself: mean closed-loop cost over that of iLQR-MPC, state by state."""
+    """Mean closed-loop cost on the model itself over that of iLQR-MPC, state by state."""
     flights: int
     seed: int
 
     def record(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The comparison as JSON values."""
         return asdict(self)
 
 
@@ -105,7 +105,7 @@ def bootstrap(J: Array, other: Array | None = None) -> tuple[float, float]:
 
 def test_and_report(
     config: FinetuneConfig, problems: Problems, before: Checkpoint, path: Path
-) -> Test:
+) -> Comparison:
     """Flies everything, writes the report, and the figures into the checkpoint at `path`."""
     after = load_checkpoint(path, before.system)
     controllers = {
@@ -134,40 +134,47 @@ def test_and_report(
 
 
 def ahead_only(tuned: Checkpoint) -> Checkpoint:
-    """The same without the change of the first control: what the rest is worth."""
+    """The tuned checkpoint without the change of the first control: it only looks ahead."""
     weights = Weights.from_tensors(tuned.correction)
-    nothing = np.zeros_like(weights.output_weight), np.zeros_like(weights.output_bias)
-    silent = replace(weights, output_weight=nothing[0], output_bias=nothing[1])
+    silent = replace(
+        weights,
+        output_weight=np.zeros_like(weights.output_weight),
+        output_bias=np.zeros_like(weights.output_bias),
+    )
     return replace(tuned, correction=silent.tensors())
 
 
 def _planners(
     controllers: Mapping[str, Controller], system: System, delay: int
 ) -> dict[str, Planner]:
-    """All that are compared; those that are told the delay only where there is one."""
-    table: dict[str, Planner] = {label: flown_by(c) for label, c in controllers.items()}
+    """The controllers and baselines; with the delay known only where there is one."""
+    table: dict[str, Planner] = {label: planner_of(c) for label, c in controllers.items()}
     table |= {'clipped LQR': clipped_lqr(system), ILQR: ilqr_mpc(system, SWEEPS)}
     if delay:
-        told = (UNTUNED, 'clipped LQR', ILQR)
-        table |= {label + KNOWN: Ahead(table[label], system, delay) for label in told}
+        informed = (UNTUNED, 'clipped LQR', ILQR)
+        table |= {
+            label + KNOWN: DelayCompensation(table[label], system, delay) for label in informed
+        }
     return table
 
 
 def _fly_all(
     problems: Problems, held: Any, planners: Mapping[str, Planner], count: int
-) -> dict[str, Flown]:
+) -> dict[str, FlightRecord]:
     flown = {}
     for label, planner in tqdm(planners.items(), desc='test', leave=False):
-        situation: Situation = held(count, TEST_SEED)
-        flown[label] = problems.fly(planner, situation, horizons=TEST_HORIZONS)
+        scenario: Scenario = held(count, TEST_SEED)
+        flown[label] = problems.fly(planner, scenario, horizons=TEST_HORIZONS)
     return flown
 
 
-def _compared(flown: Mapping[str, Flown], nominal: Mapping[str, Flown], count: int) -> Test:
+def _compared(
+    flown: Mapping[str, FlightRecord], nominal: Mapping[str, FlightRecord], count: int
+) -> Comparison:
     before, after = flown[UNTUNED].total, flown[TUNED].total
     reference = nominal[ILQR].total
-    return Test(
-        rows={label: Row.of(f) for label, f in flown.items()},
+    return Comparison(
+        rows={label: Figures.of(f) for label, f in flown.items()},
         improvement=float(1 - after.mean() / before.mean()),
         improvement_interval=bootstrap(after, before),
         nominal={label: float((f.total / reference).mean()) for label, f in nominal.items()},
@@ -186,8 +193,8 @@ def _origin(training: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def describe(test: Test, system: System, origin: Mapping[str, str], figure: str) -> str:
-    """The report, in Markdown."""
+def describe(test: Comparison, system: System, origin: Mapping[str, str], figure: str) -> str:
+    """The report as Markdown."""
     low, high = test.improvement_interval
     lines = [
         f'# {system.name}, fine-tuned',
@@ -217,8 +224,8 @@ def describe(test: Test, system: System, origin: Mapping[str, str], figure: str)
     return '\n'.join(lines)
 
 
-def draw(flown: Mapping[str, Flown], system: System, path: Path) -> None:
-    """The distributions of the cost: which share of flights costs at most that."""
+def draw(flown: Mapping[str, FlightRecord], system: System, path: Path) -> None:
+    """Draws the distributions of the cost: which share of flights costs at most that."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.0, 4.2), layout='constrained')

@@ -1,4 +1,4 @@
-"""The plant's physical parameters, learned in flight from how it answers its commands.
+"""Parameter estimation in flight, from how the plant answers its commands.
 
 A model that is a few percent wrong loses a plant that is steered along its limits.
 """
@@ -17,17 +17,17 @@ from trc_core.compile.plant import with_parameters
 from trc_core.numerics.rollout import hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
-OUTLIER = 5.0  # standard deviations: a push or a broken sensor, which is no parameter's work
+OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
 
 
 @dataclass(frozen=True, eq=False)
-class Belief:
-    """What is thought of a plant's parameters, as logarithms of their ratio to the model's."""
+class Estimate:
+    """Estimate of a plant's parameters, as logarithms of their ratio to the model's."""
 
     log_ratio: Array
-    """The best guess (n_p,)."""
+    """Mean (n_p,)."""
     covariance: Array
-    """Of the guess (n_p, n_p)."""
+    """Its covariance (n_p, n_p)."""
 
 
 class ParameterEstimator:
@@ -43,8 +43,8 @@ class ParameterEstimator:
             the box of initial states. Motion that it makes look impossible is not learned from.
         uncertainty: standard deviation of a parameter's ratio to the model's before any motion.
         drift: standard deviation that is added to it in a second.
-        limit: no parameter is thought to be more than 1 + limit times the model's, or less than
-            that part of it.
+        limit: no parameter is estimated at more than 1 + limit times the model's, or at less
+            than that part of it.
 
     Raises:
         ValueError: if the system has no parameters, one of them is zero, or a number is out of
@@ -77,45 +77,45 @@ class ParameterEstimator:
         self._uncertainty, self._drift, self._limit = uncertainty, drift, math.log1p(limit)
 
     def warm_up(self) -> None:
-        """Compiles what there is to compile."""
+        """Compiles the kernel."""
         x, u = np.zeros(self._system.n_x), self._system.u_trim[None]
         self.update(self.prior(), x, u, np.array([self._system.dt]), x)
 
-    def prior(self) -> Belief:
-        """What is thought before anything has moved: the model."""
+    def prior(self) -> Estimate:
+        """The estimate before any motion: the model."""
         n_p = len(self._model)
-        return Belief(np.zeros(n_p), self._uncertainty**2 * np.eye(n_p))
+        return Estimate(np.zeros(n_p), self._uncertainty**2 * np.eye(n_p))
 
-    def parameters(self, belief: Belief) -> Array:
-        """The best guess of the parameters (n_p,), as `Controller.plan` takes them."""
-        return self._model * np.exp(belief.log_ratio)
+    def parameters(self, estimate: Estimate) -> Array:
+        """The estimated parameters (n_p,), as `Controller.plan` takes them."""
+        return self._model * np.exp(estimate.log_ratio)
 
     def update(
-        self, belief: Belief, x: Array, controls: Array, seconds: Array, x_next: Array
-    ) -> Belief:
-        """What to think after a motion; the same as before if that says nothing.
+        self, estimate: Estimate, x: Array, controls: Array, seconds: Array, x_next: Array
+    ) -> Estimate:
+        """The estimate after a motion; unchanged where the motion is an outlier.
 
         Args:
-            belief: so far.
+            estimate: the one before.
             x: measured state (n_x,) before the motion.
-            controls: what the plant obeyed meanwhile (N, n_u), in turn.
-            seconds: for how long each (N,).
+            controls: obeyed by the plant meanwhile (N, n_u), in turn.
+            seconds: duration of each (N,).
             x_next: measured state (n_x,) after it.
         """
         n_x, n_p = len(x), len(self._model)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_p))
-        p = self.parameters(belief)
+        p = self.parameters(estimate)
         plant = with_parameters(plant_of(self._system), p)
         kernel = compiled(hold_sequence_slopes)
         kernel(plant, x, controls, seconds, expected, by_x, by_p)
-        P = belief.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
+        P = estimate.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
         noise = self._noise + by_x @ self._noise @ by_x.T
-        S, surprise = by_p @ P @ by_p.T + noise, x_next - expected
-        if not (np.isfinite(S).all() and np.isfinite(surprise).all()):
-            return belief
-        if surprise @ np.linalg.solve(S, surprise) > n_x * OUTLIER**2:
-            return belief
+        S, innovation = by_p @ P @ by_p.T + noise, x_next - expected
+        if not (np.isfinite(S).all() and np.isfinite(innovation).all()):
+            return estimate
+        if innovation @ np.linalg.solve(S, innovation) > n_x * OUTLIER**2:
+            return estimate
         gain = np.linalg.solve(S, by_p @ P).T
         rest = np.eye(n_p) - gain @ by_p
-        log_ratio = np.clip(belief.log_ratio + gain @ surprise, -self._limit, self._limit)
-        return Belief(log_ratio, rest @ P @ rest.T + gain @ noise @ gain.T)
+        log_ratio = np.clip(estimate.log_ratio + gain @ innovation, -self._limit, self._limit)
+        return Estimate(log_ratio, rest @ P @ rest.T + gain @ noise @ gain.T)

@@ -1,4 +1,4 @@
-"""What a user states about a controller, compared with what the checkpoint says."""
+"""Contract check: what a user states about a controller must agree with its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def require_agreement(system: System, stated: Mapping[str, Any]) -> None:
     """Compares a checkpoint's system with what the parameters `contract.*` state about it.
 
     Args:
-        system: of the checkpoint.
+        system: the one of the checkpoint.
         stated: values for the names in `STATED`, and 'parameters' as texts like 'mu=1.0'; what
             is missing, empty or 0 is not checked.
 

@@ -1,4 +1,4 @@
-"""A plant that obeys late: what it obeys when, and where that will have taken it."""
+"""Actuation-delay compensation: predicts the state at which a new command takes effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trc_core.problem.system import Array, System
 
 
 class PendingCommands:
-    """Commands that were issued, each taking effect `delay` seconds later and then held.
+    """Commands under way to the plant, each taking effect `delay` seconds later and then held.
 
     The time of a predicted measurement stays the one at which it was measured: what is issued
     then acts on the predicted state, so that a plan is still looked up at its age.
@@ -38,7 +38,7 @@ class PendingCommands:
         self._commands.clear()
 
     def issued(self, time: float, control: Array, oldest: float) -> None:
-        """Notes a command; forgets what the plant did not obey later than `oldest`."""
+        """Notes a command; forgets those that no longer act after `oldest`."""
         self._commands.append((time, control))
         while len(self._commands) > 1 and self._commands[1][0] <= oldest - self._delay:
             self._commands.popleft()
@@ -59,7 +59,7 @@ class PendingCommands:
         return replace(measurement, x=x) if np.isfinite(x).all() else measurement
 
     def obeyed(self, since: float, until: float) -> tuple[Array, Array]:
-        """What the plant obeys between two times: controls (N, n_u), and each one's seconds (N,).
+        """The controls (N, n_u) that the plant obeys between two times, and their seconds (N,).
 
         It obeys the trim control until the first command takes effect.
         """

@@ -1,4 +1,4 @@
-"""What a command may be: a range, and how fast it may change."""
+"""Command limits: a range, and how fast a command may change."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class CommandLimits:
             ValueError: for a wrong length, limits outside the bounds or above each other, or a
                 rate that is not positive.
         """
+        # The range, inside the bounds of the system.
         smallest = _within_bounds('min', low, system, system.u_min)
         largest = _within_bounds('max', high, system, system.u_max)
         if (smallest > largest).any():
@@ -50,11 +51,13 @@ class CommandLimits:
                 f'command_limits.min is {smallest.tolist()}, above command_limits.max '
                 f'{largest.tolist()}; in flight, change the other one first'
             )
+        # The rate.
         speed = _vector('rate', rate, system, np.full(system.n_u, np.inf))
         if not (speed > 0).all():
             raise ValueError(
                 f'command_limits.rate is {speed.tolist()}; write positive numbers, or [] for none'
             )
+        # The changes that count as rounding.
         slack = BOUND_TOLERANCE * (system.u_max - system.u_min)
         return cls(smallest, largest, speed, system.u_trim, slack)
 

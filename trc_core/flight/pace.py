@@ -1,4 +1,4 @@
-"""Whether a controller plans fast enough on this machine."""
+"""Pace check: a controller must plan fast enough on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def require_pace(controller: Controller, period: float, iterations: int) -> floa
 
     Args:
         controller: warm.
-        period: of the control loop [s].
+        period: period of the control loop [s].
         iterations: plans per round; 0 measures nothing.
 
     Returns:

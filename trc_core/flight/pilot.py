@@ -1,4 +1,4 @@
-"""One control cycle: state and goal in, a safe decision out."""
+"""Pilot: one control cycle, with state and goal in and a safe decision out."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Pilot:
         self._own_cycles = controller.cycles
         self._pending = PendingCommands(monitor.system, input_delay)
         self._estimator = estimator
-        self._belief = None if estimator is None else estimator.prior()
+        self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
         self.change(monitor.settings)
 
@@ -92,15 +92,15 @@ class Pilot:
         """Forgets everything, as after construction."""
         self.monitor.reset()
         self._pending.clear()
-        self._belief = None if self._estimator is None else self._estimator.prior()
+        self._estimate = None if self._estimator is None else self._estimator.prior()
         self._last = None
 
     @property
     def parameters(self) -> Array | None:
         """Physical parameters of the plant (n_p,) as learned in flight; None without learning."""
-        if self._estimator is None or self._belief is None:
+        if self._estimator is None or self._estimate is None:
             return None
-        return self._estimator.parameters(self._belief)
+        return self._estimator.parameters(self._estimate)
 
     def restart(self) -> None:
         """Forgets the flight, but not what the plant still obeys or what was learned of it."""
@@ -120,7 +120,7 @@ class Pilot:
         Args:
             measurement: the newest state, None before the first.
             goal: (n_x,).
-            goal_time: when it arrived, None for one that does not age.
+            goal_time: time of its arrival, None for one that does not age.
         """
         if measurement is not None:
             self._learn(measurement)
@@ -141,11 +141,13 @@ class Pilot:
     def _learn(self, measurement: Measurement) -> None:
         """Compares the motion since the last measurement with what was commanded."""
         last, self._last = self._last, measurement
-        if self._estimator is None or self._belief is None or last is None:
+        if self._estimator is None or self._estimate is None or last is None:
             return
         if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
-            obeyed = self._pending.obeyed(last.time, measurement.time)
-            self._belief = self._estimator.update(self._belief, last.x, *obeyed, measurement.x)
+            controls, seconds = self._pending.obeyed(last.time, measurement.time)
+            self._estimate = self._estimator.update(
+                self._estimate, last.x, controls, seconds, measurement.x
+            )
 
     def _propose(
         self, measurement: Measurement | None, goal: Array, goal_time: float | None

@@ -1,4 +1,4 @@
-"""When a plan may fly, and what flies when none may: a state machine without a clock."""
+"""Safety monitor: a state machine, without a clock, that decides which control flies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trc_core.problem.system import Array, System
 
 
 class SafetyState(Enum):
-    """Who flies."""
+    """State of the monitor: where the control comes from."""
 
     WAITING = 'waiting'
     """No state has arrived: nothing is commanded."""
@@ -30,7 +30,7 @@ class SafetyState(Enum):
 
 
 class Condition(Enum):
-    """What one cycle found."""
+    """Finding of one cycle, which moves the state machine."""
 
     NO_STATE = 'no state yet'
     STALE = 'state is stale'
@@ -46,7 +46,7 @@ W, A, D, F = SafetyState
 TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.NO_STATE: {W: W, A: W, D: W, F: W},
     Condition.STALE: {W: W, A: F, D: F, F: F},
-    # Nobody starts to fly towards a goal that nobody stands by.
+    # No flight starts towards a goal that is no longer confirmed.
     Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
     Condition.DISABLED: {W: W, A: F, D: F, F: F},
     Condition.PLANNED: {W: A, A: A, D: A, F: A},
@@ -67,7 +67,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What planning brought in one cycle: a plan, or why there is none."""
+    """Result of planning in one cycle: a plan, or why there is none."""
 
     plan: Plan | None = None
     plan_time: float | None = None
@@ -79,7 +79,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do in this cycle, and why."""
+    """Control of one cycle, and why it flies."""
 
     state: SafetyState
     control: Array | None  # (n_u,), finite and inside the limits; None: command nothing
@@ -106,7 +106,7 @@ class TimedPlan:
 
 
 def defect(plan: Plan, system: System) -> str:
-    """Why a plan must not fly; '' if it may."""
+    """The reason why a plan must not fly; '' if it may."""
     if plan.controls.shape != (system.horizon, system.n_u):
         return f'plan has controls of shape {plan.controls.shape}'
     if not plan.converged:
@@ -145,7 +145,7 @@ class SafetyMonitor:
 
     @property
     def settings(self) -> Settings:
-        """What holds from the next decision on."""
+        """Settings from the next decision on."""
         return self._settings
 
     @settings.setter
@@ -217,7 +217,7 @@ class SafetyMonitor:
         return Decision(self.state, control, None, Condition.DISABLED.value, None, limit)
 
     def safe_control(self) -> Array | None:
-        """What to command last before going silent; None where silence is the safe thing."""
+        """The final command before shutdown; None where silence is the safe thing."""
         mode = self.settings.fallback_mode
         if self.last_control is None or mode == 'none':
             return None
@@ -321,5 +321,5 @@ FALLBACKS: dict[str, Callable[[SafetyMonitor, float, Measurement, Array], Array 
     'zero': SafetyMonitor._fly_zero,
     'none': SafetyMonitor._stay_silent,
 }
-"""What flies in FALLBACK: the tail of the last accepted plan (then the trim control), the LQR
+"""Controls in FALLBACK: the tail of the last accepted plan (then the trim control), the LQR
 roll-out from the newest state, the last control, zero clipped into the bounds, or nothing."""

@@ -1,4 +1,4 @@
-"""What may change between two control cycles: one immutable object, swapped at once."""
+"""Live settings: what may change between two control cycles, swapped at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Settings:
     """
 
     limits: CommandLimits
-    """Of every command."""
+    """Limits of every command."""
     state_timeout: float
     """Age [s] beyond which a state is stale."""
     fallback_mode: str = 'tail'
-    """What flies in FALLBACK, a key of `trc_core.flight.safety.FALLBACKS`."""
+    """Control in FALLBACK, a key of `trc_core.flight.safety.FALLBACKS`."""
     goal_timeout: float = 0.0
     """Age [s] beyond which a goal is stale; 0: goals do not age."""
     failure_tolerance: int = -1
@@ -29,7 +29,7 @@ class Settings:
     cycles: int | None = None
     """Refinement cycles of a plan; None: the checkpoint's own number."""
     tolerance: float = TOLERANCE
-    """Refinement ends when a cycle promises to gain less than this share of the cost."""
+    """Refinement ends when a cycle is expected to gain less than this share of the cost."""
     warm_start: bool = True
     """Start every plan from the last accepted one."""
 

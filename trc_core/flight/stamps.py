@@ -1,4 +1,4 @@
-"""Whether a stamp can be believed, and how old it says that its message is."""
+"""Stamp check: the age of a message, and whether its stamp can be right."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StampCheck:
         age = now - stamp
         if age < -timeout:
             raise BadStamp('stamp', f'{-age:.3f} s in the future; {CLOCKS}')
-        # After our own clock jumped back, the last stamp is the one that cannot be believed.
+        # After our own clock jumped back, the last stamp is the one that cannot be right.
         if self._last is not None and self._last - now <= timeout and stamp < self._last:
             raise BadStamp('stamp', f'{self._last - stamp:.3f} s before the one that came before')
         if age > timeout:

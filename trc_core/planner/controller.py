@@ -21,22 +21,11 @@ from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory, rollout
 from trc_core.numerics.rollout import plain as plain_law
+from trc_core.planner import inputs
 from trc_core.planner.backends import BACKENDS, Problems, choose
 from trc_core.planner.clock import now
-from trc_core.planner.inputs import (
-    History,
-    batch_warnings,
-    checked_bounds,
-    checked_goals,
-    checked_history,
-    checked_problem,
-    checked_state,
-    checked_states,
-    require_settings,
-    require_sweeps,
-    warnings,
-)
 from trc_core.planner.kernels import Budget, Found, shift_rows
+from trc_core.planner.results import plans_of
 from trc_core.problem.system import Array
 from trc_core.systems import System, get_system
 
@@ -53,8 +42,7 @@ def _as_it_is(kernel: Callable[..., Any]) -> Callable[..., Any]:
 class Controller:
     """Plans with a trained network, never worse (by predicted cost) than clipped LQR.
 
-    Not safe to share between threads while planning; two controllers are. Made of a fine-tuned
-    checkpoint, it is a `CorrectedController`.
+    Not safe to share between threads while planning; two controllers are.
 
     Args:
         checkpoint: the network and its plant.
@@ -62,13 +50,12 @@ class Controller:
             'auto' takes what suits the device and the model.
         device: 'cpu', or 'cuda' for the backend 'torch'.
         cycles: the most refinement cycles of a plan; the checkpoint's own number by default.
-        tolerance: refinement ends when the decrease expected of a cycle is less than this share
-            of the cost.
+        tolerance: refinement ends when a cycle is expected to gain less than this share of J.
         num_threads: the most that a batch may use; every core by default. A single plan uses one.
     """
 
     def __new__(cls, checkpoint: Checkpoint | None = None, *args: Any, **named: Any) -> Controller:
-        """An object of the class that suits the checkpoint; None while one is being copied."""
+        """A `CorrectedController` for fine-tuned checkpoints (None: an object is being copied)."""
         if cls is Controller and checkpoint is not None and checkpoint.correction:
             from trc_core.planner.corrected import CorrectedController
 
@@ -90,18 +77,19 @@ class Controller:
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
         self.tolerance = tolerance
-        require_settings(self.cycles, tolerance, num_threads)
+        inputs.require_settings(self.cycles, tolerance, num_threads)
         self.backend, self.reason = choose(backend, device, checkpoint)
         """Which backend plans, and why it was taken."""
         self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)
+        self.adjustable = self._backend.adjustable
+        """Whether plans may be asked for with other physical parameters and narrower bounds."""
         self._representation = checkpoint.representation
         self._readable = self.backend == 'numpy'
         bind = _as_it_is if self._readable else compiled
         self._rollout, self._shift_rows = bind(rollout), bind(shift_rows)
         self._improve = bind(batch_improve)
-        self._prediction_tolerance = PREDICTION_TOLERANCE * (
-            self.system.x0_box + self.system.goal_box
-        )
+        box = self.system.x0_box + self.system.goal_box
+        self._prediction_tolerance = PREDICTION_TOLERANCE * box
         self._seconds: float | None = None
         self._bounds: tuple[Array, Array] | None = None
 
@@ -119,10 +107,9 @@ class Controller:
     ) -> Controller:
         """A controller of a shipped checkpoint, by name, or of a `.safetensors` or `.onnx` file.
 
-        `system` is the plant (or the path of its .py file), if it is neither shipped nor
-        installed; `parameters` are physical parameters of this very plant, like `{'mu': 1.3}`,
-        where they differ from the ones the network was trained for. The other arguments are
-        those of the class.
+        `system` is the plant or the path of its .py file, if it is neither shipped nor installed;
+        `parameters` are those of this very plant, like `{'mu': 1.3}`, where they differ from the
+        ones the network was trained for. The other arguments are those of the class.
 
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
@@ -146,31 +133,22 @@ class Controller:
         return self._readable or there
 
     @property
-    def adjustable(self) -> bool:
-        """Whether plans may be asked for with other physical parameters and narrower bounds."""
-        return self._backend.adjustable
-
-    @property
     def bounds(self) -> tuple[Array, Array]:
         """The smallest and the largest control (n_u,) of a plan; the system's own at first.
 
-        With narrower ones, for which the network was not trained, a sweep of box-iLQR ends every
-        plan.
+        Narrower ones, for which the network was not trained, end every plan with an iLQR sweep.
 
         Raises:
-            ValueError: when set beyond those, or in the wrong order, or if the backend plans with
-                those of the system only.
+            ValueError: when set beyond those or in the wrong order, or if not `adjustable`.
         """
         return self._bounds or (self.system.u_min, self.system.u_max)
 
     @bounds.setter
     def bounds(self, bounds: tuple[ArrayLike, ArrayLike]) -> None:
-        low, high = checked_bounds(self.system, *bounds)
-        own = self.system.u_min, self.system.u_max
-        narrower = bool((low > own[0]).any() or (high < own[1]).any())
-        if narrower:
+        narrower = inputs.narrower_bounds(self.system, bounds[0], bounds[1])
+        if narrower is not None:
             self._require_adjustable(f'with the bounds of {self.system.name}; narrower ones')
-        self._bounds = (low, high) if narrower else None
+        self._bounds = narrower
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""
@@ -208,43 +186,40 @@ class Controller:
                 is the cheapest, and predicted x, nothing else is refined.
             deadline: seconds that may be spent: no cycle begins that would not fit, by the times
                 measured in `warm_up` (called here if it has not been) and since.
-            elapsed: seconds since the state that `warm_start` was made for; the system's dt by
-                default.
-            polish: box-iLQR sweeps to spend on the refined plan; J never rises. With a deadline
-                none begins after it.
-            issued: the control (n_u,) that was really commanded since, for a fine-tuned
-                controller; the first of `warm_start` by default.
+            elapsed: seconds since the state of `warm_start`; the system's dt by default.
+            polish: box-iLQR sweeps on the refined plan, none begun after a deadline.
+            issued: control (n_u,) commanded since, for a fine-tuned controller; None: the plan's.
             p: physical parameters (n_p,) of the plant, in the order of `system.parameters`, where
                 they are not those that the controller was loaded with.
 
         Returns:
-            The refined plan, of no higher predicted cost than any of `plan.candidates`. That of a
-            fine-tuned controller is then corrected, whatever the model predicts; its cost before
-            is the candidate 'uncorrected'.
+            The refined plan, of no higher predicted cost than any of `plan.candidates`. A
+            fine-tuned controller then corrects it, whatever the model predicts.
 
         Raises:
-            ValueError: if x, goal, p or issued has the wrong shape or is not finite, if a time
-                is no number, if warm_start is no plan of this plant, if polish is negative, or
-                if the backend takes no parameters.
+            ValueError: if an argument has the wrong shape or is no number, if warm_start is no
+                plan of this plant, or if the backend takes no parameters.
         """
+        # The time that planning may end at.
         if deadline is not None and math.isnan(deadline):
             raise ValueError('deadline is nan; give seconds, or nothing for as long as it takes')
         if deadline is not None and self._seconds is None:
             self.warm_up()
         end = math.inf if deadline is None else now() + deadline
-        x, goal = checked_problem(self.system, x, goal)
-        require_sweeps(polish)
+        # The checked problem, a batch of one.
+        x, goal = inputs.checked_problem(self.system, x, goal)
+        inputs.require_sweeps(polish)
         if issued is not None:
-            issued = checked_state('issued', issued, self.system.n_u)[None]
+            issued = inputs.checked_state('issued', issued, self.system.n_u)[None]
         if p is not None:
-            self._require_adjustable(
-                'for the parameters that it was loaded with; those of a single plan'
-            )
-            p = checked_state('p', p, len(self.system.parameters))
+            limit = 'for the parameters that it was loaded with; those of a single plan'
+            self._require_adjustable(limit)
+            p = inputs.checked_state('p', p, len(self.system.parameters))
         problems = Problems(x[None], goal[None], p=p, bounds=self._bounds)
-        history = checked_history(self.system, 1, warm_start, elapsed, issued)
+        # The plan.
+        history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
         plan = self._solve(problems, history, polish, end).row(0)
-        return replace(plan, warnings=warnings(self.system, x, goal))
+        return replace(plan, warnings=inputs.warnings(self.system, x, goal))
 
     def plan_batch(
         self,
@@ -257,28 +232,26 @@ class Controller:
     ) -> Plan:
         """`plan` for a fleet: every row of x (B, n_x) to its row of goal, on `num_threads`.
 
-        The goals are (B, n_x), or one for all (n_x,); `warm_start` is an earlier plan of the same
-        fleet, `issued` are controls (B, n_u).
+        A goal (n_x,) is one for all; `warm_start` and `issued` (B, n_u) are of the same fleet.
 
         Returns:
-            A plan with a leading axis B: arrays, `cost`, `source`, `converged`, `cycles` and
-            every value of `candidates`. `warnings` say how many rows they are about.
+            A plan whose fields have a leading axis B; `warnings` say how many rows they are about.
 
         Raises:
             ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
-        x = checked_states('x', x, self.system.n_x)
-        goal = checked_goals(goal, len(x), self.system.n_x)
-        require_sweeps(polish)
+        x = inputs.checked_states('x', x, self.system.n_x)
+        goal = inputs.checked_goals(goal, len(x), self.system.n_x)
+        inputs.require_sweeps(polish)
         if issued is not None:
-            issued = checked_states('issued', issued, self.system.n_u)
-        history = checked_history(self.system, len(x), warm_start, elapsed, issued)
+            issued = inputs.checked_states('issued', issued, self.system.n_u)
+        history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
         plan = self._solve(Problems(x, goal, bounds=self._bounds), history, polish, math.inf)
-        return replace(plan, warnings=batch_warnings(self.system, x, goal))
+        return replace(plan, warnings=inputs.batch_warnings(self.system, x, goal))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
-        x, goal = checked_problem(self.system, x, goal)
+        x, goal = inputs.checked_problem(self.system, x, goal)
         T, n_u = self.system.horizon, self.system.n_u
         states, controls = np.empty((T + 1, self.system.n_x)), np.empty((T, n_u))
         problems = Problems(x[None], goal[None], bounds=self._bounds)
@@ -290,7 +263,7 @@ class Controller:
         if not self.adjustable:
             raise ValueError(f"backend '{self.backend}' plans {limit} need 'numba' or 'numpy'")
 
-    def _solve(self, problems: Problems, history: History, polish: int, end: float) -> Plan:
+    def _solve(self, problems: Problems, history: inputs.History, polish: int, end: float) -> Plan:
         """The plans of B problems, by `end` on the clock: every field has a leading axis B."""
         names = self._backend.candidates
         if history.plan is not None:
@@ -302,15 +275,7 @@ class Controller:
         found = self._backend.plan(problems, budget)
         if sweeps := polish or int(problems.bounds is not None):
             self._polish(found, problems, sweeps, end)
-        refined = found.starts[np.arange(len(found.J)), found.start] > found.J
-        rows: Any = {
-            'cost': found.J,
-            'source': np.where(refined, 'refined', np.array(names)[found.start]),
-            'converged': np.isfinite(found.J),
-            'cycles': found.cycles,
-            'candidates': dict(zip(names, found.starts.T, strict=True)),
-        }
-        return Plan(found.u, found.x, **rows)
+        return plans_of(found, names)
 
     def _plant(self, problems: Problems) -> Plant:
         """The plant of some problems, as kernels take it."""

@@ -12,7 +12,7 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.plan import Plan
 from trc_core.planner.backends import Problems
-from trc_core.planner.controller import Controller
+from trc_core.planner.controller import TOLERANCE, Controller
 from trc_core.planner.correction import Correction, Observation, Weights
 from trc_core.planner.inputs import History
 from trc_core.problem.system import Array
@@ -26,13 +26,19 @@ class CorrectedController(Controller):
     What one tick observed travels in `plan.observation`, and reaches the next by `warm_start`.
     It flies at the rate at which it was tuned, one plan every dt of the system.
 
-    Args:
-        checkpoint: the network, its plant and its correction.
-        settings: the arguments of `Controller`, from `backend` on.
+    Its arguments are those of `Controller`; the checkpoint holds a correction.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *settings: Any, **named: Any) -> None:
-        super().__init__(checkpoint, *settings, **named)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        backend: str = 'auto',
+        device: str = 'cpu',
+        cycles: int | None = None,
+        tolerance: float = TOLERANCE,
+        num_threads: int | None = None,
+    ) -> None:
+        super().__init__(checkpoint, backend, device, cycles, tolerance, num_threads)
         self._step = BatchStep(self.system)
         weights = Weights.from_tensors(checkpoint.correction)
         self.correction = Correction(self.system, weights, self._step)

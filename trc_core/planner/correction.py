@@ -45,7 +45,7 @@ class CorrectionState:
     disturbance: AnyArray
     """The newest force beyond the model (B, n_u), in half ranges."""
     mean_disturbance: AnyArray
-    """That force, smoothed (B, n_u)."""
+    """Smoothed disturbance (B, n_u)."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Observation:
     state: CorrectionState
     """With the newest measurement."""
     displacements: AnyArray
-    """By how much the state will have changed when a command takes effect, for every delay
-    (B, DELAYS, n_x), as the model predicts."""
+    """Predicted change of the state until a new command takes effect, for every delay
+    (B, DELAYS, n_x)."""
     has_history: bool
     """Whether there was a tick before; nothing is corrected at the first."""
     features: AnyArray = None
@@ -117,7 +117,7 @@ class Weights:
 
 
 def feature_count(system: System) -> int:
-    """How many inputs the network of a correction has."""
+    """Number of inputs of the network of a correction."""
     return system.n_x + 4 * system.n_u
 
 
@@ -145,13 +145,13 @@ def delay_probabilities(weights: Weights, evidence: AnyArray, xp: ModuleType = n
 def look_ahead(
     weights: Weights, evidence: AnyArray, displacements: AnyArray, xp: ModuleType = np
 ) -> AnyArray:
-    """How far from the measured states to plan (B, n_x): where a command given now will act."""
+    """States to plan from less the measured ones (B, n_x): where a new command will act."""
     probabilities = delay_probabilities(weights, evidence, xp)
     return weights.trust * xp.einsum('bd,bdi->bi', probabilities, displacements)
 
 
 def control_change(weights: Weights, features: AnyArray, xp: ModuleType = np) -> AnyArray:
-    """The network: what is added to the first controls (B, n_u), in half ranges."""
+    """Output of the network: the change of the first controls (B, n_u), in half ranges."""
     hidden = xp.tanh(features @ weights.hidden_weight.T + weights.hidden_bias)
     return weights.amplitude * xp.tanh(hidden @ weights.output_weight.T + weights.output_bias)
 
@@ -262,15 +262,12 @@ class Correction:
         return replace(observation, features=features, first=first)
 
     def change(self, observation: Observation) -> AnyArray:
-        """What is added to the first controls (B, n_u), before the bounds; 0 at the first tick."""
+        """The change of the first controls (B, n_u), before the bounds; 0 at the first tick."""
         if not observation.has_history:
             return self._xp.zeros_like(observation.first)
         return control_change(self.weights, observation.features, self._xp) * self._half
 
-    def bounded(self, controls: AnyArray) -> AnyArray:
-        """Controls (B, n_u) inside the bounds of the system."""
-        return self._xp.minimum(self._xp.maximum(controls, self._low), self._high)
-
     def corrected(self, observation: Observation) -> AnyArray:
         """The corrected first controls (B, n_u), inside the bounds."""
-        return self.bounded(observation.first + self.change(observation))
+        controls = observation.first + self.change(observation)
+        return self._xp.minimum(self._xp.maximum(controls, self._low), self._high)

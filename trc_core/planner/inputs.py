@@ -18,7 +18,7 @@ SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divi
 
 @dataclass(frozen=True)
 class History:
-    """What was planned and commanded before, for B problems."""
+    """Earlier plan and command of B problems."""
 
     plan: Plan | None = None
     elapsed: float | None = None
@@ -83,11 +83,11 @@ def checked_goals(value: ArrayLike, rows: int, n_x: int) -> Array:
     return goals
 
 
-def checked_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
-    """Bounds (n_u,) within those of the system, a little apart where they were equal.
+def narrower_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Array, Array] | None:
+    """Bounds (n_u,) narrower than the system's, a little apart where equal; None if they are not.
 
     Raises:
-        ValueError: if they are not within those, or in the wrong order; the message shows both.
+        ValueError: if they go beyond those, or in the wrong order; the message shows both.
     """
     low, high = (checked_state('a bound', bound, system.n_u) for bound in (low, high))
     if not ((system.u_min <= low) & (low <= high) & (high <= system.u_max)).all():
@@ -97,7 +97,9 @@ def checked_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Arr
         )
     width = SMALLEST_RANGE * (system.u_max - system.u_min)
     low = np.clip(high - width, system.u_min, low)
-    return low, np.maximum(high, low + width)
+    high = np.maximum(high, low + width)
+    narrower = (low > system.u_min).any() or (high < system.u_max).any()
+    return (low, high) if narrower else None
 
 
 def checked_history(

@@ -1,4 +1,4 @@
-"""Plants: physics with a state of its own, and all that a model does not know of them."""
+"""Plants: physics with a state, and everything in which they differ from their model."""
 
 from trc_core.simulation.backends import PLANTS, make_plant
 from trc_core.simulation.plant import Imperfections, Plant, in_error

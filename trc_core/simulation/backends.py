@@ -1,4 +1,4 @@
-"""Who computes the motion of a plant: one table."""
+"""Plant backends: what computes the motion of a plant, in one table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLANTS: dict[str, Callable[[System], Physics]] = {
     'system': own_equations,
     'mujoco': MujocoCartpole,
 }
-"""For every plant backend: what makes its physics for a system."""
+"""Makers of the physics of a system, by plant backend."""
 
 
 def make_plant(
@@ -33,11 +33,11 @@ def make_plant(
 
     Args:
         backend: a key of `PLANTS`.
-        system: whose physics, bounds and sampling period; `imperfections.parameter_error` is
+        system: gives physics, bounds and sampling period; `imperfections.parameter_error` is
             applied to its parameters here.
-        imperfections: what its model does not know; none by default.
-        integration_step: of the physics [s]; a tenth of the system's dt by default.
-        seed: of the disturbance.
+        imperfections: differences from its model; none by default.
+        integration_step: step of the physics [s]; a tenth of the system's dt by default.
+        seed: decides the disturbance.
 
     Raises:
         ValueError: for an unknown backend, or one that cannot simulate this system.

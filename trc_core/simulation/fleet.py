@@ -1,9 +1,9 @@
-"""Many plants at once, each as wrong as a draw from a range: what fine-tuning flies."""
+"""Fleets of plants that differ from their model, each a draw from ranges, for fine-tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from trc_core.numerics.batch import BatchStep
 from trc_core.problem.system import Array, System
 from trc_core.simulation.mujoco_cartpole import MujocoCartpole
-from trc_core.simulation.plant import Resistance, following
+from trc_core.simulation.plant import Resistance, first_order_share
 
 
 class BlackBox(Protocol):
-    """B plants that can be started and commanded; no gradients, no parameters to be seen."""
+    """B plants that can be started and commanded; their gradients and parameters stay hidden."""
 
     def reset(self, x0: Array, /) -> Array:
         """Starts at x0 (B, n_x), or where the plants will; returns the states there."""
@@ -26,8 +26,8 @@ class BlackBox(Protocol):
 
 
 @dataclass(frozen=True)
-class Wrongness:
-    """How far plants may differ from their model: every plant is a draw from these ranges.
+class ModelMismatch:
+    """Ranges of how far plants may differ from their model; every plant is a draw from them.
 
     Raises:
         ValueError: if a range is upside down, or a spread is not in [0, 1).
@@ -36,20 +36,20 @@ class Wrongness:
     parameter_spread: float = 0.0
     """Every physical parameter lies within this share of the model's, drawn one by one."""
     gain_spread: float = 0.0
-    """So does the gain of the commands."""
+    """The gain of the commands lies within this share of 1."""
     delay: Sequence[int] = (0, 0)
     """Fewest and most ticks from a command to its effect."""
     disturbance: Sequence[float] = (0.0, 0.0)
     """Standard deviation of a random force, as a share of a control's range."""
     friction: Sequence[float] = (0.0, 0.0)
-    """Dry friction, in the same share."""
+    """Dry friction, as a share of a control's range."""
     drag: Sequence[float] = (0.0, 0.0)
-    """Drag, in the same share."""
+    """Drag, as a share of a control's range."""
     motor_lag: Sequence[float] = (0.0, 0.0)
     """Time constant with which the force follows [s]."""
 
     def __post_init__(self) -> None:
-        for f in fields(Wrongness):
+        for f in fields(ModelMismatch):
             value = getattr(self, f.name)
             if isinstance(value, float) and not 0 <= value < 1:
                 raise ValueError(f'{f.name} is {value}; choose from [0, 1)')
@@ -61,12 +61,12 @@ class Wrongness:
 
 @dataclass(frozen=True)
 class Draw:
-    """N plants: what each of them is."""
+    """Properties of N plants."""
 
     p: Array
     """Physical parameters (N, n_p)."""
     gain: Array
-    """(N, 1), as all that follow."""
+    """Of the commands (N, 1), a column like all that follow."""
     delay: NDArray[np.int64]
     """Ticks."""
     disturbance: Array
@@ -78,7 +78,7 @@ class Draw:
     def of(
         cls,
         system: System,
-        wrong: Wrongness,
+        mismatch: ModelMismatch,
         count: int,
         rng: np.random.Generator,
         repeat: int = 1,
@@ -88,26 +88,43 @@ class Draw:
 
         Args:
             system: the model.
-            wrong: how far they differ from it.
-            count: how many.
-            rng: of the draw.
+            mismatch: ranges of how far they differ from it.
+            count: number of different plants.
+            rng: source of the draw.
             repeat: copies of each.
-            share: of the way from the model to them; delays are rounded at random.
+            share: share of the way from the model to them; delays are rounded at random.
         """
+        # Parameters, gains and delays of different plants.
         p = system.p
-        spread = share * wrong.parameter_spread * rng.uniform(-1, 1, (count, len(p)))
-        gain = 1 + share * wrong.gain_spread * rng.uniform(-1, 1, (count, 1))
-        ticks = share * rng.integers(wrong.delay[0], wrong.delay[1] + 1, (count, 1))
+        spread = share * mismatch.parameter_spread * rng.uniform(-1, 1, (count, len(p)))
+        gain = 1 + share * mismatch.gain_spread * rng.uniform(-1, 1, (count, 1))
+        ticks = share * rng.integers(mismatch.delay[0], mismatch.delay[1] + 1, (count, 1))
         delay = np.floor(ticks + rng.random((count, 1))).astype(np.int64)
-        ranges = wrong.disturbance, wrong.friction, wrong.drag, wrong.motor_lag
-        rest = [share * rng.uniform(low, high, (count, 1)) for low, high in ranges]
-        columns = p * (1 + spread), gain, delay, *rest
-        return cls(*(np.repeat(column, repeat, axis=0) for column in columns))
+
+        # Everything else: one column for each range.
+        def column(limits: Sequence[float]) -> Array:
+            return share * rng.uniform(limits[0], limits[1], (count, 1))
+
+        draw = cls(
+            p=p * (1 + spread),
+            gain=gain,
+            delay=delay,
+            disturbance=column(mismatch.disturbance),
+            friction=column(mismatch.friction),
+            drag=column(mismatch.drag),
+            motor_lag=column(mismatch.motor_lag),
+        )
+        # Copies in a row.
+        columns = {f.name: np.repeat(getattr(draw, f.name), repeat, axis=0) for f in fields(draw)}
+        return replace(draw, **columns)
 
     def where(self, rows: NDArray[np.bool_], other: Draw) -> Draw:
         """These plants, but the others' in some rows (N,)."""
-        pairs = ((getattr(other, f.name), getattr(self, f.name)) for f in fields(self))
-        return Draw(*(np.where(rows[:, None], a, b) for a, b in pairs))
+        columns = {
+            f.name: np.where(rows[:, None], getattr(other, f.name), getattr(self, f.name))
+            for f in fields(self)
+        }
+        return replace(self, **columns)
 
 
 Move = Callable[[Array, Array, float], Array]
@@ -130,7 +147,7 @@ ROWS: dict[str, Callable[[System, Array], Move]] = {
     'system': _compiled_rows,
     'mujoco': _mujoco_rows,
 }
-"""Who moves the plants of physical parameters p (B, n_p)."""
+"""Physics of plants with parameters p (B, n_p), by name."""
 
 
 class Fleet:
@@ -138,11 +155,11 @@ class Fleet:
 
     Args:
         system: the model.
-        draw: what the plants are.
+        draw: properties of the plants.
         substeps: RK4 steps within a dt.
-        seed: of the disturbances.
-        repeat: plants of a group of this many in a row feel the same disturbance.
-        physics: a key of `ROWS`: who computes the motion.
+        seed: decides the disturbances.
+        repeat: plants of a group of this many in a row have the same disturbance.
+        physics: a key of `ROWS`, which computes the motion.
 
     Raises:
         ValueError: if the physics is unknown, or cannot simulate this system.
@@ -164,7 +181,7 @@ class Fleet:
         self._rng = np.random.default_rng(seed)
         self._repeat = repeat
         self._resistance = Resistance(system, draw.friction, draw.drag)
-        self._follows = following(draw.motor_lag, system.dt / substeps)
+        self._share = first_order_share(draw.motor_lag, system.dt / substeps)
         self._range = system.u_max - system.u_min
 
     def reset(self, x0: Array) -> Array:
@@ -180,7 +197,7 @@ class Fleet:
         return self.x
 
     def step(self, u: Array) -> Array:
-        """The states (B, n_x) one dt later; NaN where a plant has blown up.
+        """The states (B, n_x) one dt after commanding u (B, n_u); NaN where a plant has blown up.
 
         Raises:
             ValueError: if u has another shape.
@@ -191,7 +208,7 @@ class Fleet:
         acting = self._commands[self.draw.delay[:, 0], np.arange(len(u))]
         asked, disturbance = self.draw.gain * acting, self.disturbance()
         for _ in range(self.substeps):
-            self._motor = asked + (1 - self._follows) * (self._motor - asked)
+            self._motor = asked + (1 - self._share) * (self._motor - asked)
             force = self._motor + disturbance - self._resistance(self.x)
             self.x = self._move(self.x, force, self.system.dt / self.substeps)
         return self.x

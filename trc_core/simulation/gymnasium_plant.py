@@ -23,7 +23,7 @@ def _angle(sine: int, cosine: int) -> Reading:
 
 
 READINGS: dict[str, Callable[..., Reading]] = {'entry': _entry, 'angle': _angle}
-"""How a state coordinate is read from the entries whose indices stand behind the word."""
+"""Readings of a state coordinate from an observation, by the word before its indices."""
 FORMS = '[entry, i] or [angle, i_sine, i_cosine]'
 KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     'id': ('a text', (str,)),
@@ -42,14 +42,14 @@ class GymnasiumFleet:
     """B copies of an environment, as one plant of a system.
 
     Args:
-        system: what the controller takes the environment for.
+        system: the model of the environment.
         mapping: `id`: of the environment; `state`: how every coordinate is read from an
             observation, see `READINGS`; `action`: {scale, offset} from control to action, or
             {discrete: [thresholds]} for an action that is a number, 0 below the first of them;
             `start`: the attribute of the environment that is set to begin at x0, '' if it begins
             where it will; `options`: passed to `gymnasium.make`.
         count: B.
-        seed: of the environments.
+        seed: seeds the environments.
         repeat: environments of a group of this many in a row have the same seed.
 
     Raises:
@@ -105,7 +105,7 @@ class GymnasiumFleet:
         return lambda u: _box(low, high, scale * u + offset)
 
     def reset(self, x0: Array) -> Array:
-        """Starts at x0 (B, n_x) where the environment can be told, else where it will."""
+        """Starts at x0 (B, n_x) where the environment lets it, else where it will."""
         self._over = np.zeros(len(self._rows), dtype=np.bool_)
         return np.array([self._reset(b, x0[b]) for b in range(len(self._rows))])
 

@@ -1,4 +1,4 @@
-"""A plant: physics, a state, and actuators that do not quite do what they are told."""
+"""A plant: physics, a state, and actuators that do not quite obey."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Physics(Protocol):
 
 @dataclass(frozen=True)
 class Imperfections:
-    """What the model of a plant does not know.
+    """Differences between a plant and its model.
 
     A command is clipped to the bounds, waits for `actuation_delay`, is multiplied by
     `input_gain`, lags behind by `motor_lag`, and has `bias`, `disturbance`, `friction` and `drag`
@@ -37,7 +37,7 @@ class Imperfections:
     parameter_error: float = 0.0
     """Share by which every physical parameter is larger than in the model."""
     input_gain: float = 1.0
-    """Of the commands on their way into the plant."""
+    """Gain of the commands on their way into the plant."""
     actuation_delay: float = 0.0
     """Time from a command to its effect [s]; rounded to whole integration steps."""
     disturbance: float = 0.0
@@ -63,12 +63,12 @@ class Plant:
     """Remembers its state, the commands under way and the disturbance.
 
     Args:
-        physics: what moves the state.
+        physics: moves the state.
         system: bounds, trim control and sampling period.
-        imperfections: what lies between a command and the physics; `parameter_error` is not
-            applied here, the physics has it.
-        integration_step: of the physics [s].
-        seed: of the disturbance; the same seed and commands give the same bytes.
+        imperfections: the actuators and disturbances between a command and the physics;
+            `parameter_error` is not applied here, the physics has it.
+        integration_step: step of the physics [s].
+        seed: decides the disturbance; the same seed and commands give the same bytes.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Plant:
         self._range = system.u_max - system.u_min
         self._rng = np.random.default_rng(seed)
         self._steps_per_draw = max(1, round(system.dt / integration_step))
-        self._follows = following(imperfections.motor_lag, integration_step)
+        self._share = first_order_share(imperfections.motor_lag, integration_step)
         self._resistance = Resistance(system, imperfections.friction, imperfections.drag)
         self.reset(np.zeros(system.n_x))
 
@@ -123,13 +123,13 @@ class Plant:
         for _ in range(count):
             self._under_way.append(command)
             asked = self._imperfections.input_gain * self._under_way.popleft()
-            self._motor = asked + (1 - self._follows) * (self._motor - asked)
-            force = self._motor + self._push() - self._resistance(self.x)
+            self._motor = asked + (1 - self._share) * (self._motor - asked)
+            force = self._motor + self._disturbance() - self._resistance(self.x)
             self.x = self._physics(self.x, force, self.integration_step)
             self._steps += 1
         return self.x
 
-    def _push(self) -> Array:
+    def _disturbance(self) -> Array:
         """The force of bias and disturbance (n_u,)."""
         if self._steps % self._steps_per_draw == 0:
             share = self._imperfections.bias + self._rng.normal(
@@ -139,7 +139,7 @@ class Plant:
         return self._force
 
 
-def following(lag: Any, seconds: float) -> Any:
+def first_order_share(lag: Any, seconds: float) -> Any:
     """The share of a step that a force with this time constant [s] makes in a time; 1 for 0."""
     with np.errstate(divide='ignore'):
         return -np.expm1(-seconds / np.asarray(lag, dtype=np.float64))
