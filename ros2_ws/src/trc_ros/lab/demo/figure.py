@@ -16,17 +16,7 @@ from matplotlib.axes import Axes
 
 from trc_core.systems import System
 from trc_ros.lab.demo.flight import Flight
-from trc_ros.lab.plot_style import (
-    BOUND,
-    CONTROL,
-    GOAL,
-    INK,
-    PAPER,
-    PREDICTED,
-    STATE,
-    STYLE,
-    label,
-)
+from trc_ros.lab.plot_style import BOUND, CONTROL, GOAL, INK, PAPER, PREDICTED, STATE, STYLE, label
 from trc_ros.lab.recording import Horizon, Samples
 
 HORIZON_AGES = (0.05, 0.35, 0.7, 1.1, 1.6, 2.3)  # [s] after a task began; one horizon each
