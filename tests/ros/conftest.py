@@ -88,7 +88,7 @@ def controller(start, namespace, probe):
 
 @pytest.fixture
 def plant(start, namespace, probe):
-    """Starts a plant, a double integrator unless told otherwise, and waits until it listens."""
+    """Starts a plant, a double integrator by default, and waits until it listens."""
     from probe import arguments
 
     def plant(*ros_args):

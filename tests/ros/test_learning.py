@@ -15,7 +15,7 @@ def test_a_plant_that_differs_from_its_model_is_learned_in_flight(start, make_pr
     probe.meet(node, 'state')
     plant = start('plant', *common, '-p', 'parameter_error:=0.4')
     probe.meet(plant, 'command')
-    for position in (1.5, -1.5):  # far from rest, where mu can be felt
+    for position in (1.5, -1.5):  # far from rest, where mu has an effect
         probe.send_goal((position, 0.0))
         probe.spin(2.0)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -70,9 +71,7 @@ class Operator:
             NodeError: if it refuses.
         """
         self.set_plant(initial_state=x.tolist())
-        answer = self._answer(lambda: self._reset.call_async(Trigger.Request()))
-        if not answer.success:
-            raise NodeError(f'the plant refused to start over: {answer.message}')
+        self._request(self._reset, Trigger.Request(), 'to start over')
 
     def set_plant(self, **values: Any) -> None:
         """Sets parameters of the plant.
@@ -91,9 +90,7 @@ class Operator:
         Raises:
             NodeError: if the plant refuses.
         """
-        answer = self._answer(lambda: self._fault.call_async(SetBool.Request(data=on)))
-        if not answer.success:
-            raise NodeError(f'the plant refused the fault: {answer.message}')
+        self._request(self._fault, SetBool.Request(data=on), 'the fault')
 
     def reactivate_controller(self) -> None:
         """Deactivates and activates the controller, whose loop statistics start anew.
@@ -136,6 +133,11 @@ class Operator:
             self._spin_once(min(POLL_PERIOD, start + seconds - now))
             previous, now = now, time.monotonic()
             progress(min(now, start + seconds) - previous)
+
+    def _request(self, client: Client, request: Any, what: str) -> None:
+        answer = self._answer(lambda: client.call_async(request))
+        if not answer.success:
+            raise NodeError(f'the plant refused {what}: {answer.message}')
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """The answer of the plant; a server that has not found us yet loses its answer."""

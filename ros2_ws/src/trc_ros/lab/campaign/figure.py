@@ -17,7 +17,7 @@ from trc_ros.lab.campaign.disturbances import DISTURBANCES
 from trc_ros.lab.campaign.report import contract_times
 from trc_ros.lab.campaign.store import Store
 from trc_ros.lab.campaign.trial import Trial
-from trc_ros.lab.demo.figure import BOUND, CONTROL, GOAL, INK, PREDICTED, STATE, STYLE, label
+from trc_ros.lab.plot_style import BOUND, CONTROL, GOAL, INK, PREDICTED, STATE, STYLE, label
 
 FAULT = '#fa5252'
 COLOURS = {

@@ -16,28 +16,11 @@ from matplotlib.axes import Axes
 
 from trc_core.systems import System
 from trc_ros.lab.demo.flight import Flight
+from trc_ros.lab.plot_style import BOUND, CONTROL, GOAL, INK, PAPER, PREDICTED, STATE, STYLE, label
 from trc_ros.lab.recording import Horizon, Samples
 
-INK, PAPER, GRID = '#22303c', '#ffffff', '#e6eaee'
-STATE, PREDICTED, CONTROL = '#7fb2f5', '#e8590c', '#0f9d76'
-GOAL, BOUND = '#c2255c', '#8a97a3'
 HORIZON_AGES = (0.05, 0.35, 0.7, 1.1, 1.6, 2.3)  # [s] after a task began; one horizon each
 STEP_PARTS = 8  # how finely a step of the plan is drawn
-STYLE = {
-    'axes.edgecolor': BOUND,
-    'axes.facecolor': PAPER,
-    'axes.grid': True,
-    'axes.labelcolor': INK,
-    'axes.spines.right': False,
-    'axes.spines.top': False,
-    'figure.facecolor': PAPER,
-    'font.size': 10,
-    'grid.color': GRID,
-    'legend.frameon': False,
-    'text.color': INK,
-    'xtick.color': INK,
-    'ytick.color': INK,
-}
 
 
 def draw(flight: Flight, path: Path) -> None:
@@ -183,9 +166,3 @@ def plane_of(system: System) -> tuple[int, int]:
     """The coordinates of the phase plane."""
     joint: Any = system.joints[0]
     return joint.position, joint.velocity
-
-
-def label(name: str, unit: str) -> str:
-    """A name and its unit, as axes carry them."""
-    words = name.replace('_', ' ')
-    return words if unit == '1' else f'{words} [{unit.replace("^2", "²")}]'

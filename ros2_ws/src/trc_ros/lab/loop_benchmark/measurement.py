@@ -99,12 +99,12 @@ class Bench:
         self._counts.clear()
         self._operator.wait_until(lambda: bool(self._counts), ANSWER_TIME, 'no diagnostics')
         # Counters of the kernel are read before and after the flight.
-        before, cpu, memory = provenance.load(), self._process.cpu_seconds(), Memory()
-        stalled = self._stalled()
+        before, cpu, stalled = provenance.load(), self._process.cpu_seconds(), self._stalled()
+        memory = MemoryWatch(self._process, progress)
         # The children were started before: they do not inherit the scheduling class.
         with on_time(self._settings.fifo) as scheduling:
             self._recorder.is_measuring = True
-            seconds, tasks = self._fly(Watch(self._process, memory, progress))
+            seconds, tasks = self._fly(memory)
             self._recorder.is_measuring = False
         return {
             'seconds': seconds,
@@ -164,33 +164,23 @@ class Bench:
         }
 
 
-class Memory:
-    """Readings of resident memory, evenly spread however long it takes."""
-
-    def __init__(self) -> None:
-        self.readings: list[tuple[float, float]] = []
-        """(seconds since the beginning, MB)."""
-
-    def add(self, elapsed: float, megabytes: float) -> None:
-        """Appends a reading; with too many of them, every second one goes."""
-        self.readings.append((round(elapsed, 3), round(megabytes, 3)))
-        if len(self.readings) > SAMPLES:
-            del self.readings[1::2]
-
-
-class Watch:
+class MemoryWatch:
     """Progress callback that reads the memory of a process once a second, and passes it on."""
 
-    def __init__(self, process: ProcessStatistics, memory: Memory, progress: Progress) -> None:
-        self._process, self._memory, self._progress = process, memory, progress
+    def __init__(self, process: ProcessStatistics, progress: Progress) -> None:
+        self.readings: list[tuple[float, float]] = []
+        """(seconds since the beginning, MB), evenly spread however long it takes."""
+        self._process, self._progress = process, progress
         self._elapsed, self._next = 0.0, 0.0
 
     def __call__(self, seconds: float) -> None:
         self._elapsed += seconds
         self._progress(seconds)
         if self._elapsed >= self._next:
-            self._memory.add(self._elapsed, self._process.resident_mb())
             self._next += 1.0
+            self.readings.append((round(self._elapsed, 3), round(self._process.resident_mb(), 3)))
+        if len(self.readings) > SAMPLES:
+            del self.readings[1::2]
 
 
 @contextlib.contextmanager
