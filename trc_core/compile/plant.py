@@ -5,8 +5,6 @@ called with the data pointers of contiguous rows. Kernels that run as plain Pyth
 Python functions in the place of addresses.
 """
 
-# mypy: disable-error-code="call-arg"  # Numba passes the typing context of an intrinsic itself
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
