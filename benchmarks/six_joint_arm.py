@@ -143,7 +143,8 @@ def main() -> None:
         times.append((sweeps, time.thread_time() - began, outcome.J[0]))
     best = {n: min(t for m, t, _ in times if m == n) for n in (1, 6)}
     print(
-        f'a sweep: {(best[6] - best[1]) / 5 * 1e3:.3f} ms, J {times[0][2]:.6g} -> {times[5][2]:.6g}'
+        f'a sweep: {(best[6] - best[1]) / 5 * 1e3:.3f} ms, '
+        f'J {times[0][2]:.6g} -> {times[5][2]:.6g}'
     )
 
 
