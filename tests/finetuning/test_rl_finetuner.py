@@ -11,7 +11,7 @@ import torch
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.finetuning import finetuner as rl_finetuner
-from trc_core.finetuning.baselines import Ahead, clipped_lqr, ilqr_mpc
+from trc_core.finetuning.baselines import DelayCompensation, clipped_lqr, ilqr_mpc
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.flights import Start, fly
 from trc_core.finetuning.problems import TEST_SEED, VALIDATION_SEED, Problems
@@ -283,7 +283,7 @@ def test_the_baselines_are_what_they_say():
         return lqr
 
     u = [np.full((5, 1), value) for value in (3.0, 1.0, -2.0)]
-    Ahead(planner, SYSTEM, 2)(x, goal, None, u)
+    DelayCompensation(planner, SYSTEM, 2)(x, goal, None, u)
     for b in range(5):
         expected = SYSTEM.step(SYSTEM.step(x[b], [1.0]), [-2.0])
         np.testing.assert_allclose(seen[0][b], expected, atol=1e-12)

@@ -33,8 +33,8 @@ def ilqr_mpc(system: System, sweeps: int) -> Planner:
     return lambda x, goal, plan, commands: mpc.plan_batch(x, goal, plan)
 
 
-class Ahead:
-    """A planner that is told the delay: it plans from the state in which a command will act.
+class DelayCompensation:
+    """Planner with the delay known: it plans from the state in which a command will act.
 
     Args:
         planner: plans from there.
@@ -49,7 +49,7 @@ class Ahead:
     def __call__(
         self, x: Array, goal: Array, plan: Plan | None, commands: Sequence[Array]
     ) -> Plan:
-        """The plans from there."""
+        """The plans from the predicted states."""
         waiting = [np.tile(self._trim, (len(x), 1))] * self._ticks + list(commands)
         for u in waiting[len(waiting) - self._ticks :]:
             x = self._step(x, u)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from trc_core import provenance
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from trc_core.finetuning.baselines import Ahead, clipped_lqr, ilqr_mpc
+from trc_core.finetuning.baselines import DelayCompensation, clipped_lqr, ilqr_mpc
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.flights import Flown, Planner
 from trc_core.finetuning.problems import TEST_SEED, Problems, Situation, flown_by
@@ -149,7 +149,7 @@ def _planners(
     table |= {'clipped LQR': clipped_lqr(system), ILQR: ilqr_mpc(system, SWEEPS)}
     if delay:
         told = (UNTUNED, 'clipped LQR', ILQR)
-        table |= {label + KNOWN: Ahead(table[label], system, delay) for label in told}
+        table |= {label + KNOWN: DelayCompensation(table[label], system, delay) for label in told}
     return table
 
 
