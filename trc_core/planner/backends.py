@@ -17,9 +17,8 @@ from trc_core.compile.plant import Plant, with_parameters
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.parallel import in_blocks
 from trc_core.planner import kernels
-from trc_core.planner.kernels import Budget, Found, Requests
-from trc_core.planner.network import network_of
-from trc_core.planner.network_kernels import Model
+from trc_core.planner.kernels import Budget, Found, Model, Requests
+from trc_core.planner.network import network_of, settings_of, uncompiled
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
@@ -91,6 +90,22 @@ class Backend(ABC):
     def plan(self, problems: Problems, budget: Budget) -> Found:
         """Solves every problem; no result is dearer than any of its candidates."""
 
+    def solved(
+        self,
+        problems: Problems,
+        plant: Plant,
+        plan_rows: Callable[[Plant, Requests, Found], None],
+    ) -> Found:
+        """The results that `plan_rows` fills, in blocks of rows on as many threads as it may."""
+        found, requests = self.empty(problems), problems.requests(self.system)
+        plant = problems.adjusted(plant)
+
+        def run(rows: slice) -> None:
+            plan_rows(plant, requests.rows(rows), found.rows(rows))
+
+        in_blocks(run, len(requests.x0), ROWS_PER_THREAD, self.num_threads)
+        return found
+
     def empty(self, problems: Problems) -> Found:
         """Arrays for the results."""
         B, system = len(problems.x0), self.system
@@ -123,26 +138,18 @@ class KernelBackend(Backend):
         readable: bool = False,
     ) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self._model = Model(checkpoint.representation, network_of(checkpoint))
+        settings, net = settings_of(checkpoint), network_of(checkpoint)
+        self._model = Model(checkpoint.representation, settings, net)
         self._readable = readable
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
         self.kernels = () if readable else (self._plan_rows,)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
-        found, requests = self.empty(problems), problems.requests(self.system)
-        plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
-        plant = problems.adjusted(plant)
-
-        if len(requests.x0) == 1:  # nothing to share out
+        def plan_rows(plant: Plant, requests: Requests, found: Found) -> None:
             self._plan_rows(plant, self._model, budget, requests, found)
-            return found
 
-        def run(rows: slice) -> None:
-            own, results = requests.rows(rows), found.rows(rows)
-            self._plan_rows(plant, self._model, budget, own, results)
-
-        in_blocks(run, len(requests.x0), ROWS_PER_THREAD, self.num_threads)
-        return found
+        plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
+        return self.solved(problems, plant, plan_rows)
 
 
 def _torch(checkpoint: Checkpoint, device: str, num_threads: int | None) -> Backend:
@@ -185,7 +192,6 @@ def choose(name: str, device: str, checkpoint: Checkpoint) -> tuple[str, str]:
         raise ValueError(f"unknown backend '{name}'; choose from {sorted(['auto', *BACKENDS])}")
     if device != 'cpu':
         return 'torch', f"the only one that runs on '{device}'"
-    tokens = checkpoint.model['tokens']
-    if tokens != 'vector':
-        return 'torch', f"the only one that runs models with tokens='{tokens}'"
+    if differs := uncompiled(checkpoint.model):
+        return 'torch', f'compiled kernels do not fly models with {differs}'
     return 'numba', 'the fastest on a CPU'

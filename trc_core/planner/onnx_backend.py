@@ -1,112 +1,90 @@
-"""The backend 'onnx': an exported graph in ONNX Runtime. Needs neither PyTorch nor `onnx`.
+"""The backend 'onnx': an exported network in ONNX Runtime. Needs neither PyTorch nor `onnx`.
 
-It plans what the compiled kernels plan, by the same rules. A graph `plan` is the whole
-refinement, roll-outs included; with a graph `cycle` compiled kernels do the physics and the graph
-proposes.
+The loop of `kernels.py` runs as plain Python; what it calls is compiled, but for the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
+from trc_core.compile.binding import plant_of
+from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import Plant
+from trc_core.numerics.rollout import Trajectory
+from trc_core.planner import kernels
 from trc_core.planner.backends import Backend, Problems
-from trc_core.planner.clock import now
-from trc_core.planner.kernels import Budget, Found
+from trc_core.planner.feature_kernels import empty_features, read_problem
+from trc_core.planner.kernels import Budget, Found, Model, Problem, Requests
+from trc_core.planner.network import settings_of
+from trc_core.planner.network_kernels import Latents
 from trc_core.planner.onnx_graph import Graph, graph_file
-from trc_core.planner.onnx_search import Physics, Search
+from trc_core.problem.system import Array
 
 
 class OnnxBackend(Backend):
     """Plans with the graph of a checkpoint; exports it first where that has not been done."""
 
+    adjustable = True
+
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
         self.graph = Graph(graph_file(checkpoint), num_threads)
-        self._planner = PLANNERS[self.graph.kind](checkpoint, self.graph, num_threads)
-        self.kernels = self._planner.kernels
+        self._model = Model(checkpoint.representation, settings_of(checkpoint), self.graph)
+        names = read_problem, kernels.start, kernels.observe, kernels.accept
+        self.kernels = tuple(compiled(kernel) for kernel in names)
+        self._read_problem, self._start, self._observe, self._accept = self.kernels
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
-        found = self.empty(problems)
-        self._planner.plan(problems, budget, found)
-        return found
+        begin, refine, model = self._begin, self._refine, self._model
 
+        def plan_rows(plant: Plant, requests: Requests, found: Found) -> None:
+            for b in range(len(requests.x0)):
+                kernels.plan(begin, refine, plant, model, budget, requests, found, b)
 
-class WholePlans:
-    """All of a plan call inside the graph.
+        return self.solved(problems, plant_of(self.system), plan_rows)
 
-    A deadline is kept by asking for no more cycles than would fit, by the time of the longest.
+    def _begin(
+        self,
+        plant: Plant,
+        model: Model,
+        x0: Array,
+        r: Array,
+        previous: Array,
+        candidates: Trajectory,
+        J: Array,
+    ) -> tuple[Problem, Latents]:
+        """`kernels.begin` with the graph as its network."""
+        units, features = self._read_problem(model.rep, x0, r[0])
+        names = ['z_problem', 'z_H_first', 'z_L_first', 'first_plans']
+        z, z_H, z_L, outputs = self.graph.run(names, {'problem': features[None]})
+        self._start(plant, model.rep, units, outputs[0], x0, r, previous, candidates, J)
+        return Problem(r, units, z[0]), Latents(z_H.repeat(len(J), 0), z_L.repeat(len(J), 0))
 
-    Raises:
-        ValueError: if the plant's parameters are not those that the graph was made for.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, graph: Graph, num_threads: int | None) -> None:
-        given = dict(checkpoint.system.parameters)
-        if given != graph.record['system']['parameters']:
-            raise ValueError(
-                f'the roll-outs inside this graph are those of a plant with '
-                f"{graph.record['system']['parameters']}, not {given}: load the checkpoint's "
-                f'.safetensors file with these parameters'
-            )
-        self.graph = graph
-        self.kernels: tuple[Callable[..., Any], ...] = ()
-
-    def plan(self, problems: Problems, budget: Budget, found: Found) -> None:
-        """Fills `found`."""
-        began = now()
-        x0, goal, previous, narrow, *_ = problems
-        B = len(x0)
-        cycles, left = budget.cycles, budget.deadline - began
-        if left < budget.cycles * budget.seconds or left <= 0:
-            cycles = int(max(left, 0.0) / budget.seconds) if budget.seconds > 0 else 0
+    def _refine(
+        self,
+        plant: Plant,
+        model: Model,
+        problem: Problem,
+        latents: Latents,
+        trajectory: Trajectory,
+        J: float,
+        expected: float,
+        least: float,
+    ) -> tuple[float, bool]:
+        """`kernels.refine` with the graph as its network."""
+        rep, settings, shape = model.rep, model.settings, trajectory.u.shape
+        v, seen = np.empty(shape), empty_features(settings, *shape)
+        if not self._observe(plant, rep, settings, problem, trajectory, expected, least, v, seen):
+            return J, False
         inputs = {
-            'x0': x0,
-            'goal': goal,
-            'previous': np.empty((B, 0)) if previous is None else previous.reshape(B, -1),
-            'narrow': np.zeros(B, dtype=np.bool_) if narrow is None else narrow,
-            'cycles': np.array(cycles),
-            'tolerance': np.array(budget.tolerance),
+            'plan': seen.plan[None],
+            'consequences': seen.consequences[None],
+            'slope': seen.slope.reshape(1, -1).astype(np.float32),
+            'z': problem.z_initial[None],
+            'z_H': latents.H[None],
+            'z_L': latents.L[None],
         }
-        names = ['x', 'u', 'J', 'start', 'spent', 'starts']
-        x, u, *rest = self.graph.run(names, inputs)
-        found.x[:], found.u[:] = x.reshape(found.x.shape), u.reshape(found.u.shape)
-        found.J[:], found.start[:], found.cycles[:], found.starts[:] = rest
-        found.seconds[:] = max(budget.seconds, (now() - began) / max(1, found.cycles.max()))
-
-
-class Cycles:
-    """The network in the graph, the physics in compiled kernels.
-
-    A cycle refines every row that has something left to gain, all at once; a deadline is looked
-    at between cycles.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, graph: Graph, num_threads: int | None) -> None:
-        self.graph, self.beam = graph, checkpoint.model['beam']
-        self.physics = Physics(checkpoint, num_threads)
-        self.kernels = self.physics.kernels
-
-    def plan(self, problems: Problems, budget: Budget, found: Found) -> None:
-        """Fills `found`."""
-        search = Search(self.graph, self.physics, problems, found)
-        seconds, cycles = budget.seconds, 0
-        while cycles < budget.cycles:
-            began = now()
-            if began + seconds > budget.deadline:
-                break
-            search.keep(self.beam[min(cycles, len(self.beam) - 1)])
-            if cycles == 0 and problems.narrow is not None and problems.previous is not None:
-                search.narrow(problems.narrow)
-            if not search.refine(budget.tolerance):
-                break
-            cycles += 1
-            seconds = max(seconds, now() - began)
-        search.finish()
-        found.seconds[:] = seconds
-
-
-PLANNERS: dict[str, type[WholePlans] | type[Cycles]] = {'plan': WholePlans, 'cycle': Cycles}
+        names = ['output', 'z_H_next', 'z_L_next']
+        (output,), latents.H[:], latents.L[:] = self.graph.run(names, inputs)
+        return self._accept(plant, rep, settings, problem, v, output, trajectory, J), True

@@ -1,7 +1,7 @@
 """An exported graph: one ONNX file that describes itself, run by ONNX Runtime.
 
-Its metadata hold, beside the kind of graph, what a checkpoint holds beside the weights: the JSON
-record, and the numbers of the plan representation as a safetensors blob in base64.
+Its metadata hold what a checkpoint holds beside the weights: the JSON record, and the numbers of
+the plan representation as a safetensors blob in base64.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from trc_core.checkpoint import GRAPH_SUFFIX, RECORD, Checkpoint
 from trc_core.compile.kernels import PACKAGE, cache_folder
 
-KIND = 'trc.graph'
+KIND, NETWORK = 'trc.graph', 'network'
 NUMBERS = 'trc.representation'
 
 
@@ -50,7 +50,8 @@ class Graph:
                 path.read_bytes(), options, providers=['CPUExecutionProvider']
             )
             metadata = self.session.get_modelmeta().custom_metadata_map
-            self.kind = metadata[KIND]
+            if metadata[KIND] != NETWORK:
+                raise ValueError(f"it is a '{metadata[KIND]}' of another version; export it anew")
             self.record: dict[str, Any] = json.loads(metadata[RECORD])
             self.tensors: dict[str, NDArray[Any]] = load(base64.b64decode(metadata[NUMBERS]))
         except OSError:
@@ -74,15 +75,15 @@ class Graph:
         return found
 
 
-def metadata_of(checkpoint: Checkpoint, kind: str) -> dict[str, str]:
-    """What `Graph` reads beside the graph."""
+def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
+    """The metadata of a checkpoint's graph."""
     numbers = {
         name: np.array(value, order='C')
         for name, value in checkpoint.tensors.items()
         if name.startswith('representation.')
     }
     return {
-        KIND: kind,
+        KIND: NETWORK,
         RECORD: json.dumps(checkpoint.record),
         NUMBERS: base64.b64encode(save(numbers)).decode(),
     }
