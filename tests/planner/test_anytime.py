@@ -54,7 +54,7 @@ def test_refinement_stops_when_the_next_step_would_not_fit(monkeypatch):
 
 
 def _alone(x, goal):
-    from trc_core.planner.backends import Problems
+    from trc_core.planner.backend import Problems
 
     return Problems(x[None], goal[None])
 

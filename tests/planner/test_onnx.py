@@ -11,16 +11,16 @@ import torch
 
 from tests.random_models import ARCHITECTURES as PLAIN_ONES
 from tests.random_models import SIZES, VARIANTS, randomised
-from trc_core import SYSTEMS, Controller
+from trc_core import SYSTEMS, Controller, exported_network
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.commands import export as command
-from trc_core.export import writing
-from trc_core.export.network_graph import NetworkGraph
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.numerics.representation import Coordinates
-from trc_core.planner import onnx_graph
+from trc_core.planner import backends
+from trc_core.planner.onnx import writing
+from trc_core.planner.onnx.network_graph import NetworkGraph
 
 NAMES = ['double_integrator', 'van_der_pol']
 ARCHITECTURES = {
@@ -45,7 +45,7 @@ def exported(tmp_path_factory):
     def export(name):
         if name not in paths:
             checkpoint = load_checkpoint(name)
-            paths[name] = writing.export(checkpoint, folder / f'{name}.onnx').path
+            paths[name] = backends.export_network(checkpoint, folder / f'{name}.onnx').path
         return paths[name]
 
     return export
@@ -135,7 +135,7 @@ def test_nothing_but_a_cheapest_previous_plan_is_refined_where_it_was_foreseen(n
     for narrow in (False, True):
         problems = writing.Problems(x0, goal, previous, np.full(20, narrow))
         kernels, graph = (
-            writing._solved(Controller(c)._backend, checkpoint, problems)
+            writing._solved(Controller(c)._planning.backend, checkpoint, problems)
             for c in (checkpoint, load_checkpoint(path))
         )
         np.testing.assert_allclose(graph.u, kernels.u, atol=1e-4)
@@ -196,7 +196,7 @@ def test_a_graph_holds_the_network_for_any_number_of_rows_and_no_physics(exporte
         *('problem', 'plan', 'consequences', 'slope'),
         *('z', 'z_H', 'z_L'),
     }
-    session = onnx_graph.Graph(exported('pendulum'))
+    session = exported_network.ExportedNetwork(exported('pendulum'))
     rng = np.random.default_rng(0)
     inputs = {
         argument.name: rng.normal(size=(7, argument.shape[1])).astype(np.float32)
@@ -214,7 +214,7 @@ def test_a_graph_holds_the_network_for_any_number_of_rows_and_no_physics(exporte
 @pytest.mark.parametrize('architecture', VARIANTS)
 def test_a_variant_that_kernels_do_not_fly_is_exported_and_flies(architecture, tmp_path):
     checkpoint = poorly_started('van_der_pol', architecture, 'stabilised', tmp_path)
-    written = writing.export(checkpoint, tmp_path / 'm.onnx')
+    written = backends.export_network(checkpoint, tmp_path / 'm.onnx')
     assert written.reference == 'torch'
     controller = Controller.load(written.path)
     plan = controller.plan([1.0, 0.5], [0.0, 0.0])
@@ -238,7 +238,7 @@ import sys
 sys.modules['torch'] = sys.modules['onnx'] = None
 from trc_core import Controller
 plan = Controller.load(sys.argv[1]).plan([1.0, 0.5], [0.0, 0.0])
-print(plan.cost, sorted({'lightning', 'sympy', 'casadi', 'trc_core.export'} & set(sys.modules)))
+print(plan.cost, sorted({'lightning', 'sympy', 'casadi', 'trc_core.planner.onnx.writing'} & set(sys.modules)))
 """
 
 
@@ -262,7 +262,7 @@ def test_a_graph_that_plans_otherwise_is_not_written(name, part, monkeypatch, tm
 
     monkeypatch.setattr(NetworkGraph, part, wrong)
     with pytest.raises(ValueError, match='nothing was written'):
-        writing.export(load_checkpoint(name), tmp_path / 'broken.onnx')
+        backends.export_network(load_checkpoint(name), tmp_path / 'broken.onnx')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -270,7 +270,7 @@ def test_on_a_swing_up_the_costs_decide(monkeypatch, tmp_path):
     original = NetworkGraph._silu
     monkeypatch.setattr(NetworkGraph, '_silu', lambda *a: original(*a) * 1.2)
     with pytest.raises(ValueError, match='of the costs agree, expected 95%; nothing was written'):
-        writing.export(load_checkpoint('cartpole_swingup'), tmp_path / 'broken.onnx')
+        backends.export_network(load_checkpoint('cartpole_swingup'), tmp_path / 'broken.onnx')
 
 
 def test_a_damaged_file_is_named(tmp_path, exported):
@@ -318,14 +318,14 @@ def test_a_model_with_a_latent_for_every_step_is_refused(tmp_path):
     model = TinyRecursiveControl.for_system(system, plans, **sizes)
     checkpoint = load_checkpoint(save_model(tmp_path / 'm.safetensors', model, system))
     with pytest.raises(ValueError, match="tokens='vector'"):
-        writing.export(checkpoint, tmp_path / 'm.onnx')
+        backends.export_network(checkpoint, tmp_path / 'm.onnx')
 
 
 def test_a_checkpoint_by_name_is_exported_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(onnx_graph, 'cache_folder', lambda: tmp_path)
+    monkeypatch.setattr(exported_network, 'cache_folder', lambda: tmp_path)
     plan = Controller.load('van_der_pol', backend='onnx').plan([1.0, 0.5], [0.0, 0.0])
     (path,) = tmp_path.iterdir()
-    monkeypatch.setattr(writing, 'export', None)  # would be called a second time
+    monkeypatch.setattr(backends, 'export_network', None)  # would be called a second time
     again = Controller.load('van_der_pol', backend='onnx').plan([1.0, 0.5], [0.0, 0.0])
     assert again.cost == plan.cost
     assert list(tmp_path.iterdir()) == [path]
@@ -337,9 +337,18 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, exported):
         patch.setitem(sys.modules, 'onnxruntime', None)
         with pytest.raises(ValueError, match=r"pip install 'trc\[onnx\]'"):
             Controller.load(path)
-    monkeypatch.setattr(onnx_graph, 'cache_folder', lambda: tmp_path)
+    monkeypatch.setattr(exported_network, 'cache_folder', lambda: tmp_path)
     monkeypatch.setitem(sys.modules, 'onnx', None)
-    for name in [name for name in sys.modules if name.startswith('trc_core.export.')]:
+    for name in [
+        name
+        for name in sys.modules
+        if name
+        in (
+            'trc_core.planner.onnx.writing',
+            'trc_core.planner.onnx.builder',
+            'trc_core.planner.onnx.network_graph',
+        )
+    ]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ValueError, match='run trc export --checkpoint NAME on a machine with'):
         Controller.load('van_der_pol', backend='onnx')
@@ -347,7 +356,7 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, exported):
 
 def test_threads_are_as_many_as_asked_for(exported):
     for asked, given in ((None, 1), (2, 2)):
-        graph = onnx_graph.Graph(exported('van_der_pol'), asked)
+        graph = exported_network.ExportedNetwork(exported('van_der_pol'), asked)
         options = graph.session.get_session_options()
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (given, 1)
 

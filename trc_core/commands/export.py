@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint, find_checkpoint, load_checkpoint
+from trc_core.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.export.writing import export
+from trc_core.exported_network import GRAPH_SUFFIX
+from trc_core.planner.backends import export_network
 from trc_core.systems import get_system
 
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.cycles is not None:
             checkpoint = with_cycles(checkpoint, arguments.cycles)
         stem = find_checkpoint(arguments.checkpoint).stem
-        written = export(checkpoint, arguments.output or Path(f'{stem}{GRAPH_SUFFIX}'))
+        written = export_network(checkpoint, arguments.output or Path(f'{stem}{GRAPH_SUFFIX}'))
         print(
             f'{written.path}: {written.path.stat().st_size / 1e6:.2f} MB; controls differ from '
             f"those of the backend '{written.reference}' by at most {written.difference:.1e}"

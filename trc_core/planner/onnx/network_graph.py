@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.export.builder import Builder, Value
 from trc_core.numerics.constants import NEWTON_CLAMP
 from trc_core.planner.network import settings_of
+from trc_core.planner.onnx.builder import Builder, Value
 
 LEVEL = 'recursive_reasoning.L_level'
 NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py

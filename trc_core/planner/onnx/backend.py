@@ -11,25 +11,26 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
+from trc_core.exported_network import ExportedNetwork
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
-from trc_core.planner.backends import Backend, Problems
+from trc_core.planner.backend import Backend, Problems
 from trc_core.planner.feature_kernels import empty_features, read_problem
 from trc_core.planner.kernels import Budget, Found, Model, Problem, Requests
 from trc_core.planner.network import settings_of
 from trc_core.planner.network_kernels import Latents
-from trc_core.planner.onnx_graph import Graph, graph_file
 from trc_core.problem.system import Array
 
 
 class OnnxBackend(Backend):
-    """Plans with the graph of a checkpoint; exports it first where that has not been done."""
+    """Plans with the exported graph of a checkpoint."""
 
     adjustable = True
 
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self.graph = Graph(graph_file(checkpoint), num_threads)
+        assert checkpoint.graph is not None
+        self.graph = ExportedNetwork(checkpoint.graph, num_threads)
         self._model = Model(checkpoint.representation, settings_of(checkpoint), self.graph)
         names = read_problem, kernels.start, kernels.observe, kernels.accept
         self.kernels = tuple(compiled(kernel) for kernel in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,12 @@ import numpy as np
 
 from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint
 from trc_core.command_line import check_output
-from trc_core.export.builder import Builder
-from trc_core.export.network_graph import NetworkGraph
-from trc_core.planner.backends import BACKENDS, Backend, Problems, choose
+from trc_core.exported_network import metadata_of
+from trc_core.planner.backend import Backend, Problems
 from trc_core.planner.kernels import Budget, Found
-from trc_core.planner.onnx_graph import metadata_of
+from trc_core.planner.onnx.backend import OnnxBackend
+from trc_core.planner.onnx.builder import Builder
+from trc_core.planner.onnx.network_graph import NetworkGraph
 from trc_core.problem.system import Array
 
 STATES = 50  # that both are compared on
@@ -34,8 +36,16 @@ class Written(NamedTuple):
     """The backend of the checkpoint that it was compared with."""
 
 
-def export(checkpoint: Checkpoint, path: Path) -> Written:
+def export(
+    checkpoint: Checkpoint, path: Path, reference: str, backend: Callable[[], Backend]
+) -> Written:
     """Writes the network of a checkpoint, at once or not at all.
+
+    Args:
+        checkpoint: holds the network.
+        path: the file to write.
+        reference: the name of the backend that it is compared with.
+        backend: makes that backend.
 
     Raises:
         ValueError: if the model has a latent for every control step or was fine-tuned, if `path`
@@ -52,11 +62,11 @@ def export(checkpoint: Checkpoint, path: Path) -> Written:
         )
     check_output(path, GRAPH_SUFFIX)
     content = graph_of(checkpoint)
-    reference, _ = choose('auto', 'cpu', checkpoint)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         temporary.write_bytes(content)
-        difference = compare(checkpoint, replace(checkpoint, graph=temporary), reference)
+        exported = OnnxBackend(replace(checkpoint, graph=temporary), 'cpu', 1)
+        difference = compare(checkpoint, exported, backend(), reference)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -72,21 +82,19 @@ def graph_of(checkpoint: Checkpoint) -> bytes:
     return content
 
 
-def compare(checkpoint: Checkpoint, exported: Checkpoint, reference: str) -> float:
+def compare(checkpoint: Checkpoint, exported: Backend, original: Backend, reference: str) -> float:
     """The largest difference of a control from that of a backend, in half ranges.
 
     Raises:
         ValueError: if plans or their costs differ; on plants with several basins, where the last
             bit may decide between two plans, if the costs do.
     """
-    original, graph = (
-        BACKENDS[name](which, 'cpu', 1)
-        for name, which in ((reference, checkpoint), ('onnx', exported))
-    )
     half = (checkpoint.system.u_max - checkpoint.system.u_min) / 2
     largest = 0.0
     for problems in _problems(checkpoint):
-        expected, found = (_solved(backend, checkpoint, problems) for backend in (original, graph))
+        expected, found = (
+            _solved(backend, checkpoint, problems) for backend in (original, exported)
+        )
         same = float(np.isclose(_costs(found), _costs(expected), COST_TOLERANCE, 0).mean())
         if same < AGREEING:
             raise ValueError(
