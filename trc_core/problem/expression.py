@@ -100,6 +100,10 @@ class Tape:
         return sorted(seen)
 
 
+class UnknownValueError(TypeError):
+    """A number was asked of an expression, which has none yet."""
+
+
 class Expression:
     """A scalar that is not known yet: one instruction on a tape."""
 
@@ -126,14 +130,16 @@ class Expression:
         return hash((id(self.tape), self.place))
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(
+        raise UnknownValueError(
             'a formula cannot branch on a value that is not known yet; '
             'write numpy.where(condition, a, b), numpy.minimum or numpy.maximum'
         )
 
     def __float__(self) -> float:
         if self.number is None:
-            raise TypeError('a formula has no number yet; write numpy.sin(x), not math.sin(x)')
+            raise UnknownValueError(
+                'a formula has no number yet; write numpy.sin(x), not math.sin(x)'
+            )
         return self.number
 
     def __neg__(self) -> Any:
