@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from trc_core.numerics.cost import constant_reference, is_success, quadratic, trajectory_cost
+from trc_core.numerics.cost import (
+    constant_reference,
+    is_success,
+    quadratic,
+    slope,
+    trajectory_cost,
+)
 from trc_core.systems import SYSTEMS
 
 every_system = pytest.mark.parametrize('name', sorted(SYSTEMS))
@@ -88,5 +94,9 @@ def test_success_is_a_sum_of_errors_of_at_most_a_tenth():
 
 def test_the_quadratic_form_is_that_of_numpy():
     rng = np.random.default_rng(0)
-    M, a = rng.normal(size=(4, 4)), rng.normal(size=4)
-    assert quadratic(M, a) == pytest.approx(a @ M @ a)
+    for n in range(1, 6):
+        M, a = rng.normal(size=(n, n)), rng.normal(size=n)
+        M = M + M.T
+        assert quadratic(M, a) == pytest.approx(a @ M @ a)
+        slopes = [slope(M, a, i) for i in range(n)]
+        np.testing.assert_allclose(slopes, 2 * M @ a, rtol=1e-12)

@@ -51,7 +51,7 @@ def test_refinement_stops_when_the_next_step_would_not_fit(monkeypatch):
     budget = kernels.Budget(cycles=10, deadline=7.0, tolerance=0.0, seconds=0.5)
     seconds = itertools.count()
     monkeypatch.setattr(kernels, 'now', lambda: float(next(seconds)))
-    found = controller._backend.plan(_alone(x, goal), budget)
+    found = controller._planning.backend.plan(_alone(x, goal), budget)
     # a cycle is found to take a second: begun at 0, 2, 4 and 6, but not at 8
     assert found.cycles[0] == 4
     assert found.seconds[0] == 1.0

@@ -289,7 +289,10 @@ def with_math(x, u, length):
     [
         (lambda x, u, length: [x[1]], 'returns 1 expressions, expected 2'),
         (lambda x, u, length: [x[1], missing], r"in line \d+: NameError: name 'missing'"),  # noqa: F821
-        (with_math, r'NumPy symbols in line \d+: TypeError: .*write numpy.sin\(x\), not math.sin'),
+        (
+            with_math,
+            r'NumPy symbols in line \d+: UnknownValueError: .*write numpy.sin\(x\), not math.sin',
+        ),
         (lambda x, u: [x[1], u[0]], 'fail on NumPy symbols: TypeError: .*length'),
         (lambda x, u, length: None, 'returns None, expected 2 expressions'),
         (lambda x, u, length: sys.exit(3), r'in line \d+: SystemExit: 3'),
