@@ -81,7 +81,7 @@ def test_the_corrected_plan_is_what_the_model_makes_of_its_controls():
             for t in range(SYSTEM.horizon):
                 x = SYSTEM.step(x, plan.controls[b, t])
                 np.testing.assert_allclose(plan.states[b, t + 1], x, atol=1e-9)
-        J = trajectory_cost(SYSTEM, plan.states, plan.controls, goal)
+        J = trajectory_cost(SYSTEM, plan.states, plan.controls, goal[:, None])
         np.testing.assert_allclose(plan.cost, J, rtol=1e-9)
         assert (plan.candidates['uncorrected'] <= plan.cost + 1e-9).all()
         changed += (plan.candidates['uncorrected'] < plan.cost - 1e-6).sum()

@@ -99,7 +99,7 @@ def _packed(names: Sequence[str], code: bytes) -> bytes:
 
 def _unpacked(content: bytes) -> tuple[list[str], bytes]:
     body = content[len(MAGIC) + 32 :]
-    if hashlib.sha256(body).digest() != content[len(MAGIC) : len(MAGIC) + 32]:
+    if MAGIC + hashlib.sha256(body).digest() != content[: len(MAGIC) + 32]:
         raise ValueError('damaged machine code')
     head, size = struct.unpack('<II', body[:8])
     return body[8 : 8 + head].decode().split(), body[8 + head : 8 + head + size]

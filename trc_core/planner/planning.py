@@ -108,8 +108,9 @@ class Planning:
     @property
     def is_compiled(self) -> bool:
         """Whether planning can start at once: machine code of plant and kernels is there."""
-        there = binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
-        return self._readable or there
+        if self._readable:
+            return True
+        return binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
 
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0

@@ -162,9 +162,8 @@ class Graph:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the whole graph."""
-        text = json.dumps(self.record(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """A hash of the whole graph, also of the order of its inputs and outputs."""
+        return hashlib.sha256(json.dumps(self.record()).encode()).hexdigest()
 
 
 def _instruction(entry: Any) -> Instruction:
@@ -184,13 +183,20 @@ def _problem(instruction: Instruction, place: int, inputs: int) -> str:
     if len(operands) != expected:
         return f"'{name}' has {len(operands)} operands, expected {expected}"
     if name == 'constant':
-        number = operands[0]
-        good = isinstance(number, (int, float)) and not isinstance(number, bool)
-        return '' if good and math.isfinite(number) else f'is the constant {number!r}'
+        return '' if _is_finite(operands[0]) else f'is the constant {operands[0]!r}'
     count = inputs if name == 'input' else place
     wrong = [k for k in operands if not _is_index(k, count)]
     what = 'input' if name == 'input' else 'operand'
     return f"'{name}' has the {what} {wrong[0]!r}, expected 0 to {count - 1}" if wrong else ''
+
+
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every double
+        return False
 
 
 def _is_index(value: Any, count: int) -> bool:

@@ -34,12 +34,22 @@ def system_from_record(record: Mapping[str, Any]) -> System:
     system = System(
         dynamics=GraphFormula(graph), joints=joints, **_fields(record, {'name': record['name']})
     )
+    _require_equations(graph, system)
+    return system
+
+
+def _require_equations(graph: Graph, system: System) -> None:
+    """Compares what a graph reads and writes with what kernels hand to its machine code."""
     inputs = {'x': system.n_x, 'u': system.n_u, 'p': len(system.parameters)}
-    if dict(graph.inputs) != inputs or len(graph.outputs.get('dynamics', ())) != system.n_x:
+    if list(graph.inputs.items()) != list(inputs.items()):
         raise ValueError(
             f"the equations take {dict(graph.inputs)} where '{system.name}' has {inputs}"
         )
-    return system
+    outputs = {name: len(places) for name, places in graph.outputs.items()}
+    if outputs != {'dynamics': system.n_x}:
+        raise ValueError(
+            f"the equations give {outputs} where '{system.name}' has {system.n_x} states"
+        )
 
 
 def with_contract(system: System, contract: Mapping[str, Any]) -> System:
