@@ -5,7 +5,8 @@ called with the data pointers of contiguous rows. Kernels that run as plain Pyth
 Python functions in the place of addresses.
 """
 
-# mypy: disable-error-code="call-arg"  # Numba passes the typing context of an intrinsic itself
+# Numba itself passes the typing context of an intrinsic.
+# mypy: disable-error-code="call-arg"
 
 from __future__ import annotations
 
