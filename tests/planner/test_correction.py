@@ -14,7 +14,6 @@ from trc_core.flight.safety import Measurement, SafetyMonitor
 from trc_core.flight.settings import Settings
 from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.cost import trajectory_cost
-from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Correction, Weights
 from trc_core.simulation.fleet import Draw, Fleet, ModelMismatch
 
@@ -129,7 +128,7 @@ def test_a_checkpoint_keeps_it(tmp_path):
     assert not any(name.startswith('correction.') for name in again.tensors)
     for name, value in held.tensors().items():
         np.testing.assert_array_equal(again.correction[name], value)
-    assert not isinstance(Controller(again.without_correction()), CorrectedController)
+    assert Controller(again.without_correction()).correction is None
 
 
 def test_a_copied_controller_corrects_as_well():

@@ -5,9 +5,6 @@ called with the data pointers of contiguous rows. Kernels that run as plain Pyth
 Python functions in the place of addresses.
 """
 
-# Numba itself passes the typing context of an intrinsic.
-# mypy: disable-error-code="call-arg"
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple

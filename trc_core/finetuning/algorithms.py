@@ -24,7 +24,7 @@ from trc_core.finetuning.policy import (
 )
 from trc_core.finetuning.problems import Problems, Scenario, planner_of
 from trc_core.numerics.plan import Plan
-from trc_core.planner.corrected import CorrectedController
+from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array
 
 
@@ -35,7 +35,7 @@ class Algorithm(Protocol):
         self,
         policy: CorrectionPolicy,
         optimiser: torch.optim.Optimizer,
-        controller: CorrectedController,
+        controller: Controller,
         iteration: int,
     ) -> dict[str, float]:
         """Flies, learns, and returns the figures to show.
@@ -74,7 +74,7 @@ class Explorer:
     """
 
     def __init__(
-        self, policy: CorrectionPolicy, controller: CorrectedController, goal: Array, seed: int
+        self, policy: CorrectionPolicy, controller: Controller, goal: Array, seed: int
     ) -> None:
         self._policy, self._controller, self._goal = policy, controller, goal
         self._gain = PlanGain(controller.system)
@@ -85,8 +85,9 @@ class Explorer:
     def __call__(self, plan: Plan) -> Array:
         """The commands (B, n_u)."""
         system, observation = self._controller.system, plan.observation
-        assert observation is not None
-        offset = self._controller.correction.predicted_state(observation) - observation.state.x
+        correction = self._controller.correction
+        assert observation is not None and correction is not None
+        offset = correction.predicted_state(observation) - observation.state.x
         gain = self._gain(plan, self._goal)
         trace = Trace.of(system, observation, offset, gain)
         with torch.no_grad():
@@ -109,7 +110,7 @@ class PolicyGradient:
         self,
         policy: CorrectionPolicy,
         optimiser: torch.optim.Optimizer,
-        controller: CorrectedController,
+        controller: Controller,
         iteration: int,
     ) -> dict[str, float]:
         """Flies groups with exploration, then takes clipped steps on what they taught."""

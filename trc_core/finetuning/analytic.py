@@ -19,7 +19,6 @@ from trc_core.finetuning.policy import CorrectionPolicy, PlanGain
 from trc_core.finetuning.problems import Problems, Scenario
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
-from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Correction, CorrectionState, widths
 from trc_core.problem.system import Array, System
 from trc_core.simulation.fleet import Draw, Fleet
@@ -93,7 +92,7 @@ class Analytic:
         self,
         policy: CorrectionPolicy,
         optimiser: torch.optim.Optimizer,
-        controller: CorrectedController,
+        controller: Controller,
         iteration: int,
     ) -> dict[str, float]:
         """Flies once and takes one gradient step."""
@@ -107,7 +106,7 @@ class Analytic:
         return {**figures, 'gradient': float(norm), 'trust': float(policy.trust.detach())}
 
     def loss(
-        self, policy: CorrectionPolicy, controller: CorrectedController, scenario: Scenario
+        self, policy: CorrectionPolicy, controller: Controller, scenario: Scenario
     ) -> tuple[Tensor, dict[str, float]]:
         """The mean compressed cost plus the anchor to the supervised controller, and figures."""
         ticks, last = self._flight(policy, controller, scenario)
@@ -131,7 +130,7 @@ class Analytic:
         return torch.stack([*costs, _quadratic(Q_f, last - goal)])
 
     def _flight(
-        self, policy: CorrectionPolicy, controller: CorrectedController, scenario: Scenario
+        self, policy: CorrectionPolicy, controller: Controller, scenario: Scenario
     ) -> tuple[list[Tick], Tensor]:
         """The ticks of a scenario, and the states (B, n_x) behind the last of them."""
         # The plants, the planner without its correction, and the correction in PyTorch.

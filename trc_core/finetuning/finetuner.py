@@ -21,7 +21,6 @@ from trc_core.finetuning.policy import CorrectionPolicy
 from trc_core.finetuning.problems import Problems
 from trc_core.finetuning.report import test_and_report
 from trc_core.planner.controller import Controller
-from trc_core.planner.corrected import CorrectedController
 from trc_core.planner.correction import Weights
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
@@ -76,9 +75,9 @@ class Finetuning:
         untuned = Controller(checkpoint, cycles=config.cycles)
         self.baseline = self.problems.validate(untuned)
 
-    def controller(self) -> CorrectedController:
+    def controller(self) -> Controller:
         """The controller with what has been learnt so far."""
-        return CorrectedController(self.tuned(), cycles=self.config.cycles)
+        return Controller(self.tuned(), cycles=self.config.cycles)
 
     def tuned(self, metrics: Mapping[str, Any] | None = None) -> Checkpoint:
         """The checkpoint with what has been learnt, and how."""

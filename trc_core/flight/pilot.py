@@ -9,7 +9,6 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.delay import PendingCommands
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
-from trc_core.planner.corrected import CorrectedController
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ class Pilot:
             return {}
         known: dict[str, Any] = {'warm_start': accepted.plan}
         known['elapsed'] = measurement.time - accepted.origin
-        if isinstance(self.controller, CorrectedController):
+        if self.controller.correction is not None:
             known['issued'] = self.monitor.last_control
         return known
 
@@ -187,7 +186,7 @@ def require_rate(controller: Controller, period: float) -> None:
     Raises:
         ValueError: if it would not; the message names the rate.
     """
-    dt, tuned = controller.system.dt, isinstance(controller, CorrectedController)
+    dt, tuned = controller.system.dt, controller.correction is not None
     if tuned and abs(period - dt) > RATE_TOLERANCE * dt:
         raise ValueError(
             f'the controller was fine-tuned at {1 / dt:g} Hz and would fly at {1 / period:g} Hz; '

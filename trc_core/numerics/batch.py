@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.compile.binding import plant_of
-from trc_core.compile.kernels import compiled
+from trc_core.compile.kernels import compiled, is_compiled
 from trc_core.numerics.batch_kernels import Family, Flown, batch_simulate, batch_step, batch_sweep
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import Outcome, batch_improve
@@ -124,6 +124,11 @@ class BatchStep:
     def __init__(self, system: System) -> None:
         self.system = system
         self.kernel = compiled(batch_step)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether its machine code is there."""
+        return is_compiled(self.kernel)
 
     def __call__(
         self, x: Array, u: Array, p: Array | None = None, seconds: float | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from trc_core.problem.system import Array
 
@@ -38,17 +38,3 @@ class Plan:
     observation: Observation | None = None
     """Estimates of a fine-tuned controller; the next plan gets them by `warm_start`. The arrays
     have a leading axis B, 1 for a single plan."""
-
-    def row(self, b: int) -> Plan:
-        """Plan b of a batch, without the leading axis; `observation` keeps its own."""
-        batch: Any = self  # whose numbers are arrays
-        return replace(
-            self,
-            controls=batch.controls[b],
-            states=batch.states[b],
-            cost=float(batch.cost[b]),
-            source=str(batch.source[b]),
-            converged=bool(batch.converged[b]),
-            cycles=int(batch.cycles[b]),
-            candidates={name: float(J[b]) for name, J in batch.candidates.items()},
-        )

@@ -133,6 +133,10 @@ class KernelBackend(Backend):
         plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
         plant = problems.adjusted(plant)
 
+        if len(requests.x0) == 1:  # nothing to share out
+            self._plan_rows(plant, self._model, budget, requests, found)
+            return found
+
         def run(rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)
             self._plan_rows(plant, self._model, budget, own, results)

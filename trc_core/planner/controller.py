@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
-from trc_core.compile import binding
-from trc_core.compile.kernels import compiled, is_compiled
-from trc_core.compile.plant import Plant
-from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.ilqr import Outcome, batch_improve
+from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.rollout import Law, Trajectory, rollout
-from trc_core.numerics.rollout import plain as plain_law
+from trc_core.numerics.rollout import plain
 from trc_core.planner import inputs
-from trc_core.planner.backends import BACKENDS, Problems, choose
+from trc_core.planner.backends import Problems, choose
 from trc_core.planner.clock import now
-from trc_core.planner.kernels import Budget, Found, shift_rows
-from trc_core.planner.results import plans_of
+from trc_core.planner.corrected import CorrectedPlanning
+from trc_core.planner.correction import Correction
+from trc_core.planner.kernels import Budget
+from trc_core.planner.planning import Planning
 from trc_core.problem.system import Array
 from trc_core.systems import System, get_system
 
 TOLERANCE = 1e-6
-PREDICTION_TOLERANCE = 0.1  # half-widths of the training box between a state and its prediction
 TIMING_RUNS = 20
-
-
-def _as_it_is(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel as plain Python."""
-    return kernel
 
 
 class Controller:
@@ -53,14 +42,6 @@ class Controller:
         tolerance: refinement ends when a cycle is expected to gain less than this share of J.
         num_threads: the most that a batch may use; every core by default. A single plan uses one.
     """
-
-    def __new__(cls, checkpoint: Checkpoint | None = None, *args: Any, **named: Any) -> Controller:
-        """A `CorrectedController` for fine-tuned checkpoints (None: an object is being copied)."""
-        if cls is Controller and checkpoint is not None and checkpoint.correction:
-            from trc_core.planner.corrected import CorrectedController
-
-            cls = CorrectedController
-        return object.__new__(cls)
 
     def __init__(
         self,
@@ -80,16 +61,11 @@ class Controller:
         inputs.require_settings(self.cycles, tolerance, num_threads)
         self.backend, self.reason = choose(backend, device, checkpoint)
         """Which backend plans, and why it was taken."""
-        self._backend = BACKENDS[self.backend](checkpoint, device, num_threads)
-        self.adjustable = self._backend.adjustable
+        planning = Planning(checkpoint, self.backend, device, num_threads)
+        corrected = bool(checkpoint.correction)
+        self._planning = CorrectedPlanning(planning, checkpoint) if corrected else planning
+        self.adjustable = planning.backend.adjustable
         """Whether plans may be asked for with other physical parameters and narrower bounds."""
-        self._representation = checkpoint.representation
-        self._readable = self.backend == 'numpy'
-        bind = _as_it_is if self._readable else compiled
-        self._rollout, self._shift_rows = bind(rollout), bind(shift_rows)
-        self._improve = bind(batch_improve)
-        box = self.system.x0_box + self.system.goal_box
-        self._prediction_tolerance = PREDICTION_TOLERANCE * box
         self._seconds: float | None = None
         self._bounds: tuple[Array, Array] | None = None
 
@@ -122,15 +98,14 @@ class Controller:
         return cls(checkpoint, backend, device, cycles, tolerance, num_threads)
 
     @property
-    def kernels(self) -> list[Callable[..., Any]]:
-        """Every kernel that planning calls."""
-        return [self._rollout, self._shift_rows, self._improve, *self._backend.kernels]
+    def correction(self) -> Correction | None:
+        """The correction of a fine-tuned controller, which flies at the rate of its tuning."""
+        return self._planning.correction
 
     @property
     def is_compiled(self) -> bool:
-        """Whether planning can start at once: machine code of every kernel is there."""
-        there = binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
-        return self._readable or there
+        """Whether planning can start at once: machine code of plant and kernels is there."""
+        return self._planning.is_compiled
 
     @property
     def bounds(self) -> tuple[Array, Array]:
@@ -156,11 +131,12 @@ class Controller:
         first = self.plan(x, goal, polish=1)
         self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
+        problems = Problems(x[None], goal[None])
         every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
         whole, cycle = [], []
         for _ in range(TIMING_RUNS):
             began = now()
-            found = self._backend.plan(Problems(x[None], goal[None]), every_cycle)
+            found = self._planning.backend.plan(problems, every_cycle)
             whole.append(now() - began)
             cycle.append(float(found.seconds[0]))
         self._seconds = statistics.median(cycle)
@@ -218,8 +194,8 @@ class Controller:
         problems = Problems(x[None], goal[None], p=p, bounds=self._bounds)
         # The plan.
         history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
-        plan = self._solve(problems, history, polish, end).row(0)
-        return replace(plan, warnings=inputs.warnings(self.system, x, goal))
+        solution = self._planning.solve(problems, history, self._budget(end), polish)
+        return solution.plan(inputs.warnings(self.system, x, goal))
 
     def plan_batch(
         self,
@@ -246,74 +222,23 @@ class Controller:
         if issued is not None:
             issued = inputs.checked_states('issued', issued, self.system.n_u)
         history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
-        plan = self._solve(Problems(x, goal, bounds=self._bounds), history, polish, math.inf)
-        return replace(plan, warnings=inputs.batch_warnings(self.system, x, goal))
+        problems = Problems(x, goal, bounds=self._bounds)
+        solution = self._planning.solve(problems, history, self._budget(math.inf), polish)
+        return solution.plans(inputs.batch_warnings(self.system, x, goal))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
         x, goal = inputs.checked_problem(self.system, x, goal)
-        T, n_u = self.system.horizon, self.system.n_u
-        states, controls = np.empty((T + 1, self.system.n_x)), np.empty((T, n_u))
+        trajectory = empty_trajectory(self.system)
         problems = Problems(x[None], goal[None], bounds=self._bounds)
-        law = plain_law(self._representation.K_start[0])
-        J = self._fly(problems, 0, law, np.zeros((T, n_u)), states, controls)
-        return Plan(controls, states, J, 'lqr')
+        law = plain(self._planning.representation.K_start[0])
+        v = np.zeros_like(trajectory.u)
+        J = self._planning.fly(problems, 0, law, v, trajectory)
+        return Plan(trajectory.u, trajectory.x, J, 'lqr')
+
+    def _budget(self, end: float) -> Budget:
+        return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
 
     def _require_adjustable(self, limit: str) -> None:
         if not self.adjustable:
             raise ValueError(f"backend '{self.backend}' plans {limit} need 'numba' or 'numpy'")
-
-    def _solve(self, problems: Problems, history: inputs.History, polish: int, end: float) -> Plan:
-        """The plans of B problems, by `end` on the clock: every field has a leading axis B."""
-        names = self._backend.candidates
-        if history.plan is not None:
-            steps = history.steps(self.system.dt)
-            previous, trusted = self._shifted(problems, history.plan, steps)
-            problems = problems._replace(previous=previous, trusted=trusted)
-            names = (*names, 'previous')
-        budget = Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
-        found = self._backend.plan(problems, budget)
-        if sweeps := polish or int(problems.bounds is not None):
-            self._polish(found, problems, sweeps, end)
-        return plans_of(found, names)
-
-    def _plant(self, problems: Problems) -> Plant:
-        """The plant of some problems, as kernels take it."""
-        of = binding.readable_plant_of if self._readable else binding.plant_of
-        return problems.adjusted(of(self.system))
-
-    def _shifted(
-        self, problems: Problems, plan: Plan, steps: float
-    ) -> tuple[Array, NDArray[np.bool_]]:
-        """Plans v (B, T, n_u) that go on as `plan` does `steps` later, and which it predicted."""
-        system, B = self.system, len(problems.x0)
-        plans = Trajectory(
-            np.ascontiguousarray(plan.states.reshape(B, system.horizon + 1, system.n_x)),
-            np.ascontiguousarray(plan.controls.reshape(B, system.horizon, system.n_u)),
-        )
-        requests = problems.requests(system)
-        law, tolerance = self._representation.law, self._prediction_tolerance
-        self._shift_rows(self._plant(problems), law, plans, requests, float(steps), tolerance)
-        return requests.previous, requests.trusted
-
-    def _fly(
-        self, problems: Problems, b: int, law: Law, v: Array, states: Array, controls: Array
-    ) -> float:
-        """Rolls out row b of the problems by a law around v (T, n_u), in place; returns J."""
-        r = constant_reference(problems.goal[b], self.system.horizon)
-        trajectory = Trajectory(states, controls)
-        return float(self._rollout(self._plant(problems), law, v, problems.x0[b], r, trajectory))
-
-    def _polish(self, found: Found, problems: Problems, sweeps: int, deadline: float) -> None:
-        """Spends sweeps on every plan in place, one after the other where there is a deadline."""
-        rows = np.flatnonzero(np.isfinite(found.J))
-        B, plant = len(rows), self._plant(problems)
-        plans = Trajectory(found.x[rows], found.u[rows])
-        outcome = Outcome(found.J[rows], np.zeros(B, np.int64), np.zeros(B, np.bool_))
-        r = constant_reference(problems.goal[rows], self.system.horizon)
-        at_once = sweeps if deadline == math.inf else 1
-        for _ in range(0, sweeps, at_once):
-            if outcome.converged.all() or now() >= deadline:
-                break
-            self._improve(plant, r, at_once, plans, outcome)
-        found.x[rows], found.u[rows], found.J[rows] = plans.x, plans.u, outcome.J
