@@ -78,7 +78,7 @@ def test_what_was_generated_is_loaded(tmp_path, name, expert):
     assert made.controls.shape == (7, T, n_u) and made.states.shape == (7, T + 1, n_x)
     assert loaded.metadata['expert'] == expert and loaded.metadata['seed'] == 3
     assert loaded.system.contract() == json.loads(json.dumps(system.contract()))
-    J = trajectory_cost(system, loaded.states, loaded.controls, loaded.target_state)
+    J = trajectory_cost(system, loaded.states, loaded.controls, loaded.target_state[:, None])
     np.testing.assert_allclose(loaded.cost, J, rtol=1e-12)
 
 

@@ -214,7 +214,7 @@ def test_the_network_alone_is_judged_by_its_own_plans():
     controls = np.clip(plan.v.numpy(), SYSTEM.u_min, SYSTEM.u_max)
     flown = zip(problems.x0, controls, strict=True)
     states = np.array([stepped(SYSTEM, x, u) for x, u in flown])
-    cost = trajectory_cost(SYSTEM, states, controls, problems.goal)
+    cost = trajectory_cost(SYSTEM, states, controls, problems.goal[:, None])
     optimum = [nlp.solve(SYSTEM, *ends).cost for ends in zip(problems.x0, problems.goal)]  # noqa: B905
     (figures,) = judge_alone(model, problems, 0)
     assert figures['mean'] == pytest.approx(np.mean(cost / optimum), rel=1e-5)
@@ -334,7 +334,8 @@ def test_a_perfect_imitator_has_no_loss_and_plans_the_optimum():
     flown = dynamics.simulate(v, batch['current_state'], batch['target_state'])
     np.testing.assert_allclose(flown.controls, batch['controls'], atol=1e-9)
     problems = Problems.of(system, dataset.draw.x0.numpy(), dataset.draw.goal.numpy())
-    J = trajectory_cost(system, dataset.states.numpy(), dataset.controls.numpy(), problems.goal)
+    states, controls = dataset.states.numpy(), dataset.controls.numpy()
+    J = trajectory_cost(system, states, controls, problems.goal[:, None])
     np.testing.assert_allclose(J, problems.optimum, rtol=1e-6)
     assert float(compared_networks._imitation(baseline, dataset).detach()) > 0.0
 

@@ -70,7 +70,8 @@ def test_the_zero_plan_is_the_clipped_lqr_and_reprojection_changes_nothing(name)
     again = dynamics.simulate(iterate.v, x, goal)
     torch.testing.assert_close(again.v, iterate.v, rtol=0, atol=1e-9)
     torch.testing.assert_close(again.cost, iterate.cost, rtol=1e-12, atol=0)
-    J = trajectory_cost(system, iterate.states.numpy(), iterate.controls.numpy(), goal.numpy())
+    states, controls, reference = iterate.states, iterate.controls, goal[:, None]
+    J = trajectory_cost(system, states.numpy(), controls.numpy(), reference.numpy())
     np.testing.assert_allclose(iterate.cost, J, rtol=1e-12)
 
 

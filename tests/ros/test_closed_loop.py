@@ -10,7 +10,7 @@ from probe import ROOT, arguments
 
 from trc_core import SYSTEMS
 from trc_core.checkpoint import shipped_checkpoints
-from trc_core.problem.system import SUCCESS_TOLERANCE
+from trc_core.numerics.cost import SUCCESS_TOLERANCE
 
 GOALS = {
     'double_integrator': [(1.5, 0.0), (-1.0, 0.0)],

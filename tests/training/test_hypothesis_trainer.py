@@ -66,7 +66,7 @@ def gauss_newton(system, forth, back, width):
     """Sum of dx' Q dx + du' R du + dx_T' Q_f dx_T of a difference quotient of trajectories."""
     dx, du = ((a - b) / width for a, b in ((forth.states, back.states),
                                            (forth.controls, back.controls)))  # fmt: skip
-    return trajectory_cost(system, dx, du + system.u_trim, np.zeros_like(dx[:, 0]))
+    return trajectory_cost(system, dx, du + system.u_trim, np.zeros_like(dx))
 
 
 @every_system

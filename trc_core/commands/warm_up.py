@@ -1,44 +1,82 @@
-"""`trc warm-up`: compiles controllers ahead of time, so that no robot waits for a compiler."""
+"""`trc warm-up`: compiles ahead of time, so that no robot waits for a compiler."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-from trc_core.checkpoint import shipped_checkpoints
+import numpy as np
+
+from trc_core.checkpoint import find_checkpoint, shipped_checkpoints
 from trc_core.command_line import report_errors, spinner
-from trc_core.compile.kernels import cache_folder
+from trc_core.compile import binding
+from trc_core.compile.kernels import cache_folder, compiled, is_compiled
+from trc_core.numerics.batch import improve_rows, roll_out
+from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.rollout import Trajectory, plain, rollout
 from trc_core.planner.controller import Controller
+from trc_core.problem.system import System
 from trc_core.systems import get_system
+
+SWEEPS = 20  # of a plant's first plan
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser('trc warm-up', description=main.__doc__)
     parser.add_argument(
-        'checkpoints',
+        'names',
         nargs='*',
-        metavar='CHECKPOINT',
-        help='shipped names or paths (default: every shipped controller)',
+        metavar='CHECKPOINT|PLANT',
+        help='checkpoints: shipped names or paths (default: every shipped controller). Plants '
+        'without a checkpoint: .py files or names of systems; their first plan is the clipped '
+        f'LQR after at most {SWEEPS} sweeps of iLQR',
     )
     parser.add_argument('--system', help='a .py file: the plant, if it has no name here')
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compiles the kernels of controllers into the user's cache, and times a plan of each.
+    """Compiles what checkpoints, or plants without one, need, and times a plan of each.
 
-    Half a minute for each plant that was never compiled here; the cache is TRC_CACHE_DIR, or
-    ~/.cache/trc.
+    Seconds for each plant that was never compiled here, half a minute or so for the kernels that
+    all plants share; the cache is TRC_CACHE_DIR, or ~/.cache/trc.
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
         own = get_system(arguments.system) if arguments.system else None
         print(f'cache: {cache_folder()}')
-        for name in arguments.checkpoints or shipped_checkpoints():
-            controller = Controller.load(name, system=own)
-            print(f'{name}: {ready(controller) * 1e3:.2f} ms a plan')
+        for name in arguments.names or shipped_checkpoints():
+            plant = plant_named(name)
+            if plant is not None:
+                print(f'{name}: {ready_plant(plant)}')
+            else:
+                controller = Controller.load(name, system=own)
+                print(f'{name}: {ready(controller) * 1e3:.2f} ms a plan')
+
+
+def plant_named(name: str) -> System | None:
+    """The plant of a name that no checkpoint has; None where one has it.
+
+    Raises:
+        FileNotFoundError: if there is neither.
+        ValueError: if a .py file is of no use.
+    """
+    if name.endswith('.py'):
+        return get_system(name)
+    try:
+        find_checkpoint(name)
+    except FileNotFoundError:
+        with suppress(ValueError):
+            return get_system(name)
+        raise
+    return None
 
 
 def ready(controller: Controller) -> float:
@@ -47,3 +85,58 @@ def ready(controller: Controller) -> float:
         return controller.warm_up()
     with spinner(f'compiling {controller.system.name} (once)'):
         return controller.warm_up()
+
+
+class FirstPlan(NamedTuple):
+    """The figures of a plan that needs no network."""
+
+    cost: float
+    lqr_cost: float
+    """J of the clipped LQR that it grew from."""
+    seconds: float
+
+
+def ready_plant(system: System) -> str:
+    """Compiles a plant, showing that it does; returns a line about that and its first plan.
+
+    Raises:
+        ValueError: if there is no plan of finite cost.
+    """
+    there = all(is_compiled(compiled(kernel)) for kernel in (rollout, batch_improve))
+    if there and binding.is_compiled(system):
+        return _compiled_plant(system)
+    with spinner(f'compiling {system.name} (once)'):
+        return _compiled_plant(system)
+
+
+def _compiled_plant(system: System) -> str:
+    began = time.perf_counter()
+    binding.plant_of(system)
+    code = time.perf_counter() - began
+    first_plan(system, sweeps=1)  # compiles the kernels, or loads them
+    kernels = time.perf_counter() - began - code
+    plan = first_plan(system, SWEEPS)
+    return (
+        f'machine code in {code:.2f} s, kernels in {kernels:.2f} s; first plan of cost '
+        f'{plan.cost:.6g} in {plan.seconds * 1e3:.2f} ms (clipped LQR: {plan.lqr_cost:.6g})'
+    )
+
+
+def first_plan(system: System, sweeps: int) -> FirstPlan:
+    """The clipped LQR after some box-iLQR sweeps, from half of x0_box to zero.
+
+    Raises:
+        ValueError: if its cost is not finite.
+    """
+    x0, goal = system.x0_box / 2, np.zeros(system.n_x)
+    began = time.perf_counter()
+    law = plain(finite_horizon_gains(system, goal)[0])
+    v = np.zeros((system.horizon, system.n_u))
+    x, u, lqr_cost = roll_out(system, law, v, x0, goal)
+    cost = float(improve_rows(system, goal[None], sweeps, Trajectory(x[None], u[None])).J[0])
+    if not math.isfinite(cost):
+        raise ValueError(
+            f"'{system.name}': J of the plan from {x0.tolist()} to zero is {cost}; check the "
+            'dynamics between there and zero'
+        )
+    return FirstPlan(cost, lqr_cost, time.perf_counter() - began)

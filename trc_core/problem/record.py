@@ -56,12 +56,15 @@ def with_contract(system: System, contract: Mapping[str, Any]) -> System:
     """Our equations with the numbers of a contract, for records of version 1.
 
     Raises:
-        ValueError: if the names of the contract are not the system's; both are named.
+        ValueError: if the names of the contract are not the system's; both are named. Also if
+            the equations do not take the contract's parameters.
     """
     require_same_names(system, contract)
-    return System(
+    own = System(
         dynamics=system.dynamics, joints=system.joints, **_fields(contract, {'name': system.name})
     )
+    _ = own.graph  # equations without those parameters are refused here
+    return own
 
 
 def require_same_names(system: System, contract: Mapping[str, Any]) -> None:

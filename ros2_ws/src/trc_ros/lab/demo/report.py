@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trc_core.numerics.cost import trajectory_cost
-from trc_core.problem.system import SUCCESS_TOLERANCE
+from trc_core.numerics.cost import SUCCESS_TOLERANCE, trajectory_cost
 from trc_core.solvers import nlp
 from trc_ros.lab.demo.flight import Flight, Task
 from trc_ros.lab.recording import Samples, mean_controls
