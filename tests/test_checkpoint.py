@@ -300,8 +300,8 @@ BROKEN = {  # of x = 0 to 3, u = 4, p = 5 to 7
     'no number': (4, ['constant', float('nan')], 'instruction 4 is the constant nan'),
     'no float': (4, ['constant', 10**400], 'instruction 4 is the constant 1000'),
     'an output that is none': ('outputs', {'dynamics': [0, 1, 2, 10**6]}, 'is no instruction'),
-    'too few outputs': ('outputs', {'dynamics': [0, 1, 2]}, 'and 4 derivatives'),
-    'one more output': ('outputs', {'dynamics': [0] * 4, 'more': [0]}, 'and 4 derivatives'),
+    'too few outputs': ('outputs', {'dynamics': [0, 1, 2]}, "'my_crane' has 4 states"),
+    'one more output': ('outputs', {'dynamics': [0] * 4, 'more': [0]}, "'my_crane' has 4 states"),
     'other inputs': ('inputs', {'x': 5, 'u': 1, 'p': 2}, "where 'my_crane' has {'x': 4"),
     'inputs in another order': ('inputs', {'u': 1, 'x': 4, 'p': 3}, "take {'u': 1, 'x': 4"),
 }

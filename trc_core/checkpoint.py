@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
 from trc_core.numerics.representation import Coordinates, Representation
 from trc_core.problem.record import system_record
 from trc_core.problem.system import System
@@ -27,10 +28,8 @@ from trc_core.systems.registry import system_of_record
 FORMAT = 3  # 2 held no equations
 READABLE = (2, 3)
 PRETRAINED = Path(__file__).parent / 'pretrained'
-RECORD = 'trc'
 KEYS = ('system', 'model', 'coordinates', 'training', 'metrics')  # of the record
 CORRECTION = 'correction.'  # begins the names of the tensors that fine-tuning adds
-GRAPH_SUFFIX = '.onnx'
 LONGEST_REASON = 500  # letters of what is wrong with a file
 
 
@@ -202,10 +201,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def _read_graph(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The same of an exported graph."""
-    from trc_core.planner.onnx_graph import Graph
-
-    graph = Graph(path)
-    return graph.record, graph.tensors
+    network = ExportedNetwork(path)
+    return network.record, network.tensors
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:

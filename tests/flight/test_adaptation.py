@@ -121,17 +121,17 @@ def test_the_pilot_learns_from_a_plant_that_obeys_late():
             under_way.append(command)
             x, time = plant.step(x, under_way.pop(0), fine), time + fine
     seen = [0, 1, 3]  # the mass of the pole hardly shows
-    assert pilot.parameters[seen] == pytest.approx(plant.arrays.p[seen], rel=0.02)
+    assert pilot.parameters[seen] == pytest.approx(plant.p[seen], rel=0.02)
     pilot.reset()
-    assert pilot.parameters == pytest.approx(system.arrays.p)
+    assert pilot.parameters == pytest.approx(system.p)
 
 
 @pytest.mark.parametrize('backend', ['numba', 'numpy'])
 def test_a_plan_for_other_parameters_is_one_of_that_plant(backend):
     controller = Controller.load('cartpole', backend, cycles=1)
     plant, x, goal = in_error(controller.system, 0.2), [0.2, 0.0, 0.1, 0.0], np.zeros(4)
-    plan = controller.plan(x, goal, p=plant.arrays.p, polish=1)
-    again = controller.plan(plan.states[1], goal, warm_start=plan, p=plant.arrays.p)
+    plan = controller.plan(x, goal, p=plant.p, polish=1)
+    again = controller.plan(plan.states[1], goal, warm_start=plan, p=plant.p)
     for one in (plan, again):
         for t in range(controller.system.horizon):
             found = plant.step(one.states[t], one.controls[t])

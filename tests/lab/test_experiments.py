@@ -36,6 +36,7 @@ from trc_core.lab.experiments.learning import (
     train,
 )
 from trc_core.lab.experiments.memory import peak_bytes
+from trc_core.lab.experiments.oracle_mpc import OracleMpc
 from trc_core.lab.experiments.text_model import (
     END,
     TextModel,
@@ -406,25 +407,25 @@ def test_latents_are_those_that_a_hook_sees_and_inner_updates_those_of_the_model
         assert changes[0] == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_informed_planner_is_converged_mpc_where_nothing_is_hidden():
+def test_the_oracle_is_converged_mpc_where_nothing_is_hidden():
     controller = Controller.load('van_der_pol')
     system = controller.system
     x0, goal = (a[0] for a in fresh_problems(system, 1))
     flights = [
         fly(planner, system, PerturbedPlant(system), x0, goal, 10)[0]
         for planner in (
-            generalization.Informed(system, PerturbedPlant(system)),
+            OracleMpc(system, PerturbedPlant(system)),
             tick_planners(controller)[CONVERGED](),
         )
     ]
     assert flights[0] == pytest.approx(flights[1], rel=1e-9)
 
 
-def test_the_informed_planner_predicts_the_plant_and_the_cost_of_its_commands():
+def test_the_oracle_predicts_the_plant_and_the_cost_of_its_commands():
     system = SYSTEMS['van_der_pol']
     plant = PerturbedPlant.with_error(system, 0.2)
     x0, goal = (a[0] for a in fresh_problems(system, 1))
-    plan = generalization.Informed(system, plant)(x0, goal, None)
+    plan = OracleMpc(system, plant)(x0, goal, None)
     states = [x0]
     for u in plan.controls:
         states.append(plant.step(states[-1], u))

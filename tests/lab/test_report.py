@@ -18,6 +18,7 @@ from trc_core.lab.report import flight as report_flight
 from trc_core.lab.report.bag import read_bag
 from trc_core.lab.report.command import main
 from trc_core.lab.report.html import PLAYER
+from trc_core.systems import cartpole, quadrotor_2d
 
 RESULTS = Path(__file__).parents[2] / 'docs' / 'results'
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -236,10 +237,10 @@ def test_chromium_shows_every_page_of_results(tmp_path, chromium):
 
 def test_outlines_stand_where_the_state_says():
     upright, hanging = np.zeros(4), np.array([0.5, 0.0, np.pi, 0.0])
-    assert report_flight.cartpole(upright)[1][1] == pytest.approx([0.0, 1.0])
-    assert report_flight.cartpole(hanging)[1][1] == pytest.approx([0.5, -1.0])
+    assert cartpole.outline(upright)[1][1] == pytest.approx([0.0, 1.0])
+    assert cartpole.outline(hanging)[1][1] == pytest.approx([0.5, -1.0])
     tilted = np.array([1.0, 2.0, 0.3, 0.0, 0.0, 0.0])
-    beam = report_flight.quadrotor(tilted)[0]
+    beam = quadrotor_2d.outline(tilted)[0]
     assert beam.mean(0) == pytest.approx([1.0, 2.0])
     along = beam[1] - beam[0]
     assert np.arctan2(along[1], along[0]) == pytest.approx(0.3)  # T2 at the right end lifts phi

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from trc_core.numerics.cost import is_success, quadratic, trajectory_cost
+from trc_core.numerics.cost import (
+    constant_reference,
+    is_success,
+    quadratic,
+    slope,
+    trajectory_cost,
+)
 from trc_core.systems import SYSTEMS
 
 every_system = pytest.mark.parametrize('name', sorted(SYSTEMS))
@@ -34,15 +40,35 @@ def written_out(system, states, controls, goal):
 @every_system
 def test_j_is_the_sum_of_its_definition(name):
     system, states, controls, goal = random_trajectories(name)
-    J = trajectory_cost(system, states, controls, goal)
+    J = trajectory_cost(system, states, controls, goal[..., None, :])
     expected = [written_out(system, *one) for one in zip(states, controls, goal, strict=True)]
     np.testing.assert_allclose(J, expected, rtol=1e-12)
     assert trajectory_cost(system, states[0], controls[0], goal[0]).shape == ()
 
 
 @every_system
+def test_a_reference_that_moves_is_followed_step_by_step(name):
+    system, states, controls, _ = random_trajectories(name)
+    reference = np.random.default_rng(3).normal(size=states.shape)
+    J = trajectory_cost(system, states, controls, reference)
+    origin = np.zeros(system.n_x)
+    expected = [
+        written_out(system, *one, origin) for one in zip(states - reference, controls, strict=True)
+    ]
+    np.testing.assert_allclose(J, expected, rtol=1e-12)
+
+
+def test_a_constant_reference_stays_at_its_goal():
+    goal = np.random.default_rng(0).normal(size=(3, 2))
+    reference = constant_reference(goal, 4)
+    assert reference.shape == (3, 5, 2) and reference.flags.c_contiguous
+    assert (reference == goal[:, None]).all()
+
+
+@every_system
 def test_torch_and_numpy_agree(name):
-    system, *arrays = random_trajectories(name)
+    system, states, controls, goal = random_trajectories(name)
+    arrays = states, controls, goal[:, None]
     J = trajectory_cost(system, *map(torch.from_numpy, arrays))
     np.testing.assert_allclose(J.numpy(), trajectory_cost(system, *arrays), rtol=1e-12)
 
@@ -51,7 +77,7 @@ def test_resting_at_the_goal_costs_nothing():
     system, states, controls, goal = random_trajectories('van_der_pol')
     rest = np.broadcast_to(goal[:, None], states.shape)
     trim = np.broadcast_to(system.u_trim, controls.shape)
-    np.testing.assert_array_equal(trajectory_cost(system, rest, trim, goal), 0.0)
+    np.testing.assert_array_equal(trajectory_cost(system, rest, trim, goal[:, None]), 0.0)
 
 
 def test_success_is_a_sum_of_errors_of_at_most_a_tenth():
@@ -68,5 +94,9 @@ def test_success_is_a_sum_of_errors_of_at_most_a_tenth():
 
 def test_the_quadratic_form_is_that_of_numpy():
     rng = np.random.default_rng(0)
-    M, a = rng.normal(size=(4, 4)), rng.normal(size=4)
-    assert quadratic(M, a) == pytest.approx(a @ M @ a)
+    for n in range(1, 6):
+        M, a = rng.normal(size=(n, n)), rng.normal(size=n)
+        M = M + M.T
+        assert quadratic(M, a) == pytest.approx(a @ M @ a)
+        slopes = [slope(M, a, i) for i in range(n)]
+        np.testing.assert_allclose(slopes, 2 * M @ a, rtol=1e-12)

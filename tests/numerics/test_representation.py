@@ -1,5 +1,8 @@
 """Coordinates of plans: their identities, and what a network is shown of them."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,7 @@ from trc_core.numerics.representation import (
 )
 from trc_core.numerics.riccati import finite_horizon_gains
 
+GUIDE = Path(__file__).parents[2] / 'docs' / 'model.md'
 every_system = pytest.mark.parametrize('system', SYSTEMS.values(), ids=lambda s: s.name)
 every_kind = pytest.mark.parametrize('kind', REPRESENTATIONS)
 
@@ -106,6 +110,60 @@ def test_an_odd_plant_is_seen_from_one_side(name):
             expected = controls
     torch.testing.assert_close(controls, expected, rtol=1e-5, atol=1e-5)
     assert model.representation.mirror_state >= 0
+
+
+def numbers_of_the_guide():
+    """Numbers by name, one dictionary for each representation of the worked example."""
+    example = GUIDE.read_text().partition('### One step of a plan, in numbers')[2]
+    example = example.partition('\n## ')[0]
+    found = []
+    for part in example.split('representation `stabilised`'):
+        blocks = ''.join(part.split('```')[1::2])
+        lines = re.findall(r'^([^=\n]+) = +((?:-?\d+\.\d+ *)+)', blocks, re.MULTILINE)
+        found.append({name.strip(): np.array(values.split(), float) for name, values in lines})
+    return found
+
+
+def numbers_of_one_step(kind, e, u):
+    """The same numbers of the pendulum, from the formulas and from what the network is shown."""
+    system, coordinates = SYSTEMS['pendulum'], Coordinates(kind)
+    numbers = coordinates.numbers(system)
+    w = 1 / (1 + (e @ numbers.G @ e) ** 2)
+    feedback = w * numbers.K[0] @ e
+    v = u - system.u_trim + feedback
+    s = np.sqrt(np.sum((numbers.S @ e) ** 2) + numbers.floor)
+    error = torch.from_numpy(e)[None]
+    units = for_system(system, coordinates).numbers.units(error)
+    plan = torch.zeros(1, system.horizon, 1, dtype=torch.float64)
+    plan[:, 0] = torch.from_numpy(v)
+    read = units.problem(error, torch.ones(1, 1)).squeeze(0).numpy()
+    return {
+        'e': e,
+        'K_0': numbers.K[0, 0],
+        'w': w,
+        'w K_0 e': feedback,
+        'v_0': v,
+        'L_0': numbers.L[0, 0],
+        's': s,
+        'L_0 v_0 / s': numbers.L[0, 0] * v / s,
+        'C e / s': read[:2],
+        'asinh(D e)': read[2:4],
+        'sin, cos': read[4:6],
+        'asinh(L v / s)': units.plan(plan)[0, 0].numpy(),
+        'control': units.controls(torch.full((1, 1, 1), u)).numpy().ravel(),
+        'asinh(W e / s)': units.states(error[:, None]).numpy().ravel(),
+    }
+
+
+def test_the_worked_example_of_the_guide_is_what_the_library_computes():
+    written = numbers_of_the_guide()
+    assert [len(numbers) for numbers in written] == [14, 7]
+    for kind, numbers in zip(('gated', 'stabilised'), written, strict=True):
+        computed = numbers_of_one_step(kind, np.array([0.5, -0.5]), -4.5)
+        for name, values in numbers.items():
+            np.testing.assert_allclose(
+                values, computed[name], atol=6e-4, err_msg=f'{kind}: {name}'
+            )
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trc_core.compile.codegen import casadi_step, torch_step
+from trc_core.compile.binding import plant_of, readable_plant_of
+from trc_core.compile.casadi_reader import casadi_step
 from trc_core.compile.kernels import compiled
+from trc_core.compile.torch_reader import torch_step
 from trc_core.numerics.batch import BatchRollout
-from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import catching_law
 from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import Law, gradient, plain, reproject, rollout
+from trc_core.numerics.rollout import Law, Trajectory, gradient, plain, reproject, rollout
 from trc_core.systems import SYSTEMS
 
 # Far from the goal the LQR throws these about, and rounding grows beyond any comparison.
@@ -42,25 +44,28 @@ class Problem:
             self.x0 = self.goal + 0.1 * (self.x0 - self.goal)
         self.law = LAWS[law](system, self.goal)
         self.v = 0.7 * system.u_max * rng.normal(size=(system.horizon, system.n_u))
-        self.x = np.empty((system.horizon + 1, system.n_x))
-        self.u = np.empty_like(self.v)
+        self.r = constant_reference(self.goal, system.horizon)
+        states = np.empty((system.horizon + 1, system.n_x))
+        self.trajectory = Trajectory(states, np.empty_like(self.v))
 
-    def roll(self, v=None, kernel=None):
-        kernel = kernel or compiled(rollout, self.system)
+    @property
+    def x(self):
+        return self.trajectory.x
+
+    @property
+    def u(self):
+        return self.trajectory.u
+
+    def roll(self, v=None, kernel=None, plant=None):
+        kernel, plant = kernel or compiled(rollout), plant or plant_of(self.system)
         v = self.v if v is None else v
-        return kernel(self.system.arrays, self.law, v, self.x0, self.goal, self.x, self.u)
+        return kernel(plant, self.law, v, self.x0, self.r, self.trajectory)
 
-    def gradient(self, kernel=None):
-        kernel = kernel or compiled(gradient, self.system)
+    def gradient(self, kernel=None, plant=None):
+        kernel, plant = kernel or compiled(gradient), plant or plant_of(self.system)
         dJ_dv = np.empty_like(self.v)
-        kernel(self.system.arrays, self.law, self.v, self.x, self.u, self.goal, dJ_dv)
+        kernel(plant, self.law, self.v, self.trajectory, self.r, dJ_dv)
         return dJ_dv
-
-
-def interpreted(kernel, system):
-    return lambda *arguments: kernel(
-        system.functions.step, system.functions.step_jacobian, *arguments
-    )
 
 
 def roll_in_torch(problem, v):
@@ -84,10 +89,11 @@ def test_compiled_kernels_equal_plain_python(system, law):
     problem = Problem(system, law)
     J = problem.roll()
     x, u, dJ_dv = problem.x.copy(), problem.u.copy(), problem.gradient()
-    assert problem.roll(kernel=interpreted(rollout, system)) == pytest.approx(J, rel=1e-10)
+    readable = readable_plant_of(system)
+    assert problem.roll(kernel=rollout, plant=readable) == pytest.approx(J, rel=1e-10)
     np.testing.assert_allclose(problem.x, x, atol=1e-10)
     np.testing.assert_allclose(problem.u, u, atol=1e-10)
-    in_python = problem.gradient(interpreted(gradient, system))
+    in_python = problem.gradient(gradient, readable)
     np.testing.assert_allclose(in_python, dJ_dv, rtol=1e-9, atol=1e-9)
 
 
@@ -155,9 +161,8 @@ def test_the_gradient_on_a_bound_only_points_inside(system):
 def test_a_reprojected_plan_reproduces_its_controls(system, law):
     problem = Problem(system, law)
     J = problem.roll()
-    x, u = problem.x.copy(), problem.u.copy()
-    v = np.empty_like(problem.v)
-    reproject(system.arrays, problem.law, x, u, problem.goal, v)
+    u, v = problem.u.copy(), np.empty_like(problem.v)
+    reproject(plant_of(system), problem.law, problem.trajectory, problem.r, v)
     assert not np.allclose(v, problem.v)  # clipping made v and the applied controls differ
     assert problem.roll(v) == pytest.approx(J, rel=1e-12)
     np.testing.assert_allclose(problem.u, u, atol=1e-12)
@@ -173,7 +178,8 @@ def test_a_batch_is_a_loop(system):
     for b, problem in enumerate(problems):
         problem.system, problem.law = plants[own[b]], laws[own[b]]
         assert batch.cost[b] == pytest.approx(problem.roll(), rel=1e-13)
-        reproject(system.arrays, problem.law, problem.x, problem.u, problem.goal, problem.v)
+        plant = plant_of(problem.system)
+        reproject(plant, problem.law, problem.trajectory, problem.r, problem.v)
         np.testing.assert_allclose(batch.states[b], problem.x, atol=1e-13)
         np.testing.assert_allclose(batch.v[b], problem.v, atol=1e-13)
         np.testing.assert_allclose(batch.gradient[b], problem.gradient(), rtol=1e-12, atol=1e-12)
@@ -186,8 +192,3 @@ def test_no_plan_leaves_the_bounds(system, seed, size):
     problem = Problem(system, seed=seed)
     problem.roll(size * problem.v)
     assert np.all(problem.u >= system.u_min) and np.all(problem.u <= system.u_max)
-
-
-def test_a_kernel_without_the_step_is_refused():
-    with pytest.raises(ValueError, match='must take step and step_jacobian first'):
-        compiled(trajectory_cost, SYSTEMS['van_der_pol'])

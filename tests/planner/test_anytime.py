@@ -1,13 +1,18 @@
 """Anytime refinement: time limits, early exit, and plans that continue earlier ones."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
 
 from trc_core import SYSTEMS, Controller
 from trc_core.commands.warm_up import main as warm_up
-from trc_core.numerics.rollout import continued, rollout
+from trc_core.compile import machine_code
+from trc_core.compile.binding import readable_plant_of
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.rollout import Trajectory, rollout, shift
 from trc_core.planner import clock, kernels
 
 SMOOTH = ['double_integrator', 'van_der_pol', 'quadrotor_2d']
@@ -46,7 +51,7 @@ def test_refinement_stops_when_the_next_step_would_not_fit(monkeypatch):
     budget = kernels.Budget(cycles=10, deadline=7.0, tolerance=0.0, seconds=0.5)
     seconds = itertools.count()
     monkeypatch.setattr(kernels, 'now', lambda: float(next(seconds)))
-    found = controller._backend.plan(_alone(x, goal), budget)
+    found = controller._planning.backend.plan(_alone(x, goal), budget)
     # a cycle is found to take a second: begun at 0, 2, 4 and 6, but not at 8
     assert found.cycles[0] == 4
     assert found.seconds[0] == 1.0
@@ -54,7 +59,7 @@ def test_refinement_stops_when_the_next_step_would_not_fit(monkeypatch):
 
 
 def _alone(x, goal):
-    from trc_core.planner.backends import Problems
+    from trc_core.planner.backend import Problems
 
     return Problems(x[None], goal[None])
 
@@ -79,13 +84,13 @@ def test_a_continued_plan_follows_the_trajectory_it_continues(name, steps):
     plan = controller.plan(x0, goal)
     law = controller.checkpoint.representation.law
     v = np.empty_like(plan.controls)
-    functions = system.functions.step, system.functions.step_jacobian
-    continued(*functions, system.arrays, law, plan.states, plan.controls, goal, steps, v)
+    plant, r = readable_plant_of(system), constant_reference(goal, system.horizon)
+    shift(plant, law, Trajectory(plan.states, plan.controls), r, steps, v)
     T, k = system.horizon, int(min(steps, system.horizon))
     assert (v[max(T - k, 0) :] == 0).all()  # where the plan ends, the LQR takes over
     if steps in (0.0, 1.0):
         x, u = np.empty_like(plan.states), np.empty_like(plan.controls)
-        rollout(*functions, system.arrays, law, v, plan.states[k], goal, x, u)
+        rollout(plant, law, v, plan.states[k], r, Trajectory(x, u))
         np.testing.assert_allclose(u[: T - k], plan.controls[k:], atol=1e-9)
         np.testing.assert_allclose(x[: T - k], plan.states[k:-1], atol=1e-9)
     elif steps < T:
@@ -138,18 +143,19 @@ def test_warm_up_compiles_ahead_and_says_so(tmp_path, monkeypatch, capsys):
 
 
 def test_a_fresh_cache_is_known_to_be_empty(tmp_path, monkeypatch):
-    monkeypatch.setenv('TRC_CACHE_DIR', str(tmp_path))
-    from trc_core.compile import kernels as compiled
-
-    compiled._bind.cache_clear()
-    try:
-        controller = Controller.load('van_der_pol')
-        modules = [m for m in compiled.sys.modules if m.startswith('trc_compiled_van_der_pol')]
-        for module in modules:
-            monkeypatch.delitem(compiled.sys.modules, module)
-        compiled._bind.cache_clear()
-        controller = Controller.load('van_der_pol')
+    controller = Controller.load('van_der_pol')
+    controller.warm_up()
+    with monkeypatch.context() as fresh:  # the kernels are there, the equations are not
+        fresh.setenv('TRC_CACHE_DIR', str(tmp_path))
+        fresh.setattr(machine_code, 'LOADED', {})
         assert not controller.is_compiled
+    assert controller.is_compiled
+    with monkeypatch.context() as fresh:  # the other way round
+        fresh.setenv('TRC_CACHE_DIR', str(tmp_path))
+        for module in [m for m in sys.modules if m.startswith('trc_compiled_')]:
+            fresh.delitem(sys.modules, module)
+        compiled.cache_clear()
+        assert not Controller.load('van_der_pol').is_compiled
         assert Controller.load('van_der_pol', 'numpy').is_compiled
-    finally:
-        compiled._bind.cache_clear()
+    compiled.cache_clear()
+    assert Controller.load('van_der_pol').is_compiled

@@ -136,21 +136,36 @@ def test_pytorch_obeys_deadlines_and_stops_early():
     assert controller.plan([1e-3, 0.0], goal).cycles < controller.cycles
 
 
-def test_auto_says_why_it_took_a_backend(tmp_path):
+def test_auto_says_why_it_took_a_backend():
     assert Controller.load('van_der_pol').reason == 'the fastest on a CPU'
     assert Controller.load('van_der_pol', 'numpy').reason == 'as asked'
+
+
+@pytest.mark.parametrize(
+    'variant',
+    [
+        {'tokens': 'horizon', 'num_heads': 2},
+        {'norm': 'rms'},
+        {'norm_position': 'pre'},
+        {'activation': 'silu'},
+        {'use_residual_decoder': False},
+    ],
+)
+def test_models_that_kernels_do_not_fly_fly_with_pytorch(variant, tmp_path):
     system = SYSTEMS['double_integrator']
     representation = for_system(system, Coordinates('stabilised'))
-    sizes = {'latent_dim': 8, 'hidden_dim': 8, 'num_heads': 2, 'tokens': 'horizon'}
+    sizes = {'latent_dim': 8, 'hidden_dim': 8, 'num_heads': 0, **variant}
     model = randomised(TinyRecursiveControl.for_system(system, representation, **sizes))
-    path = save_model(tmp_path / 'horizon.safetensors', model, system)
+    path = save_model(tmp_path / 'variant.safetensors', model, system)
     controller = Controller.load(path)
     assert controller.backend == 'torch'
-    assert "tokens='horizon'" in controller.reason
+    for name, value in variant.items():
+        assert f'{name}={value!r}' in controller.reason
     plan = controller.plan([1.0, 0.0], [0.0, 0.0])
     assert plan.cost <= min(plan.candidates.values())
-    with pytest.raises(ValueError, match="take backend='torch'"):
-        Controller.load(path, 'numba')
+    for backend in ('numba', 'numpy'):
+        with pytest.raises(ValueError, match="take backend='torch'"):
+            Controller.load(path, backend)
 
 
 def test_a_gpu_that_is_not_there_is_named():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.random_models import ARCHITECTURES as PLAIN_ONES
-from tests.random_models import randomised
+from tests.random_models import SIZES, VARIANTS, randomised
 from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import shipped_checkpoints
 from trc_core.models import TinyRecursiveControl
@@ -56,11 +56,12 @@ def system(request):
 @pytest.mark.parametrize('architecture', ARCHITECTURES)
 def test_plans_are_those_of_the_pytorch_model(name, representation, architecture, tmp_path):
     system = SYSTEMS[name]
-    choices = {'latent_dim': 16, 'hidden_dim': 12, 'num_heads': 4, **ARCHITECTURES[architecture]}
+    choices = {**SIZES, **ARCHITECTURES[architecture]}
     plans = for_system(system, Coordinates(representation))
     model = randomised(TinyRecursiveControl.for_system(system, plans, **choices))
     path = save_model(tmp_path / 'm.safetensors', model, system)
     controller = Controller.load(path)
+    assert controller.backend == ('torch' if architecture in VARIANTS else 'numba')
     x0, goal = system.sample(np.random.default_rng(2), 10)
     expected = model(torch.from_numpy(x0), torch.from_numpy(goal), dynamics_fn=system)['controls']
     for i in range(10):

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,22 +10,19 @@ import pytest
 import torch
 
 from tests.random_models import ARCHITECTURES as PLAIN_ONES
-from tests.random_models import randomised
-from trc_core import SYSTEMS, Controller
+from tests.random_models import SIZES, VARIANTS, randomised
+from trc_core import SYSTEMS, Controller, exported_network
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.commands import export as command
-from trc_core.export import writing
-from trc_core.export.network_graph import NetworkGraph
-from trc_core.export.physics_graph import Plant, fits
-from trc_core.export.plan_graph import WholePlan
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.numerics.representation import Coordinates
-from trc_core.planner import onnx_graph
-from trc_core.planner.onnx_backend import WholePlans
+from trc_core.planner import backends
+from trc_core.planner.onnx import writing
+from trc_core.planner.onnx.network_graph import NetworkGraph
 
-KINDS = {'double_integrator': 'plan', 'van_der_pol': 'cycle'}
+NAMES = ['double_integrator', 'van_der_pol']
 ARCHITECTURES = {
     **PLAIN_ONES,
     'beam': {
@@ -49,7 +45,7 @@ def exported(tmp_path_factory):
     def export(name):
         if name not in paths:
             checkpoint = load_checkpoint(name)
-            paths[name] = writing.export(checkpoint, folder / f'{name}.onnx').path
+            paths[name] = backends.export_network(checkpoint, folder / f'{name}.onnx').path
         return paths[name]
 
     return export
@@ -58,7 +54,7 @@ def exported(tmp_path_factory):
 def poorly_started(name, architecture, representation, folder):
     """A random network whose proposals count: no LQR plan, which they could hardly better."""
     system = SYSTEMS[name]
-    choices = {'latent_dim': 16, 'hidden_dim': 12, 'num_heads': 4, **ARCHITECTURES[architecture]}
+    choices = {**SIZES, **ARCHITECTURES[architecture]}
     plans = for_system(system, Coordinates(representation))
     torch.manual_seed(0)
     model = randomised(TinyRecursiveControl.for_system(system, plans, **choices))
@@ -68,30 +64,31 @@ def poorly_started(name, architecture, representation, folder):
     return replace(checkpoint, tensors={**checkpoint.tensors, gains: nothing})
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('representation', ['open_loop', 'stabilised', 'gated'])
 @pytest.mark.parametrize('architecture', ARCHITECTURES)
 def test_a_graph_plans_what_the_kernels_plan(name, representation, architecture, tmp_path):
     checkpoint = poorly_started(name, architecture, representation, tmp_path)
-    kind, content = writing.graph_of(checkpoint)
-    if representation != 'gated' and architecture != 'sweeps':
-        assert kind == KINDS[name]
     path = tmp_path / 'm.onnx'
-    path.write_bytes(content)
+    path.write_bytes(writing.graph_of(checkpoint))
     backends = Controller(checkpoint), Controller(load_checkpoint(path))
+    assert backends[0].backend == ('torch' if architecture in VARIANTS else 'numba')
     x0, goal = checkpoint.system.sample(np.random.default_rng(2), 20)
-    expected, found = (controller.plan_batch(x0, goal) for controller in backends)
-    np.testing.assert_allclose(found.controls, expected.controls, atol=3e-4)
-    np.testing.assert_allclose(found.states, expected.states, atol=1e-3)
-    np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-4)
-    np.testing.assert_array_equal(found.cycles, expected.cycles)
-    costs = [np.stack(list(plan.candidates.values())) for plan in (found, expected)]
-    np.testing.assert_allclose(*costs, rtol=1e-4)
+    sources = set()
+    for a, b in zip(x0, goal, strict=True):
+        expected, found = (controller.plan(a, b) for controller in backends)
+        np.testing.assert_allclose(found.controls, expected.controls, atol=3e-4)
+        np.testing.assert_allclose(found.states, expected.states, atol=1e-3)
+        np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-4)
+        assert found.cycles == expected.cycles
+        costs = [list(plan.candidates.values()) for plan in (found, expected)]
+        np.testing.assert_allclose(*costs, rtol=1e-4)
+        sources.add(found.source)
     if architecture in ('beam', 'sweeps'):
-        assert (found.source == 'refined').any()  # else proposals would not have been compared
+        assert 'refined' in sources  # else proposals would not have been compared
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 def test_shipped_controllers_plan_the_same_one_by_one_and_as_a_fleet(name, exported):
     kernels, graph = Controller.load(name), Controller.load(exported(name))
     x0, goal = kernels.system.sample(np.random.default_rng(3), 30)
@@ -113,7 +110,7 @@ def test_a_swing_up_costs_the_same(exported):
     assert (found.source == 'refined').mean() > 0.5
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 def test_a_warm_start_is_gone_on_with(name, exported):
     plans = []
     for controller in (Controller.load(name), Controller.load(exported(name))):
@@ -127,18 +124,18 @@ def test_a_warm_start_is_gone_on_with(name, exported):
         np.testing.assert_allclose(found.candidates['previous'], expected.candidates['previous'])
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 def test_nothing_but_a_cheapest_previous_plan_is_refined_where_it_was_foreseen(name, tmp_path):
     checkpoint = poorly_started(name, 'beam', 'open_loop', tmp_path)
     path = tmp_path / 'm.onnx'
-    path.write_bytes(writing.graph_of(checkpoint)[1])
+    path.write_bytes(writing.graph_of(checkpoint))
     x0, goal = checkpoint.system.sample(np.random.default_rng(4), 20)
     previous = 0.1 * np.random.default_rng(5).normal(size=(20, checkpoint.system.horizon, 1))
     plans = {}
     for narrow in (False, True):
         problems = writing.Problems(x0, goal, previous, np.full(20, narrow))
         kernels, graph = (
-            writing._solved(Controller(c)._backend, checkpoint, problems)
+            writing._solved(Controller(c)._planning.backend, checkpoint, problems)
             for c in (checkpoint, load_checkpoint(path))
         )
         np.testing.assert_allclose(graph.u, kernels.u, atol=1e-4)
@@ -149,7 +146,7 @@ def test_nothing_but_a_cheapest_previous_plan_is_refined_where_it_was_foreseen(n
     assert (plans[False].start[last] != 4).any()
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 def test_no_time_leaves_a_feasible_plan_and_enough_time_every_cycle(name, exported):
     controller = Controller.load(exported(name), tolerance=0.0)
     controller.warm_up()
@@ -164,7 +161,7 @@ def test_no_time_leaves_a_feasible_plan_and_enough_time_every_cycle(name, export
     assert ((system.u_min <= rushed.controls) & (rushed.controls <= system.u_max)).all()
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('size', [1e200, 1e308])
 def test_a_state_beyond_all_numbers_still_gives_controls_inside_the_bounds(name, size, exported):
     controller = Controller.load(exported(name))
@@ -174,7 +171,7 @@ def test_a_state_beyond_all_numbers_still_gives_controls_inside_the_bounds(name,
     assert (plan.controls <= controller.system.u_max).all()
 
 
-def test_a_graph_of_the_network_alone_flies_a_plant_with_other_parameters(exported):
+def test_a_graph_flies_a_plant_with_other_parameters(exported):
     parameters = {'mu': 1.3}
     kernels = Controller.load('van_der_pol_mu', parameters=parameters)
     graph = Controller.load(exported('van_der_pol_mu'), parameters=parameters)
@@ -182,19 +179,46 @@ def test_a_graph_of_the_network_alone_flies_a_plant_with_other_parameters(export
     np.testing.assert_allclose(found.controls, expected.controls, atol=1e-5)
 
 
-def test_a_graph_with_roll_outs_inside_does_not():
-    graph = SimpleNamespace(record={'system': {'parameters': {'mass': 2.0}}})
-    with pytest.raises(ValueError, match=r"a plant with \{'mass': 2.0\}, not \{\}"):
-        WholePlans(load_checkpoint('double_integrator'), graph, None)
+def test_a_graph_plans_within_narrower_bounds_and_for_the_parameters_of_a_single_plan(exported):
+    plans = []
+    for name in ('van_der_pol', exported('van_der_pol')):
+        controller = Controller.load(name)
+        controller.bounds = [-0.5], [0.25]
+        plans.append(controller.plan([1.5, 1.0], [0.0, 0.0], p=[1.2]))
+    np.testing.assert_allclose(plans[1].controls, plans[0].controls, atol=1e-5)
+    assert plans[1].controls.min() >= -0.5 and plans[1].controls.max() <= 0.25
 
 
-def test_roll_outs_are_inside_where_the_plant_is_linear_and_the_horizon_short():
-    checkpoint = load_checkpoint('double_integrator')
-    assert fits(checkpoint)
-    assert not fits(load_checkpoint('van_der_pol'))
-    long = replace(checkpoint.system, horizon=60)
-    assert not fits(replace(checkpoint, system=long))
-    assert not fits(replace(checkpoint, model={**checkpoint.model, 'sweeps': 1}))
+def test_a_graph_holds_the_network_for_any_number_of_rows_and_no_physics(exported):
+    graph, checkpoint = onnx.load(exported('double_integrator')).graph, load_checkpoint('pendulum')
+    assert {node.op_type for node in graph.node}.isdisjoint({'Loop', 'If', 'Scan'})
+    assert {i.name for i in graph.input} == {
+        *('problem', 'plan', 'consequences', 'slope'),
+        *('z', 'z_H', 'z_L'),
+    }
+    session = exported_network.ExportedNetwork(exported('pendulum'))
+    rng = np.random.default_rng(0)
+    inputs = {
+        argument.name: rng.normal(size=(7, argument.shape[1])).astype(np.float32)
+        for argument in session.session.get_inputs()
+    }
+    outputs = ['output', 'z_H_next', 'z_L_next', 'first_plans']
+    together = session.run(outputs, inputs)
+    assert together[3].shape == (7, checkpoint.model['plans'] * checkpoint.system.horizon)
+    for row in range(7):
+        alone = session.run(outputs, {name: value[[row]] for name, value in inputs.items()})
+        for one, all_rows in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one[0], all_rows[row], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('architecture', VARIANTS)
+def test_a_variant_that_kernels_do_not_fly_is_exported_and_flies(architecture, tmp_path):
+    checkpoint = poorly_started('van_der_pol', architecture, 'stabilised', tmp_path)
+    written = backends.export_network(checkpoint, tmp_path / 'm.onnx')
+    assert written.reference == 'torch'
+    controller = Controller.load(written.path)
+    plan = controller.plan([1.0, 0.5], [0.0, 0.0])
+    assert plan.cost == pytest.approx(Controller(checkpoint).plan([1.0, 0.5], [0.0, 0.0]).cost)
 
 
 def test_a_graph_says_all_that_a_checkpoint_says(exported):
@@ -214,11 +238,12 @@ import sys
 sys.modules['torch'] = sys.modules['onnx'] = None
 from trc_core import Controller
 plan = Controller.load(sys.argv[1]).plan([1.0, 0.5], [0.0, 0.0])
-print(plan.cost, sorted({'lightning', 'sympy', 'casadi', 'trc_core.export'} & set(sys.modules)))
+extras = {'lightning', 'sympy', 'casadi', 'trc_core.planner.onnx.writing'}
+print(plan.cost, sorted(extras & set(sys.modules)))
 """
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', NAMES)
 def test_a_robot_flies_a_graph_with_neither_pytorch_nor_onnx(name, exported):
     command = [sys.executable, '-c', PROBE, str(exported(name))]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -227,18 +252,18 @@ def test_a_robot_flies_a_graph_with_neither_pytorch_nor_onnx(name, exported):
     assert loaded.strip() == '[]'
 
 
-@pytest.mark.parametrize('name', KINDS)
-@pytest.mark.parametrize(
-    ('owner', 'part'),
-    [(NetworkGraph, '_silu'), (NetworkGraph, '_normalised'), (Plant, 'gradient')],
-)
-def test_a_graph_that_plans_otherwise_is_not_written(name, owner, part, monkeypatch, tmp_path):
-    if owner is Plant and KINDS[name] != 'plan':
-        pytest.skip('has no physics inside')
-    original = getattr(owner, part)
-    monkeypatch.setattr(owner, part, lambda *a: original(*a) * 1.2)
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('part', ['_silu', '_normalised', 'propose', 'first_plans'])
+def test_a_graph_that_plans_otherwise_is_not_written(name, part, monkeypatch, tmp_path):
+    original = getattr(NetworkGraph, part)
+
+    def wrong(*arguments):
+        found = original(*arguments)
+        return (found[0] * 1.2, *found[1:]) if isinstance(found, tuple) else found * 1.2
+
+    monkeypatch.setattr(NetworkGraph, part, wrong)
     with pytest.raises(ValueError, match='nothing was written'):
-        writing.export(load_checkpoint(name), tmp_path / 'broken.onnx')
+        backends.export_network(load_checkpoint(name), tmp_path / 'broken.onnx')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,18 +271,7 @@ def test_on_a_swing_up_the_costs_decide(monkeypatch, tmp_path):
     original = NetworkGraph._silu
     monkeypatch.setattr(NetworkGraph, '_silu', lambda *a: original(*a) * 1.2)
     with pytest.raises(ValueError, match='of the costs agree, expected 95%; nothing was written'):
-        writing.export(load_checkpoint('cartpole_swingup'), tmp_path / 'broken.onnx')
-
-
-def test_a_wrong_step_of_the_guard_is_not_written(monkeypatch, tmp_path):
-    advance = WholePlan._advance
-
-    def greedy(self, candidates, mine, v, slope, wanted):
-        return advance(self, candidates, mine, v * 1.01, slope, wanted)
-
-    monkeypatch.setattr(WholePlan, '_advance', greedy)
-    with pytest.raises(ValueError, match='nothing was written'):
-        writing.export(load_checkpoint('double_integrator'), tmp_path / 'broken.onnx')
+        backends.export_network(load_checkpoint('cartpole_swingup'), tmp_path / 'broken.onnx')
 
 
 def test_a_damaged_file_is_named(tmp_path, exported):
@@ -278,6 +292,19 @@ def test_the_graph_of_somebody_else_is_named(tmp_path, exported):
         Controller.load(tmp_path / 'other.onnx')
 
 
+def test_a_whole_plan_of_an_earlier_version_is_named(tmp_path, exported):
+    model = onnx.load(exported('van_der_pol'))
+    onnx.helper.set_model_props(
+        model,
+        {prop.key: prop.value for prop in model.metadata_props} | {'trc.graph': 'plan'},
+    )
+    onnx.save(model, tmp_path / 'old.onnx')
+    with pytest.raises(
+        ValueError, match=r"old\.onnx.*a 'plan' of another version; export it anew"
+    ):
+        Controller.load(tmp_path / 'old.onnx')
+
+
 def test_a_graph_runs_on_no_other_backend(exported):
     with pytest.raises(ValueError, match="runs with backend='onnx', not 'numba'"):
         Controller.load(exported('van_der_pol'), backend='numba')
@@ -292,14 +319,14 @@ def test_a_model_with_a_latent_for_every_step_is_refused(tmp_path):
     model = TinyRecursiveControl.for_system(system, plans, **sizes)
     checkpoint = load_checkpoint(save_model(tmp_path / 'm.safetensors', model, system))
     with pytest.raises(ValueError, match="tokens='vector'"):
-        writing.export(checkpoint, tmp_path / 'm.onnx')
+        backends.export_network(checkpoint, tmp_path / 'm.onnx')
 
 
 def test_a_checkpoint_by_name_is_exported_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(onnx_graph, 'cache_folder', lambda: tmp_path)
+    monkeypatch.setattr(exported_network, 'cache_folder', lambda: tmp_path)
     plan = Controller.load('van_der_pol', backend='onnx').plan([1.0, 0.5], [0.0, 0.0])
     (path,) = tmp_path.iterdir()
-    monkeypatch.setattr(writing, 'export', None)  # would be called a second time
+    monkeypatch.setattr(backends, 'export_network', None)  # would be called a second time
     again = Controller.load('van_der_pol', backend='onnx').plan([1.0, 0.5], [0.0, 0.0])
     assert again.cost == plan.cost
     assert list(tmp_path.iterdir()) == [path]
@@ -311,9 +338,18 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, exported):
         patch.setitem(sys.modules, 'onnxruntime', None)
         with pytest.raises(ValueError, match=r"pip install 'trc\[onnx\]'"):
             Controller.load(path)
-    monkeypatch.setattr(onnx_graph, 'cache_folder', lambda: tmp_path)
+    monkeypatch.setattr(exported_network, 'cache_folder', lambda: tmp_path)
     monkeypatch.setitem(sys.modules, 'onnx', None)
-    for name in [name for name in sys.modules if name.startswith('trc_core.export.')]:
+    for name in [
+        name
+        for name in sys.modules
+        if name
+        in (
+            'trc_core.planner.onnx.writing',
+            'trc_core.planner.onnx.builder',
+            'trc_core.planner.onnx.network_graph',
+        )
+    ]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ValueError, match='run trc export --checkpoint NAME on a machine with'):
         Controller.load('van_der_pol', backend='onnx')
@@ -321,7 +357,7 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, exported):
 
 def test_threads_are_as_many_as_asked_for(exported):
     for asked, given in ((None, 1), (2, 2)):
-        graph = onnx_graph.Graph(exported('van_der_pol'), asked)
+        graph = exported_network.ExportedNetwork(exported('van_der_pol'), asked)
         options = graph.session.get_session_options()
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (given, 1)
 
@@ -332,7 +368,7 @@ def test_the_command_writes_a_controller_and_says_what(tmp_path, monkeypatch, ca
     line = capsys.readouterr().out
     assert line.count('\n') == 1
     assert line.startswith('double_integrator.onnx: ')
-    assert "graph 'plan'" in line
+    assert "differ from those of the backend 'numba' by at most" in line
     controller = Controller.load('double_integrator.onnx')
     assert controller.cycles == 5
 

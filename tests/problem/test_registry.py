@@ -9,11 +9,12 @@ import scipy.linalg
 
 from trc_core import SYSTEMS, Controller, get_system
 from trc_core.commands import systems as command
+from trc_core.compile.binding import plant_of
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import stabilised
 from trc_core.problem.linear import from_state_space
-from trc_core.problem.record import system_from_contract
+from trc_core.problem.record import with_contract
 from trc_core.solvers import lqr
 from trc_core.systems import registry
 
@@ -41,28 +42,36 @@ def robot_file(tmp_path, monkeypatch):
     return path
 
 
-def test_a_file_of_ones_own_is_a_system_whose_code_is_generated_once(robot_file):
+def test_a_file_of_ones_own_is_a_system_whose_code_is_compiled_once(robot_file):
     system = get_system(str(robot_file))
     assert (system.name, system.n_x, system.n_u) == ('my_robot', 2, 1)
     x, u, dt = np.array([0.5, -0.2]), np.array([0.3]), 0.1
     exact = scipy.linalg.expm(dt * np.array([[0, 1, 0], [0, -0.2, 1], [0, 0, 0]]))
     np.testing.assert_allclose(system.step(x, u), (exact @ [*x, *u])[:2], atol=1e-7)
-    generated = list((robot_file.parent / 'cache').glob('*.py'))
-    assert [path.name.startswith('trc_compiled_my_robot') for path in generated] == [True]
+    plant_of(system)
+    (compiled,) = (robot_file.parent / 'cache').iterdir()
+    assert compiled.suffix == '.o'
     robot_file.write_text(MY_ROBOT + '# whatever is said about it\n')
-    assert get_system(str(robot_file)).functions is system.functions
+    again = get_system(str(robot_file))
+    assert again is not system and again.graph.digest == system.graph.digest
+    plant_of(again)
+    assert list((robot_file.parent / 'cache').iterdir()) == [compiled]
 
 
-def test_a_checkpoint_of_ones_own_system_flies_when_the_system_is_given(robot_file, tmp_path):
+def test_a_checkpoint_of_ones_own_system_flies_without_its_file(robot_file, tmp_path):
     system = get_system(str(robot_file))
     model = TinyRecursiveControl.for_system(
         system, stabilised(system), latent_dim=8, hidden_dim=8, num_heads=0
     )
     path = save_model(tmp_path / 'm.safetensors', model, system)
-    plan = Controller.load(path, system=system, backend='numpy').plan([1.0, 0.0], [0.0, 0.0])
-    assert plan.cost <= lqr.solve(system, [1.0, 0.0], [0.0, 0.0]).cost + 1e-9
+    robot_file.unlink()
+    for given in (system, None):  # the checkpoint holds the equations
+        controller = Controller.load(path, system=given, backend='numpy')
+        plan = controller.plan([1.0, 0.0], [0.0, 0.0])
+        assert plan.cost <= lqr.solve(system, [1.0, 0.0], [0.0, 0.0]).cost + 1e-9
+        assert controller.system.contract() == system.contract()
     with pytest.raises(ValueError, match="unknown system 'my_robot'"):
-        Controller.load(path)
+        get_system('my_robot')
     with pytest.raises(ValueError, match="made for the system 'my_robot', not for 'van_der_pol'"):
         Controller.load(path, system=get_system('van_der_pol'))
 
@@ -129,7 +138,7 @@ def test_a_contract_restores_the_system_with_its_numbers(name):
     changed = {key: 1.1 * value for key, value in system.parameters.items()}
     contract = system.with_parameters(**changed).contract()
     contract['u_max'] = (0.9 * system.u_max).tolist()
-    restored = system_from_contract(contract)
+    restored = with_contract(system, contract)
     assert restored.contract() == contract
     assert restored.dynamics is system.dynamics
 
@@ -153,12 +162,12 @@ def test_the_equations_are_those_of_the_design():
     """Accelerations worked out by hand at states where they are simple."""
     hover = SYSTEMS['quadrotor_2d']
     np.testing.assert_allclose(hover.step(np.zeros(6), hover.u_trim), 0, atol=1e-12)
-    tilted = hover.functions.dynamics(0, 0, np.pi / 2, 0, 0, 0, 5.0, 4.0, *hover.arrays.p)
+    tilted = hover.derivative(np.array([0, 0, np.pi / 2, 0, 0, 0]), np.array([5.0, 4.0]))
     np.testing.assert_allclose(tilted[3:], [-9.0, -9.81, -10.0], atol=1e-9)
     pendulum = SYSTEMS['pendulum']
-    falling = pendulum.functions.dynamics(np.pi / 2, 2.0, 1.0, *pendulum.arrays.p)
+    falling = pendulum.derivative(np.array([np.pi / 2, 2.0]), np.array([1.0]))
     np.testing.assert_allclose(falling, [2.0, 9.81 - 0.2 + 1.0], atol=1e-12)
     cart = SYSTEMS['cartpole']
-    pushed = cart.functions.dynamics(0, 0, 0, 0, 10.0, *cart.arrays.p)
+    pushed = cart.derivative(np.zeros(4), np.array([10.0]))
     turn = -(10 / 1.1) / (0.5 * (4 / 3 - 0.1 / 1.1))  # Barto et al.: upright, at rest
     np.testing.assert_allclose(pushed, [0, 10 / 1.1 - 0.05 * turn / 1.1, 0, turn], rtol=1e-12)

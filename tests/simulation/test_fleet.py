@@ -63,16 +63,16 @@ def test_a_fleet_moves_as_its_plants_one_by_one(name, physics):
 def test_plants_are_drawn_from_what_was_asked():
     system, count = SYSTEMS['cartpole'], 4000
     draw = drawn(system, count=count)
-    ratio = draw.p / system.arrays.p
+    ratio = draw.p / system.p
     assert 0.7 <= ratio.min() < 0.71 and 1.29 < ratio.max() <= 1.3
     assert abs(np.corrcoef(ratio.T)[0, 1]) < 0.1  # one by one
     assert sorted(np.unique(draw.delay)) == [0, 1, 2, 3]
     assert draw.motor_lag.mean() == pytest.approx(0.025, rel=0.05)
     half = drawn(system, count=count, share=0.5)
-    assert np.abs(half.p / system.arrays.p - 1).max() <= 0.15
+    assert np.abs(half.p / system.p - 1).max() <= 0.15
     assert half.delay.mean() == pytest.approx(0.75, rel=0.1)
     nothing = drawn(system, share=0.0)
-    assert (nothing.p == system.arrays.p).all() and not nothing.delay.any()
+    assert (nothing.p == system.p).all() and not nothing.delay.any()
 
 
 def test_members_of_a_group_are_the_same_plant_and_are_pushed_the_same():

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trc_core.numerics.ilqr import box_qp, improve
+from trc_core.compile.binding import readable_plant_of
+from trc_core.numerics.box_qp import box_qp
+from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.ilqr import improve
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.rollout import Trajectory
 from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.solvers.initial_guess import initial_guess
 from trc_core.systems import SYSTEMS
@@ -90,10 +94,8 @@ def test_a_batch_is_a_loop(system):
 def test_compiled_sweeps_equal_plain_python(system):
     (x0,), (goal,) = samples(system, 1)
     states, controls, _ = initial_guess(system, x0, goal)
-    functions = system.functions
-    J, spent, _ = improve(
-        functions.step, functions.step_jacobian, system.arrays, goal, 2, states, controls
-    )
+    r = constant_reference(goal, system.horizon)
+    J, spent, _ = improve(readable_plant_of(system), r, 2, Trajectory(states, controls))
     plan = ilqr.solve(system, x0, goal, sweeps=2)
     assert (plan.cost, plan.cycles) == (pytest.approx(J, rel=1e-10), spent)
     np.testing.assert_allclose(plan.controls, controls, atol=1e-8)

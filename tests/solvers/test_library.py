@@ -1,16 +1,17 @@
 """Labels from a library of tails: trajectories, cheap ones, the same every time."""
 
 from dataclasses import fields, replace
-from functools import partial
 
 import numpy as np
 import pytest
 
+from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics import batch
+from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import is_odd
 from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import plain, rollout
+from trc_core.numerics.rollout import Trajectory, plain, rollout
 from trc_core.solvers import library, multistart
 from trc_core.solvers.library import library_labels
 from trc_core.solvers.library_kernels import Tails, tail_plan
@@ -40,7 +41,7 @@ def test_every_label_is_a_trajectory_inside_the_bounds(labels):
 
 
 def test_the_cost_is_that_of_the_trajectory(labels):
-    J = trajectory_cost(PENDULUM, labels.states, labels.controls, labels.goal)
+    J = trajectory_cost(PENDULUM, labels.states, labels.controls, labels.goal[:, None])
     np.testing.assert_allclose(labels.cost, J, rtol=1e-10)
 
 
@@ -75,11 +76,11 @@ def test_following_a_tail_from_where_it_begins_repeats_it(labels, number):
     gains = np.random.default_rng(0).normal(size=(5, T, n_u, n_x))
     tails = Tails(labels.states[:5], labels.controls[:5], gains, K, 40)
     law, v = plain(np.empty((T, n_u, n_x))), np.empty((T, n_u))
-    tail_plan(PENDULUM.arrays, tails, number, law.K, v)
+    tail_plan(plant_of(PENDULUM), tails, number, law.K, v)
     mirror = 1.0 if number < 5 * 40 else -1.0
     x, u = np.empty((T + 1, n_x)), np.empty((T, n_u))
-    x0, goal = mirror * labels.states[3, 25], np.zeros(n_x)
-    compiled(rollout, PENDULUM)(PENDULUM.arrays, law, v, x0, goal, x, u)
+    x0, r = mirror * labels.states[3, 25], constant_reference(np.zeros(n_x), T)
+    compiled(rollout)(plant_of(PENDULUM), law, v, x0, r, Trajectory(x, u))
     np.testing.assert_allclose(x[: T - 24], mirror * labels.states[3, 25:], atol=1e-6)
     np.testing.assert_allclose(u[: T - 25], mirror * labels.controls[3, 25:], atol=1e-6)
     after = (-K[T - 25 :] @ x[T - 25 : T, :, None])[..., 0]
@@ -104,17 +105,17 @@ def test_plants_that_are_not_odd_have_no_mirrored_tails():
 
 
 def test_several_controls_will_do_and_kernels_run_as_plain_python(monkeypatch):
-    def uncompiled(kernel, system):
-        return partial(kernel, system.functions.step, system.functions.step_jacobian)
-
-    for name, value in {'compiled': uncompiled, 'STARTS': 2, 'NEAR': 3, 'SWEEPS': 5}.items():
+    for module in (library, batch):
+        monkeypatch.setattr(module, 'compiled', lambda kernel: kernel)
+        monkeypatch.setattr(module, 'plant_of', readable_plant_of)
+    for name, value in {'STARTS': 2, 'NEAR': 3, 'SWEEPS': 5}.items():
         monkeypatch.setattr(library, name, value)
     quadrotor = replace(SYSTEMS['quadrotor_2d'], goal_box=np.zeros(6), horizon=8)
     labels = library_labels(quadrotor, 3)
     assert labels.controls.shape == (3, 8, 2)
     assert np.all(labels.controls >= quadrotor.u_min)
     assert np.all(labels.controls <= quadrotor.u_max)
-    J = trajectory_cost(quadrotor, labels.states, labels.controls, labels.goal)
+    J = trajectory_cost(quadrotor, labels.states, labels.controls, labels.goal[:, None])
     np.testing.assert_allclose(labels.cost, J, rtol=1e-10)
     for states, controls in zip(labels.states, labels.controls, strict=True):
         for t in range(8):

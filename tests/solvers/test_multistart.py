@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.representation import catching_law, is_odd
-from trc_core.numerics.rollout import rollout
+from trc_core.numerics.rollout import Trajectory, rollout
 from trc_core.solvers import ilqr, lqr, multistart, nlp
 from trc_core.solvers import starting_points as starting_points_module
 from trc_core.solvers.starting_points import agreement, starting_points
@@ -141,11 +143,12 @@ def test_the_gate_is_the_lqr_near_the_goal_and_absent_far_from_it():
     system = SYSTEMS['pendulum']
     goal, shape = np.zeros(2), (system.horizon, 1)
     K, G = law = catching_law(system, goal)
+    r = constant_reference(goal, system.horizon)
     v = np.full(shape, 0.25)
     for start, feedback in ((1e-3, 1.0), (np.pi, 0.0)):
         x, u = np.empty((system.horizon + 1, 2)), np.empty(shape)
         x0 = np.array([start, 0.0])
-        compiled(rollout, system)(system.arrays, law, v, x0, goal, x, u)
+        compiled(rollout)(plant_of(system), law, v, x0, r, Trajectory(x, u))
         s = x0 @ G @ x0
         assert 1 / (1 + s**2) == pytest.approx(feedback, abs=0.02)
         assert u[0] == pytest.approx(0.25 - K[0] @ x0 / (1 + s**2), rel=1e-6)

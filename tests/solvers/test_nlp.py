@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.cost import is_success, trajectory_cost
+from trc_core.numerics.cost import constant_reference, is_success, trajectory_cost
 from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import gradient, plain
+from trc_core.numerics.rollout import Trajectory, gradient, plain
 from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.solvers.starting_points import agreement
 from trc_core.systems import SYSTEMS
@@ -61,9 +62,9 @@ def test_the_optimum_meets_the_first_order_conditions(system):
         dJ_du = np.empty_like(plan.controls)
         K = np.zeros((system.horizon, system.n_u, system.n_x))
         v = plan.controls - system.u_trim
-        compiled(gradient, system)(
-            system.arrays, plain(K), v, plan.states, plan.controls, goal, dJ_du
-        )
+        trajectory = Trajectory(plan.states, plan.controls)
+        r = constant_reference(goal, system.horizon)
+        compiled(gradient)(plant_of(system), plain(K), v, trajectory, r, dJ_du)
         # Stepping against the gradient and back into the bounds must lead nowhere.
         moved = np.clip(plan.controls - dJ_du, system.u_min, system.u_max) - plan.controls
         assert np.abs(moved).max() < 1e-4 * max(1.0, plan.cost)

@@ -1,4 +1,4 @@
-"""`trc export`: a graph for ONNX Runtime."""
+"""`trc export`: the network as one file for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint, find_checkpoint, load_checkpoint
+from trc_core.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.export.writing import export
+from trc_core.exported_network import GRAPH_SUFFIX
+from trc_core.planner.backends import export_network
 from trc_core.systems import get_system
-
-KINDS = {
-    'plan': 'a whole plan call, roll-outs included',
-    'cycle': 'one proposal of the network; compiled kernels do the physics',
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes a controller for ONNX Runtime, after comparing its plans with the original's."""
     parser = argparse.ArgumentParser('trc export', description=main.__doc__)
     parser.add_argument('--checkpoint', required=True, help='shipped name or path')
-    parser.add_argument(
-        '--format', choices=['onnx'], default='onnx', help='onnx: what ONNX Runtime reads'
-    )
     parser.add_argument('--output', type=Path, help='default: NAME.onnx, in this folder')
     parser.add_argument('--cycles', type=int, help="refinement cycles; default: the checkpoint's")
     parser.add_argument('--system', help='the plant, where it is neither shipped nor installed')
@@ -35,11 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.cycles is not None:
             checkpoint = with_cycles(checkpoint, arguments.cycles)
         stem = find_checkpoint(arguments.checkpoint).stem
-        written = export(checkpoint, arguments.output or Path(f'{stem}{GRAPH_SUFFIX}'))
+        written = export_network(checkpoint, arguments.output or Path(f'{stem}{GRAPH_SUFFIX}'))
         print(
-            f'{written.path}: {written.path.stat().st_size / 1e6:.2f} MB, graph '
-            f"'{written.kind}' ({KINDS[written.kind]}); "
-            f'controls differ from the compiled kernels by at most {written.difference:.1e}'
+            f'{written.path}: {written.path.stat().st_size / 1e6:.2f} MB; controls differ from '
+            f"those of the backend '{written.reference}' by at most {written.difference:.1e}"
         )
 
 

@@ -36,7 +36,7 @@ class MachineCode:
 
     def __init__(self, content: bytes) -> None:
         names, code = _unpacked(content)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(''), _target_machine())
+        self._engine = _engine()
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.addresses = {name: self._engine.get_function_address(name) for name in names}
@@ -99,7 +99,7 @@ def _packed(names: Sequence[str], code: bytes) -> bytes:
 
 def _unpacked(content: bytes) -> tuple[list[str], bytes]:
     body = content[len(MAGIC) + 32 :]
-    if hashlib.sha256(body).digest() != content[len(MAGIC) : len(MAGIC) + 32]:
+    if MAGIC + hashlib.sha256(body).digest() != content[: len(MAGIC) + 32]:
         raise ValueError('damaged machine code')
     head, size = struct.unpack('<II', body[:8])
     return body[8 : 8 + head].decode().split(), body[8 + head : 8 + head + size]
@@ -107,6 +107,7 @@ def _unpacked(content: bytes) -> tuple[list[str], bytes]:
 
 def _object_file(functions: Mapping[str, Graph]) -> bytes:
     """The object file of some graphs."""
+    _engine()  # from then on LLVM knows the symbols of this process
     module = ir.Module('trc')
     for name, graph in functions.items():
         _Writer(module, name, graph).write()
@@ -226,8 +227,12 @@ def _machine() -> tuple[str, ...]:
     return llvm.get_host_cpu_name(), features, llvmlite.__version__
 
 
-@cache
+def _engine() -> Any:
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(''), _target_machine())
+
+
 def _target_machine() -> Any:
+    """A target machine of this processor; an engine owns the one that it is given."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     cpu, features, _ = _machine()

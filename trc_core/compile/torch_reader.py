@@ -15,10 +15,11 @@ from trc_core.problem.system import System
 
 
 def _of_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A function of tensors that also takes numbers beside them."""
+    """A function of tensors that also takes numbers beside them, or nothing but numbers."""
+    number = torch.zeros((), dtype=torch.float64)
 
     def called(*values: Any) -> Tensor:
-        like = next(value for value in values if isinstance(value, Tensor))
+        like = next((value for value in values if isinstance(value, Tensor)), number)
         return function(
             *(torch.as_tensor(v, dtype=like.dtype, device=like.device) for v in values)
         )

@@ -1,4 +1,4 @@
-"""Where the work is done: processes here, or machines of a Ray or Dask cluster, by joblib."""
+"""Backends of the work: processes here, or machines of a Ray or Dask cluster, by joblib."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 
 class Backend(NamedTuple):
-    """One of joblib's backends."""
+    """Backend of joblib."""
 
     package: str
-    """What to install with pip."""
+    """Package that pip installs."""
     module: str
     start: Callable[[Any], Any]
     """Connects to the cluster (or starts one here), given the module; returns what to keep."""
@@ -41,9 +41,8 @@ def require(backend: str) -> Any:
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend '{backend}'; choose from {list(BACKENDS)}")
-    _, module, *_ = BACKENDS[backend]
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(BACKENDS[backend].module)
     except ImportError:
         raise ValueError(
             f"the backend '{backend}' needs its library; "

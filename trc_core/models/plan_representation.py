@@ -16,7 +16,6 @@ from trc_core.problem.system import Array, System
 MATRICES = ('K', 'G', 'K_start', 'L', 'W', 'C', 'D', 'S', 'floor', 'inputs')
 LIMITS = ('u_min', 'u_max', 'u_trim')
 INDICES = ('angles', 'mirror')
-STORED = (*MATRICES, *LIMITS, *INDICES)
 
 
 class Numbers(NamedTuple):

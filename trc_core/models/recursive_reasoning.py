@@ -59,7 +59,7 @@ class TokenAttention(nn.Module):
 
     Over a sequence of one (z without an axis N) the softmax is 1, so this is exactly a linear
     map, the output projection after the value projection; queries and keys have no influence.
-    The runtime folds it.
+    `trc export` folds it.
     """
 
     def __init__(self, latent_dim: int, num_heads: int) -> None:

@@ -1,8 +1,9 @@
-"""How a plan is written down, and in which units a network sees it: numbers made from a `System`.
+"""The coordinates of a plan, and the units in which a network sees it, made from a `System`.
 
-A plan is v in u_t = clip(u_trim + v_t - w K_t e_t), e_t = x_t - goal (see `rollout.py`). What the
-network reads or writes is dimensionless: v in the metric L_t / s, states in W / s, the initial
-error in C / s and D, with s^2 = |S e_0|^2 + floor.
+A plan is v in u_t = clip(u_trim + v_t - w K_t e_t), e_t = x_t - goal (see `rollout.py`). The
+network reads and writes dimensionless numbers: v in the metric L_t / s, states in W / s, the
+initial error in C / s and D, with s^2 = |S e_0|^2 + floor. `docs/model.md` has one step of a plan
+in numbers.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import plain
 from trc_core.planner import inputs
-from trc_core.planner.backends import Problems, choose
+from trc_core.planner.backend import Problems
+from trc_core.planner.backends import choose
 from trc_core.planner.clock import now
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction

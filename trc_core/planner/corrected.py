@@ -10,7 +10,7 @@ import numpy as np
 from trc_core.checkpoint import Checkpoint
 from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.backends import Problems
+from trc_core.planner.backend import Problems
 from trc_core.planner.correction import Correction, Observation, Weights
 from trc_core.planner.inputs import History
 from trc_core.planner.kernels import Budget, Found

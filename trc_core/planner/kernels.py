@@ -7,7 +7,7 @@ test holds the two together.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -24,19 +24,40 @@ from trc_core.numerics.rollout import (
     shift,
 )
 from trc_core.planner.clock import now
-from trc_core.planner.network_kernels import (
-    Latents,
-    encode_problem,
-    first_latents,
-    first_plans,
+from trc_core.planner.feature_kernels import (
+    Settings,
+    Units,
+    empty_features,
+    metric_gradient,
     newton_decrement,
-    propose,
+    read_consequences,
+    read_plan,
+    read_problem,
+    write_step,
 )
+from trc_core.planner.network_kernels import Latents, encode, propose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trc_core.numerics.representation import Representation
     from trc_core.problem.system import Array
+
+
+class Model(NamedTuple):
+    """A trained network, the coordinates of its plans, and how it was trained to refine them."""
+
+    rep: Representation
+    settings: Settings
+    net: Any  # a `Network`, or what stands for it
+
+
+class Problem(NamedTuple):
+    """One problem as the network sees it."""
+
+    r: Array  # (T + 1, n_x)
+    units: Units
+    z_initial: NDArray[np.float32]  # (latent,) the encoded initial error
 
 
 class Budget(NamedTuple):
@@ -98,14 +119,37 @@ def add(a, fraction, b, out):
 
 
 @register_jitable
-def start(plant, rep, plans, x0, r, previous, candidates, J):
+def begin(plant, model, x0, r, previous, candidates, J):
+    """Fills the candidates (N trajectories) and their costs, as `start` does.
+
+    Returns:
+        The `Problem`, and the `Latents` (N, latent) of the candidates.
+    """
+    net, N = model.net, J.shape[0]
+    units, features = read_problem(model.rep, x0, r[0])
+    latent = net.H_init.shape[0]
+    z_initial, outputs = np.empty(latent, np.float32), np.empty(net.first_outputs, np.float32)
+    latents = Latents(np.empty((N, latent), np.float32), np.empty((N, latent), np.float32))
+    encode(net, features, z_initial, Latents(latents.H[0], latents.L[0]), outputs)
+    for n in range(1, N):
+        for i in range(latent):
+            latents.H[n, i], latents.L[n, i] = latents.H[0, i], latents.L[0, i]
+    start(plant, model.rep, units, outputs, x0, r, previous, candidates, J)
+    return Problem(r, units, z_initial), latents
+
+
+@register_jitable
+def start(plant, rep, units, outputs, x0, r, previous, candidates, J):
     """Fills the candidates (N trajectories) and their cost J (N,), inf if unknown.
 
-    They are the S clipped LQR plans, the network's `plans` (M, T, n_u), and `previous` (T, n_u)
-    where N has room for it. Where S > 1, `plans` are corrections of the best LQR plan.
+    They are the S clipped LQR plans, the network's M first plans, of its outputs (M T n_u,), and
+    `previous` (T, n_u) where N has room for it. Where S > 1, the network's plans are corrections
+    of the best LQR plan.
     """
-    S, M = rep.K_start.shape[0], plans.shape[0]
-    v, own, best = np.zeros(previous.shape), Law(rep.K, rep.G), 0
+    S, size = rep.K_start.shape[0], previous.shape[0] * previous.shape[1]
+    M = outputs.shape[0] // size
+    v, change = np.zeros(previous.shape), np.empty(previous.shape)
+    own, best = Law(rep.K, rep.G), 0
     for n in range(S):
         law = plain(rep.K_start[n])
         J[n] = finite(rollout(plant, law, v, x0, r, row(candidates, n)))
@@ -115,8 +159,9 @@ def start(plant, rep, plans, x0, r, previous, candidates, J):
         reproject(plant, own, row(candidates, best), r, v)
     for n in range(S, J.shape[0]):
         if n < S + M:
-            add(v, 1.0, plans[n - S], plans[n - S])
-        plan = plans[n - S] if n < S + M else previous
+            write_step(rep, units, outputs[(n - S) * size : (n - S + 1) * size], change)
+            add(v, 1.0, change, change)
+        plan = change if n < S + M else previous
         J[n] = finite(rollout(plant, own, plan, x0, r, row(candidates, n)))
 
 
@@ -142,32 +187,59 @@ def keep(J, alive, width):
 
 
 @register_jitable
-def refine(plant, model, problem, latents, r, trajectory, J, least, expected):
-    """One guarded cycle on one plan, in place, if it is expected to gain `least` J.
+def refine(plant, model, problem, latents, trajectory, J, expected, least):
+    """One guarded cycle on one plan, in place, if it is expected to gain `least`.
+
+    Returns:
+        J, which never rises, and whether the cycle was done.
+    """
+    rep, settings, (T, n_u) = model.rep, model.settings, trajectory.u.shape
+    v, output = np.empty((T, n_u)), np.empty(T * n_u, np.float32)
+    seen = empty_features(settings, T, n_u)
+    if not observe(plant, rep, settings, problem, trajectory, expected, least, v, seen):
+        return J, False
+    propose(model.net, seen, problem.z_initial, latents, output)
+    return accept(plant, rep, settings, problem, v, output, trajectory, J), True
+
+
+@register_jitable
+def observe(plant, rep, settings, problem, trajectory, expected, least, v, seen):
+    """Fills the plan v (T, n_u) of a trajectory and its features, if a cycle is worth the while.
 
     `expected` is what the cycle before gained; where the network reads the gradient, the
     predicted decrease of a Newton step counts if it is less.
 
     Returns:
-        J, which never rises, and whether the cycle was done.
+        Whether at least `least` is expected of a cycle; else the features are not filled.
     """
-    law, shape = Law(model.rep.K, model.rep.G), trajectory.u.shape
-    v, dJ_dv, change = np.empty(shape), np.empty(shape), np.empty(shape)
+    r, units, law = problem.r, problem.units, Law(rep.K, rep.G)
+    dJ_dv = np.empty(v.shape)
     reproject(plant, law, trajectory, r, v)
-    if model.net.gradient:
+    if settings.gradient:
         gradient(plant, law, v, trajectory, r, dJ_dv)
-        expected = min(expected, newton_decrement(model.rep, dJ_dv))
-    if expected < least * J:
-        return J, False
-    propose(plant, model, problem, latents, trajectory, r, v, dJ_dv, change)
-    return accept(plant, law, model.net.sweeps, v, change, r, trajectory, J), True
+        expected = min(expected, newton_decrement(rep, dJ_dv))
+    if expected < least:
+        return False
+    if settings.gradient:
+        metric_gradient(rep, units, dJ_dv, seen.slope)
+    read_plan(plant, rep, units, v, trajectory.u, seen.plan)
+    read_consequences(rep, settings, units, trajectory.x, r, seen.slope, seen.consequences)
+    return True
 
 
 @register_jitable
-def accept(plant, law, sweeps, v, change, r, trajectory, J):
-    """Takes v + change, or a quarter of it, if J falls; then the sweeps. Returns J."""
-    trial = np.empty(v.shape)
+def accept(plant, rep, settings, problem, v, output, trajectory, J):
+    """Takes the network's step from v, or a quarter of it, if J falls; then the sweeps.
+
+    Returns:
+        J, which never rises.
+    """
+    r, law = problem.r, Law(rep.K, rep.G)
+    change, trial = np.empty(v.shape), np.empty(v.shape)
     new = Trajectory(np.empty(trajectory.x.shape), np.empty(v.shape))
+    write_step(rep, problem.units, output, change)
+    if not settings.residual:
+        add(change, -1.0, v, change)
     for fraction in (1.0, 0.25):
         add(v, fraction, change, trial)
         J_new = rollout(plant, law, trial, trajectory.x[0], r, new)
@@ -176,38 +248,32 @@ def accept(plant, law, sweeps, v, change, r, trajectory, J):
             copy(new.u, trajectory.u)
             J = J_new
             break
-    if sweeps > 0 and math.isfinite(J):
-        J = improve(plant, r, sweeps, trajectory)[0]
+    if settings.sweeps > 0 and math.isfinite(J):
+        J = improve(plant, r, settings.sweeps, trajectory)[0]
     return J
 
 
 @register_jitable
-def plan(plant, model, budget, requests, found, b):
-    """Solves request b, into row b of `found`.
+def plan(begin, refine, plant, model, budget, requests, found, b):
+    """Solves request b, into row b of `found`, with `begin` and `refine` or what stands for them.
 
     The candidates are the S clipped LQR plans, the network's M first plans and, where
     `found.starts` has S + M + 1 columns, the plan `previous`. Every cycle refines the best of
     them, as many as the network's beam says; only `previous`, if it is trusted and nothing is
     cheaper. A cycle's step is taken if it lowers J, else a quarter of it if that does.
     """
-    x0, r = requests.x0[b], requests.r[b]
+    x0, r, previous = requests.x0[b], requests.r[b], requests.previous[b]
     J = found.starts[b].copy()
     N, T, n_u = J.shape[0], found.u.shape[1], found.u.shape[2]
     # candidates, and a latent state for each
-    problem = encode_problem(model, x0, r[0])
-    latents = first_latents(model.net, problem.z_initial)
-    plans = np.empty((model.net.plans, T, n_u))
-    first_plans(model, problem, latents, plans)
     candidates = Trajectory(np.empty((N, T + 1, x0.shape[0])), np.empty((N, T, n_u)))
-    start(plant, model.rep, plans, x0, r, requests.previous[b], candidates, J)
+    problem, latents = begin(plant, model, x0, r, previous, candidates, J)
     for n in range(N):
         found.starts[b, n] = J[n]
-    zs = Latents(repeated(latents.H, N), repeated(latents.L, N))
     # cycles, while there is time and something to gain
-    alive, gains = np.arange(N), np.full(N, math.inf)
+    alive, gains, beam = np.arange(N), np.full(N, math.inf), model.settings.beam
     seconds, cycles, in_time = budget.seconds, 0, True
     while cycles < budget.cycles and in_time:
-        beam = model.net.beam
         width = min(beam[min(cycles, beam.shape[0] - 1)], alive.shape[0])
         alive = keep(J, alive, width)
         if cycles == 0 and requests.trusted[b] and alive[0] == N - 1:
@@ -218,10 +284,9 @@ def plan(plant, model, budget, requests, found, b):
             in_time = in_time and began + seconds <= budget.deadline
             if not in_time:
                 break
-            own, trajectory = Latents(zs.H[n], zs.L[n]), row(candidates, n)
-            J_n, refined = refine(
-                plant, model, problem, own, r, trajectory, J[n], budget.tolerance, gains[n]
-            )
+            own, trajectory = Latents(latents.H[n], latents.L[n]), row(candidates, n)
+            least = budget.tolerance * J[n]
+            J_n, refined = refine(plant, model, problem, own, trajectory, J[n], gains[n], least)
             gains[n], J[n] = J[n] - J_n, J_n
             done = done and not refined
             seconds = max(seconds, now() - began)
@@ -240,7 +305,7 @@ def plan(plant, model, budget, requests, found, b):
 def plan_rows(plant, model, budget, requests, found):
     """`plan` for every request."""
     for b in range(requests.x0.shape[0]):
-        plan(plant, model, budget, requests, found, b)
+        plan(begin, refine, plant, model, budget, requests, found, b)
 
 
 @register_jitable
@@ -261,13 +326,3 @@ def shift_rows(plant, law, plans, requests, steps, tolerance):
             predicted = (1.0 - part) * x[b, k, i] + part * x[b, k + 1, i]
             if not abs(x0[b, i] - predicted) <= tolerance[i]:
                 requests.trusted[b] = False
-
-
-@register_jitable
-def repeated(z, N):
-    """N copies of z (n,), one a row."""
-    out = np.empty((N, z.shape[0]), np.float32)
-    for k in range(N):
-        for i in range(z.shape[0]):
-            out[k, i] = z[i]
-    return out

@@ -7,17 +7,7 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.planner.network import (
-    ATTENTION,
-    ATTENTION_NORM,
-    BLOCK_ROWS,
-    BLOCKS,
-    LEVEL_NORM,
-    MLP_INPUT,
-    MLP_NORM,
-    MLP_OUTPUT,
-)
-
+NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py
 ONE, SQRT_HALF = np.int32(0x3F800000), np.int32(0x3F3504F3)  # the bits of 1 and sqrt(1/2)
 FRACTION = np.int32(0x007FFFFF)  # the bits of a number that are not its sign or exponent
 LARGEST = np.float32(1e18)  # its square is finite
@@ -96,22 +86,20 @@ def silu(x):
 
 
 @register_jitable
-def normalise(net, layer, z, y):
-    """Y = LayerNorm(z) or RMSNorm(z), by what `net` has; y may be z."""
+def normalise(net, layer, z):
+    """Z <- LayerNorm(z), in place."""
     n = z.shape[0]
-    mean = np.float32(0.0)
-    if net.centred:
-        for i in range(n):
-            mean += z[i]
-        mean /= np.float32(n)
-    variance = np.float32(0.0)
+    mean, variance = np.float32(0.0), np.float32(0.0)
+    for i in range(n):
+        mean += z[i]
+    mean /= np.float32(n)
     for i in range(n):
         variance += (z[i] - mean) ** 2
-    scale = np.float32(1.0 / math.sqrt(variance / np.float32(n) + net.norm_epsilon))
+    scale = np.float32(1.0 / math.sqrt(variance / np.float32(n) + NORM_EPSILON))
     place, _, _, stride = net.layout[layer]
     gain, bias = net.weights[place : place + n], net.weights[place + stride : place + stride + n]
     for i in range(n):
-        y[i] = (z[i] - mean) * scale * gain[i] + bias[i]
+        z[i] = (z[i] - mean) * scale * gain[i] + bias[i]
 
 
 @register_jitable
@@ -121,58 +109,3 @@ def two_layers(net, hidden, output, x, y):
     affine(net, hidden, x, h)
     silu(h)
     affine(net, output, h, y)
-
-
-@register_jitable
-def reason(net, z, injected):
-    """`L_level`: z <- blocks(z + injected), in place."""
-    latent = z.shape[0]
-    seen, change = np.empty(latent, np.float32), np.empty(latent, np.float32)
-    wide = np.empty(net.layout[BLOCKS + MLP_INPUT, 1], np.float32)
-    hidden = np.empty(net.layout[BLOCKS + MLP_OUTPUT, 2], np.float32)
-    for i in range(latent):
-        z[i] += injected[i]
-    for k in range(net.blocks):
-        block = BLOCKS + BLOCK_ROWS * k
-        if net.attention:
-            enter(net, block + ATTENTION_NORM, z, seen)
-            affine(net, block + ATTENTION, seen, change)
-            leave(net, block + ATTENTION_NORM, change, z)
-        enter(net, block + MLP_NORM, z, seen)
-        affine(net, block + MLP_INPUT, seen, wide)
-        activate(net, wide, hidden)
-        affine(net, block + MLP_OUTPUT, hidden, change)
-        leave(net, block + MLP_NORM, change, z)
-    if net.pre_norm:
-        normalise(net, LEVEL_NORM, z, z)
-
-
-@register_jitable
-def enter(net, norm, z, seen):
-    """What a part of a block reads: norm(z) where the norm stands before it, else z."""
-    if net.pre_norm:
-        normalise(net, norm, z, seen)
-    else:
-        for i in range(z.shape[0]):
-            seen[i] = z[i]
-
-
-@register_jitable
-def leave(net, norm, change, z):
-    """Adds what a part of a block wrote to z; normalises the sum where the norm stands behind."""
-    for i in range(z.shape[0]):
-        z[i] += change[i]
-    if not net.pre_norm:
-        normalise(net, norm, z, z)
-
-
-@register_jitable
-def activate(net, wide, hidden):
-    """Hidden = SiLU(a) b with (a, b) = wide, or SiLU(wide)."""
-    n = hidden.shape[0]
-    for i in range(n):
-        hidden[i] = wide[i]
-    silu(hidden)
-    if net.swiglu:
-        for i in range(n):
-            hidden[i] *= wide[n + i]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.planner.feature_kernels import Settings
+
 if TYPE_CHECKING:
     from trc_core.checkpoint import Checkpoint
 
 Weights = NDArray[np.float32]
-NORM_EPSILON = 1e-5  # as in models/recursive_reasoning.py
 LINE = 16  # numbers of float32 in a cache line
 LAYERS = (
     'state_encoder.hidden',
@@ -36,10 +37,18 @@ LAYERS = (
     DECODER_HIDDEN,
     DECODER_OUTPUT,
 ) = range(len(LAYERS))
-LEVEL_NORM = len(LAYERS)  # behind the blocks; unused where they normalise their own output
-BLOCKS = LEVEL_NORM + 1  # the first row of the first block
-ATTENTION, ATTENTION_NORM, MLP_INPUT, MLP_OUTPUT, MLP_NORM = range(5)
-BLOCK_ROWS = 5  # of the layout, for every block
+BLOCKS = len(LAYERS)  # the first row of the first block
+MLP_INPUT, MLP_OUTPUT, MLP_NORM = range(3)
+BLOCK_ROWS = 3  # of the layout, for every block
+COMPILED = {
+    'tokens': 'vector',
+    'num_heads': 0,
+    'norm': 'layer',
+    'norm_position': 'post',
+    'activation': 'swiglu',
+    'use_residual_decoder': True,
+}
+"""The architecture that ships: the fields of `TRCConfig` that compiled kernels require."""
 
 
 class Layer(NamedTuple):
@@ -50,7 +59,7 @@ class Layer(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The weights of a `TinyRecursiveControl`; attention is folded into one matrix a block.
+    """The weights of a `TinyRecursiveControl` of the architecture that ships.
 
     All layers lie in one vector, because compiled code is called the faster, and compiles the
     faster, the fewer arrays it is handed. Row k of the layout says where layer k begins, its
@@ -67,72 +76,68 @@ class Network(NamedTuple):
     blocks: int
     inner_cycles: int
     first_cycles: int
-    plans: int
-    beam: NDArray[np.int64]
-    sweeps: int
-    stride: int
+    first_outputs: int  # M T n_u, of the first plans
     two_level: bool
-    attention: bool
-    swiglu: bool
-    pre_norm: bool
-    centred: bool  # LayerNorm subtracts the mean, RMSNorm does not
-    norm_epsilon: float
-    residual: bool
-    terminal: bool
-    trajectory: bool
-    gradient: bool
 
-    def layer(self, k: int) -> Layer:
-        """Row k of the layout."""
-        place, outputs, inputs, stride = self.layout[k]
-        bias = place + outputs * stride
-        w = self.weights[place:bias].reshape(outputs, stride)[:, :inputs]
-        return Layer(w, self.weights[bias : bias + outputs])
+
+def uncompiled(config: Mapping[str, Any]) -> str:
+    """Fields that compiled kernels do not run, as "norm='rms'"; '' where there are none."""
+    return ', '.join(
+        f'{name}={config[name]!r}' for name, value in COMPILED.items() if config[name] != value
+    )
+
+
+def settings_of(checkpoint: Checkpoint) -> Settings:
+    """The settings that a network was trained to refine with."""
+    config, system = checkpoint.model, checkpoint.system
+    kinds, stride, T = config['feedback'], config['feedback_stride'], system.horizon
+    states = ('terminal' in kinds) + ('trajectory' in kinds) * (T // stride)
+    return Settings(
+        beam=np.array(config['beam'], dtype=np.int64),
+        sweeps=config['sweeps'],
+        residual=config['use_residual_decoder'],
+        terminal='terminal' in kinds,
+        trajectory='trajectory' in kinds,
+        gradient='gradient' in kinds,
+        stride=stride,
+        consequences=states * system.n_x + ('gradient' in kinds) * T * system.n_u,
+    )
 
 
 def network_of(checkpoint: Checkpoint) -> Network:
     """The weights of a checkpoint, in float32.
 
     Raises:
-        ValueError: if a tensor is missing, or the model is of a kind that only PyTorch runs.
+        ValueError: if a tensor is missing, or the model is not of the architecture that ships.
     """
-    config = checkpoint.model
-    if config['tokens'] != 'vector':
+    config, reader = checkpoint.model, _Reader(checkpoint)
+    if differs := uncompiled(config):
         raise ValueError(
-            f"compiled kernels fly models with tokens='vector', this one has "
-            f"'{config['tokens']}': take backend='torch'"
+            f"compiled kernels do not fly models with {differs}: take backend='torch', or 'onnx'"
         )
-    two_level, feedback = config['use_two_level'], config['feedback']
-    reader = _Reader(checkpoint)
-    latent, T = config['latent_dim'], config['control_horizon']
+    two_level, T = config['use_two_level'], config['control_horizon']
     blocks = config['L_layers'] if two_level else config['num_reasoning_blocks']
-    weights, layout = _packed(_layers(reader, config, blocks))
-    zeros = np.zeros(latent, np.float32)
+    layers = _layers(reader, config, blocks)
+    weights, layout = _packed(layers)
+    zeros = np.zeros(max(config['latent_dim'], T), np.float32)
+    initial = [
+        reader.tensor(f'recursive_reasoning.{name}')
+        if two_level
+        else zeros[: config['latent_dim']]
+        for name in ('H_init', 'L_init')
+    ]
+    reads_gradient = 'gradient' in config['feedback']
     return Network(
         weights=weights,
         layout=layout,
-        newton_weight=(
-            reader.tensor('newton_weight') if 'gradient' in feedback else np.zeros(T, np.float32)
-        ),
-        H_init=reader.tensor('recursive_reasoning.H_init') if two_level else zeros,
-        L_init=reader.tensor('recursive_reasoning.L_init') if two_level else zeros,
+        newton_weight=reader.tensor('newton_weight') if reads_gradient else zeros[:T],
+        H_init=initial[0],
+        L_init=initial[1],
         blocks=blocks,
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
         first_cycles=config['first_cycles'],
-        plans=config['plans'],
-        beam=np.array(config['beam'], dtype=np.int64),
-        sweeps=config['sweeps'],
-        stride=config['feedback_stride'],
+        first_outputs=len(layers[INITIAL_OUTPUT].b),
         two_level=two_level,
-        attention=config['num_heads'] > 0,
-        swiglu=config['activation'] == 'swiglu',
-        pre_norm=config['norm_position'] == 'pre',
-        centred=config['norm'] == 'layer',
-        norm_epsilon=NORM_EPSILON,
-        residual=config['use_residual_decoder'],
-        terminal='terminal' in feedback,
-        trajectory='trajectory' in feedback,
-        gradient='gradient' in feedback,
     )
 
 
@@ -146,18 +151,10 @@ def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Lay
         else reader.layer(name)
         for name in LAYERS
     ]
-    behind = config['norm_position'] == 'pre'
-    layers.append(reader.norm('recursive_reasoning.L_level.norm') if behind else nothing)
     for i in range(blocks):
         block = f'recursive_reasoning.L_level.blocks.{i}'
-        heads = config['num_heads'] > 0
-        layers += [
-            reader.folded_attention(f'{block}.attention.attention', latent) if heads else nothing,
-            reader.norm(f'{block}.attention_norm') if heads else nothing,
-            reader.layer(f'{block}.mlp.input'),
-            reader.layer(f'{block}.mlp.output'),
-            reader.norm(f'{block}.mlp_norm'),
-        ]
+        layers += [reader.layer(f'{block}.mlp.{name}') for name in ('input', 'output')]
+        layers.append(reader.norm(f'{block}.mlp_norm'))
     return layers
 
 
@@ -203,15 +200,6 @@ class _Reader:
         return Layer(self.tensor(f'{name}.weight'), self.tensor(f'{name}.bias'))
 
     def norm(self, name: str) -> Layer:
-        """Gains and biases as rows; RMSNorm has no biases."""
-        gain = self.tensor(f'{name}.weight')
-        has_bias = f'{name}.bias' in self.tensors
-        bias = self.tensor(f'{name}.bias') if has_bias else np.zeros_like(gain)
-        return Layer(np.stack([gain, bias]), np.zeros(2, np.float32))
-
-    def folded_attention(self, name: str, latent: int) -> Layer:
-        """Over one token attention is linear: the output of the value."""
-        value_w = self.tensor(f'{name}.in_proj_weight')[2 * latent :].astype(np.float64)
-        value_b = self.tensor(f'{name}.in_proj_bias')[2 * latent :].astype(np.float64)
-        w, b = self.layer(f'{name}.out_proj')
-        return Layer((w @ value_w).astype(np.float32), (w @ value_b + b).astype(np.float32))
+        """Gains and biases as rows."""
+        rows = [self.tensor(f'{name}.{part}') for part in ('weight', 'bias')]
+        return Layer(np.stack(rows), np.zeros(2, np.float32))

@@ -16,7 +16,8 @@ from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory, rollout
-from trc_core.planner.backends import BACKENDS, Problems
+from trc_core.planner.backend import Problems
+from trc_core.planner.backends import BACKENDS
 from trc_core.planner.clock import now
 from trc_core.planner.correction import Correction, Observation
 from trc_core.planner.inputs import History
@@ -107,8 +108,9 @@ class Planning:
     @property
     def is_compiled(self) -> bool:
         """Whether planning can start at once: machine code of plant and kernels is there."""
-        there = binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
-        return self._readable or there
+        if self._readable:
+            return True
+        return binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
 
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0

@@ -1,7 +1,8 @@
 """Symbolic scalars: arithmetic on them writes an expression graph, and differentiates it.
 
 An `Expression` stands where a number would. Equal subexpressions are one instruction, sums with
-0 and products with 1 disappear, and NumPy's functions work on it, also inside object arrays.
+0 and products with 1 disappear, and NumPy's functions work on it. Inside object arrays arithmetic
+does, and functions like sine; what compares (minimum, sign, <) takes single entries.
 """
 
 from __future__ import annotations
@@ -100,6 +101,10 @@ class Tape:
         return sorted(seen)
 
 
+class UnknownValueError(TypeError):
+    """A number was asked of an expression, which has none yet."""
+
+
 class Expression:
     """A scalar that is not known yet: one instruction on a tape."""
 
@@ -126,14 +131,16 @@ class Expression:
         return hash((id(self.tape), self.place))
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(
+        raise UnknownValueError(
             'a formula cannot branch on a value that is not known yet; '
-            'write numpy.where(condition, a, b), numpy.minimum or numpy.maximum'
+            'write numpy.where(condition, a, b), numpy.minimum or numpy.maximum of single entries'
         )
 
     def __float__(self) -> float:
         if self.number is None:
-            raise TypeError('a formula has no number yet; write numpy.sin(x), not math.sin(x)')
+            raise UnknownValueError(
+                'a formula has no number yet; write numpy.sin(x), not math.sin(x)'
+            )
         return self.number
 
     def __neg__(self) -> Any:
@@ -144,6 +151,12 @@ class Expression:
 
     def __abs__(self) -> Any:
         return apply('abs', self)
+
+    def __floor__(self) -> Any:
+        return apply('floor', self)
+
+    def __ceil__(self) -> Any:
+        return apply('ceil', self)
 
     def __add__(self, other: Any) -> Any:
         return _binary('add', self, other)
@@ -232,8 +245,10 @@ def call(name: str, *values: Any) -> Any:
 
 
 def apply(name: str, *values: Any) -> Any:
-    """The expression of an operation on expressions and numbers, simplified."""
-    tape = next(value.tape for value in values if isinstance(value, Expression))
+    """The expression of an operation on expressions and numbers, simplified; of numbers, one."""
+    tape = next((value.tape for value in values if isinstance(value, Expression)), None)
+    if tape is None:
+        return NUMPY[name](*values)
     operands = [v if isinstance(v, Expression) else tape.constant(v) for v in values]
     numbers = [operand.number for operand in operands]
     if None not in numbers:
@@ -337,13 +352,7 @@ SHORTCUTS: Mapping[str, Callable[..., Expression | None]] = {
 """Simplifications that leave the value as it is, up to rounding; None where there is none."""
 
 
-def _apply_or_number(name: str, *values: Any) -> Any:
-    if any(isinstance(value, Expression) for value in values):
-        return apply(name, *values)
-    return NUMPY[name](*values)
-
-
-EXPRESSIONS: Algebra = {name: partial(_apply_or_number, name) for name in OPERANDS}
+EXPRESSIONS: Algebra = {name: partial(apply, name) for name in OPERANDS}
 """The algebra in which evaluating one graph writes it into another."""
 
 

@@ -162,9 +162,8 @@ class Graph:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the whole graph."""
-        text = json.dumps(self.record(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """A hash of the whole graph, also of the order of its inputs and outputs."""
+        return hashlib.sha256(json.dumps(self.record()).encode()).hexdigest()
 
 
 def _instruction(entry: Any) -> Instruction:
@@ -191,12 +190,14 @@ def _problem(instruction: Instruction, place: int, inputs: int) -> str:
     return f"'{name}' has the {what} {wrong[0]!r:.30}, expected 0 to {count - 1}" if wrong else ''
 
 
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every double
+        return False
+
+
 def _is_index(value: Any, count: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return type(value) in (int, float) and math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
-        return False

@@ -34,18 +34,21 @@ def system_from_record(record: Mapping[str, Any]) -> System:
     system = System(
         dynamics=GraphFormula(graph), joints=joints, **_fields(record, {'name': record['name']})
     )
-    _require_dynamics(graph, system)
+    _require_equations(graph, system)
     return system
 
 
-def _require_dynamics(graph: Graph, system: System) -> None:
-    """Compares inputs and outputs with a system's, in order: code is called by their places."""
-    found = list(graph.inputs.items()), [(key, len(e)) for key, e in graph.outputs.items()]
-    inputs = [('x', system.n_x), ('u', system.n_u), ('p', len(system.parameters))]
-    if found != (inputs, [('dynamics', system.n_x)]):
+def _require_equations(graph: Graph, system: System) -> None:
+    """Compares what a graph reads and writes with what kernels hand to its machine code."""
+    inputs = {'x': system.n_x, 'u': system.n_u, 'p': len(system.parameters)}
+    if list(graph.inputs.items()) != list(inputs.items()):
         raise ValueError(
-            f'the equations take {dict(found[0])} and give {dict(found[1])} where '
-            f"'{system.name}' has {dict(inputs)} and {system.n_x} derivatives"
+            f"the equations take {dict(graph.inputs)} where '{system.name}' has {inputs}"
+        )
+    outputs = {name: len(places) for name, places in graph.outputs.items()}
+    if outputs != {'dynamics': system.n_x}:
+        raise ValueError(
+            f"the equations give {outputs} where '{system.name}' has {system.n_x} states"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
+from trc_core.problem.expression import EXPRESSIONS, Expression, Tape, UnknownValueError
 from trc_core.problem.graph import Graph
 
 Formula = Callable[..., Sequence[Any]]
@@ -69,9 +69,25 @@ def _traced(dynamics: Formula, signature: Signature, arguments: list[Expression]
             try:
                 return NOTATIONS[notation](dynamics, signature, arguments)
             except NotationError as failure:
+                if _asks_for_a_number(failure.__cause__):
+                    raise
                 failures[notation] = failure
     written = [name for name in failures if _refers_to(dynamics, name)]
     raise failures[written[0] if written else 'numpy']
+
+
+def _asks_for_a_number(error: BaseException | None) -> bool:
+    """Whether a formula itself took an expression for a number, no library that it calls.
+
+    Other notations would not fail there: SymPy finds that x0 == 0 is false, CasADi that the
+    value of x0 is NaN.
+    """
+    if not isinstance(error, UnknownValueError):
+        return False
+    modules = [
+        frame.f_globals.get('__name__', '') for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    return not any(name.split('.')[0] in ('sympy', 'casadi') for name in modules)
 
 
 def _run(dynamics: Formula, signature: Signature, notation: str, arguments: Sequence[Any]) -> Any:

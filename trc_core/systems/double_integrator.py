@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from trc_core.problem.system import Joint, System
+from trc_core.systems.shipped import Recipe, ShippedSystem
 
 
 def dynamics(x, u):
@@ -36,6 +37,12 @@ def multi_axis(axes: int) -> System:
 
 
 double_integrator = multi_axis(1)
+
+shipped = ShippedSystem(
+    double_integrator,
+    recipes={'double_integrator': Recipe('double_integrator', overrides={'steps': 300})},
+    pose_axes=('x',),
+)
 
 
 def with_timing(system: System, time_horizon: float, num_steps: int) -> System:

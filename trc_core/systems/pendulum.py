@@ -3,6 +3,7 @@
 from numpy import sin
 
 from trc_core.problem.system import Joint, System
+from trc_core.systems.shipped import Body, Part, Recipe, ShippedSystem
 
 
 def dynamics(x, u, gravity, damping):
@@ -28,4 +29,25 @@ pendulum = System(
     x0_box=[3.141592653589793, 1.0],
     goal_box=[0.0, 0.0],
     parameters={'gravity': 9.81, 'damping': 0.1},
+)
+
+shipped = ShippedSystem(
+    pendulum,
+    recipes={
+        'pendulum': Recipe(
+            'pendulum',
+            stage='hypotheses',
+            overrides={
+                'plans': 4,
+                'latent_dim': 64,
+                'hidden_dim': 64,
+                'labels': 2400,
+                'first_steps': 3000,
+                'joint_steps': 1500,
+                'H_cycles': 3,
+            },
+        )
+    },
+    pose_axes=('pitch',),
+    body=Body((Part((0.04, 0.04, 1.0), centre=(0.0, 0.0, 0.5)),), tip=(0.0, 0.0, 1.0)),
 )

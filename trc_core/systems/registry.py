@@ -18,16 +18,19 @@ from trc_core.problem.record import (
     with_contract,
 )
 from trc_core.problem.system import System
-from trc_core.systems.cartpole import cartpole
-from trc_core.systems.cartpole_swingup import cartpole_swingup
-from trc_core.systems.double_integrator import double_integrator, multi_axis
-from trc_core.systems.pendulum import pendulum
-from trc_core.systems.quadrotor_2d import quadrotor_2d
-from trc_core.systems.van_der_pol import van_der_pol
+from trc_core.systems import (
+    cartpole,
+    cartpole_swingup,
+    double_integrator,
+    pendulum,
+    quadrotor_2d,
+    van_der_pol,
+)
+from trc_core.systems.shipped import ShippedSystem
 
-SYSTEMS: dict[str, System] = {
-    system.name: system
-    for system in (
+SHIPPED: dict[str, ShippedSystem] = {
+    module.shipped.system.name: module.shipped
+    for module in (
         double_integrator,
         van_der_pol,
         cartpole,
@@ -36,6 +39,7 @@ SYSTEMS: dict[str, System] = {
         cartpole_swingup,
     )
 }
+SYSTEMS: dict[str, System] = {name: shipped.system for name, shipped in SHIPPED.items()}
 ENTRY_POINTS = 'trc.systems'
 
 
@@ -55,7 +59,7 @@ def get_system(name: str) -> System:
         return SYSTEMS[name]
     several_axes = re.fullmatch(r'double_integrator_(\d+)_axes', name)
     if several_axes:
-        return multi_axis(int(several_axes[1]))
+        return double_integrator.multi_axis(int(several_axes[1]))
     if name.endswith('.py'):
         return system_from_file(Path(name))
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}

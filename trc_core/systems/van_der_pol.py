@@ -1,6 +1,7 @@
 """The Van der Pol oscillator with a force: self-excited inside its limit cycle."""
 
 from trc_core.problem.system import Joint, System
+from trc_core.systems.shipped import Recipe, ShippedSystem
 
 
 def dynamics(x, u, mu):
@@ -26,4 +27,14 @@ van_der_pol = System(
     x0_box=[2.0, 2.0],
     goal_box=[0.0, 0.0],
     parameters={'mu': 1.0},
+)
+
+shipped = ShippedSystem(
+    van_der_pol,
+    recipes={
+        'van_der_pol': Recipe('van_der_pol', overrides={'steps': 2000}),
+        'van_der_pol_mu': Recipe(
+            'van_der_pol', overrides={'steps': 3000, 'ranges': {'mu': [0.5, 1.5]}}
+        ),
+    },
 )

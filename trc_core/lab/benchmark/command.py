@@ -31,6 +31,7 @@ from trc_core.lab.benchmark.plots import draw
 from trc_core.lab.benchmark.process import cold_start, soak
 from trc_core.lab.benchmark.report import report
 from trc_core.lab.benchmark.scaling import by_cycles, by_horizon, throughput
+from trc_core.lab.benchmark.versions import beside_another_version
 
 Section = Callable[[Options, dict[str, Any]], None]
 STEM = 'benchmark'
@@ -51,6 +52,7 @@ SECTIONS: dict[str, Section] = {
     'throughput': throughput,
     'start': cold_start,
     'soak': soak,
+    'versions': beside_another_version,
 }
 ON_EVERY_CORE = ('throughput', 'start')
 SCORED = ('latency', 'ratio', 'scaling')
@@ -92,6 +94,12 @@ def build_parser() -> argparse.ArgumentParser:
     add('--core', type=int, help='to pin to, -1 for none (default: the last one)')
     add('--fifo', action='store_true', help='ask for SCHED_FIFO; needs root or an rtprio limit')
     add('--soak', type=int, default=0, metavar='N', help='memory over N plans (default: none)')
+    add(
+        '--against',
+        type=Path,
+        metavar='CHECKOUT',
+        help='folder of another version of trc, timed beside this one (default: none)',
+    )
     add('--quick', action='store_true', help='few rounds: only show that everything runs')
     return parser
 
@@ -133,6 +141,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         core=None if core == -1 else core,
         fifo=arguments.fifo,
         soak=arguments.soak,
+        against=arguments.against and arguments.against.resolve(),
         **fields,
     )
 

@@ -12,13 +12,9 @@ from numba import njit
 from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
-from trc_core.compile.binding import plant_of
 from trc_core.lab.benchmark.options import Options
-from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.controller import Controller
+from trc_core.planner.feature_kernels import empty_features
 from trc_core.planner.network import (
-    ATTENTION,
     BLOCK_ROWS,
     BLOCKS,
     CONTROL,
@@ -31,8 +27,9 @@ from trc_core.planner.network import (
     Network,
     aligned,
     network_of,
+    settings_of,
 )
-from trc_core.planner.network_kernels import Model, encode_problem, first_latents, propose
+from trc_core.planner.network_kernels import Latents, propose
 
 FASTMATH = {'reassoc', 'contract', 'arcp', 'nsz'}  # as everything that flies is compiled
 ROUNDS, SECONDS = 100, 2e-3
@@ -67,9 +64,7 @@ def network_floor(options: Options, results: dict[str, Any]) -> None:
 def bytes_read(net: Network) -> int:
     """Bytes of the weights of one cycle, counted as often as they are read."""
     level = [
-        BLOCKS + BLOCK_ROWS * k + row
-        for k in range(net.blocks)
-        for row in (ATTENTION, MLP_INPUT, MLP_OUTPUT)
+        BLOCKS + BLOCK_ROWS * k + row for k in range(net.blocks) for row in (MLP_INPUT, MLP_OUTPUT)
     ]
     passes = net.inner_cycles + 1 if net.two_level else net.inner_cycles
     rows = [*ONCE, *level * passes]
@@ -104,17 +99,14 @@ def _interleaved(*timers: Callable[[], float]) -> list[list[float]]:
 
 
 def _network_part(checkpoint: Checkpoint, net: Network) -> Callable[[int], Any]:
-    """`run(n)`: n proposals at the LQR plan of a problem of the training box."""
-    system, rep = checkpoint.system, checkpoint.representation
-    x0, goal = system.x0_box / 2, np.zeros(system.n_x)
-    plan = Controller(checkpoint, 'numba', num_threads=1).lqr_plan(x0, goal)
-    r, model = constant_reference(goal, system.horizon), Model(rep, net)
-    problem = encode_problem(model, x0, r[0])
-    latents = first_latents(net, problem.z_initial)
-    v, slope = np.zeros_like(plan.controls), np.ones_like(plan.controls)
-    trajectory, change = Trajectory(plan.states, plan.controls), np.empty_like(v)
-    repeated, plant = _repeated_proposals(), plant_of(system)
-    return lambda n: repeated(plant, model, problem, latents, trajectory, r, v, slope, change, n)
+    """`run(n)`: n proposals for features of ones."""
+    T, n_u = checkpoint.system.horizon, checkpoint.system.n_u
+    seen = empty_features(settings_of(checkpoint), T, n_u)
+    for feature in seen:
+        feature[:] = 1.0
+    latents, z_initial = Latents(net.H_init.copy(), net.L_init.copy()), np.ones_like(net.H_init)
+    output, repeated = np.empty(T * n_u, np.float32), _repeated_proposals()
+    return lambda n: repeated(net, seen, z_initial, latents, output, n)
 
 
 @cache
@@ -136,19 +128,8 @@ def _stream() -> Any:
 @cache
 def _repeated_proposals() -> Any:
     @njit(fastmath=FASTMATH)
-    def repeated(
-        plant: Any,
-        model: Any,
-        problem: Any,
-        latents: Any,
-        trajectory: Any,
-        r: Any,
-        v: Any,
-        dJ_dv: Any,
-        change: Any,
-        n: int,
-    ) -> None:
+    def repeated(net: Any, seen: Any, z_initial: Any, latents: Any, output: Any, n: int) -> None:
         for _ in range(n):
-            propose(plant, model, problem, latents, trajectory, r, v, dJ_dv, change)
+            propose(net, seen, z_initial, latents, output)
 
     return repeated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from trc_core.planner.backends import BACKENDS
 
@@ -42,6 +43,8 @@ class Options:
     """Ask for the real-time scheduling class SCHED_FIFO."""
     soak: int = 0
     """Plans of the soak run; 0: none."""
+    against: Path | None = None
+    """Another checkout of trc, whose plan times stand beside these; None: none."""
 
     def __post_init__(self) -> None:
         for name in ('repetitions', 'states', 'least', 'alone', 'starts'):
@@ -49,6 +52,8 @@ class Options:
                 raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
         if self.soak < 0:
             raise ValueError(f'soak must not be negative, got {self.soak}')
+        if self.against is not None and not (self.against / 'trc_core').is_dir():
+            raise ValueError(f"'{self.against}' is no checkout of trc; give its folder")
         known('backend', self.backends, BACKENDS)
 
 

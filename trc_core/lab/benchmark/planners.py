@@ -11,7 +11,8 @@ import numpy as np
 from trc_core.checkpoint import Checkpoint
 from trc_core.lab.benchmark.interleaved import TimedPlanner, reason
 from trc_core.numerics.plan import Plan
-from trc_core.planner.backends import BACKENDS, Backend, Problems
+from trc_core.planner.backend import Backend, Problems
+from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import Controller
 from trc_core.planner.kernels import Budget
 from trc_core.problem.system import Array

@@ -35,6 +35,7 @@ def report(results: Results, plots: Iterable[str] = ()) -> str:
         *_throughput(results),
         *_scaling(results),
         *_process(results),
+        *_versions(results),
     ]
     return '\n\n'.join(block for block in blocks if block) + '\n'
 
@@ -67,6 +68,29 @@ def _latency(results: Results) -> Iterator[str]:
     for system, result in results['latency'].items():
         yield f'### {system}'
         yield _planners(result)
+
+
+def _versions(results: Results) -> Iterator[str]:
+    if not results.get('versions'):
+        return
+    yield '## Beside another version'
+    yield (
+        'Both versions plan the same problems with their shipped controllers, in turns of a few '
+        'plans, each in a process of its own. Microseconds; the ratio is ours over the other.'
+    )
+    heads = ['', 'p50', 'p99', 'other p50', 'other p99', 'ratio of p50', 'largest gap of J']
+    rows = [
+        [
+            f'{system}, {task}',
+            *(_number(figures['this version'].get(c)) for c in ('p50', 'p99')),
+            *(_number(figures['other version'].get(c)) for c in ('p50', 'p99')),
+            f'{figures["ratio of p50"]:.2f}',
+            f'{figures["largest difference of J"]:.1e}',
+        ]
+        for system, tasks in results['versions'].items()
+        for task, figures in tasks.items()
+    ]
+    yield table(heads, rows)
 
 
 COLUMNS = ('p50', 'p99', 'p99.9')

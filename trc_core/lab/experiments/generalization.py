@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from trc_core.evaluation.closed_loop import (
-    SWEEPS,
     PerturbedPlant,
     Tick,
     fly_all,
@@ -33,15 +32,13 @@ from trc_core.lab.experiments.judging import (
     judge_guarded,
 )
 from trc_core.lab.experiments.learning import Budget, FreshStates, network, train
+from trc_core.lab.experiments.oracle_mpc import OracleMpc
 from trc_core.lab.experiments.page import excess, ratio, score_table, spread
 from trc_core.lab.markdown import table
 from trc_core.models.persistence import load_model, model_of
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
-from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
-from trc_core.problem.system import Array
-from trc_core.solvers.receding_horizon import IlqrMpc
-from trc_core.systems import System, get_system
+from trc_core.systems import get_system
 
 FAR, TIME, HORIZON, KNOWN, UNKNOWN = (
     'larger deviations',
@@ -178,7 +175,7 @@ def _unknown(name: str, error: float, flights: int) -> Figures:
     plant = PerturbedPlant.with_error(model, error)
     x0, goal = fresh_problems(model, flights)
     planners: dict[str, Callable[[], Tick]] = {
-        KNOWS: lambda: Informed(model, plant),
+        KNOWS: lambda: OracleMpc(model, plant),
         **tick_planners(controller),
     }
     found = {label: fly_all(p, model, plant, x0, goal) for label, p in planners.items()}
@@ -194,28 +191,6 @@ def _unknown(name: str, error: float, flights: int) -> Figures:
             for label, flown in found.items()
         }
     }
-
-
-class Informed:
-    """Receding-horizon iLQR, to convergence, that knows the plant and the gain of its input.
-
-    It plans what arrives at the plant, v = gain u, with the bounds and the cost of u.
-
-    Args:
-        model: whose cost counts.
-        plant: what is flown.
-    """
-
-    def __init__(self, model: System, plant: PerturbedPlant) -> None:
-        self.gain = gain = plant.gain
-        limits = {name: gain * getattr(model, name) for name in ('u_min', 'u_max', 'u_trim')}
-        self._mpc = IlqrMpc(replace(plant.system, R=model.R / gain**2, **limits), SWEEPS)
-        self._last: Plan | None = None
-
-    def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Plan:
-        """The plan, in commands u."""
-        self._last = self._mpc(x, goal, self._last)
-        return replace(self._last, controls=self._last.controls / self.gain)
 
 
 def page(results: Results) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from trc_core.lab.report.bag import RecordedFlight, Signal
 from trc_core.lab.report.html import film, heading, picture, table
 from trc_core.numerics.cost import SUCCESS_TOLERANCE
-from trc_core.problem.system import Array
+from trc_core.problem.system import Array, System
+from trc_core.systems.registry import SHIPPED
+from trc_core.systems.shipped import SideView
 
 INK, PREDICTED, TARGET = '#22303c', '#e8590c', '#c2255c'
 PERIOD = 0.04  # [s] between frames
@@ -26,9 +28,10 @@ def sections(flight: RecordedFlight) -> Iterator[str]:
     yield table(['', flight.system.name], figures(flight))
     yield picture(_signals(flight), f'{flight.name}: states and controls over time')
     yield picture(_portraits(flight), f'{flight.name}: phase portraits with horizons')
-    if flight.system.name in OUTLINES:
-        frames, view, period = animation(flight)
-        yield film(frames, view, period)
+    view = side_view_of(flight.system)
+    if view is not None:
+        frames, limits, period = animation(flight, view)
+        yield film(frames, limits, period)
 
 
 def figures(flight: RecordedFlight) -> list[list[str]]:
@@ -118,9 +121,15 @@ def _some_horizons(flight: RecordedFlight) -> list[tuple[float, Array]]:
     return [(h.start, h.states) for h in flight.horizons[::every]]
 
 
-def animation(flight: RecordedFlight) -> tuple[list[list[Line]], list[float], float]:
-    """Frames, view and period for `film`: the plant, its goal, and where its plan leads."""
-    outline, path = OUTLINES[flight.system.name]
+def side_view_of(system: System) -> SideView | None:
+    """The drawing of a shipped system; None where there is none."""
+    return SHIPPED[system.name].side_view if system.name in SHIPPED else None
+
+
+def animation(
+    flight: RecordedFlight, view: SideView
+) -> tuple[list[list[Line]], list[float], float]:
+    """Frames, limits and period for `film`: the plant, its goal, and where its plan leads."""
     count = min(FRAMES, int(_duration(flight.states) / PERIOD) + 1)
     times = flight.states.times[0] + PERIOD * np.arange(count)
     states = held(flight.states, times)
@@ -128,52 +137,21 @@ def animation(flight: RecordedFlight) -> tuple[list[list[Line]], list[float], fl
     starts = np.array([horizon.start for horizon in flight.horizons])
     frames = []
     for n, (time, x) in enumerate(zip(times, states, strict=True)):
-        lines: list[Line] = [(INK, 3.0, _points(part)) for part in outline(x)]
+        lines: list[Line] = [(INK, 3.0, _points(part)) for part in view.outline(x)]
         if goals is not None:
-            lines += [(TARGET, 1.0, _points(part)) for part in outline(goals[n])]
+            lines += [(TARGET, 1.0, _points(part)) for part in view.outline(goals[n])]
         plan = np.searchsorted(starts, time, side='right') - 1
         if plan >= 0:
-            lines.append((PREDICTED, 1.5, _points(path(flight.horizons[plan].states))))
+            lines.append((PREDICTED, 1.5, _points(view.path(flight.horizons[plan].states))))
         frames.append(lines)
-    return frames, _view(frames), PERIOD
+    return frames, _limits(frames), PERIOD
 
 
 def _points(points: Array) -> list[list[float]]:
     return [[round(float(c), DIGITS) for c in point] for point in points]
 
 
-def _view(frames: list[list[Line]]) -> list[float]:
+def _limits(frames: list[list[Line]]) -> list[float]:
     points = np.array([p for lines in frames for _, _, part in lines for p in part])
     low, high = points.min(0) - 0.3, points.max(0) + 0.3
     return [float(low[0]), float(high[0]), float(low[1]), float(high[1])]
-
-
-CART = np.array([[-0.2, -0.1], [0.2, -0.1], [0.2, 0.1], [-0.2, 0.1], [-0.2, -0.1]])
-POLE, ARM = 1.0, 0.2  # [m]
-
-
-def cartpole(x: Array) -> list[Array]:
-    """Cart and pole for a state (position, velocity, angle from upright, rate)."""
-    foot = np.array([x[0], 0.0])
-    return [CART + foot, np.array([foot, _tip(x)])]
-
-
-def _tip(x: Array) -> Array:
-    return np.array([x[0] + POLE * np.sin(x[2]), POLE * np.cos(x[2])])
-
-
-def quadrotor(x: Array) -> list[Array]:
-    """The beam between both rotors, and the rotors, for a state (y, z, phi, ...)."""
-    along = ARM * np.array([np.cos(x[2]), np.sin(x[2])])
-    up = 0.3 * np.array([-along[1], along[0]])
-    ends = x[:2] - along, x[:2] + along
-    return [np.array(ends), *(np.array([end, end + up]) for end in ends)]
-
-
-Outline = Callable[[Array], list[Array]]
-Path = Callable[[Array], Array]
-OUTLINES: dict[str, tuple[Outline, Path]] = {
-    'cartpole': (cartpole, lambda states: np.array([_tip(x) for x in states])),
-    'cartpole_swingup': (cartpole, lambda states: np.array([_tip(x) for x in states])),
-    'quadrotor_2d': (quadrotor, lambda states: states[:, :2]),
-}

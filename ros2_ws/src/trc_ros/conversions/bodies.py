@@ -1,23 +1,21 @@
-"""Bodies of the shipped systems for RViz: a few boxes, and the point whose path is drawn."""
+"""Frames and bodies of systems, as RViz shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from trc_core.systems import System
+from trc_core.systems.registry import SHIPPED
+from trc_core.systems.shipped import POINT, Body, Vector
 from trc_ros.conversions.poses import (
     IDENTITY,
     POSE_AXES,
     BodyFrame,
     Placement,
     Quaternion,
-    Vector,
     rotated,
 )
-
-ORIGIN: Vector = (0.0, 0.0, 0.0)
 
 
 class Frame(Protocol):
@@ -49,41 +47,9 @@ def frame_of(system: System, placement: Placement) -> Frame:
     return PhasePlane(system.n_x)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A box of a body; lengths in metres."""
-
-    size: Vector
-    centre: Vector = ORIGIN
-    """In the frame of the body."""
-    turns: bool = True
-    """Whether it turns with that frame, or only goes along."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """Boxes of a plant, and the point whose path is drawn."""
-
-    parts: tuple[Part, ...]
-    tip: Vector = ORIGIN
-    """The point whose path is drawn, in the frame of the body."""
-
-
-POINT = Body((Part((0.1, 0.1, 0.1)),))
-POLE = Part((0.04, 0.04, 1.0), centre=(0.0, 0.0, 0.5))
-CART_AND_POLE = Body((Part((0.4, 0.2, 0.15), turns=False), POLE), tip=(0.0, 0.0, 1.0))
-BODIES: dict[str, Body] = {
-    'cartpole': CART_AND_POLE,
-    'cartpole_swingup': CART_AND_POLE,
-    'pendulum': Body((POLE,), tip=(0.0, 0.0, 1.0)),
-    'quadrotor_2d': Body((Part((0.1, 0.4, 0.04)), Part((0.1, 0.1, 0.1)))),
-}
-"""By the name of the system; every other one is a `POINT`."""
-
-
 def body_of(system: System) -> Body:
-    """Body of a system, `POINT` where none is given."""
-    return BODIES.get(system.name, POINT)
+    """The body of a system, `POINT` where none is given."""
+    return SHIPPED[system.name].body if system.name in SHIPPED else POINT
 
 
 def point_at(point: Vector, pose: tuple[Vector, Quaternion]) -> Vector:

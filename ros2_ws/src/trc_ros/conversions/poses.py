@@ -8,23 +8,20 @@ from dataclasses import dataclass
 
 from trc_core.problem.system import Array
 from trc_core.systems import System
+from trc_core.systems.registry import SHIPPED
+from trc_core.systems.shipped import Vector
 from trc_ros.conversions.rejection import RejectedInput
 
 TRANSLATIONS = ('x', 'y', 'z')
 ROTATIONS = ('roll', 'pitch', 'yaw')
 """Rotations about x, y and z."""
 POSE_AXES: dict[str, tuple[str, ...]] = {
-    'cartpole': ('x', 'pitch'),
-    'cartpole_swingup': ('x', 'pitch'),
-    'double_integrator': ('x',),
-    'pendulum': ('pitch',),
-    'quadrotor_2d': ('y', 'z', 'roll'),
+    name: shipped.pose_axes for name, shipped in SHIPPED.items() if shipped.pose_axes
 }
 """For systems by name: the axis of every joint, in the order of `System.joints`."""
 UNIT_TOLERANCE = 0.01  # of a quaternion's length, as it may be typed by hand
 MAX_LEAN = 0.5  # [rad] by which a rotation may leave the plane of the plant
 
-Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]  # x, y, z, w
 IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
 

@@ -13,7 +13,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_ros.conversions.bodies import Part, body_of, frame_of, point_at
+from trc_core.systems.shipped import Part
+from trc_ros.conversions.bodies import body_of, frame_of, point_at
 from trc_ros.conversions.poses import ANYWHERE, IDENTITY, Placement, Quaternion, Vector
 from trc_ros.conversions.stamps import duration, later
 

@@ -1,7 +1,7 @@
-"""An exported graph: one ONNX file that describes itself, run by ONNX Runtime.
+"""The exported network: one ONNX file that describes itself, run by ONNX Runtime.
 
-Its metadata hold, beside the kind of graph, what a checkpoint holds beside the weights: the JSON
-record, and the numbers of the plan representation as a safetensors blob in base64.
+Its metadata hold what a checkpoint holds beside the weights: the JSON record, and the numbers of
+the plan representation as a safetensors blob in base64.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from trc_core.checkpoint import GRAPH_SUFFIX, RECORD, Checkpoint
-from trc_core.compile.kernels import PACKAGE, cache_folder
+from trc_core.compile.cache import cache_folder
 
-KIND = 'trc.graph'
+if TYPE_CHECKING:
+    from trc_core.checkpoint import Checkpoint
+
+GRAPH_SUFFIX, RECORD = '.onnx', 'trc'
+KIND, NETWORK = 'trc.graph', 'network'
 NUMBERS = 'trc.representation'
 
 
-class Graph:
-    """A loaded file.
+class ExportedNetwork:
+    """An exported file, loaded.
 
     Args:
         path: of an `.onnx` file that `trc export` wrote.
@@ -50,7 +53,8 @@ class Graph:
                 path.read_bytes(), options, providers=['CPUExecutionProvider']
             )
             metadata = self.session.get_modelmeta().custom_metadata_map
-            self.kind = metadata[KIND]
+            if metadata[KIND] != NETWORK:
+                raise ValueError(f"it is a '{metadata[KIND]}' of another version; export it anew")
             self.record: dict[str, Any] = json.loads(metadata[RECORD])
             self.tensors: dict[str, NDArray[Any]] = load(base64.b64decode(metadata[NUMBERS]))
         except OSError:
@@ -74,46 +78,25 @@ class Graph:
         return found
 
 
-def metadata_of(checkpoint: Checkpoint, kind: str) -> dict[str, str]:
-    """What `Graph` reads beside the graph."""
+def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
+    """The metadata of a checkpoint's graph."""
     numbers = {
         name: np.array(value, order='C')
         for name, value in checkpoint.tensors.items()
         if name.startswith('representation.')
     }
     return {
-        KIND: kind,
+        KIND: NETWORK,
         RECORD: json.dumps(checkpoint.record),
         NUMBERS: base64.b64encode(save(numbers)).decode(),
     }
 
 
-def graph_file(checkpoint: Checkpoint) -> Path:
-    """The file that a checkpoint was read from, or its graph in the cache, made if need be.
-
-    Raises:
-        ValueError: if it has to be made, and cannot be.
-    """
-    if checkpoint.graph is not None:
-        return checkpoint.graph
-    path = cache_folder() / f'{checkpoint.system.name}_{_digest(checkpoint)}{GRAPH_SUFFIX}'
-    if not path.exists():
-        try:
-            from trc_core.export.writing import export
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "backend 'onnx' needs an exported graph: run trc export --checkpoint NAME on a "
-                f"machine with trc[onnx] and load the .onnx file (no module '{error.name}' here)"
-            ) from None
-        export(checkpoint, path)
-    return path
-
-
-def _digest(checkpoint: Checkpoint) -> str:
-    """Of everything that the graph is made from, its maker included."""
+def cached_graph(checkpoint: Checkpoint) -> Path:
+    """The file in the cache for the graph of a checkpoint, named by all that it is made from."""
     digest = hashlib.sha256(json.dumps(checkpoint.record, sort_keys=True).encode())
     for name, value in sorted(checkpoint.tensors.items()):
         digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
-    for path in sorted((PACKAGE / 'export').glob('*.py')):
+    for path in sorted((Path(__file__).parent / 'planner' / 'onnx').glob('*.py')):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return cache_folder() / f'{checkpoint.system.name}_{digest.hexdigest()[:16]}{GRAPH_SUFFIX}'

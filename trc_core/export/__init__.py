@@ -1,1 +1,0 @@
-"""Graphs for ONNX Runtime, made from checkpoints without PyTorch."""

@@ -1,0 +1,91 @@
+"""The backend 'onnx': an exported network in ONNX Runtime. Needs neither PyTorch nor `onnx`.
+
+The loop of `kernels.py` runs as plain Python; what it calls is compiled, but for the network.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trc_core.checkpoint import Checkpoint
+from trc_core.compile.binding import plant_of
+from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import Plant
+from trc_core.exported_network import ExportedNetwork
+from trc_core.numerics.rollout import Trajectory
+from trc_core.planner import kernels
+from trc_core.planner.backend import Backend, Problems
+from trc_core.planner.feature_kernels import empty_features, read_problem
+from trc_core.planner.kernels import Budget, Found, Model, Problem, Requests
+from trc_core.planner.network import settings_of
+from trc_core.planner.network_kernels import Latents
+from trc_core.problem.system import Array
+
+
+class OnnxBackend(Backend):
+    """Plans with the exported graph of a checkpoint."""
+
+    adjustable = True
+
+    def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
+        super().__init__(checkpoint, device, num_threads)
+        assert checkpoint.graph is not None
+        self.graph = ExportedNetwork(checkpoint.graph, num_threads)
+        self._model = Model(checkpoint.representation, settings_of(checkpoint), self.graph)
+        names = read_problem, kernels.start, kernels.observe, kernels.accept
+        self.kernels = tuple(compiled(kernel) for kernel in names)
+        self._read_problem, self._start, self._observe, self._accept = self.kernels
+
+    def plan(self, problems: Problems, budget: Budget) -> Found:
+        begin, refine, model = self._begin, self._refine, self._model
+
+        def plan_rows(plant: Plant, requests: Requests, found: Found) -> None:
+            for b in range(len(requests.x0)):
+                kernels.plan(begin, refine, plant, model, budget, requests, found, b)
+
+        return self.solved(problems, plant_of(self.system), plan_rows)
+
+    def _begin(
+        self,
+        plant: Plant,
+        model: Model,
+        x0: Array,
+        r: Array,
+        previous: Array,
+        candidates: Trajectory,
+        J: Array,
+    ) -> tuple[Problem, Latents]:
+        """`kernels.begin` with the graph as its network."""
+        units, features = self._read_problem(model.rep, x0, r[0])
+        names = ['z_problem', 'z_H_first', 'z_L_first', 'first_plans']
+        z, z_H, z_L, outputs = self.graph.run(names, {'problem': features[None]})
+        self._start(plant, model.rep, units, outputs[0], x0, r, previous, candidates, J)
+        return Problem(r, units, z[0]), Latents(z_H.repeat(len(J), 0), z_L.repeat(len(J), 0))
+
+    def _refine(
+        self,
+        plant: Plant,
+        model: Model,
+        problem: Problem,
+        latents: Latents,
+        trajectory: Trajectory,
+        J: float,
+        expected: float,
+        least: float,
+    ) -> tuple[float, bool]:
+        """`kernels.refine` with the graph as its network."""
+        rep, settings, shape = model.rep, model.settings, trajectory.u.shape
+        v, seen = np.empty(shape), empty_features(settings, *shape)
+        if not self._observe(plant, rep, settings, problem, trajectory, expected, least, v, seen):
+            return J, False
+        inputs = {
+            'plan': seen.plan[None],
+            'consequences': seen.consequences[None],
+            'slope': seen.slope.reshape(1, -1).astype(np.float32),
+            'z': problem.z_initial[None],
+            'z_H': latents.H[None],
+            'z_L': latents.L[None],
+        }
+        names = ['output', 'z_H_next', 'z_L_next']
+        (output,), latents.H[:], latents.L[:] = self.graph.run(names, inputs)
+        return self._accept(plant, rep, settings, problem, v, output, trajectory, J), True

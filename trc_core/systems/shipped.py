@@ -1,0 +1,70 @@
+"""Everything about a shipped system beside its equations: recipes, place in space, drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trc_core.problem.system import Array, System
+
+Vector = tuple[float, float, float]
+ORIGIN: Vector = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings with which one checkpoint is trained."""
+
+    system: str
+    stage: str = 'cost'
+    """A stage of `trc train`."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the stage that differ from its defaults."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A box of a body; lengths in metres."""
+
+    size: Vector
+    centre: Vector = ORIGIN
+    """In the frame of the body."""
+    turns: bool = True
+    """Whether it turns with that frame, or only goes along."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """Boxes of a plant, as RViz shows them."""
+
+    parts: tuple[Part, ...]
+    tip: Vector = ORIGIN
+    """The point whose path is drawn, in the frame of the body."""
+
+
+POINT = Body((Part((0.1, 0.1, 0.1)),))
+
+
+@dataclass(frozen=True)
+class SideView:
+    """Drawing of a plant in its plane, as the animation of a report shows it."""
+
+    outline: Callable[[Array], list[Array]]
+    """Polylines, each (N, 2), of a state (n_x,)."""
+    path: Callable[[Array], Array]
+    """The points (N, 2) that states (N, n_x) lead along."""
+
+
+@dataclass(frozen=True)
+class ShippedSystem:
+    """A system of the catalogue with its recipes and drawings."""
+
+    system: System
+    recipes: Mapping[str, Recipe]
+    """By the name of the checkpoint."""
+    pose_axes: tuple[str, ...] = ()
+    """The component of a pose behind every joint, in the order of `System.joints`: x, y, z, roll,
+    pitch or yaw; empty where a pose cannot say where the plant is."""
+    body: Body = POINT
+    side_view: SideView | None = None
