@@ -2,21 +2,72 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from trc_core import Controller
+from tests.crane_flight import START, fly
+from tests.old_checkpoints import read_record, strip_equations, write_record
+from tests.random_models import randomised
+from trc_core import Controller, get_system
 from trc_core.checkpoint import (
-    FORMAT,
     RECORD,
     load_checkpoint,
     read_checkpoint,
     save_checkpoint,
     shipped_checkpoints,
 )
+from trc_core.models import TinyRecursiveControl
+from trc_core.models.persistence import save_model
+from trc_core.models.plan_representation import stabilised
+
+CRANE = """
+from numpy import cos, sin
+from trc_core import System
+from trc_core.systems import Joint
+
+def dynamics(x, u, m, M, length):
+    _, angle, v, w = x
+    s, c = sin(angle), cos(angle)
+    a = (u[0] - 0.1 * v + m * s * (length * w**2 + 9.81 * c)) / (M + m * s**2)
+    return [v, w, a, -(a * c + 9.81 * s) / length]
+
+crane = System(
+    name='my_crane', dynamics=dynamics, parameters={'m': 0.7, 'M': 2.0, 'length': 0.8},
+    state_names=('position', 'angle', 'velocity', 'rate'),
+    state_units=('m', 'rad', 'm/s', 'rad/s'),
+    control_names=('force',), control_units=('N',), joints=(Joint('cart', 0, 2, 0),),
+    dt=0.05, horizon=40, u_min=[-8.0], u_max=[8.0], Q=[1.0, 1.0, 0.1, 0.1], R=[0.05],
+    x0_box=[2.0, 0.6, 0.5, 0.5], goal_box=[0.0] * 4,
+)
+"""
+BLOCKED = ('sympy', 'casadi', 'torch', 'scipy', 'matplotlib', 'control')
+STRANGER = f"""
+import importlib.abc, json, sys
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition('.')[0] in {BLOCKED}:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocker())
+from tests.crane_flight import fly
+print(json.dumps(fly(sys.argv[1])))
+"""
+
+
+FUZZ = """
+import json, sys
+from tests.damaged_records import outcomes
+
+print(json.dumps(outcomes(*sys.argv[1:], 1000)))
+"""
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=shipped_checkpoints())
@@ -118,7 +169,7 @@ def test_another_contract_is_refused_naming_both_sides(key, value, message, tmp_
     shipped = load_checkpoint('van_der_pol')
     contract = {**shipped.system.contract(), key: value}
     record = {
-        'format': FORMAT,
+        'format': 2,
         'system': contract,
         'model': dict(shipped.model),
         'coordinates': shipped.coordinates.record(),
@@ -156,3 +207,136 @@ def test_an_unwritable_folder_leaves_nothing_behind(shipped, tmp_path):
     with pytest.raises(OSError, match='file'):
         save_checkpoint(blocked / 'c.safetensors', shipped)
     assert blocked.read_text() == 'in the way'
+
+
+@pytest.fixture(scope='module')
+def own(tmp_path_factory):
+    """A checkpoint of a plant that only its file defines: crane.safetensors beside crane.py."""
+    folder = tmp_path_factory.mktemp('own')
+    (folder / 'crane.py').write_text(CRANE)
+    system = get_system(str(folder / 'crane.py'))
+    sizes = {'latent_dim': 16, 'hidden_dim': 16, 'num_heads': 0, 'use_two_level': True}
+    model = TinyRecursiveControl.for_system(
+        system, stabilised(system), feedback=('gradient',), **sizes
+    )
+    return save_model(folder / 'crane.safetensors', randomised(model), system)
+
+
+def in_a_child(code, *arguments):
+    command = [sys.executable, '-c', code, *map(str, arguments)]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def test_a_stranger_flies_it_without_the_plants_file_and_without_any_extra(own, tmp_path):
+    path = tmp_path / 'crane.safetensors'
+    path.write_bytes(own.read_bytes())  # the plant's file stays behind
+    here, there = fly(path), in_a_child(STRANGER, path)
+    assert there['cost'] == pytest.approx(here['cost'], rel=1e-12)
+    np.testing.assert_allclose(there['flown'], here['flown'], rtol=1e-9, atol=1e-12)
+    assert abs(np.array(here['flown'])[:, 4]).max() > 0.1 and here['flown'][-1][0] < START[0]
+    assert not {*BLOCKED, 'crane'} & set(there['imported'])
+
+
+def test_the_equations_are_the_files_own_or_the_given_ones(own, tmp_path):
+    system = get_system(str(own.with_name('crane.py')))
+    assert load_checkpoint(own).system.graph.digest == system.graph.digest
+    assert load_checkpoint(own, system).system.contract() == system.contract()
+    other = tmp_path / 'crane.py'
+    other.write_text(CRANE.replace('0.1 * v', '0.2 * v'))
+    with pytest.raises(ValueError, match=r"crane.safetensors' .* other equations .* 'my_crane'"):
+        load_checkpoint(own, get_system(str(other)))
+
+
+def test_parameters_in_another_order_are_other_equations(own, tmp_path):
+    path, record = tmp_path / 'crane.safetensors', read_record(own)
+    path.write_bytes(own.read_bytes())
+    reordered = sorted(record['system']['parameters'].items())
+    assert reordered != list(record['system']['parameters'].items())
+    record['system']['parameters'] = dict(reordered)  # the equations take them by their places
+    write_record(path, record)
+    system = get_system(str(own.with_name('crane.py')))
+    with pytest.raises(ValueError, match='other equations'):
+        load_checkpoint(path, system)
+    swapped = tmp_path / 'crane.py'  # the same plant, its parameters in another order
+    swapped.write_text(CRANE.replace("{'m': 0.7, 'M': 2.0,", "{'M': 2.0, 'm': 0.7,"))
+    assert list(get_system(str(swapped)).parameters) == ['M', 'm', 'length']
+    assert load_checkpoint(own, get_system(str(swapped))).system.contract() == system.contract()
+
+
+def test_files_of_format_2_load_with_the_equations_of_the_system_here(shipped, tmp_path):
+    path = save_checkpoint(tmp_path / 'c.safetensors', shipped)
+    strip_equations(path)
+    again = load_checkpoint(path)
+    assert again.system.contract() == shipped.system.contract()
+    x, goal = shipped.system.x0_box / 3, np.zeros(shipped.system.n_x)
+    assert Controller(again).plan(x, goal).cost == Controller(shipped).plan(x, goal).cost
+
+
+def test_files_of_format_2_load_with_a_given_system_if_it_has_no_name_here(own, tmp_path):
+    path = tmp_path / 'crane.safetensors'
+    path.write_bytes(own.read_bytes())
+    strip_equations(path)
+    with pytest.raises(ValueError, match=r"crane.safetensors' .* unknown system 'my_crane'"):
+        load_checkpoint(path)
+    plans = [
+        Controller.load(path, system=own.with_name('crane.py')).plan(START, np.zeros(4)),
+        Controller.load(own).plan(START, np.zeros(4)),
+    ]
+    assert plans[0].cost == plans[1].cost
+
+
+BROKEN = {  # of x = 0 to 3, u = 4, p = 5 to 7
+    'no outputs': ('outputs', None, "a graph has the parts ['inputs', 'instructions', 'outputs']"),
+    'no list': ('instructions', 'exec', "'instructions' of a graph is a list"),
+    'an unknown operation': (3, ['exec', 1], "instruction 3 has the unknown operation 'exec'"),
+    'an unhashable operation': (3, [['sin'], 1], 'expected an operation and its operands'),
+    'a place ahead': (4, ['add', 1, 4], "instruction 4 'add' has the operand 4, expected 0 to 3"),
+    'a negative place': (4, ['neg', -1], "instruction 4 'neg' has the operand -1"),
+    'a place between places': (4, ['neg', 0.5], "instruction 4 'neg' has the operand 0.5"),
+    'too few operands': (4, ['mul', 1], "instruction 4 'mul' has 1 operands, expected 2"),
+    'an input that is none': (4, ['input', 8], "'input' has the input 8, expected 0 to 7"),
+    'no number': (4, ['constant', float('nan')], 'instruction 4 is the constant nan'),
+    'no float': (4, ['constant', 10**400], 'instruction 4 is the constant 1000'),
+    'an output that is none': ('outputs', {'dynamics': [0, 1, 2, 10**6]}, 'is no instruction'),
+    'too few outputs': ('outputs', {'dynamics': [0, 1, 2]}, "'my_crane' has 4 states"),
+    'one more output': ('outputs', {'dynamics': [0] * 4, 'more': [0]}, "'my_crane' has 4 states"),
+    'other inputs': ('inputs', {'x': 5, 'u': 1, 'p': 2}, "where 'my_crane' has {'x': 4"),
+    'inputs in another order': ('inputs', {'u': 1, 'x': 4, 'p': 3}, "take {'u': 1, 'x': 4"),
+}
+
+
+@pytest.mark.parametrize(('place', 'value', 'message'), BROKEN.values(), ids=BROKEN)
+def test_broken_equations_are_refused_in_one_line(place, value, message, own, tmp_path):
+    record = read_record(own)
+    graph = record['system']['dynamics']
+    if value is None:
+        del graph[place]
+    elif isinstance(place, int):
+        graph['instructions'][place] = value
+    else:
+        graph[place] = value
+    path = tmp_path / 'broken.safetensors'
+    path.write_bytes(own.read_bytes())
+    write_record(path, record)
+    with pytest.raises(ValueError, match=re.escape(message)) as refused:
+        load_checkpoint(path)
+    assert str(refused.value).startswith(f"'{path}' is not a usable trc checkpoint: ")
+    assert '\n' not in str(refused.value) and len(str(refused.value)) < 400
+
+
+def test_numbers_of_another_size_are_refused(shipped, tmp_path):
+    path = save_checkpoint(tmp_path / 'c.safetensors', shipped)
+    record = read_record(path)
+    record['system']['horizon'] += 1  # kernels would read behind the gains
+    write_record(path, record)
+    with pytest.raises(ValueError, match=r"c.safetensors' .*representation.K has shape"):
+        load_checkpoint(path)
+
+
+def test_a_thousand_damaged_records_end_in_refusals_or_the_same_plan(own, tmp_path):
+    count = in_a_child(FUZZ, own, tmp_path / 'damaged.safetensors')
+    assert set(count) == {'refused', 'equal', 'another problem'}
+    assert min(count.values()) >= 10
+    assert sum(count.values()) == 1000

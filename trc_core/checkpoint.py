@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ READABLE = (2, 3)
 PRETRAINED = Path(__file__).parent / 'pretrained'
 KEYS = ('system', 'model', 'coordinates', 'training', 'metrics')  # of the record
 CORRECTION = 'correction.'  # begins the names of the tensors that fine-tuning adds
+LONGEST_REASON = 500  # letters of what is wrong with a file
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     record, tensors = read_checkpoint(path)
     with _named(path):
         system = system_of_record(record['system'], system)
+        _require_fit(system, tensors)
         correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
         return Checkpoint(
             {key: a for key, a in tensors.items() if key not in correction},
@@ -154,13 +157,39 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
         return {key: record[key] for key in KEYS}, tensors
 
 
+def _require_fit(system: System, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Compares the numbers of the plans with a system's sizes: kernels check no index.
+
+    Raises:
+        ValueError: if they are another system's; the message names the tensor.
+    """
+    numbers = Representation.from_tensors(tensors)
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    shapes = {
+        'K': (T, n_u, n_x),
+        'L': (T, n_u, n_u),
+        'K_start': (max(len(numbers.K_start), 1), T, n_u, n_x),
+        **dict.fromkeys(('G', 'W', 'C', 'D', 'S'), (n_x, n_x)),
+    }
+    for name, expected in shapes.items():
+        shape = getattr(numbers, name).shape
+        if shape != expected:
+            raise ValueError(
+                f"representation.{name} has shape {shape}, '{system.name}' needs {expected}"
+            )
+    places = [*numbers.angles, max(numbers.mirror, 0)]
+    if not all(0 <= place < n_x for place in places):
+        raise ValueError(f"representation turns the states {places}, '{system.name}' has {n_x}")
+
+
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Turns what a file can be wrong about into one error that says which file."""
     try:
         yield
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"'{path}' is not a usable trc checkpoint: {error}") from error
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = textwrap.shorten(str(error), LONGEST_REASON, placeholder=' ...')
+        raise ValueError(f"'{path}' is not a usable trc checkpoint: {reason}") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

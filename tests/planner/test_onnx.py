@@ -238,8 +238,8 @@ import sys
 sys.modules['torch'] = sys.modules['onnx'] = None
 from trc_core import Controller
 plan = Controller.load(sys.argv[1]).plan([1.0, 0.5], [0.0, 0.0])
-heavy = {'lightning', 'sympy', 'casadi', 'trc_core.planner.onnx.writing'}
-print(plan.cost, sorted(heavy & set(sys.modules)))
+extras = {'lightning', 'sympy', 'casadi', 'trc_core.planner.onnx.writing'}
+print(plan.cost, sorted(extras & set(sys.modules)))
 """
 
 

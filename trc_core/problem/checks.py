@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Joint, System
 
 NAME = re.compile(r'\w{1,64}', re.ASCII)  # it becomes part of file and module names
+MOST_SUBSTEPS = 1000  # a plant that needs more has too long a dt
 PLACES = {'position': 'state', 'velocity': 'state', 'effort': 'control'}
 
 
@@ -34,7 +36,7 @@ def checked(system: System) -> dict[str, Any]:
         'joints': _joints(system.joints, {'state': system.n_x, 'control': system.n_u}),
         'dt': dt,
         'horizon': _whole('horizon', system.horizon),
-        'substeps': _whole('substeps', system.substeps),
+        'substeps': _whole('substeps', system.substeps, MOST_SUBSTEPS),
         'parameters': _parameters(system.parameters),
         **_limits(system),
         **_weights(system),
@@ -46,6 +48,8 @@ def _names(what: str, names: Sequence[str], units: Sequence[str]) -> dict[str, t
     for key, texts in fields.items():
         if isinstance(texts, str):
             raise ValueError(f"{key} is the text '{texts}'; write ('{texts}',)")
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f'{key} are {texts!r}; write texts')
     _require_unique(f'{what}_names', names)
     if len(names) != len(units) or not names:
         raise ValueError('give one unit per state and per control')
@@ -62,7 +66,8 @@ def _require_unique(key: str, names: Iterable[str]) -> None:
 
 def _joints(joints: Sequence[Joint], sizes: Mapping[str, int]) -> tuple[Joint, ...]:
     for joint in joints:
-        if not all(hasattr(joint, kind) for kind in PLACES):
+        named = isinstance(getattr(joint, 'name', None), str)
+        if not named or not all(hasattr(joint, kind) for kind in PLACES):
             raise ValueError(
                 f'joints hold {joint!r}; write (Joint(name, position, velocity, effort),)'
             )
@@ -116,10 +121,11 @@ def _weight(key: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(0.5 * (weight + weight.T))
 
 
-def _whole(key: str, value: Any) -> int:
+def _whole(key: str, value: Any, most: float = math.inf) -> int:
     number = _number(key, value)
-    if not number.is_integer() or number < 1:
-        raise ValueError(f'{key} is {number:g}; write a whole number of steps, at least 1')
+    if not number.is_integer() or not 1 <= number <= most:
+        limits = 'at least 1' if most == math.inf else f'1 to {most:g}'
+        raise ValueError(f'{key} is {number:g}; write a whole number of steps, {limits}')
     return int(number)
 
 
@@ -130,7 +136,7 @@ def _number(key: str, value: Any) -> float:
 def _array(key: str, value: ArrayLike, *shapes: tuple[int, ...]) -> NDArray[np.float64]:
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ValueError(f'{key} is {value!r}; write numbers') from None
     if array.shape not in shapes:
         expected = ' or '.join(map(str, shapes))

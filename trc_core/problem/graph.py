@@ -183,11 +183,11 @@ def _problem(instruction: Instruction, place: int, inputs: int) -> str:
     if len(operands) != expected:
         return f"'{name}' has {len(operands)} operands, expected {expected}"
     if name == 'constant':
-        return '' if _is_finite(operands[0]) else f'is the constant {operands[0]!r}'
+        return '' if _is_finite(operands[0]) else f'is the constant {operands[0]!r:.30}'
     count = inputs if name == 'input' else place
     wrong = [k for k in operands if not _is_index(k, count)]
     what = 'input' if name == 'input' else 'operand'
-    return f"'{name}' has the {what} {wrong[0]!r}, expected 0 to {count - 1}" if wrong else ''
+    return f"'{name}' has the {what} {wrong[0]!r:.30}, expected 0 to {count - 1}" if wrong else ''
 
 
 def _is_finite(value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trc_core.problem.graph import Graph
-from trc_core.problem.system import Joint, System
+from trc_core.problem.system import Array, Joint, System
 from trc_core.problem.trace import GraphFormula
 
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
@@ -83,19 +83,24 @@ def require_same_names(system: System, contract: Mapping[str, Any]) -> None:
 
 def same_dynamics(first: System, second: System) -> bool:
     """Whether two systems of the same names move alike, in whatever notation they are written."""
-    if first.graph.digest == second.graph.digest:
-        return True
-    if first.graph.inputs != second.graph.inputs:
+    if set(first.parameters) != set(second.parameters):
         return False
-    values = np.random.default_rng(0).normal(size=(sum(first.graph.inputs.values()), PROBES))
-    with np.errstate(all='ignore'):
-        a, b = (
-            np.array(
-                [np.broadcast_to(e, PROBES) for e in graph.evaluate(list(values))['dynamics']]
-            )
-            for graph in (first.graph, second.graph)
-        )
+    in_order = list(first.parameters) == list(second.parameters)
+    if in_order and first.graph.digest == second.graph.digest:
+        return True
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(first.n_x + first.n_u, PROBES))
+    parameters = {name: rng.normal(size=PROBES) for name in first.parameters}
+    a, b = (_derivatives(system, values, parameters) for system in (first, second))
     return bool(np.allclose(a, b, rtol=SAME, atol=SAME, equal_nan=True))
+
+
+def _derivatives(system: System, values: Array, parameters: Mapping[str, Array]) -> Array:
+    """The derivatives (n_x, N) at states and controls (n_x + n_u, N), parameters by name."""
+    inputs = [*values, *(parameters[name] for name in system.parameters)]
+    with np.errstate(all='ignore'):
+        found = system.graph.evaluate(inputs)['dynamics']
+    return np.array([np.broadcast_to(e, values.shape[1]) for e in found])
 
 
 def _fields(contract: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +109,6 @@ def _fields(contract: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, An
         fields[key] = np.array(contract[key])
     for key in NAMES:
         fields[key] = tuple(contract[key])
-    parameters = {name: float(value) for name, value in contract['parameters'].items()}
-    fields.update(dt=float(contract['dt']), horizon=int(contract['horizon']))
-    return {**fields, 'parameters': parameters, 'substeps': int(contract.get('substeps', 1))}
+    fields.update(dt=contract['dt'], horizon=contract['horizon'])
+    fields.update(parameters=contract['parameters'], substeps=contract.get('substeps', 1))
+    return fields
