@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.numerics.cost import stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
@@ -72,12 +73,11 @@ def fly(
     for _ in range(ticks):
         plan = planner(x, goal, plan)
         u = plan.controls[0]
-        error, effort = x - goal, u - model.u_trim
-        J += float(error @ model.Q @ error + effort @ model.R @ effort)
+        J += float(stage_cost(model, x - goal, u))
         x = plant.step(x, u)
     error = x - goal
     fallen = not bool((np.abs(error) <= model.x0_box + model.goal_box).all())
-    return J + float(error @ model.Q_f @ error), fallen
+    return J + float(terminal_cost(model, error)), fallen
 
 
 def fly_all(

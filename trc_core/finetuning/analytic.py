@@ -17,6 +17,7 @@ from trc_core.compile.torch_reader import torch_step
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.policy import CorrectionPolicy, PlanGain
 from trc_core.finetuning.problems import Problems, Scenario
+from trc_core.numerics.cost import stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Correction, CorrectionState, widths
@@ -125,9 +126,8 @@ class Analytic:
     def _costs(self, ticks: list[Tick], last: Tensor, goal: Tensor) -> Tensor:
         """Stage costs, and the terminal one of the last states (T + 1, B)."""
         system = self.problems.system
-        Q, R, Q_f, trim = map(torch.from_numpy, (system.Q, system.R, system.Q_f, system.u_trim))
-        costs = [_quadratic(Q, tick.x - goal) + _quadratic(R, tick.u - trim) for tick in ticks]
-        return torch.stack([*costs, _quadratic(Q_f, last - goal)])
+        costs = [stage_cost(system, tick.x - goal, tick.u) for tick in ticks]
+        return torch.stack([*costs, terminal_cost(system, last - goal)])
 
     def _flight(
         self, policy: CorrectionPolicy, controller: Controller, scenario: Scenario
@@ -171,8 +171,3 @@ class Analytic:
         gain = torch.from_numpy(self._gain(plan, goal))
         value = torch.from_numpy(plan.controls[:, 0].copy())
         return value + torch.einsum('bij,bj->bi', gain, x - x.detach()), gain
-
-
-def _quadratic(A: Tensor, error: Tensor) -> Tensor:
-    """e' A e of errors (B, n)."""
-    return ((error @ A) * error).sum(1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.numerics.cost import SUCCESS_TOLERANCE
+from trc_core.numerics.cost import SUCCESS_TOLERANCE, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.problem.system import Array, System
@@ -158,10 +158,9 @@ def screened(
 def _flown(
     system: System, goal: Array, x: Array, u: Array, over: NDArray[np.bool_]
 ) -> FlightRecord:
-    error, effort = x - goal, u - system.u_trim
-    cost = np.einsum('tbi,ij,tbj->tb', error, system.Q, error)
-    cost[:-1] += np.einsum('tbi,ij,tbj->tb', effort, system.R, effort)
-    cost[-1] = np.einsum('bi,ij,bj->b', error[-1], system.Q_f, error[-1])
+    error = x - goal
+    stages, last = stage_cost(system, error[:-1], u), terminal_cost(system, error[-1])
+    cost = np.concatenate([stages, last[None]])
     far = ~(np.abs(error[-1]) <= system.x0_box + system.goal_box).all(1)
     held = ((u <= system.u_min) | (u >= system.u_max)).any(2)
     close = np.abs(error[-1]).sum(1) <= SUCCESS_TOLERANCE

@@ -36,18 +36,26 @@ def trajectory_cost(system: System, states: Any, controls: Any, reference: Any) 
     Returns:
         J (...,).
     """
-    Q, R, Q_f, u_trim = (_like(states, w) for w in (system.Q, system.R, system.Q_f, system.u_trim))
-    error, effort = states - reference, controls - u_trim
-    running = ((error[..., :-1, :] @ Q) * error[..., :-1, :]).sum((-2, -1))
-    control = ((effort @ R) * effort).sum((-2, -1))
-    terminal = ((error[..., -1, :] @ Q_f) * error[..., -1, :]).sum(-1)
-    return running + control + terminal
+    error = states - reference
+    return stage_cost(system, error[..., :-1, :], controls).sum(-1) + terminal_cost(
+        system, error[..., -1, :]
+    )
 
 
-def stage_costs(system: System, states: Array, controls: Array, goal: Array) -> Array:
-    """The terms of J before the terminal one (...,), for x (..., n_x) and u (..., n_u)."""
-    error, effort = states - goal, controls - system.u_trim
-    return ((error @ system.Q) * error).sum(-1) + ((effort @ system.R) * effort).sum(-1)
+def stage_cost(system: System, error: Any, control: Any) -> Any:
+    """The term of J (...,) of time steps with errors (..., n_x) and controls (..., n_u)."""
+    effort = control - _like(control, system.u_trim)
+    return _quadratics(system.Q, error) + _quadratics(system.R, effort)
+
+
+def terminal_cost(system: System, error: Any) -> Any:
+    """The last term of J (...,) at errors (..., n_x)."""
+    return _quadratics(system.Q_f, error)
+
+
+def _quadratics(M: Array, a: Any) -> Any:
+    """A' M a (...,) for rows a (..., n)."""
+    return ((a @ _like(a, M)) * a).sum(-1)
 
 
 def is_success(states: Any, goal: Any) -> Any:
@@ -87,7 +95,7 @@ def effort_at(u, t, u_trim, effort):
 
 @register_jitable(inline='always')
 def stage(Q, R, error, effort):
-    """The term of J of one time step; the terminal one is `quadratic(Q_f, error)`."""
+    """`stage_cost` for kernels; the terminal term is `quadratic(Q_f, error)`."""
     return quadratic(Q, error) + quadratic(R, effort)
 
 

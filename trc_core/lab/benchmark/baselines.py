@@ -11,7 +11,7 @@ import numpy as np
 
 from trc_core.lab.benchmark.interleaved import Call, TimedPlanner
 from trc_core.lab.benchmark.planners import Factory
-from trc_core.numerics.cost import is_success
+from trc_core.numerics.cost import is_success, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers import nlp
@@ -203,6 +203,13 @@ class Osqp:
         return self.system.u_trim + w.reshape(T, self.system.n_u)
 
 
+def _scalars(column: Any) -> Any:
+    """The entries of a CasADi column (n, 1) as an array (n,) of scalars."""
+    import casadi as ca
+
+    return np.array(ca.vertsplit(column), dtype=object)
+
+
 class DoMpc:
     """do-mpc in its standard setup, on our discrete step; it starts from its own last answer."""
 
@@ -213,7 +220,6 @@ class DoMpc:
             self.mpc = self._set_up()
 
     def _set_up(self) -> Any:
-        import casadi as ca
         import do_mpc
 
         from trc_core.compile.casadi_reader import casadi_step
@@ -228,10 +234,9 @@ class DoMpc:
         mpc = do_mpc.controller.MPC(model)
         times = {'n_horizon': system.horizon, 't_step': system.dt, 'n_robust': 0}
         mpc.set_param(**times, store_full_solution=False, nlpsol_opts=QUIET)
-        Q, R, Q_f, trim = map(ca.DM, (system.Q, system.R, system.Q_f, system.u_trim))
-        error, u = model.x['x'] - model.tvp['goal'], model.u['u']
-        stage = ca.bilin(Q, error, error) + ca.bilin(R, u - trim, u - trim)
-        mpc.set_objective(mterm=ca.bilin(Q_f, error, error), lterm=stage)
+        error, u = _scalars(model.x['x'] - model.tvp['goal']), _scalars(model.u['u'])
+        stage, last = stage_cost(system, error, u), terminal_cost(system, error)
+        mpc.set_objective(mterm=last, lterm=stage)
         mpc.set_rterm(u=np.zeros(system.n_u))
         mpc.bounds['lower', '_u', 'u'], mpc.bounds['upper', '_u', 'u'] = system.u_min, system.u_max
         self.template = mpc.get_tvp_template()
