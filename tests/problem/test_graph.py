@@ -268,6 +268,19 @@ def test_nan_stays_nan_in_machine_code(name):
         assert math.isnan(in_machine_code(graph, point)['y'][0])
 
 
+@pytest.mark.parametrize('arithmetic', ['add', 'sub', 'mul', 'div'])
+@pytest.mark.parametrize('name', ['sign', 'minimum', 'maximum'])
+def test_nan_that_arithmetic_makes_stays_nan_in_machine_code(name, arithmetic):
+    operands = (2, 1)[: OPERANDS[name]]
+    instructions = [('input', 0), ('input', 1), (arithmetic, 0, 1), (name, *operands)]
+    graph = Graph({'x': 2}, instructions, {'y': [3]})
+    assert math.isnan(in_machine_code(graph, [math.nan, 0.5])['y'][0])
+    makes_nan = {'add': -math.inf, 'sub': math.inf, 'mul': 0.0, 'div': math.inf}[arithmetic]
+    with np.errstate(invalid='ignore'):
+        assert math.isnan(graph.evaluate(np.array([math.inf, makes_nan]))['y'][0])
+    assert math.isnan(in_machine_code(graph, [math.inf, makes_nan])['y'][0])
+
+
 @pytest.mark.parametrize('name', ['less', 'less_equal', 'equal'])
 def test_no_comparison_with_nan_holds_in_machine_code(name):
     for point in ([math.nan, 0.5], [0.5, math.nan], [math.nan, math.nan]):
