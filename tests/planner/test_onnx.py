@@ -340,16 +340,8 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, exported):
             Controller.load(path)
     monkeypatch.setattr(exported_network, 'cache_folder', lambda: tmp_path)
     monkeypatch.setitem(sys.modules, 'onnx', None)
-    for name in [
-        name
-        for name in sys.modules
-        if name
-        in (
-            'trc_core.planner.onnx.writing',
-            'trc_core.planner.onnx.builder',
-            'trc_core.planner.onnx.network_graph',
-        )
-    ]:
+    makers = {f'trc_core.planner.onnx.{name}' for name in ('writing', 'builder', 'network_graph')}
+    for name in makers & set(sys.modules):
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ValueError, match='run trc export --checkpoint NAME on a machine with'):
         Controller.load('van_der_pol', backend='onnx')

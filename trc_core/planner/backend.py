@@ -89,26 +89,6 @@ class Backend(ABC):
     def plan(self, problems: Problems, budget: Budget) -> Found:
         """Solves every problem; no result is dearer than any of its candidates."""
 
-    def solved(
-        self,
-        problems: Problems,
-        plant: Plant,
-        plan_rows: Callable[[Plant, Requests, Found], None],
-    ) -> Found:
-        """The results that `plan_rows` fills, in blocks of rows on as many threads as it may."""
-        found, requests = self.empty(problems), problems.requests(self.system)
-        plant = problems.adjusted(plant)
-
-        if len(requests.x0) == 1:  # nothing to share out
-            plan_rows(plant, requests, found)
-            return found
-
-        def run(rows: slice) -> None:
-            plan_rows(plant, requests.rows(rows), found.rows(rows))
-
-        in_blocks(run, len(requests.x0), ROWS_PER_THREAD, self.num_threads)
-        return found
-
     def empty(self, problems: Problems) -> Found:
         """Arrays for the results."""
         B, system = len(problems.x0), self.system
@@ -148,8 +128,16 @@ class KernelBackend(Backend):
         self.kernels = () if readable else (self._plan_rows,)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
-        def plan_rows(plant: Plant, requests: Requests, found: Found) -> None:
-            self._plan_rows(plant, self._model, budget, requests, found)
-
+        found, requests = self.empty(problems), problems.requests(self.system)
         plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
-        return self.solved(problems, plant, plan_rows)
+        plant = problems.adjusted(plant)
+        if len(requests.x0) == 1:  # nothing to share out
+            self._plan_rows(plant, self._model, budget, requests, found)
+            return found
+
+        def run(rows: slice) -> None:
+            own, results = requests.rows(rows), found.rows(rows)
+            self._plan_rows(plant, self._model, budget, own, results)
+
+        in_blocks(run, len(requests.x0), ROWS_PER_THREAD, self.num_threads)
+        return found

@@ -16,7 +16,7 @@ from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
 from trc_core.planner.backend import Backend, Problems
 from trc_core.planner.feature_kernels import empty_features, read_problem
-from trc_core.planner.kernels import Budget, Found, Model, Problem, Requests
+from trc_core.planner.kernels import Budget, Found, Model, Problem
 from trc_core.planner.network import settings_of
 from trc_core.planner.network_kernels import Latents
 from trc_core.problem.system import Array
@@ -37,13 +37,13 @@ class OnnxBackend(Backend):
         self._read_problem, self._start, self._observe, self._accept = self.kernels
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
+        found, requests = self.empty(problems), problems.requests(self.system)
+        plant = problems.adjusted(plant_of(self.system))
         begin, refine, model = self._begin, self._refine, self._model
-
-        def plan_rows(plant: Plant, requests: Requests, found: Found) -> None:
-            for b in range(len(requests.x0)):
+        with np.errstate(invalid='ignore'):  # compiled, infinite costs do not warn either
+            for b in range(len(requests.x0)):  # threads would wait for each other's Python
                 kernels.plan(begin, refine, plant, model, budget, requests, found, b)
-
-        return self.solved(problems, plant_of(self.system), plan_rows)
+        return found
 
     def _begin(
         self,
