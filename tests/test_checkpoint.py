@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.crane_flight import START, fly
+from tests.crane_flight import CRANE, START, fly
 from tests.old_checkpoints import read_record, strip_equations, write_record
 from tests.random_models import randomised
 from trc_core import Controller, get_system
@@ -26,26 +26,6 @@ from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import stabilised
 
-CRANE = """
-from numpy import cos, sin
-from trc_core import System
-from trc_core.systems import Joint
-
-def dynamics(x, u, m, M, length):
-    _, angle, v, w = x
-    s, c = sin(angle), cos(angle)
-    a = (u[0] - 0.1 * v + m * s * (length * w**2 + 9.81 * c)) / (M + m * s**2)
-    return [v, w, a, -(a * c + 9.81 * s) / length]
-
-crane = System(
-    name='my_crane', dynamics=dynamics, parameters={'m': 0.7, 'M': 2.0, 'length': 0.8},
-    state_names=('position', 'angle', 'velocity', 'rate'),
-    state_units=('m', 'rad', 'm/s', 'rad/s'),
-    control_names=('force',), control_units=('N',), joints=(Joint('cart', 0, 2, 0),),
-    dt=0.05, horizon=40, u_min=[-8.0], u_max=[8.0], Q=[1.0, 1.0, 0.1, 0.1], R=[0.05],
-    x0_box=[2.0, 0.6, 0.5, 0.5], goal_box=[0.0] * 4,
-)
-"""
 BLOCKED = ('sympy', 'casadi', 'torch', 'scipy', 'matplotlib', 'control')
 STRANGER = f"""
 import importlib.abc, json, sys

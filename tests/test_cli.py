@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,14 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from tests.crane_flight import CRANE
+from tests.old_checkpoints import strip_equations
 from trc_core import cli
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.commands import info
+from trc_core.commands import info, warm_up
 from trc_core.data.backends import require
-from trc_core.systems import pendulum
+from trc_core.solvers import lqr, nlp
+from trc_core.systems import get_system, pendulum
 from trc_core.training.recipes import STAGES
 
 OPTION = re.compile(r'^  (-.*?)(?: {2,}|\n {3,}|$)(.*)$', re.MULTILINE)
@@ -98,12 +103,23 @@ def own_checkpoint(tmp_path):
 
 
 def test_info_shows_what_a_file_says_of_a_system_that_is_unknown_here(own_checkpoint, capsys):
+    strip_equations(own_checkpoint)
     info.main([str(own_checkpoint)])
     shown = capsys.readouterr()
     assert all(key in shown.out for key in ('name: mine', 'H_cycles: ', 'command: trc train'))
     assert shown.err.startswith(
         "trc info: no system here fits this file (--system names one): unknown system '"
     )
+    info.main([str(own_checkpoint), '--system', str(own_checkpoint.with_name('mine.py'))])
+    assert capsys.readouterr() == (shown.out, '')
+
+
+def test_info_needs_no_plant_where_the_equations_are_in_the_file(own_checkpoint, capsys):
+    info.main([str(own_checkpoint)])
+    shown = capsys.readouterr()
+    count = len(load_checkpoint('pendulum').system.graph.instructions)
+    assert all(key in shown.out for key in ('name: mine', f'dynamics: {count} instructions'))
+    assert shown.err == ''
     info.main([str(own_checkpoint), '--system', str(own_checkpoint.with_name('mine.py'))])
     assert capsys.readouterr() == (shown.out, '')
 
@@ -143,3 +159,55 @@ def test_a_request_to_end_is_an_interruption(capsys):
     assert stopped.value.code == 130
     assert capsys.readouterr().err == 'trc faults: interrupted\n'
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def plant_file(tmp_path):
+    """A plant that was never compiled, without a checkpoint."""
+    path = tmp_path / 'my_robot.py'
+    path.write_text(CRANE.replace('9.81', f'{9.81 + 1e-9 * secrets.randbelow(10**6):.9f}'))
+    return path
+
+
+def test_warm_up_compiles_a_plant_that_has_no_checkpoint_and_plans(plant_file):
+    first, second = run('warm-up', plant_file), run('warm-up', plant_file)
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert first.stderr == 'compiling my_crane (once) ...\n' and second.stderr == ''
+    shown = re.search(
+        rf'^{re.escape(str(plant_file))}: machine code in [\d.]+ s, kernels in [\d.]+ s; first '
+        r'plan of cost ([\d.]+) in [\d.]+ ms \(clipped LQR: ([\d.]+)\)$',
+        first.stdout,
+        re.MULTILINE,
+    )
+    system = get_system(str(plant_file))
+    problem = system, system.x0_box / 2, np.zeros(4)
+    assert float(shown[1]) == pytest.approx(nlp.solve(*problem).cost, rel=1e-5)
+    assert float(shown[2]) == pytest.approx(lqr.solve(*problem).cost, rel=1e-5)
+    assert float(shown[1]) < float(shown[2])
+
+
+def test_warm_up_takes_names_of_plants_and_of_checkpoints(capsys):
+    warm_up.main(['van_der_pol', 'double_integrator_2_axes'])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith('van_der_pol: ') and lines[1].endswith(' ms a plan')
+    assert lines[2].startswith('double_integrator_2_axes: machine code in ')
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (None, "no system file '"),
+        (CRANE.replace('cos(angle)', 'cos(angel)'), "NameError: name 'angel' is not defined"),
+        (CRANE.replace('[v, w,', '[1e200 * v, w,'), "'my_crane': J of the plan from"),
+    ],
+    ids=['no file', 'a mistake', 'no finite cost'],
+)
+def test_warm_up_refuses_a_plant_that_cannot_be_flown(text, message, tmp_path):
+    path = tmp_path / 'my_robot.py'
+    if text is not None:
+        path.write_text(text)
+    failed = run('warm-up', path)
+    *before, error = failed.stderr.splitlines()
+    assert failed.returncode == 1
+    assert error.startswith('trc warm-up: ') and message in error
+    assert before in ([], ['compiling my_crane (once) ...'])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.random_models import randomised
 from trc_core import SYSTEMS
+from trc_core.models import TinyRecursiveControl
 from trc_core.models.plan_representation import for_system, open_loop, stabilised
 from trc_core.models.simulation import FunctionDynamics, SystemDynamics, TorchDynamics
 from trc_core.numerics.batch import BatchRollout
@@ -12,6 +14,7 @@ from trc_core.numerics.cost import trajectory_cost
 from trc_core.numerics.representation import REPRESENTATIONS, Coordinates
 from trc_core.numerics.rollout import plain
 from trc_core.solvers import lqr
+from trc_core.training.losses import CostWeights, process_loss
 
 CALM = ['double_integrator', 'van_der_pol', 'cartpole', 'quadrotor_2d', 'pendulum']
 PLANTS = ['double_integrator', 'van_der_pol', 'quadrotor_2d']
@@ -55,6 +58,38 @@ def test_the_gradient_is_projected_where_controls_are_on_their_bounds():
     upper = compiled.controls >= 2.0
     assert upper.any()
     assert (compiled.gradient[upper] >= 0).all()
+
+
+def weight_gradients(model, dynamics, x0, goal):
+    """Slopes of the process loss of a first plan and of two steps that nobody guards."""
+    problem = model.problem(x0, goal, dynamics=dynamics)
+    latents = model.initial_latents(problem)
+    history = [dynamics.simulate(model.first_plans(problem, latents)[0], x0, goal)]
+    for _ in range(2):
+        step, latents = model.propose(problem, history[-1], latents)
+        history.append(dynamics.simulate(history[-1].v + step, x0, goal))
+    model.zero_grad()
+    process_loss(problem.units, history, CostWeights()).backward()
+    return {k: w.grad.clone() for k, w in model.named_parameters() if w.grad is not None}
+
+
+@pytest.mark.parametrize('name', PLANTS)
+def test_weights_learn_the_same_from_compiled_and_eager_dynamics(name):
+    system = SYSTEMS[name]
+    numbers = stabilised(system)
+    choices = {'use_two_level': True, 'feedback': ('trajectory', 'gradient'), 'num_heads': 0}
+    model = TinyRecursiveControl.for_system(
+        system, numbers, latent_dim=8, hidden_dim=8, H_cycles=2, **choices
+    )
+    model, (x0, goal) = randomised(model).train(), problems(system, 6)
+    compiled, eager = (
+        weight_gradients(model, kind(numbers, system), x0, goal)
+        for kind in (SystemDynamics, TorchDynamics)
+    )
+    assert compiled.keys() == eager.keys()
+    assert sum(g.abs().max() > 1e-6 for g in compiled.values()) > 0.8 * len(compiled)
+    for weight, gradient in compiled.items():
+        torch.testing.assert_close(gradient, eager[weight], rtol=1e-4, atol=1e-5, msg=weight)
 
 
 @pytest.mark.parametrize('name', PLANTS)
