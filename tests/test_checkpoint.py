@@ -320,3 +320,23 @@ def test_a_thousand_damaged_records_end_in_refusals_or_the_same_plan(own, tmp_pa
     assert set(count) == {'refused', 'equal', 'another problem'}
     assert min(count.values()) >= 10
     assert sum(count.values()) == 1000
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('plans', 3, 'initial_generator.output has '),
+        ('feedback', ['terminal', 'trajectory'], 'error_encoder.hidden has '),
+        ('first_cycles', -1, 'first_cycles of the model is -1, expected at least 0'),
+        ('beam', [0], 'beam of the model is 0, expected at least 1'),
+        ('L_cycles', 'many', "L_cycles of the model is 'many'"),
+        ('use_two_level', float('nan'), 'use_two_level of the model is nan'),
+    ],
+)
+def test_a_network_of_another_size_is_not_flown(key, value, message, own, tmp_path):
+    path, record = tmp_path / 'crane.safetensors', read_record(own)
+    path.write_bytes(own.read_bytes())
+    record['model'][key] = value
+    write_record(path, record)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Controller.load(path)
