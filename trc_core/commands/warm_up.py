@@ -44,8 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Compiles what checkpoints, or plants without one, need, and times a plan of each.
 
-    Seconds for each plant that was never compiled here, half a minute or so for the kernels that
-    all plants share; the cache is TRC_CACHE_DIR, or ~/.cache/trc.
+    A second for each plant that was never compiled here, about a minute for the kernels that all
+    plants share; the cache is TRC_CACHE_DIR, or ~/.cache/trc.
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)

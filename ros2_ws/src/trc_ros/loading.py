@@ -53,7 +53,10 @@ def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> N
         ValueError: if planning takes longer than a period.
     """
     if not controller.is_compiled:
-        logger.info(f'compiling {controller.system.name}, once: half a minute')
+        name = controller.system.name
+        logger.info(
+            f'compiling, once on this machine: {name} and, if need be, the kernels: a minute'
+        )
     for name, (low, high) in controller.checkpoint.coordinates.ranges.items():
         value = controller.system.parameters[name]
         if not low <= value <= high:

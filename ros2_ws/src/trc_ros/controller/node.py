@@ -103,7 +103,7 @@ class ControllerNode(LifecycleNode):
         values = parameters.values_of(self, 'controller')
         controller = load_controller(values)
         goal = initial_goal(values, controller.system)
-        readers_of(values, controller.system)  # refuses before it takes half a minute
+        readers_of(values, controller.system)  # refuses before anything is compiled
         live = LiveSettings.from_parameters(values, controller.system)
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
