@@ -10,7 +10,7 @@ from trc_core.models import TinyRecursiveControl
 from trc_core.models.plan_representation import for_system, open_loop, stabilised
 from trc_core.models.simulation import FunctionDynamics, SystemDynamics, TorchDynamics
 from trc_core.numerics.batch import BatchRollout
-from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import REPRESENTATIONS, Coordinates
 from trc_core.numerics.rollout import plain
 from trc_core.solvers import lqr
@@ -128,10 +128,11 @@ def test_a_batch_is_its_rows_whatever_the_number_of_threads():
     batch, rng = BatchRollout([system], [law]), np.random.default_rng(0)
     x0, goal = system.sample(rng, 101)
     v = rng.normal(size=(101, system.horizon, 1))
-    together = batch.simulate(v, x0, goal)
+    r = constant_reference(goal, system.horizon)
+    together = batch.simulate(v, x0, r)
     for i in (0, 50, 100):
         row = slice(i, i + 1)
-        alone = batch.simulate(v[row], x0[row], goal[row])
+        alone = batch.simulate(v[row], x0[row], r[row])
         for whole, part in zip(together, alone, strict=True):
             np.testing.assert_array_equal(whole[row], part)
 

@@ -173,8 +173,8 @@ def test_a_batch_is_a_loop(system):
     problems = [Problem(system, seed=seed) for seed in range(3)]
     plants = [system, system.with_parameters(**{k: 1.1 * p for k, p in system.parameters.items()})]
     laws, own = [problems[0].law, problems[2].law], [0, 0, 1]
-    v, x0, goal = (np.array([getattr(p, n) for p in problems]) for n in ('v', 'x0', 'goal'))
-    batch = BatchRollout(plants, laws).simulate(v, x0, goal, np.array(own))
+    v, x0, r = (np.array([getattr(p, n) for p in problems]) for n in ('v', 'x0', 'r'))
+    batch = BatchRollout(plants, laws).simulate(v, x0, r, np.array(own))
     for b, problem in enumerate(problems):
         problem.system, problem.law = plants[own[b]], laws[own[b]]
         assert batch.cost[b] == pytest.approx(problem.roll(), rel=1e-13)

@@ -14,6 +14,7 @@ from trc_core.compile.kernels import compiled
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.rollout import Trajectory, rollout, shift
 from trc_core.planner import clock, kernels
+from trc_core.planner.backend import Problems
 
 SMOOTH = ['double_integrator', 'van_der_pol', 'quadrotor_2d']
 
@@ -51,17 +52,12 @@ def test_refinement_stops_when_the_next_step_would_not_fit(monkeypatch):
     budget = kernels.Budget(cycles=10, deadline=7.0, tolerance=0.0, seconds=0.5)
     seconds = itertools.count()
     monkeypatch.setattr(kernels, 'now', lambda: float(next(seconds)))
-    found = controller._planning.backend.plan(_alone(x, goal), budget)
+    alone = Problems(x[None], constant_reference(goal[None], controller.system.horizon))
+    found = controller._planning.backend.plan(alone, budget)
     # a cycle is found to take a second: begun at 0, 2, 4 and 6, but not at 8
     assert found.cycles[0] == 4
     assert found.seconds[0] == 1.0
     assert found.J[0] <= found.starts[0].min()
-
-
-def _alone(x, goal):
-    from trc_core.planner.backend import Problems
-
-    return Problems(x[None], goal[None])
 
 
 def test_compiled_code_reads_the_same_clock():

@@ -17,6 +17,7 @@ from trc_core.commands import export as command
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import for_system
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.representation import Coordinates
 from trc_core.planner import backends
 from trc_core.planner.onnx import writing
@@ -130,10 +131,11 @@ def test_nothing_but_a_cheapest_previous_plan_is_refined_where_it_was_foreseen(n
     path = tmp_path / 'm.onnx'
     path.write_bytes(writing.graph_of(checkpoint))
     x0, goal = checkpoint.system.sample(np.random.default_rng(4), 20)
+    r = constant_reference(goal, checkpoint.system.horizon)
     previous = 0.1 * np.random.default_rng(5).normal(size=(20, checkpoint.system.horizon, 1))
     plans = {}
     for narrow in (False, True):
-        problems = writing.Problems(x0, goal, previous, np.full(20, narrow))
+        problems = writing.Problems(x0, r, previous, np.full(20, narrow))
         kernels, graph = (
             writing._solved(Controller(c)._planning.backend, checkpoint, problems)
             for c in (checkpoint, load_checkpoint(path))

@@ -13,7 +13,7 @@ import yaml
 from trc_core import Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.numerics.batch import BatchRollout
-from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import Coordinates
 from trc_core.solvers.library import Labels
 from trc_core.systems import SYSTEMS
@@ -31,8 +31,9 @@ class Optima:
         self.system, numbers = system, Coordinates('gated').numbers(system)
         self.batch, self.L_inverse = BatchRollout([system], [numbers.law]), numbers.L_inverse
         x0, goal = system.sample(np.random.default_rng(3), 12)
-        start = self.batch.simulate(np.zeros((12, system.horizon, system.n_u)), x0, goal)
-        plan = self.batch.sweep(start.states, start.controls, goal, 1000)
+        r = constant_reference(goal, system.horizon)
+        start = self.batch.simulate(np.zeros((12, system.horizon, system.n_u)), x0, r)
+        plan = self.batch.sweep(start.states, start.controls, r, 1000)
         slope = np.einsum('tij,btj->bti', self.L_inverse, plan.gradient)
         rows = np.flatnonzero(np.square(slope).sum((1, 2)) < 1e-6 * plan.cost**2)[:6]
         assert len(rows) >= 3
@@ -42,7 +43,8 @@ class Optima:
         self.v = plan.v[rows]
 
     def fly(self, v):
-        return self.batch.simulate(v, self.labels.x0, self.labels.goal)
+        r = constant_reference(self.labels.goal, self.system.horizon)
+        return self.batch.simulate(v, self.labels.x0, r)
 
     def steps(self, o):
         """Physical changes of v for dimensionless o (B, T, n_u)."""

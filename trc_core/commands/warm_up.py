@@ -16,6 +16,7 @@ from trc_core.command_line import report_errors, spinner
 from trc_core.compile import binding
 from trc_core.compile.kernels import cache_folder, compiled, is_compiled
 from trc_core.numerics.batch import improve_rows, roll_out
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.numerics.rollout import Trajectory, plain, rollout
@@ -132,9 +133,9 @@ def first_plan(system: System, sweeps: int) -> FirstPlan:
     began = time.perf_counter()
     with np.errstate(all='ignore'):  # what is not finite shows in the cost
         law = plain(finite_horizon_gains(system, goal)[0])
-    v = np.zeros((system.horizon, system.n_u))
-    x, u, lqr_cost = roll_out(system, law, v, x0, goal)
-    cost = float(improve_rows(system, goal[None], sweeps, Trajectory(x[None], u[None])).J[0])
+    v, r = np.zeros((system.horizon, system.n_u)), constant_reference(goal[None], system.horizon)
+    x, u, lqr_cost = roll_out(system, law, v, x0, r[0])
+    cost = float(improve_rows(system, r, sweeps, Trajectory(x[None], u[None])).J[0])
     if not math.isfinite(cost):
         raise ValueError(
             f"'{system.name}': J of the plan from {x0.tolist()} to zero is {cost}; check the "

@@ -49,7 +49,14 @@ def is_compiled(system: System) -> bool:
 
 
 def functions_of(graph: Graph) -> Mapping[str, Graph]:
-    """What is compiled of dynamics: a whole RK4 step, or the dynamics where that is too long."""
+    """What is compiled of dynamics: a whole RK4 step, or the dynamics where that is too long.
+
+    A step's Jacobian is too long at once where its chain rule has as many products of a dense
+    Jacobian as that.
+    """
+    n_x, n_u = graph.inputs['x'], graph.inputs['u']
+    if n_x * n_x * (n_x + n_u) > UNROLLED:
+        return {'dynamics': graph, 'slopes': slopes_graph(graph)}
     try:
         return {
             'step': step_graph(graph, UNROLLED),

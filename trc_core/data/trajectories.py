@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.cost import trajectory_cost
-from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import system_of_record
 
@@ -225,10 +224,6 @@ def _reject(wrong: Any, what: str, remedy: str = '') -> None:
 def step_defects(data: TrajectoryData) -> Array:
     """(N, T) largest component of |x_{t+1} - step(x_t, u_t)|."""
     system, (N, T, n_u) = data.system, data.controls.shape
-    # Every step is a plan of horizon one, so that the compiled roll-out can be used as it is.
     x0 = np.ascontiguousarray(data.states[:, :-1]).reshape(N * T, -1)
-    v = (data.controls - system.u_trim).reshape(N * T, 1, n_u)
-    law = plain(np.zeros((1, n_u, system.n_x)))
-    found = BatchRollout([system], [law]).simulate(v, x0, np.zeros_like(x0))
-    stepped = found.states[:, 1].reshape(N, T, -1)
+    stepped = BatchStep(system)(x0, data.controls.reshape(N * T, n_u)).reshape(N, T, -1)
     return np.abs(data.states[:, 1:] - stepped).max(-1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.numerics.batch import BatchRollout
-from trc_core.numerics.cost import trajectory_cost
+from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.rollout import BOUND_TOLERANCE, Law
 from trc_core.problem.system import Array, System
 
@@ -242,7 +242,8 @@ def _fly_compiled(v: Tensor, x0: Tensor, goal: Tensor, start: int, plant: str) -
     batch, K_start = PLANTS[plant]
     flown = None if start < 0 else K_start[start : start + 1]
     plans, states, goals = as_arrays(v, x0, goal)
-    found = batch.simulate(plans, states, goals, flown=flown)
+    r = constant_reference(goals, batch.system.horizon)
+    found = batch.simulate(plans, states, r, flown=flown)
     return tuple(map(torch.from_numpy, found))  # type: ignore[return-value]
 
 
@@ -250,7 +251,8 @@ def _sweep_compiled(x: Tensor, u: Tensor, goal: Tensor, sweeps: int, plant: str)
     """The same, after some sweeps of box-iLQR."""
     batch, _ = PLANTS[plant]
     states, controls, goals = as_arrays(x, u, goal)
-    found = batch.sweep(states, controls, goals, sweeps)
+    r = constant_reference(goals, batch.system.horizon)
+    found = batch.sweep(states, controls, r, sweeps)
     return tuple(map(torch.from_numpy, found))  # type: ignore[return-value]
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled, is_compiled
 from trc_core.numerics.batch_kernels import Family, Flown, batch_simulate, batch_step, batch_sweep
-from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Law, Trajectory, rollout
@@ -55,21 +54,21 @@ class BatchRollout:
         self,
         v: Array,
         x0: Array,
-        goal: Array,
+        r: Array,
         plant: NDArray[np.int64] | None = None,
         flown: Array | None = None,
     ) -> Simulated:
-        """Flies plans v (B, T, n_u) from x0 to goal, both (B, n_x).
+        """Flies plans v (B, T, n_u) from x0 (B, n_x).
 
         Args:
             v: the plans.
             x0: initial states.
-            goal: goal states.
+            r: references (B, T + 1, n_x).
             plant: which plant each row belongs to (B,); the first by default.
             flown: gains (N, T, n_u, n_x) to fly with, without a gate; the law's by default.
         """
         kernel, numbers = compiled(batch_simulate), plant_of(self.system)
-        family, r = self._family(plant, len(v)), constant_reference(goal, self.system.horizon)
+        family = self._family(plant, len(v))
         law = Law(self.K, self.G) if flown is None else Law(flown, np.zeros_like(self.G))
         found = self._empty(v)
 
@@ -83,14 +82,13 @@ class BatchRollout:
         self,
         states: Array,
         controls: Array,
-        goal: Array,
+        r: Array,
         sweeps: int,
         plant: NDArray[np.int64] | None = None,
     ) -> Simulated:
         """Improves controls (B, T, n_u) by box-iLQR sweeps from states[:, 0]; J never rises."""
         kernel, numbers = compiled(batch_sweep), plant_of(self.system)
         family = self._family(plant, len(controls))
-        r = constant_reference(goal, self.system.horizon)
         found = self._empty(controls)
         found.x[:], found.u[:] = states, controls
 
@@ -156,20 +154,18 @@ class BatchStep:
 
 
 def roll_out(
-    system: System, law: Law, v: Array, x0: Array, goal: Array
+    system: System, law: Law, v: Array, x0: Array, r: Array
 ) -> tuple[Array, Array, float]:
-    """The states (T + 1, n_x), controls (T, n_u) and J of one plan v (T, n_u) from x0 (n_x,)."""
+    """The trajectory and J of one plan v (T, n_u) from x0 (n_x,), by a reference (T + 1, n_x)."""
     trajectory = empty_trajectory(system)
-    r = constant_reference(goal, system.horizon)
     J = compiled(rollout)(plant_of(system), law, v, np.ascontiguousarray(x0), r, trajectory)
     return trajectory.x, trajectory.u, float(J)
 
 
-def improve_rows(system: System, goal: Array, sweeps: int, trajectories: Trajectory) -> Outcome:
-    """Box-iLQR sweeps on every row of trajectories, in place, to goals (B, n_x)."""
+def improve_rows(system: System, r: Array, sweeps: int, trajectories: Trajectory) -> Outcome:
+    """Box-iLQR sweeps on every row of trajectories, in place, by references (B, T + 1, n_x)."""
     B = len(trajectories.u)
     outcome = Outcome(np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_))
-    r = constant_reference(goal, system.horizon)
     compiled(batch_improve)(plant_of(system), r, sweeps, trajectories, outcome)
     return outcome
 

@@ -13,7 +13,6 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_parameters
-from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.parallel import in_blocks
 from trc_core.planner import kernels
 from trc_core.planner.kernels import Budget, Found, Model, Requests
@@ -30,8 +29,8 @@ class Problems(NamedTuple):
 
     x0: Array
     """(B, n_x)."""
-    goal: Array
-    """(B, n_x)."""
+    r: Array
+    """References (B, T + 1, n_x)."""
     previous: Array | None = None
     """Plans v (B, T, n_u) that are candidates beside the LQR's and the network's own."""
     trusted: NDArray[np.bool_] | None = None
@@ -46,7 +45,7 @@ class Problems(NamedTuple):
         B, T, n_u = len(self.x0), system.horizon, system.n_u
         previous = np.zeros((B, T, n_u)) if self.previous is None else self.previous
         trusted = np.zeros(B, dtype=np.bool_) if self.trusted is None else self.trusted
-        return Requests(self.x0, constant_reference(self.goal, T), previous, trusted)
+        return Requests(self.x0, self.r, previous, trusted)
 
     def adjusted(self, plant: Plant) -> Plant:
         """A plant with the problems' own parameters and bounds."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.numerics.batch import empty_trajectory
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import plain
 from trc_core.planner import inputs
@@ -132,7 +133,7 @@ class Controller:
         first = self.plan(x, goal, polish=1)
         self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
-        problems = Problems(x[None], goal[None])
+        problems = Problems(x[None], self._reference(goal[None]))
         every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
         whole, cycle = [], []
         for _ in range(TIMING_RUNS):
@@ -192,7 +193,7 @@ class Controller:
             limit = 'for the parameters that it was loaded with; those of a single plan'
             self._require_adjustable(limit)
             p = inputs.checked_state('p', p, len(self.system.parameters))
-        problems = Problems(x[None], goal[None], p=p, bounds=self._bounds)
+        problems = Problems(x[None], self._reference(goal[None]), p=p, bounds=self._bounds)
         # The plan.
         history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
         solution = self._planning.solve(problems, history, self._budget(end), polish)
@@ -223,7 +224,7 @@ class Controller:
         if issued is not None:
             issued = inputs.checked_states('issued', issued, self.system.n_u)
         history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
-        problems = Problems(x, goal, bounds=self._bounds)
+        problems = Problems(x, self._reference(goal), bounds=self._bounds)
         solution = self._planning.solve(problems, history, self._budget(math.inf), polish)
         return solution.plans(inputs.batch_warnings(self.system, x, goal))
 
@@ -231,11 +232,15 @@ class Controller:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
-        problems = Problems(x[None], goal[None], bounds=self._bounds)
+        problems = Problems(x[None], self._reference(goal[None]), bounds=self._bounds)
         law = plain(self._planning.representation.K_start[0])
         v = np.zeros_like(trajectory.u)
         J = self._planning.fly(problems, 0, law, v, trajectory)
         return Plan(trajectory.u, trajectory.x, J, 'lqr')
+
+    def _reference(self, goal: Array) -> Array:
+        """The references (B, T + 1, n_x) that stay at goals (B, n_x)."""
+        return constant_reference(goal, self.system.horizon)
 
     def _budget(self, end: float) -> Budget:
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)

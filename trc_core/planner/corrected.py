@@ -61,7 +61,7 @@ class CorrectedPlanning:
         problems = problems._replace(x0=self.correction.predicted_state(observation))
         found, names, *_ = self._planning.solve(problems, history, budget, polish)
         first = found.u[:, 0].copy()
-        observation = self.correction.with_plan(observation, problems.goal, first)
+        observation = self.correction.with_plan(observation, problems.r[:, 0], first)
         uncorrected = found.J.copy()
         self._fly_again(problems, found, self.correction.corrected(observation))
         return Solution(found, names, uncorrected, observation)

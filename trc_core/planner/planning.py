@@ -12,7 +12,6 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile import binding
 from trc_core.compile.kernels import compiled, is_compiled
 from trc_core.compile.plant import Plant
-from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory, rollout
@@ -143,8 +142,8 @@ class Planning:
 
     def fly(self, problems: Problems, b: int, law: Law, v: Array, trajectory: Trajectory) -> float:
         """Rolls out problem b by a law around v (T, n_u), into the trajectory; returns J."""
-        r = constant_reference(problems.goal[b], self.system.horizon)
-        return float(self._rollout(self._plant(problems), law, v, problems.x0[b], r, trajectory))
+        plant, x0, r = self._plant(problems), problems.x0[b], problems.r[b]
+        return float(self._rollout(plant, law, v, x0, r, trajectory))
 
     def _plant(self, problems: Problems) -> Plant:
         return problems.adjusted(self._plant_of(self.system))
@@ -160,7 +159,7 @@ class Planning:
         B, plant = len(rows), self._plant(problems)
         plans = Trajectory(found.x[rows], found.u[rows])
         outcome = Outcome(found.J[rows], np.zeros(B, np.int64), np.zeros(B, np.bool_))
-        r = constant_reference(problems.goal[rows], self.system.horizon)
+        r = problems.r[rows]
         at_once = sweeps if deadline == math.inf else 1
         for _ in range(0, sweeps, at_once):
             if outcome.converged.all() or now() >= deadline:

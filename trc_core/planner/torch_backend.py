@@ -65,7 +65,8 @@ class TorchBackend(Backend):
 
     def _start(self, problems: Problems) -> tuple[Search, Tensor]:
         """The candidates of every problem, and their costs (B, N)."""
-        x0, goal = (torch.from_numpy(a).to(self.device) for a in problems[:2])
+        constant = problems.r[:, 0].copy()  # PyTorch's model plans to goals that stand still
+        x0, goal = (torch.from_numpy(a).to(self.device) for a in (problems.x0, constant))
         model, dynamics = self.model, self.dynamics
         problem = model.problem(x0, goal, None, dynamics)
         latents = model.initial_latents(problem)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.batch import empty_trajectory, improve_rows
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import System
@@ -36,7 +37,8 @@ def solve(
     states, controls, _ = initial_guess(system, x0, goal, warm_start)
     goal = np.ascontiguousarray(goal, dtype=np.float64)
     one = Trajectory(states[None], controls[None])
-    J, spent, converged = improve_rows(system, goal[None], sweeps, one)
+    r = constant_reference(goal[None], system.horizon)
+    J, spent, converged = improve_rows(system, r, sweeps, one)
     return Plan(controls, states, float(J[0]), 'ilqr', bool(converged[0]), int(spent[0]))
 
 
@@ -50,6 +52,7 @@ def solve_batch(system: System, x0: ArrayLike, goal: ArrayLike, sweeps: int = 10
     trajectories = empty_trajectory(system, len(x0))
     for b in range(len(x0)):
         trajectories.x[b], trajectories.u[b], _ = initial_guess(system, x0[b], goal[b])
-    J, spent, converged = improve_rows(system, goal, sweeps, trajectories)
+    r = constant_reference(goal, system.horizon)
+    J, spent, converged = improve_rows(system, r, sweeps, trajectories)
     rows: Any = {'cost': J, 'converged': converged, 'cycles': spent}
     return Plan(trajectories.u, trajectories.x, source='ilqr', **rows)

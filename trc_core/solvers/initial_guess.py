@@ -61,6 +61,7 @@ def initial_guess(
     x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
     law, v = plain(gains_of(system)(goal)), np.zeros((T, n_u))
+    r = constant_reference(goal, T)
     if warm_start is not None:
         shapes = warm_start.states.shape, warm_start.controls.shape
         if shapes != ((T + 1, n_x), (T, n_u)):
@@ -71,5 +72,5 @@ def initial_guess(
         follow = compiled(reproject)
         states = np.ascontiguousarray(warm_start.states)
         past = Trajectory(states, np.ascontiguousarray(warm_start.controls))
-        follow(plant_of(system), law, past, constant_reference(goal, T), v)
-    return roll_out(system, law, v, x0, goal)
+        follow(plant_of(system), law, past, r, v)
+    return roll_out(system, law, v, x0, r)

@@ -256,7 +256,7 @@ class _Pool:
         C, T, n_x = len(rows), self.system.horizon, self.system.n_x
         plans = Trajectory(np.empty((C, T + 1, n_x)), controls)
         plans.x[:, 0] = self.states[rows, 0]
-        outcome = improve_rows(self.system, np.zeros((C, n_x)), sweeps, plans)
+        outcome = improve_rows(self.system, np.zeros_like(plans.x), sweeps, plans)
         return plans.x, outcome.J
 
     def share_out(self, job: Callable[[Rows], None], rows: Rows) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.batch import roll_out
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains, linearise
 from trc_core.numerics.rollout import plain
@@ -39,5 +40,7 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
     x0, goal = np.asarray(x0, dtype=np.float64), np.asarray(goal, dtype=np.float64)
     K, _, _ = finite_horizon_gains(system, goal)
     v = np.zeros((system.horizon, system.n_u))
-    states, controls, J = roll_out(system, plain(K), v, x0, goal)
+    states, controls, J = roll_out(
+        system, plain(K), v, x0, constant_reference(goal, system.horizon)
+    )
     return Plan(controls, states, J, 'lqr', converged=bool(np.isfinite(J)))

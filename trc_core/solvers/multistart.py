@@ -131,10 +131,11 @@ class _Pool:
         """Improves controls, or what follows their states `followed`; keeps what is better."""
         plans = Trajectory(np.empty_like(self.states), controls)
         plans.x[:, 0] = self.x0
+        r = constant_reference(self.goal, self.system.horizon)
         if followed is not None:
-            plant, r = plant_of(self.system), constant_reference(self.goal, self.system.horizon)
-            compiled(batch_follow)(plant, r, Trajectory(followed, controls.copy()), plans)
-        J, spent, converged = improve_rows(self.system, self.goal, SWEEPS, plans)
+            leaders = Trajectory(followed, controls.copy())
+            compiled(batch_follow)(plant_of(self.system), r, leaders, plans)
+        J, spent, converged = improve_rows(self.system, r, SWEEPS, plans)
         better = np.less(J, self.cost)  # never where J is NaN
         for ours, theirs in (
             (self.states, plans.x),

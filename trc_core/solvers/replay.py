@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.batch import roll_out
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
 
@@ -27,5 +28,6 @@ def state_vector(system: System, name: str, value: ArrayLike) -> Array:
 def replay(system: System, x0: Array, goal: Array, controls: Array) -> tuple[Array, float]:
     """The trajectory (T + 1, n_x) of controls (T, n_u) inside the bounds, and its J."""
     law = plain(np.zeros((*controls.shape, system.n_x)))
-    states, _, J = roll_out(system, law, controls - system.u_trim, x0, goal)
+    r = constant_reference(goal, system.horizon)
+    states, _, J = roll_out(system, law, controls - system.u_trim, x0, r)
     return states, J

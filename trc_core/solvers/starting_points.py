@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.batch import roll_out
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.representation import catching_law
 from trc_core.numerics.rollout import Law
@@ -58,7 +59,8 @@ def random_start(
     segments = int(rng.integers(SEGMENTS[0], SEGMENTS[1] + 1))
     levels = rng.uniform(system.u_min, system.u_max, (segments, system.n_u)) - system.u_trim
     v = levels[np.arange(T) * segments // T]
-    return roll_out(system, _catch(system, goal.tobytes()), v, x0, goal)[:2]
+    r = constant_reference(goal, T)
+    return roll_out(system, _catch(system, goal.tobytes()), v, x0, r)[:2]
 
 
 @lru_cache(maxsize=256)

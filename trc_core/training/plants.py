@@ -13,6 +13,7 @@ from torch import Tensor
 from trc_core.models.plan_representation import Numbers, PlanRepresentation, Units
 from trc_core.models.simulation import CostedDynamics, Iterate, as_arrays
 from trc_core.numerics.batch import BatchRollout
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.representation import Coordinates
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.problem.system import Array, System
@@ -106,14 +107,16 @@ class FamilyDynamics(CostedDynamics):
         flown = None if start is None else self.plants.K_start[start]
         plans, states, goals = as_arrays(v, x0, goal)
         plant = self.index.numpy()
-        found = self.plants.flights.simulate(plans, states, goals, plant=plant, flown=flown)
+        r = constant_reference(goals, self.system.horizon)
+        found = self.plants.flights.simulate(plans, states, r, plant=plant, flown=flown)
         return Iterate(*map(torch.from_numpy, found))
 
     def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
         assert iterate.states is not None
         states, controls, goals = as_arrays(iterate.states, iterate.controls, target_state)
         plant = self.index.numpy()
-        found = self.plants.flights.sweep(states, controls, goals, sweeps, plant=plant)
+        r = constant_reference(goals, self.system.horizon)
+        found = self.plants.flights.sweep(states, controls, r, sweeps, plant=plant)
         return Iterate(*map(torch.from_numpy, found))
 
     def shifted(self, iterate: Iterate, goal: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.lab.benchmark.interleaved import TimedPlanner, reason
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.planner.backend import Backend, Problems
 from trc_core.planner.backends import BACKENDS
@@ -72,7 +73,8 @@ def _tireless(
     budget = Budget(own, math.inf, tolerance=0.0, seconds=0.0)
 
     def plan(x: Array, goal: Array, previous: Plan | None) -> Plan:
-        found = planner.plan(Problems(np.atleast_2d(x), np.atleast_2d(goal)), budget)
+        r = constant_reference(np.atleast_2d(goal), checkpoint.system.horizon)
+        found = planner.plan(Problems(np.atleast_2d(x), r), budget)
         cycles, J = int(found.cycles[0]), float(found.J[0])
         return Plan(found.u[0], found.x[0], J, 'refined', cycles=cycles)
 

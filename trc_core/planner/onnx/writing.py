@@ -13,6 +13,7 @@ import numpy as np
 from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint
 from trc_core.command_line import check_output
 from trc_core.exported_network import metadata_of
+from trc_core.numerics.cost import constant_reference
 from trc_core.planner.backend import Backend, Problems
 from trc_core.planner.kernels import Budget, Found
 from trc_core.planner.onnx.backend import OnnxBackend
@@ -124,7 +125,8 @@ def _problems(checkpoint: Checkpoint) -> list[Problems]:
     if np.ptp(jacobians, axis=0).max() <= LINEAR:
         x0 *= rng.uniform(0.5, FAR, (STATES, 1))
     previous = 0.1 * half * rng.normal(size=(STATES, system.horizon, system.n_u))
-    return [Problems(x0, goal), Problems(x0, goal, previous)]
+    r = constant_reference(goal, system.horizon)
+    return [Problems(x0, r), Problems(x0, r, previous)]
 
 
 def _solved(backend: Backend, checkpoint: Checkpoint, problems: Problems) -> Found:
