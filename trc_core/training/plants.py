@@ -1,4 +1,4 @@
-"""The plants that a network is trained for: one, or a grid over ranges of its parameters."""
+"""Families of plants that a network is trained for: one, or a grid over parameter ranges."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ def random_parameters(
     """`count` draws from the ranges; without ranges, the one empty choice."""
     if not ranges:
         return [{}]
-    return [{name: rng.uniform(*limits) for name, limits in ranges.items()} for _ in range(count)]
+    return [
+        {name: rng.uniform(low, high) for name, (low, high) in ranges.items()}
+        for _ in range(count)
+    ]
 
 
-class Plants:
-    """N plants that differ in nothing but their parameters, and the numbers of their plans.
+class PlantFamily:
+    """N plants that differ only in their parameters, with the representations of their plans.
 
     Args:
         system: the plant at its nominal parameters.
@@ -78,7 +81,7 @@ class Plants:
         return FamilyDynamics(self, index)
 
     def numbers_of(self, index: Tensor) -> Numbers:
-        """What the units of those rows are made of."""
+        """The representation of those rows."""
         rows = index if len(self) > 1 else 0  # one set for every row spares the axis B
         numbers: dict[str, Any] = {name: value[rows] for name, value in self.numbers.items()}
         return self.representation.numbers._replace(**numbers)
@@ -89,10 +92,10 @@ class FamilyDynamics(CostedDynamics):
 
     Args:
         plants: N of them.
-        index: which plant each row of a batch is (B,).
+        index: the plant of each row of a batch (B,).
     """
 
-    def __init__(self, plants: Plants, index: Tensor) -> None:
+    def __init__(self, plants: PlantFamily, index: Tensor) -> None:
         super().__init__(plants.representation, plants.system)
         self.plants, self.index = plants, index
 
@@ -107,17 +110,17 @@ class FamilyDynamics(CostedDynamics):
         plans, states, goals = as_arrays(v, x0, goal)
         plant = self.index.numpy()
         found = self.plants.flights.simulate(plans, states, goals, plant=plant, flown=flown)
-        return Iterate(*map(torch.from_numpy, found))
+        return Iterate._make(map(torch.from_numpy, found))
 
     def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
         assert iterate.states is not None
         states, controls, goals = as_arrays(iterate.states, iterate.controls, target_state)
         plant = self.index.numpy()
         found = self.plants.flights.sweep(states, controls, goals, sweeps, plant=plant)
-        return Iterate(*map(torch.from_numpy, found))
+        return Iterate._make(map(torch.from_numpy, found))
 
     def shifted(self, iterate: Iterate, goal: Tensor) -> Tensor:
-        """The plans (B, T, n_u) one step later, with their feedback; the LQR flies their end."""
+        """The plans (B, T, n_u) one step later, with their feedback; the LQR ends them."""
         assert iterate.states is not None
         flights, u_trim = self.plants.flights, self.system.u_trim
         states, controls, goals = as_arrays(iterate.states, iterate.controls, goal)
@@ -131,7 +134,7 @@ class FamilyDynamics(CostedDynamics):
 
 
 def why_not_stabilised(system: System) -> str | None:
-    """Why plans around the LQR would make no sense for a plant; None where they do.
+    """The reason why plans around the LQR make no sense for a plant; None where they do.
 
     The LQR's metric is useless where its gains are not finite, or where a mode grows that no
     control reaches. Source: the Popov-Belevitch-Hautus test, rank [lambda I - A, B] < n_x.
