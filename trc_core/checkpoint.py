@@ -1,4 +1,4 @@
-"""One self-describing file: weights, and everything that is needed to use them.
+"""Checkpoints: one self-describing file of weights and everything that is needed to use them.
 
 A checkpoint is a safetensors file (no code, no pickle) whose metadata holds one JSON record.
 """
@@ -35,7 +35,7 @@ LONGEST_REASON = 500  # letters of what is wrong with a file
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """Contents of a checkpoint file."""
 
     tensors: Mapping[str, NDArray[Any]]
     """The model's state_dict."""
@@ -43,12 +43,12 @@ class Checkpoint:
     model: Mapping[str, Any]
     """Fields of `TRCConfig`."""
     coordinates: Coordinates
-    """Of the plans; their numbers are among the tensors."""
+    """The plan representation; its numbers are among the tensors."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """How the weights came about: command, seed, seconds, config."""
+    """Record of the training: command, seed, seconds, config."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     correction: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """What fine-tuning has added (`correction.*`); empty without it."""
+    """Tensors added by fine-tuning (`correction.*`); empty without it."""
     graph: Path | None = None
     """The ONNX file that it was read from; the weights are in there, `tensors` has the rest."""
 
@@ -70,14 +70,14 @@ class Checkpoint:
         }
 
     def without_correction(self) -> Checkpoint:
-        """What it was before it was fine-tuned."""
+        """The checkpoint before it was fine-tuned."""
         return replace(self, correction={})
 
     def with_parameters(self, parameters: Mapping[str, float]) -> Checkpoint:
-        """The same network for a plant with other physical parameters.
+        """This network for a plant with other physical parameters.
 
-        The numbers of the representation are computed anew, and the network is told those
-        parameters that it was trained to be told.
+        The numbers of the representation are computed anew, among them the parameters that the
+        network takes as inputs.
 
         Raises:
             ValueError: if the plant has no such parameter.
@@ -118,7 +118,7 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     """Reads a shipped checkpoint by name, or a file (also one of `trc export`) by path.
 
     Args:
-        name_or_path: which.
+        name_or_path: a shipped name, or the path of a file.
         system: the plant that it was trained for, compared with the one in the file; needed for
             files of version 1, which hold no equations, if it has no name here.
 
@@ -184,7 +184,7 @@ def _require_fit(system: System, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turns what a file can be wrong about into one error that says which file."""
+    """Turns every error about the contents of a file into one that names the file."""
     try:
         yield
     except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -200,7 +200,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def _read_graph(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The same of an exported graph."""
+    """The record and the tensors of an exported graph."""
     network = ExportedNetwork(path)
     return network.record, network.tensors
 

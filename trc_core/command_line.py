@@ -1,4 +1,4 @@
-"""What every command shares: mistakes become one readable line, and long silences do not occur."""
+"""Command-line behaviour shared by all commands: one-line errors, interrupts, progress."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def report_errors(program: str) -> Iterator[None]:
 
 
 def check_output(path: Path, suffix: str) -> None:
-    """Makes the folder of a file to come, so that hours of work are not lost when they are kept.
+    """Makes the folder of an output before the work begins, so that its result can be written.
 
     Args:
         path: where a command is going to write.
@@ -55,7 +55,7 @@ def check_output(path: Path, suffix: str) -> None:
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Lets Ctrl-C through as what it is where compiled code has turned it into another error.
+    """Raises Ctrl-C as KeyboardInterrupt where compiled code has turned it into another error.
 
     SIGTERM counts as Ctrl-C, so that files are kept and no process is left behind.
     """
@@ -74,7 +74,7 @@ def interrupts() -> Iterator[None]:
 
 @contextmanager
 def spinner(text: str) -> Iterator[None]:
-    """Shows on stderr that something of unknown length goes on, and how long it took.
+    """Shows on stderr that work of unknown length goes on, and how long it took.
 
     One line where stderr is no terminal.
     """

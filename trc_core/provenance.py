@@ -1,4 +1,4 @@
-"""Where figures come from: when, on which machine, how busy it was, and with which versions."""
+"""Provenance of figures: date, machine, load and versions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def describe() -> dict[str, str]:
 
 
 def brief() -> dict[str, str]:
-    """What of it matters to figures that are not times."""
+    """The part of `describe` that matters to figures that are not times."""
     found = describe()
     return {name: found[name] for name in BRIEF}
 

@@ -8,14 +8,14 @@ from trc_core.models.plan_representation import for_system, stabilised
 from trc_core.models.simulation import SystemDynamics
 from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System, get_system
-from trc_core.training.plants import Plants, parameter_grid, why_not_stabilised
+from trc_core.training.plants import PlantFamily, parameter_grid, why_not_stabilised
 
 RANGES = {'mu': (0.5, 1.5)}
 
 
 def family(system, points=11):
     representation = for_system(system, Coordinates(ladder=(1.0, 10.0), ranges=RANGES))
-    return Plants(system, representation, parameter_grid(RANGES, points))
+    return PlantFamily(system, representation, parameter_grid(RANGES, points))
 
 
 def problems(system, n, seed=0):
@@ -49,7 +49,7 @@ def test_every_row_has_the_numbers_and_dynamics_of_its_own_plant(mu):
 def test_a_family_of_one_is_the_plant_itself():
     system = get_system('cartpole')
     representation = stabilised(system)
-    dynamics = Plants(system, representation).dynamics(torch.zeros(5, dtype=torch.int64))
+    dynamics = PlantFamily(system, representation).dynamics(torch.zeros(5, dtype=torch.int64))
     x0, goal = problems(system, 5)
     v = 0.1 * torch.randn(5, system.horizon, 1, dtype=torch.float64)
     alone = SystemDynamics(representation, system)

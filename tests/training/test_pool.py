@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trc_core.training.cost_trainer import CostTraining, CostTrainingConfig
-from trc_core.training.plants import Plants, parameter_grid
+from trc_core.training.plants import PlantFamily, parameter_grid
 from trc_core.training.pool import Pool
 
 
@@ -14,7 +14,7 @@ def stage(**settings):
     module = CostTraining(config)
     module.log = lambda *_, **__: None
     grid = parameter_grid(config.limits, points=3)
-    module.plants = Plants(module.system, module.model.representation, grid)
+    module.plants = PlantFamily(module.system, module.model.representation, grid)
     module.pool = Pool(module.plants, config.pool, seed=0)
     return module
 

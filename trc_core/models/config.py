@@ -53,7 +53,7 @@ class TRCConfig:
     learnable_inits: bool = True
     """Whether H_init and L_init are trained; otherwise they keep their random values."""
     feedback: Sequence[str] = ('terminal',)
-    """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
+    """Consequences of the plan that a cycle sees: terminal, trajectory, gradient."""
     norm: str = 'layer'
     """`layer` (LayerNorm) or `rms` (RMSNorm, as TRM)."""
     norm_position: str = 'post'
@@ -65,7 +65,7 @@ class TRCConfig:
     first_cycles: int = 0
     """Reasoning cycles before the first plan."""
     beam: Sequence[int] = (1,)
-    """How many of the best plans cycle 1, 2, ... refines; the last number holds from there on."""
+    """Best plans that cycle 1, 2, ... refines; the last number holds from there on."""
     sweeps: int = 0
     """Box-iLQR sweeps at the end of every cycle."""
     feedback_stride: int = 1
@@ -75,6 +75,11 @@ class TRCConfig:
     per cell of its answer: the weights are shared by the steps and fit any horizon."""
 
     def check(self) -> None:
+        """Checks every field.
+
+        Raises:
+            ValueError: for the first that is inconsistent; the message names it.
+        """
         sizes = ('state_dim', 'control_dim', 'control_horizon', 'latent_dim', 'hidden_dim')
         counts = ('num_reasoning_blocks', 'num_outer_cycles', 'num_inner_cycles')
         others = ('H_cycles', 'L_cycles', 'L_layers', 'plans', 'feedback_stride')
@@ -114,11 +119,11 @@ class TRCConfig:
 
     @property
     def cycles(self) -> int:
-        """Refinement cycles of `forward` unless told otherwise."""
+        """Refinement cycles of `forward` by default."""
         return self.H_cycles if self.use_two_level else self.num_outer_cycles
 
     def beam_width(self, cycle: int) -> int:
-        """How many plans a cycle (0 is the first) refines."""
+        """The number of plans that a cycle (0 is the first) refines."""
         return self.beam[min(cycle, len(self.beam) - 1)]
 
     @property
@@ -127,7 +132,7 @@ class TRCConfig:
         return self.control_horizon if self.tokens == 'vector' else 1
 
     def feedback_dim(self) -> int:
-        """Length of what the error encoder reads for one latent."""
+        """Length of the input of the error encoder for one latent."""
         N, n_x, n_u = self.steps_per_latent, self.state_dim, self.control_dim
         states = N // self.feedback_stride
         sizes = {'terminal': n_x, 'trajectory': states * n_x, 'gradient': N * n_u}

@@ -1,4 +1,4 @@
-"""From latents to plans: a first plan, and corrections of a plan.
+"""Decoders from latents to plans: a first plan, and corrections of a plan.
 
 Plans here are dimensionless (see `plan_representation.py`). A latent stands for `steps` control
 steps: all T of them, or one where every step has a latent of its own.
@@ -30,7 +30,7 @@ class ControlSequenceDecoder(nn.Module):
 
 
 class ResidualControlDecoder(nn.Module):
-    """Decodes latents, and what each reads of the current plan, into a correction (B, T, n_u)."""
+    """Decodes latents and the current plan into a correction (B, T, n_u)."""
 
     def __init__(self, latent_dim: int, hidden_dim: int, steps: int, control_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""From numbers to latents: the problem, what the plan would do, and the plan itself."""
+"""Encoders from numbers to latents: of the problem, the predicted trajectory, and the plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ControlStateEncoder(nn.Module):
 
 
 class ErrorEncoder(nn.Module):
-    """Encodes what the dynamics make of the plan (B, input_dim) into (B, latent_dim)."""
+    """Encodes the consequences of the plan (B, input_dim) into (B, latent_dim)."""
 
     def __init__(self, input_dim: int, latent_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a model may be given: every error names the tensor, what it is and what it should be."""
+"""Checks of the tensors that a model is given; errors say what is there and what was expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models to checkpoints and back."""
+"""Saving models as checkpoints and loading them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan representation in PyTorch: numbers that travel with the weights, and units of them."""
+"""The plan representation in PyTorch: buffers saved with the weights, and dimensionless units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INDICES = ('angles', 'mirror')
 
 
 class Numbers(NamedTuple):
-    """A `Representation` as tensors; what depends on plant parameters may have an axis B."""
+    """A `Representation` as tensors; those that depend on plant parameters may have an axis B."""
 
     L: Tensor
     L_inverse: Tensor
@@ -45,18 +45,18 @@ class Numbers(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Physical numbers to dimensionless ones and back, for a batch of problems."""
+    """Conversion of physical numbers to dimensionless ones and back, for a batch of problems."""
 
     numbers: Numbers
     s: Tensor
     """(B,) size of the initial error."""
     side: Tensor | None
-    """(B, 1, 1), -1 where the network sees the problem turned around."""
+    """(B, 1, 1), -1 where the network sees the problem mirrored."""
 
     def problem(self, error: Tensor, time_remaining: Tensor) -> Tensor:
-        """What the state encoder reads of the initial error (B, n_x): (B, problem_dim)."""
+        """The input (B, problem_dim) of the state encoder for initial errors (B, n_x)."""
         numbers = self.numbers
-        error = self._turned(error.double()[:, None])[:, 0]
+        error = self._mirrored(error.double()[:, None])[:, 0]
         direction = torch.einsum('...ij,...j->...i', numbers.C, error) / self.s[:, None]
         size = torch.asinh(torch.einsum('...ij,...j->...i', numbers.D, error))
         angles = error[:, list(numbers.angles)]
@@ -71,27 +71,27 @@ class Units(NamedTuple):
     def metric(self, v: Tensor) -> Tensor:
         """L'v / s (B, T, n_u), the inverse of `step`."""
         metric = torch.einsum('...tji,...tj->...ti', self.numbers.L, v.double())
-        return self._turned(metric / self.s[:, None, None])
+        return self._mirrored(metric / self.s[:, None, None])
 
     def controls(self, controls: Tensor) -> Tensor:
-        """The place of controls (B, T, n_u) between their bounds, from -1 to 1."""
+        """Controls (B, T, n_u) relative to their bounds, from -1 to 1."""
         lower, upper = self.numbers.u_min, self.numbers.u_max
-        return self._turned((controls.double() - (upper + lower) / 2) / ((upper - lower) / 2))
+        return self._mirrored((controls.double() - (upper + lower) / 2) / ((upper - lower) / 2))
 
     def states(self, error: Tensor) -> Tensor:
         """Asinh of W e / s for errors (B, N, n_x)."""
-        return self._turned(
+        return self._mirrored(
             torch.asinh(error.double() @ self.numbers.W.mT / self.s[:, None, None])
         )
 
     def gradient(self, gradient: Tensor) -> Tensor:
         """L^-1 dJ/dv / s (B, T, n_u): the Newton step about the goal is minus half of it."""
         slope = torch.einsum('...tij,...tj->...ti', self.numbers.L_inverse, gradient.double())
-        return self._turned(slope / self.s[:, None, None])
+        return self._mirrored(slope / self.s[:, None, None])
 
     def step(self, output: Tensor) -> Tensor:
-        """The change of v (B, T, n_u) that a dimensionless output o stands for: s L^-T o."""
-        o = self._turned(output.double()) * self.s[:, None, None]
+        """The change of v (B, T, n_u) for a dimensionless output o: s L^-T o."""
+        o = self._mirrored(output.double()) * self.s[:, None, None]
         return torch.einsum('...tji,...tj->...ti', self.numbers.L_inverse, o)
 
     def rows(self, rows: Tensor) -> Units:
@@ -105,19 +105,19 @@ class Units(NamedTuple):
         side = None if self.side is None else self.side[rows]
         return Units(self.numbers._replace(**parts), self.s[rows], side)
 
-    def _turned(self, value: Tensor) -> Tensor:
+    def _mirrored(self, value: Tensor) -> Tensor:
         return value if self.side is None else value * self.side
 
 
 class PlanRepresentation(nn.Module):
-    """The numbers of one representation, kept in float64 and saved with the weights.
+    """The buffers of one representation, kept in float64 and saved with the weights.
 
     Args:
         numbers: of the representation.
         u_min: lower bounds (n_u,).
         u_max: upper bounds (n_u,).
         u_trim: control at rest (n_u,).
-        coordinates: what the numbers were made from; None for those of a config.
+        coordinates: the choices behind the numbers; None for those of a config.
     """
 
     K: Tensor
@@ -165,14 +165,14 @@ class PlanRepresentation(nn.Module):
 
     @property
     def numbers(self) -> Numbers:
-        """The tensors that dimensionless units are made of."""
+        """The tensors behind the dimensionless units."""
         names = [name for name in Numbers._fields if name not in INDICES]
         tensors = {name: getattr(self, name) for name in names}
         return Numbers(**tensors, angles=self.angle_states, mirror=self.mirror_state)
 
     @property
     def problem_dim(self) -> int:
-        """Length of what the state encoder reads."""
+        """Length of the input of the state encoder."""
         return 2 * self.K.shape[-1] + 2 * len(self.angle_states) + len(self.inputs) + 1
 
     def open_loop_controls(self, v: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ class PlanRepresentation(nn.Module):
 
 
 def _derive(representation: PlanRepresentation, _: object = None) -> None:
-    """Computes what follows from the numbers, which may just have been loaded."""
+    """Computes the attributes that depend on the buffers, which may just have been loaded."""
     representation.L_inverse = torch.linalg.inv(representation.L)
     representation.has_feedback = bool(representation.K.any())
     tensors = representation.K, representation.G, representation.K_start
@@ -193,8 +193,8 @@ def _derive(representation: PlanRepresentation, _: object = None) -> None:
 
 def for_system(system: System, coordinates: Coordinates) -> PlanRepresentation:
     """The representation of one plant's plans."""
-    limits = system.u_min, system.u_max, system.u_trim
-    return PlanRepresentation(coordinates.numbers(system), *limits, coordinates)
+    numbers = coordinates.numbers(system)
+    return PlanRepresentation(numbers, system.u_min, system.u_max, system.u_trim, coordinates)
 
 
 def open_loop(system: System) -> PlanRepresentation:

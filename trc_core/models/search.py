@@ -1,4 +1,4 @@
-"""Several plans side by side: refinement goes on with the best of them."""
+"""Beam search: several plans are refined side by side, and the best are kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Search:
     def of(
         cls, problem: Problem, dynamics: Dynamics, candidates: list[Iterate], latents: Latents
     ) -> Search:
-        """All candidates, which share the latents of their problem.
+        """The search over all candidates, which share the latents of their problem.
 
         Raises:
             ValueError: if there are several and no cost to tell which is the best.
@@ -41,7 +41,9 @@ class Search:
             return cls(problem, dynamics, candidates[0], latents, 1)
         if candidates[0].cost is None:
             raise ValueError('several plans side by side need dynamics_fn to be a System')
-        stacked = Iterate(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*candidates)))  # noqa: B905
+        stacked = Iterate._make(
+            torch.stack(parts, 1).flatten(0, 1) for parts in zip(*candidates, strict=True)
+        )
         rows = torch.arange(len(latents[0]), device=latents[0].device).repeat_interleave(N)
         wide = cls(problem.rows(rows), dynamics.rows(rows), stacked, (), N)
         return replace(wide, latents=tuple(z[rows] for z in latents))
@@ -60,7 +62,7 @@ class Search:
         )
 
     def after(self, iterate: Iterate, latents: Latents) -> Search:
-        """The same search with its plans refined."""
+        """This search with its plans refined."""
         return replace(self, iterate=iterate, latents=latents)
 
     @property
@@ -72,7 +74,7 @@ class Search:
         return take_rows(self.iterate, rows), tuple(z[rows] for z in self.latents)
 
     def _best_rows(self, count: int) -> Tensor:
-        """Rows of the `count` cheapest plans of each problem; the earlier where two are equal."""
+        """Rows of the `count` best plans of each problem; the earlier where two are equal."""
         assert self.iterate.cost is not None
         cost = self.iterate.cost.detach().view(-1, self.width)
         order = torch.nan_to_num(cost, nan=torch.inf, posinf=torch.inf).argsort(dim=1, stable=True)

@@ -1,4 +1,4 @@
-"""What the dynamics make of a plan: the feedback that a refinement cycle reads."""
+"""Simulation of plans: the trajectory, cost and gradient that a refinement cycle reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DynamicsFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 class Iterate(NamedTuple):
-    """A batch of plans and what is known of them; None where it is not known."""
+    """A batch of plans, and their trajectories, costs and gradients where they are known."""
 
     v: Tensor
     """(B, T, n_u), float64; carries the gradient of the training losses."""
@@ -36,17 +36,22 @@ class Iterate(NamedTuple):
 
 
 def choose(mask: Tensor, first: Iterate, second: Iterate) -> Iterate:
-    """Row by row, `first` where mask (B,) is true, else `second`."""
+    """Selects, row by row, `first` where mask (B,) is true, else `second`."""
     pick = [
-        None if a is None or b is None else torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
+        None if a is None or b is None else torch.where(_over(mask, a), a, b)
         for a, b in zip(first, second, strict=True)
     ]
-    return Iterate(*pick)  # type: ignore[arg-type]
+    return Iterate._make(pick)
+
+
+def _over(mask: Tensor, a: Tensor) -> Tensor:
+    """The mask (B,) with as many axes as a."""
+    return mask.view(mask.shape + (1,) * (a.dim() - 1))
 
 
 def take_rows(iterate: Iterate, rows: Tensor) -> Iterate:
     """Some rows of a batch of plans, by index (N,)."""
-    return Iterate(*(None if a is None else a[rows] for a in iterate))  # type: ignore[arg-type]
+    return Iterate._make(None if a is None else a[rows] for a in iterate)
 
 
 def replace_rows(iterate: Iterate, rows: Tensor, part: Iterate) -> Iterate:
@@ -55,11 +60,11 @@ def replace_rows(iterate: Iterate, rows: Tensor, part: Iterate) -> Iterate:
         None if a is None or b is None else a.index_put((rows,), b)
         for a, b in zip(iterate, part, strict=True)
     ]
-    return Iterate(*merged)  # type: ignore[arg-type]
+    return Iterate._make(merged)
 
 
 class Dynamics(ABC):
-    """A plant, as refinement sees it."""
+    """Base class of the plants that refinement simulates."""
 
     def __init__(self, representation: PlanRepresentation) -> None:
         self.representation = representation
@@ -70,7 +75,7 @@ class Dynamics(ABC):
 
     @abstractmethod
     def simulate(self, v: Tensor, current_state: Tensor, target_state: Tensor) -> Iterate:
-        """What becomes of the plans v (B, T, n_u)."""
+        """The trajectories of plans v (B, T, n_u), and their cost where it is known."""
 
     def starts(self, current_state: Tensor, target_state: Tensor) -> list[Iterate]:
         """Plans that refinement may start from, beside the network's own."""
@@ -88,7 +93,7 @@ class Dynamics(ABC):
         current_state: Tensor,
         target_state: Tensor,
     ) -> Iterate:
-        """The plan to go on with; without a cost, whatever was proposed."""
+        """The plan that refinement continues with; without a cost it is the proposal."""
         return proposal
 
     def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
@@ -101,7 +106,7 @@ class Dynamics(ABC):
 
 
 class NoDynamics(Dynamics):
-    """Nothing is known of the plant: controls are the clipped plan."""
+    """No dynamics: controls are the clipped plan."""
 
     def __init__(self, representation: PlanRepresentation) -> None:
         if representation.has_feedback:
@@ -136,7 +141,7 @@ class FunctionDynamics(NoDynamics):
 
 
 class CostedDynamics(Dynamics):
-    """Dynamics of a `System`: the cost of a plan is known, so that no cycle need be a loss.
+    """Dynamics of a `System`, whose cost is known, so that no cycle has to raise it.
 
     Plans that come back are re-projected, so that they reproduce the clipped controls; the
     gradient of a loss passes straight through to the plan that was proposed.
@@ -164,8 +169,9 @@ class CostedDynamics(Dynamics):
         """The clipped LQR plans of the representation."""
         B, T, n_u = len(current_state), self.system.horizon, self.system.n_u
         zero = self.representation.K_start.new_zeros(B, T, n_u)
-        states = current_state.detach(), target_state.detach()
-        return [self._fly(i, zero, *states) for i in range(self.representation.K_start.shape[-4])]
+        x0, goal = current_state.detach(), target_state.detach()
+        count = self.representation.K_start.shape[-4]
+        return [self._fly(i, zero, x0, goal) for i in range(count)]
 
     def guard(
         self,
@@ -187,8 +193,8 @@ class CostedDynamics(Dynamics):
         if not len(rows):
             return chosen
         old = take_rows(iterate, rows)
-        states = current_state[rows], target_state[rows]
-        quarter = self.rows(rows).simulate(old.v + step[rows] / 4, *states)
+        x0, goal = current_state[rows], target_state[rows]
+        quarter = self.rows(rows).simulate(old.v + step[rows] / 4, x0, goal)
         assert quarter.cost is not None and old.cost is not None
         return replace_rows(chosen, rows, choose(quarter.cost < old.cost, quarter, old))
 
@@ -207,13 +213,14 @@ class SystemDynamics(CostedDynamics):
     def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
         run = _fly_operator if torch.compiler.is_compiling() else _fly_compiled
         index = -1 if start is None else start
-        return Iterate(*run(v.double(), x0.double(), goal.double(), index, self.name))
+        return Iterate._make(run(v.double(), x0.double(), goal.double(), index, self.name))
 
     def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
         assert iterate.states is not None
         run = _sweep_operator if torch.compiler.is_compiling() else _sweep_compiled
-        plan = iterate.states.detach(), iterate.controls.detach()
-        return Iterate(*run(*plan, target_state.detach().double(), sweeps, self.name))
+        states, controls = iterate.states.detach(), iterate.controls.detach()
+        goal = target_state.detach().double()
+        return Iterate._make(run(states, controls, goal, sweeps, self.name))
 
 
 FIVE_TENSORS = '(Tensor, Tensor, Tensor, Tensor, Tensor)'
@@ -248,7 +255,7 @@ def _fly_compiled(v: Tensor, x0: Tensor, goal: Tensor, start: int, plant: str) -
 
 
 def _sweep_compiled(x: Tensor, u: Tensor, goal: Tensor, sweeps: int, plant: str) -> Tensors:
-    """The same, after some sweeps of box-iLQR."""
+    """(v, controls, states, cost, gradient) of plans after sweeps of box-iLQR."""
     batch, _ = PLANTS[plant]
     states, controls, goals = as_arrays(x, u, goal)
     r = constant_reference(goals, batch.system.horizon)
@@ -284,7 +291,7 @@ def _(x: Tensor, u: Tensor, goal: Tensor, sweeps: int, plant: str) -> Tensors:
 
 
 class TorchDynamics(CostedDynamics):
-    """The same in plain PyTorch operations: slow on a CPU, but at home on any device."""
+    """Trajectories, costs and gradients in PyTorch operations, for any device."""
 
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
         from trc_core.compile.torch_reader import torch_step
@@ -294,14 +301,17 @@ class TorchDynamics(CostedDynamics):
 
     def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
         numbers, x0, goal = self.representation, x0.double(), goal.double()
-        own = numbers.K, numbers.G
-        flown = own if start is None else (numbers.K_start[start], torch.zeros_like(numbers.G))
-        states, controls, cost = self._rollout(*flown, v.double(), x0, goal)
-        feedback = [_feedback(own[0][t], own[1], states[:, t] - goal) for t in range(v.shape[1])]
+        K, G = numbers.K, numbers.G
+        if start is None:
+            states, controls, cost = self._rollout(K, G, v.double(), x0, goal)
+        else:
+            K_start, no_gate = numbers.K_start[start], torch.zeros_like(G)
+            states, controls, cost = self._rollout(K_start, no_gate, v.double(), x0, goal)
+        feedback = [_feedback(K[t], G, states[:, t] - goal) for t in range(v.shape[1])]
         v = controls - numbers.u_trim + torch.stack(feedback, 1)
         with torch.enable_grad():
             v.requires_grad_()
-            J = self._rollout(*own, v, x0, goal)[2]
+            J = self._rollout(K, G, v, x0, goal)[2]
             (gradient,) = torch.autograd.grad(J.sum(), v)
         return Iterate(v.detach(), controls, states, cost, gradient)
 
@@ -317,8 +327,8 @@ class TorchDynamics(CostedDynamics):
             x = self.step(x, u)
             states.append(x)
             controls.append(u)
-        trajectory = torch.stack(states, 1), torch.stack(controls, 1)
-        return *trajectory, trajectory_cost(self.system, *trajectory, goal[:, None])
+        x, u = torch.stack(states, 1), torch.stack(controls, 1)
+        return x, u, trajectory_cost(self.system, x, u, goal[:, None])
 
 
 def _feedback(K_t: Tensor, G: Tensor, error: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The model: a first plan, then refinement by what the plan would do, cycle by cycle."""
+"""The model: a first plan, then cycles that refine it by its predicted consequences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from trc_core.problem.system import System
 
 
 class Problem(NamedTuple):
-    """What stays fixed while plans are refined."""
+    """The encoded problem, which stays fixed while plans are refined."""
 
     current_state: Tensor
     target_state: Tensor
@@ -69,7 +69,6 @@ class TinyRecursiveControl(nn.Module):
         self.representation = representation or from_config(config)
         self.tokens = TOKENS[config.tokens]
         latent_dim, n_u, steps = config.latent_dim, config.control_dim, config.steps_per_latent
-        decoder_sizes = (latent_dim, config.hidden_dim, steps, n_u)
         self.state_encoder = ControlStateEncoder(
             self.representation.problem_dim, config.hidden_dim, latent_dim
         )
@@ -78,9 +77,8 @@ class TinyRecursiveControl(nn.Module):
             ErrorEncoder(config.feedback_dim(), latent_dim) if config.feedback else None
         )
         self.recursive_reasoning = _reasoning(config)
-        self.control_decoder = (
-            ResidualControlDecoder if config.use_residual_decoder else FreshControlDecoder
-        )(*decoder_sizes)
+        decoder = ResidualControlDecoder if config.use_residual_decoder else FreshControlDecoder
+        self.control_decoder = decoder(latent_dim, config.hidden_dim, steps, n_u)
         self.initial_generator = ControlSequenceDecoder(
             latent_dim, config.hidden_dim, config.plans * steps, n_u
         )
@@ -108,7 +106,7 @@ class TinyRecursiveControl(nn.Module):
             dynamics_fn: a `System`; or a function (state (B, n_x), controls (B, T, n_u)) that
                 returns final states (B, n_x) or trajectories (B, T + 1, n_x); or None: no
                 feedback. With a `System`, a cycle is accepted only if it lowers J.
-            return_all_iterations: also return what every cycle did.
+            return_all_iterations: also return the plans and latents of every cycle.
             cycles: refinement cycles, default as configured; 0 gives the first plan.
             plan: (B, T, n_u) to start from, as `plan` of an earlier output; the network's own
                 first plan by default.
@@ -181,8 +179,10 @@ class TinyRecursiveControl(nn.Module):
 
     def advance(self, search: Search) -> Search:
         """One cycle on every plan of a search."""
-        refined = self.cycle(search.problem, search.iterate, search.latents, search.dynamics)
-        return search.after(*refined)
+        iterate, latents = self.cycle(
+            search.problem, search.iterate, search.latents, search.dynamics
+        )
+        return search.after(iterate, latents)
 
     def problem(
         self,
@@ -225,23 +225,23 @@ class TinyRecursiveControl(nn.Module):
             check_tensor(f'latents: {name}', z, (B, *steps, config.latent_dim), weight)
 
     def first_plans(self, problem: Problem, latents: Latents) -> list[Tensor]:
-        """The network's plans v, each (B, T, n_u), before it has seen what any plan does."""
+        """The network's first plans v, each (B, T, n_u), before any is simulated."""
         z = latents[0] if self.config.first_cycles else problem.z_initial
         outputs = self.initial_generator(z).unflatten(1, (self.config.plans, -1))
         return [problem.units.step(output) for output in outputs.unbind(1)]
 
     def candidates(self, problem: Problem, latents: Latents, dynamics: Dynamics) -> list[Iterate]:
-        """What refinement may start from: LQR plans where the dynamics give some, and its own.
+        """Plans that refinement may start from: LQR plans where there are some, and the network's.
 
         Where there is a ladder of LQR plans, the network's first plans correct the best of them.
         """
-        states = problem.current_state, problem.target_state
-        starts = dynamics.starts(*states)
+        x0, goal = problem.current_state, problem.target_state
+        starts = dynamics.starts(x0, goal)
         plans = self.first_plans(problem, latents)
         if len(starts) > 1:
             base = Search.of(problem, dynamics, starts, latents).best[0].v
             plans = [base + plan for plan in plans]
-        return [*starts, *(dynamics.simulate(v, *states) for v in plans)]
+        return [*starts, *(dynamics.simulate(v, x0, goal) for v in plans)]
 
     def cycle(
         self, problem: Problem, iterate: Iterate, latents: Latents, dynamics: Dynamics
@@ -251,27 +251,29 @@ class TinyRecursiveControl(nn.Module):
         With known cost a step is accepted only if J falls, else a quarter of it, else none.
         """
         step, latents = self.propose(problem, iterate, latents)
-        states = problem.current_state, problem.target_state
-        proposal = dynamics.simulate(iterate.v + step, *states)
-        refined = dynamics.guard(iterate, proposal, step, *states)
+        x0, goal = problem.current_state, problem.target_state
+        proposal = dynamics.simulate(iterate.v + step, x0, goal)
+        refined = dynamics.guard(iterate, proposal, step, x0, goal)
         if self.config.sweeps:
-            refined = dynamics.sweep(refined, problem.target_state, self.config.sweeps)
+            refined = dynamics.sweep(refined, goal, self.config.sweeps)
         return refined, latents
 
     def propose(
         self, problem: Problem, iterate: Iterate, latents: Latents
     ) -> tuple[Tensor, Latents]:
-        """The change of v (B, T, n_u) that the network wants, and the new latents."""
+        """The change of v (B, T, n_u) that the network proposes, and the new latents."""
         units = problem.units
         dtype = self.state_encoder.output.weight.dtype
         plan = iterate.v.detach()
         T = plan.shape[1]
+        # Encode the plan and its consequences.
         metric_plan = units.plan(plan).to(dtype)
         place = units.controls(iterate.controls.detach()).to(dtype)
         context = self.control_embedding(self.tokens.join([metric_plan, place], T))
         if self.error_encoder is not None and iterate.states is not None:
             parts = [part.detach().to(dtype) for part in self._feedback(problem, iterate)]
             context = context + self.error_encoder(self.tokens.join(parts, T))
+        # Reason, and decode a dimensionless correction.
         latents = self.recursive_reasoning(latents, problem.z_initial, context)
         output = self.control_decoder(latents[0], self.tokens.join([metric_plan], T))
         if self.newton_weight is not None and iterate.gradient is not None:
@@ -282,7 +284,7 @@ class TinyRecursiveControl(nn.Module):
         return step if self.config.use_residual_decoder else step - plan, latents
 
     def _feedback(self, problem: Problem, iterate: Iterate) -> list[Tensor]:
-        """What the error encoder reads, as features (B, T or 1, k) of the control steps."""
+        """Inputs of the error encoder: features (B, T or 1, k) of the control steps."""
         assert iterate.states is not None
         units, kinds, T = problem.units, self.config.feedback, iterate.v.shape[1]
         error = iterate.states - problem.target_state[:, None]
@@ -380,7 +382,7 @@ class TinyRecursiveControl(nn.Module):
 
 
 def _analyses(history: list[tuple[Iterate, Latents]], target_state: Tensor) -> dict[str, Tensor]:
-    """What every cycle did, stacked along axis 1."""
+    """Plans, latents and final errors of every cycle, stacked along axis 1."""
     iterates = [iterate for iterate, _ in history]
     dtype = target_state.dtype
     errors = [_final_error(iterate, target_state) for iterate in iterates]
@@ -410,9 +412,17 @@ def _preset(
 
 def _reasoning(config: TRCConfig) -> RecursiveRefinementModule | TwoLevelReasoning:
     layers = config.L_layers if config.use_two_level else config.num_reasoning_blocks
-    sizes = config.latent_dim, config.hidden_dim, config.num_heads
-    choices = config.norm, config.norm_position, config.activation
-    blocks = [RecursiveReasoningBlock(*sizes, *choices) for _ in range(layers)]
+    blocks = [
+        RecursiveReasoningBlock(
+            config.latent_dim,
+            config.hidden_dim,
+            config.num_heads,
+            config.norm,
+            config.norm_position,
+            config.activation,
+        )
+        for _ in range(layers)
+    ]
     final_norm = NORMS[config.norm](config.latent_dim) if config.norm_position == 'pre' else None
     level = ControlReasoningModule(blocks, final_norm)
     if not config.use_two_level:

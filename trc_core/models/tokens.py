@@ -1,4 +1,4 @@
-"""How many latents a plan has: one for the whole of it, or one for every control step."""
+"""Tokens: the latents of a plan, one for the whole of it or one for every control step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Tokens(ABC):
 
     @abstractmethod
     def join(self, parts: list[Tensor], steps: int) -> Tensor:
-        """What each latent reads.
+        """The features that each latent reads.
 
         Args:
             parts: features (B, steps, k_i), or (B, 1, k_i) where all steps share them.

@@ -39,9 +39,9 @@ class Representation(NamedTuple):
     D: Array  # (n_x, n_x) metric of the initial error, read on an asinh scale
     S: Array  # (n_x, n_x) metric of the initial error that sets s
     floor: float
-    inputs: Array  # (n_p,) plant parameters that the network is told, from -1 to 1
+    inputs: Array  # (n_p,) plant parameters that the network takes as inputs, from -1 to 1
     angles: NDArray[np.int64]  # (n_a,) states whose initial error is also read as sine and cosine
-    mirror: int  # state on whose sign the network sees everything turned around; -1: none
+    mirror: int  # state by whose sign problems are mirrored for the network; -1: none
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Representation:
@@ -110,7 +110,7 @@ def gated(system: System) -> Representation:
     """Open-loop plans that an LQR catches near the goal, for swing-ups.
 
     Everything is in units of the boxes and of half the control range; angles are also read as
-    sine and cosine. Where the plant is odd the network sees one half of the states only.
+    sine and cosine. Problems of an odd plant are mirrored to one half of the states.
     """
     law = catching_law(system, np.zeros(system.n_x))
     values, vectors = np.linalg.eigh(law.G)
@@ -140,7 +140,7 @@ REPRESENTATIONS: dict[str, Callable[[System], Representation]] = {
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Which representation, and what it is told of the plant; stored in every checkpoint.
+    """The choice of a representation and of its inputs; stored in every checkpoint.
 
     Raises:
         ValueError: if a choice is unknown; the message lists the known ones.
@@ -150,7 +150,7 @@ class Coordinates:
     ladder: tuple[float, ...] = (1.0,)
     """Factors of R of the LQR plans that refinement may start from."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Plant parameters that the network is told, and the range it is trained on."""
+    """Plant parameters that the network takes as inputs, and the range it is trained on."""
 
     def __post_init__(self) -> None:
         if self.kind not in REPRESENTATIONS:
@@ -218,7 +218,7 @@ def _lqr_gains(system: System) -> Array:
 
 
 def _numbers(**given: Any) -> Representation:
-    """A `Representation` with what was left out: no gate, no angles, no mirror."""
+    """A `Representation`; what is left out is no gate, no inputs, no angles, no mirror."""
     n_x = len(given['W'])
     left_out = {
         'G': np.zeros((n_x, n_x)),

@@ -46,7 +46,7 @@ shipped = ShippedSystem(
 
 
 def with_timing(system: System, time_horizon: float, num_steps: int) -> System:
-    """The same system planned over `time_horizon` seconds in `num_steps` steps."""
+    """A system planned over `time_horizon` seconds in `num_steps` steps."""
     if time_horizon <= 0 or num_steps < 1:
         raise ValueError('time_horizon and num_steps must be positive')
     return replace(system, dt=time_horizon / num_steps, horizon=num_steps)

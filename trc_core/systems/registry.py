@@ -1,4 +1,4 @@
-"""Finding systems: those that ship, those of installed packages, and a user's own file."""
+"""Registry of systems: those that ship, those of installed packages, and files of a user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trc_core.problem.record import (
@@ -76,12 +77,13 @@ def get_system(name: str) -> System:
 
 
 def system_of_record(record: Mapping[str, Any], given: System | None = None) -> System:
-    """The system of a record, whose equations decide.
+    """The system of a checkpoint or a dataset, built from its record.
 
     Args:
         record: of a checkpoint or a dataset.
-        given: what a user thinks it is; it must move alike. Records of version 1 hold no
-            equations: then those of `given` are taken, or of the system of that name here.
+        given: the system that a user expects; its equations must be the same. Records of version
+            1 hold no equations: then those of `given` are taken, or of the system of that name
+            here.
 
     Raises:
         ValueError: if they do not move alike, or there are no equations; the message says why.
@@ -105,19 +107,7 @@ def system_from_file(path: Path) -> System:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no system file '{path}'")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    module_name = f'trc_system_{re.sub(r"[^0-9a-zA-Z_]", "_", path.stem)}_{digest}'
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            # whatever a user's file raises is his message; ours says which file
-            raise ValueError(f"'{path}' does not run: {type(error).__name__}: {error}") from error
-        sys.modules[module_name] = module
-    values = vars(sys.modules[module_name]).values()
+    values = vars(_module_of(path)).values()
     shipped = {id(system) for system in SYSTEMS.values()}  # imported into the file, not defined
     systems = {id(v): v for v in values if isinstance(v, System) and id(v) not in shipped}
     if len(systems) != 1:
@@ -129,6 +119,23 @@ def system_from_file(path: Path) -> System:
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
     return system
+
+
+def _module_of(path: Path) -> ModuleType:
+    """The module of a Python file, run once for each content."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = f'trc_system_{re.sub(r"[^0-9a-zA-Z_]", "_", path.stem)}_{digest}'
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            # whatever a user's file raises is his message; ours says which file
+            raise ValueError(f"'{path}' does not run: {type(error).__name__}: {error}") from error
+        sys.modules[name] = module
+    return sys.modules[name]
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, float]:

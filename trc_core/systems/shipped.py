@@ -29,9 +29,9 @@ class Part:
 
     size: Vector
     centre: Vector = ORIGIN
-    """In the frame of the body."""
+    """Its place in the frame of the body."""
     turns: bool = True
-    """Whether it turns with that frame, or only goes along."""
+    """True where it rotates with that frame, False where it only moves along."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a training can be told, and its command line."""
+"""Settings that the training stages share, and their command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RULES: dict[str, Callable[[float], bool]] = {
 
 
 def require(config: RunConfig, rule: str, *names: str) -> None:
-    """Holds settings to one of the `RULES`.
+    """Checks settings against one of the `RULES`.
 
     Raises:
         ValueError: for the first that breaks it; the message names it and its value.
@@ -41,20 +41,20 @@ def require(config: RunConfig, rule: str, *names: str) -> None:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What every run can be told."""
+    """Settings of every run."""
 
     output_dir: str = 'outputs'
-    """Where checkpoints and logs go."""
+    """Folder of checkpoints and logs."""
     seed: int = 0
-    """Of everything that is drawn; the same seed gives the same run."""
+    """Seed of everything that is drawn; equal seeds give equal runs."""
     learning_rate: float = 1e-3
-    """Of the optimiser, at its largest."""
+    """Largest learning rate of the optimiser."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
     num_threads: int = 1
     """Threads of PyTorch; networks this small only get slower with more."""
     resume: bool = False
-    """Go on with an interrupted run in output_dir."""
+    """Continue an interrupted run in output_dir."""
 
     def __post_init__(self) -> None:
         require(self, 'be positive', 'learning_rate', 'gradient_clip')
@@ -64,12 +64,12 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class FitConfig(RunConfig):
-    """What every stage of supervised training can be told."""
+    """Settings of every stage of supervised training."""
 
     warmup_steps: int = 200
     """Steps of linear warm-up; the rate then follows a cosine down to zero."""
     weight_decay: float = 1e-4
-    """Of the optimiser AdamW."""
+    """Weight decay of the optimiser AdamW."""
     ema_decay: float = 0.995
     """Decay of the averaged weights, which are the ones delivered."""
     devices: int = 1
@@ -84,13 +84,13 @@ class FitConfig(RunConfig):
 
 @dataclass(frozen=True)
 class NetworkConfig(FitConfig):
-    """What every stage can be told of the network it trains."""
+    """Settings of the network that a stage trains."""
 
     representation: str = 'stabilised'
     """Coordinates of the plan: stabilised (around LQR), gated (LQR near the goal only) or
     open_loop (the controls themselves)."""
     feedback: Sequence[str] = ('trajectory', 'gradient')
-    """What a cycle sees of the plan's consequences: terminal, trajectory, gradient."""
+    """Consequences of the plan that a cycle sees: terminal, trajectory, gradient."""
     latent_dim: int = 128
     """Width of the latent state."""
     hidden_dim: int = 128
@@ -106,11 +106,11 @@ class NetworkConfig(FitConfig):
     L_layers: int = 1
     """Blocks of a reasoning step."""
     num_outer_cycles: int = 3
-    """As H_cycles, for the single-latent mode."""
+    """H_cycles of the single-latent mode."""
     num_inner_cycles: int = 3
-    """As L_cycles, for the single-latent mode."""
+    """L_cycles of the single-latent mode."""
     num_reasoning_blocks: int = 2
-    """As L_layers, for the single-latent mode."""
+    """L_layers of the single-latent mode."""
     norm: str = 'layer'
     """layer or rms."""
     norm_position: str = 'post'
@@ -124,7 +124,7 @@ class NetworkConfig(FitConfig):
     first_cycles: int = 0
     """Reasoning cycles before the first plan."""
     beam: Sequence[int] = (1,)
-    """How many of the best plans cycle 1, 2, ... refines; the last number holds from there on."""
+    """Best plans that cycle 1, 2, ... refines; the last number holds from there on."""
     sweeps: int = 0
     """Box-iLQR sweeps at the end of every cycle."""
     feedback_stride: int = 1
@@ -136,7 +136,7 @@ class NetworkConfig(FitConfig):
         self.coordinates()
 
     def coordinates(self) -> Coordinates:
-        """Of the plans."""
+        """The choice of the plan representation."""
         return Coordinates(self.representation)
 
     def build_network(self, system: System) -> TinyRecursiveControl:
@@ -152,7 +152,7 @@ class NetworkConfig(FitConfig):
 
 @dataclass(frozen=True)
 class PlantConfig(NetworkConfig):
-    """What a stage can be told that needs a plant and no dataset."""
+    """Settings of a stage that needs a plant and no dataset."""
 
     system: str = 'van_der_pol'
     """Name of the plant, or the path of a .py file that defines it."""
@@ -186,7 +186,7 @@ def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Con
 
 
 def _settings_spelled_out(arguments: list[str]) -> list[str]:
-    """`--set mu=0.7` or `--set=mu=0.7` as `--parameters.mu 0.7`."""
+    """Arguments with `--set mu=0.7` and `--set=mu=0.7` spelled `--parameters.mu 0.7`."""
     spelled: list[str] = []
     rest = iter(arguments)
     for argument in rest:

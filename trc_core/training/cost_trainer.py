@@ -18,34 +18,34 @@ from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.representation import Coordinates
 from trc_core.solvers import nlp
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
-from trc_core.training.fitting import Fitting, fit
+from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import CostWeights, refinement_loss
 from trc_core.training.plants import (
     FamilyDynamics,
-    Plants,
+    PlantFamily,
     parameter_grid,
     random_parameters,
     why_not_stabilised,
 )
 from trc_core.training.pool import Pool, PoolConfig
 
-VALIDATION_SEED = 7_000_000  # states of the progress figure; evaluation draws others
+VALIDATION_SEED = 7_000_000  # seed of the states of the validation score; evaluation draws others
 VALIDATION_PLANTS = 16  # of a family; IPOPT takes a tenth of a second to prepare for each
 DIVERGED = 10.0  # times the best score, in the second half of a run
 
 
 @dataclass(frozen=True)
 class CostTrainingConfig(PlantConfig):
-    """How a controller is trained on the cost of its system."""
+    """Settings of training on the cost of a system."""
 
     ranges: dict[str, list[float]] = field(default_factory=dict)
-    """Parameters that the network is told and the range to train for, like {mu: [0.5, 1.5]}."""
+    """Parameters that the network takes as inputs, with their ranges, like {mu: [0.5, 1.5]}."""
     ladder: Sequence[float] = (1.0,)
     """Factors of R of the LQR plans that refinement may start from; the first is 1."""
     box: float = 1.0
     """Training states come from a box this many times as wide as the system's."""
     output_dir: str = 'outputs/cost'
-    """Where checkpoints and logs go."""
+    """Folder of checkpoints and logs."""
     steps: int = 4000
     """Optimiser steps."""
     batch_size: int = 64
@@ -53,15 +53,15 @@ class CostTrainingConfig(PlantConfig):
     window: int = 2
     """Cycles per step through which gradients flow."""
     carried_cycles: int = 6
-    """Cycles that a plan lives in the pool before it is replaced by a new problem."""
+    """Cycles that a plan stays in the pool before a new problem replaces it."""
     receding_share: float = 0.0
-    """Share of the pool in closed loop: plans are flown and shifted, on plants that differ."""
+    """Share of the pool in closed loop: plans are shifted tick by tick, on perturbed plants."""
     cost_threshold: float = 2.0
     """Rows with a steeper (dimensionless) gradient than this count less, by ..."""
     cost_power: float = 1.0
     """... (threshold / gradient)^power."""
     harm: float = 0.1
-    """A step does harm where it raises J by more than this many s^2 ..."""
+    """A step is harmful where it raises J by more than this many s^2 ..."""
     harm_penalty: float = 3.0
     """... and is then made smaller by this weight of |o|^2, o being the network's output."""
     validate_every: int = 500
@@ -72,8 +72,8 @@ class CostTrainingConfig(PlantConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        counts = 'steps', 'batch_size', 'window', 'validate_every', 'validation_states'
-        require(self, 'be at least 1', *counts)
+        require(self, 'be at least 1', 'steps', 'batch_size', 'window')
+        require(self, 'be at least 1', 'validate_every', 'validation_states')
         require(self, 'lie in [0, 1]', 'receding_share')
         require(self, 'be positive', 'box', 'cost_threshold')
         require(self, 'not be negative', 'cost_power', 'harm', 'harm_penalty')
@@ -102,19 +102,19 @@ class CostTrainingConfig(PlantConfig):
 
     @property
     def weights(self) -> CostWeights:
-        """Of the loss."""
+        """The weights of the loss."""
         return CostWeights(self.cost_threshold, self.cost_power, self.harm, self.harm_penalty)
 
     @property
     def pool(self) -> PoolConfig:
-        """Of the plans under refinement."""
+        """The settings of the pool of plans."""
         shares = self.carried_cycles // self.window
         return PoolConfig(self.batch_size, shares, self.receding_share, self.box)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The problems of the progress figure."""
+    """The problems of the validation score."""
 
     x0: Tensor
     """(B, n_x)."""
@@ -125,8 +125,8 @@ class Validation:
     """J* (B,), by IPOPT."""
 
     @classmethod
-    def of(cls, plants: Plants, count: int, rng: np.random.Generator) -> Validation:
-        """`count` problems, dealt to the plants in turn."""
+    def of(cls, plants: PlantFamily, count: int, rng: np.random.Generator) -> Validation:
+        """`count` problems, assigned to the plants in turn."""
         x0, goal = plants.system.sample(rng, count)
         index = np.arange(count) % len(plants)
         plans = [
@@ -137,7 +137,7 @@ class Validation:
         return cls(torch.from_numpy(x0), torch.from_numpy(goal), dynamics, optimum)
 
 
-class CostTraining(Fitting):
+class CostTraining(TrainingModule):
     """Lightning module of the cost stage."""
 
     def __init__(self, config: CostTrainingConfig) -> None:
@@ -147,17 +147,18 @@ class CostTraining(Fitting):
 
     def on_fit_start(self) -> None:
         config, representation = self.config, self.model.representation
-        self.plants = Plants(self.system, representation, parameter_grid(config.limits))
-        # a resumed run goes on with problems that the interrupted one has not seen
+        self.plants = PlantFamily(self.system, representation, parameter_grid(config.limits))
+        # a resumed run draws problems that the interrupted one has not seen
         seed = config.seed + 1000 * self.trainer.global_step + 1_000_000 * self.global_rank
         self.pool = Pool(self.plants, config.pool, seed)
         rng = np.random.default_rng(VALIDATION_SEED)
         count = min(VALIDATION_PLANTS, config.validation_states)
-        judges = Plants(self.system, representation, random_parameters(config.limits, count, rng))
-        self.validation = Validation.of(judges, config.validation_states, rng)
+        parameters = random_parameters(config.limits, count, rng)
+        plants = PlantFamily(self.system, representation, parameters)
+        self.validation = Validation.of(plants, config.validation_states, rng)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor | None:
-        """Starts the new rows, refines all for a window of cycles, and flies the closed loops."""
+        """Starts the new rows, refines all for a window of cycles, and steps the closed loops."""
         pool, model = self.pool, self.model
         rows = pool.renew()
         dynamics = self.plants.dynamics(pool.plant)
@@ -181,7 +182,7 @@ class CostTraining(Fitting):
     def _begin(
         self, problem: Problem, dynamics: FamilyDynamics
     ) -> tuple[Iterate, Latents, Tensor]:
-        """The plans of new problems: the best LQR start, or the network's correction of it."""
+        """First plans of new problems and their loss: the best LQR start, or its correction."""
         model = self.model
         latents = model.initial_latents(problem)
         own = model.first_plans(problem, latents)
@@ -198,11 +199,11 @@ class CostTraining(Fitting):
     def _refine(
         self, problem: Problem, plan: Iterate, latents: Latents, dynamics: FamilyDynamics
     ) -> tuple[Iterate, Latents, Tensor]:
-        """One guarded cycle, and its loss; sweeps would only do the network's work for it."""
-        states = problem.current_state, problem.target_state
+        """One guarded cycle with its loss, without sweeps, which would do the network's work."""
+        x0, goal = problem.current_state, problem.target_state
         step, latents = self.model.propose(problem, plan, latents)
-        proposal = dynamics.simulate(plan.v + step, *states)
-        after = dynamics.guard(plan, proposal, step, *states)
+        proposal = dynamics.simulate(plan.v + step, x0, goal)
+        after = dynamics.guard(plan, proposal, step, x0, goal)
         weights = self.config.weights
         loss = refinement_loss(problem.units, plan, step, proposal, after, weights)
         return after, latents, loss

@@ -1,4 +1,4 @@
-"""What every training stage shares: optimiser, logs, checkpoints, resume."""
+"""The training loop that all stages share: optimiser, logs, checkpoints, resume."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ BEST_MODEL = 'best_model.safetensors'
 LAST_MODEL = 'last_model.safetensors'
 
 
-class Fitting(pl.LightningModule):
-    """A model in training: optimiser, schedule, and the score by which the best is kept."""
+class TrainingModule(pl.LightningModule):
+    """Lightning module of a model in training, with the score by which the best is kept."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class Fitting(pl.LightningModule):
         self.best_score = checkpoint['best_score']
 
 
-class Delivery(pl.Callback):
-    """Writes the best and the last model.
+class ModelExport(pl.Callback):
+    """Callback that writes the best and the last model.
 
     It must stand before the weight averaging in the list of callbacks: it exports the averaged
-    weights that validation has just judged.
+    weights that validation has just scored.
     """
 
     def __init__(self, output_dir: Path, config: FitConfig, command: str) -> None:
@@ -107,7 +107,7 @@ class Delivery(pl.Callback):
         self.started = time.process_time()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, Fitting)
+        assert isinstance(module, TrainingModule)
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         self._save(LAST_MODEL, trainer, module)
@@ -115,7 +115,7 @@ class Delivery(pl.Callback):
             module.best_score = module.score
             self._save(BEST_MODEL, trainer, module)
 
-    def _save(self, name: str, trainer: pl.Trainer, module: Fitting) -> None:
+    def _save(self, name: str, trainer: pl.Trainer, module: TrainingModule) -> None:
         cpu_seconds = round(time.process_time() - self.started, 1)
         record = {**self.record, 'steps': trainer.global_step, 'cpu_seconds': cpu_seconds}
         path = self.output_dir / name
@@ -138,7 +138,7 @@ def current_commit() -> str:
 
 
 def fit(
-    module: Fitting,
+    module: TrainingModule,
     config: FitConfig,
     data: Iterable[Any],
     *,
@@ -168,7 +168,7 @@ def fit(
 
 
 def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: str) -> pl.Trainer:
-    """A trainer that logs, averages weights, and keeps what it takes to go on."""
+    """A trainer that logs, averages weights, and saves its state so that a run can be resumed."""
     output_dir = Path(config.output_dir)
     resumable = ModelCheckpoint(
         output_dir,
@@ -192,7 +192,7 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
             TensorBoardLogger(output_dir, 'tensorboard', ''),
         ],
         callbacks=[
-            Delivery(output_dir, config, command),
+            ModelExport(output_dir, config, command),
             WeightAveraging(use_buffers=False, avg_fn=moving_average(config.ema_decay)),
             resumable,
             TQDMProgressBar(refresh_rate=20),
@@ -201,7 +201,7 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
 
 
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
-    """Exponential moving average that starts short, so that a short run forgets its beginning."""
+    """Exponential moving average whose window grows, so that a short run forgets its beginning."""
 
     def average(averaged: Tensor, current: Tensor, updates: Any) -> Tensor:
         kept = min(decay, (1 + float(updates)) / (10 + float(updates)))
@@ -224,7 +224,7 @@ def _interval(config: FitConfig, batches: Iterable[Any]) -> int | float:
 
 
 def _quiet() -> None:
-    """Lightning's advice on data-loader workers and checkpoint folders is not for our users."""
+    """Silences Lightning's advice on data-loader workers and checkpoint folders."""
     import logging
 
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)

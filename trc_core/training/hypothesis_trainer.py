@@ -1,8 +1,8 @@
-"""Imitation with several hypotheses: where a problem has many local optima, as swing-ups do.
+"""Imitation with several hypotheses, for problems with many local optima, like swing-ups.
 
-The network writes several first plans. The one nearest to the best known plan learns from it,
-near meaning cheap: the distance is the predicted loss of cost (`expansion.py`). Then cycles learn
-to correct the network's own plans, rolled out, guarded and swept as they will be in use.
+The network writes several first plans, and the one nearest to the best known plan learns from it.
+The distance is the predicted loss of cost (`expansion.py`). Then cycles learn to correct the
+network's own plans, which are rolled out, guarded and swept as they are in use.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from trc_core.solvers.library import Labels, library_labels
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.expansion import local_forms
-from trc_core.training.fitting import Fitting, fit
+from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import hypothesis_loss, local_distance, robust_distance
 
 LABELS_FILE = 'labels.npz'
-WORST = 1.0  # J/J* - 1 of a row counts up to here: one lost basin is as bad as another
+WORST = 1.0  # J/J* - 1 of a row counts up to here: all wrong basins are equally bad
 
 
 @dataclass(frozen=True)
 class HypothesisConfig(PlantConfig):
-    """How a controller is taught by the best plans of a system with many local optima."""
+    """Settings of imitation of the best known plans, for systems with many local optima."""
 
     system: str = 'pendulum'
     output_dir: str = 'outputs/hypotheses'
-    """Where labels, checkpoints and logs go."""
+    """Folder of labels, checkpoints and logs."""
     labels: int = 20000
     """Problems solved once, before training; kept in output_dir."""
     first_steps: int = 8000
-    """Optimiser steps that teach first plans only."""
+    """Optimiser steps that train first plans only."""
     joint_steps: int = 8000
-    """Optimiser steps that teach first plans and cycles."""
+    """Optimiser steps that train first plans and cycles."""
     batch_size: int = 128
     """Problems per optimiser step."""
     window: int = 2
@@ -62,7 +62,7 @@ class HypothesisConfig(PlantConfig):
     distance_weight: float = 0.3
     """... this times the mean square of its distance."""
     spread: float = 0.02
-    """Share of the loss that teaches every hypothesis, near or not."""
+    """Share of the loss that trains every hypothesis, near or not."""
     validate_every: int = 2000
     """Optimiser steps between two validations."""
     validation_states: int = 256
@@ -82,17 +82,17 @@ class HypothesisConfig(PlantConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, 'be at least 2', 'plans')
-        counts = 'batch_size', 'window', 'validate_every', 'validation_states'
-        require(self, 'be at least 1', *counts)
-        weights = 'cycle_weight', 'sharpness', 'distance_weight'
-        require(self, 'not be negative', 'first_steps', 'joint_steps', *weights)
+        require(self, 'be at least 1', 'batch_size', 'window')
+        require(self, 'be at least 1', 'validate_every', 'validation_states')
+        require(self, 'not be negative', 'first_steps', 'joint_steps')
+        require(self, 'not be negative', 'cycle_weight', 'sharpness', 'distance_weight')
         require(self, 'lie in [0, 1]', 'second_share', 'spread')
         if self.labels < 3 * self.validation_states:
             raise ValueError('labels must be at least 3 times validation_states')
 
 
 def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels:
-    """The labels in `folder`; made now if they are not there, or are of something else."""
+    """The labels in `folder`, computed and saved if they are missing or of other settings."""
     path, digest = folder / LABELS_FILE, labels_digest(system, count, seed)
     if path.exists():
         with np.load(path) as arrays:
@@ -106,7 +106,7 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
 
 
 def labels_digest(system: System, count: int, seed: int) -> str:
-    """What labels depend on, in a word."""
+    """Hash of everything that labels depend on."""
     made_of = [system.contract(), system.graph.digest, count, seed]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -116,7 +116,7 @@ def _show_progress(done: int, count: int) -> None:
 
 
 def split(labels: Labels, held_out: int) -> tuple[Labels, Labels]:
-    """All labels but the last `held_out` ones of the box, and those."""
+    """The labels without the last `held_out` ones of the box, and those."""
     kept = np.ones(len(labels.cost), dtype=np.bool_)
     kept[np.flatnonzero(labels.box)[-held_out:]] = False
     training, validation = (
@@ -127,8 +127,8 @@ def split(labels: Labels, held_out: int) -> tuple[Labels, Labels]:
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """Problems and their best plans, as the loss wants them; row b is one problem."""
+class LabelledProblems:
+    """Problems with the best plans and quadratic forms that the loss compares with, row by row."""
 
     current_state: Tensor
     """(B, n_x)."""
@@ -139,13 +139,13 @@ class Lessons:
     form: Tensor
     """(B, T n_u, T n_u), M of `expansion.local_form`, float32."""
     held: Tensor
-    """(B, T, n_u), 1 or -1 where the plan is on a bound, turned as the plan is."""
+    """(B, T, n_u), 1 or -1 where the plan is on a bound, mirrored like the plan."""
 
     @classmethod
-    def of(cls, labels: Labels, dynamics: SystemDynamics) -> Lessons:
-        """What labels teach about the plans of `dynamics`."""
-        arrays = labels.x0, labels.goal, labels.states, labels.controls
-        x0, goal, states, u = (torch.from_numpy(array) for array in arrays)
+    def of(cls, labels: Labels, dynamics: SystemDynamics) -> LabelledProblems:
+        """Training data from labels, in the coordinates of `dynamics`."""
+        x0, goal = torch.from_numpy(labels.x0), torch.from_numpy(labels.goal)
+        states, u = torch.from_numpy(labels.states), torch.from_numpy(labels.controls)
         coordinates = dynamics.representation.coordinates
         assert coordinates is not None
         units = dynamics.units(x0 - goal)
@@ -153,15 +153,15 @@ class Lessons:
         numbers = coordinates.numbers(dynamics.system)
         form, held = local_forms(dynamics.system, numbers, units.s.numpy(), labels)
         sign = torch.from_numpy(held).double()
-        turned = sign if units.side is None else sign * units.side
-        return cls(x0, goal, units.metric(v).float(), torch.from_numpy(form), turned.float())
+        mirrored = sign if units.side is None else sign * units.side
+        return cls(x0, goal, units.metric(v).float(), torch.from_numpy(form), mirrored.float())
 
-    def rows(self, rows: Tensor) -> Lessons:
-        """Some of the lessons, by index (N,)."""
-        return Lessons(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def rows(self, rows: Tensor) -> LabelledProblems:
+        """Some of the problems, by index (N,)."""
+        return LabelledProblems(**{name: values[rows] for name, values in vars(self).items()})
 
 
-class HypothesisTraining(Fitting):
+class HypothesisTraining(TrainingModule):
     """Lightning module of the imitation stage with several hypotheses."""
 
     def __init__(self, config: HypothesisConfig) -> None:
@@ -176,7 +176,7 @@ class HypothesisTraining(Fitting):
         folder = Path(config.output_dir)
         labels = cached_labels(folder, self.system, config.labels, config.seed)
         training, validation = split(labels, config.validation_states)
-        self.lessons = Lessons.of(training, self.dynamics)
+        self.problems = LabelledProblems.of(training, self.dynamics)
         self.validation = torch.from_numpy(validation.x0), torch.from_numpy(validation.goal)
         self.optimum = torch.from_numpy(validation.cost)
 
@@ -186,47 +186,48 @@ class HypothesisTraining(Fitting):
         # rows follow from the step alone, so that a resumed run is the run that was interrupted
         seed = config.seed + 1_000_003 * step + self.global_rank
         random = torch.Generator().manual_seed(seed)
-        lessons = self.lessons
-        rows = torch.randint(len(lessons.plan), (config.batch_size,), generator=random)
-        lessons = lessons.rows(rows)
-        problem = model.problem(lessons.current_state, lessons.target_state)
+        count = len(self.problems.plan)
+        rows = torch.randint(count, (config.batch_size,), generator=random)
+        labelled = self.problems.rows(rows)
+        problem = model.problem(labelled.current_state, labelled.target_state)
         latents = model.initial_latents(problem)
         plans = model.first_plans(problem, latents)
-        distances = self._distances(problem.units, plans, lessons)
+        distances = self._distances(problem.units, plans, labelled)
         loss = hypothesis_loss(distances, config.spread)
         self.log('train/nearest', distances.amin(1).mean(), prog_bar=True)
         if step >= config.first_steps:
             plan = self._near_plans(plans, distances, random)
-            loss = loss + self._cycles_loss(problem, latents, plan, lessons)
+            loss = loss + self._cycles_loss(problem, latents, plan, labelled)
         return loss
 
-    def _distances(self, units: Units, plans: Sequence[Tensor], lessons: Lessons) -> Tensor:
-        """What the loss takes for the distance (B, H) of H plans, each (B, T, n_u)."""
+    def _distances(
+        self, units: Units, plans: Sequence[Tensor], labelled: LabelledProblems
+    ) -> Tensor:
+        """The distance (B, H) of H plans, each (B, T, n_u), that the loss minimises."""
         metric = torch.stack([units.metric(plan) for plan in plans], 1).float()
-        config, held = self.config, lessons.held
-        predicted, distance = local_distance(metric, lessons.plan, lessons.form, held)
+        config, held = self.config, labelled.held
+        predicted, distance = local_distance(metric, labelled.plan, labelled.form, held)
         return robust_distance(predicted, distance, config.sharpness, config.distance_weight)
 
     def _near_plans(
         self, plans: Sequence[Tensor], distances: Tensor, random: torch.Generator
     ) -> Tensor:
-        """One plan a row (B, T, n_u): the nearest, in a share of the rows the second nearest."""
+        """One plan per row (B, T, n_u): the nearest, in a share of the rows the second nearest."""
         nearest = distances.topk(2, dim=1, largest=False).indices
         second = torch.rand(len(distances), generator=random) < self.config.second_share
         chosen = torch.where(second, nearest[:, 1], nearest[:, 0])
         return torch.stack(list(plans), 1)[torch.arange(len(chosen)), chosen].detach()
 
     def _cycles_loss(
-        self, problem: Problem, latents: Latents, plan: Tensor, lessons: Lessons
+        self, problem: Problem, latents: Latents, plan: Tensor, labelled: LabelledProblems
     ) -> Tensor:
-        """Distance of what each cycle of the window proposes; gradients pass by the latents."""
+        """Distance of the proposal of each cycle in the window; gradients pass by the latents."""
         config, dynamics = self.config, self.dynamics
-        states = problem.current_state, problem.target_state
-        iterate = dynamics.simulate(plan, *states)
+        iterate = dynamics.simulate(plan, problem.current_state, problem.target_state)
         loss = plan.new_zeros(())
         for k in range(config.window):
             change, latents = self.model.propose(problem, iterate, latents)
-            distance = self._distances(problem.units, [iterate.v + change], lessons).mean()
+            distance = self._distances(problem.units, [iterate.v + change], labelled).mean()
             self.log(f'train/cycle_{k + 1}', distance)
             loss = loss + config.cycle_weight * distance
             if k + 1 < config.window:
@@ -234,19 +235,20 @@ class HypothesisTraining(Fitting):
         return loss
 
     def _follow(self, iterate: Iterate, change: Tensor, problem: Problem) -> Iterate:
-        """The plan that a cycle leaves behind once its change was proposed."""
-        states = problem.current_state, problem.target_state
-        proposal = self.dynamics.simulate(iterate.v + change, *states)
-        refined = self.dynamics.guard(iterate, proposal, change, *states)
-        return self.dynamics.sweep(refined, problem.target_state, self.config.sweeps)
+        """The plan after a cycle that proposed a change."""
+        x0, goal = problem.current_state, problem.target_state
+        proposal = self.dynamics.simulate(iterate.v + change, x0, goal)
+        refined = self.dynamics.guard(iterate, proposal, change, x0, goal)
+        return self.dynamics.sweep(refined, goal, self.config.sweeps)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Figures of the default number of cycles on the labels that were held out."""
-        *_, (iterate, _) = self.model.refine(*self.validation, self.dynamics)
+        x0, goal = self.validation
+        *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
         assert iterate.cost is not None
         ratio = torch.nan_to_num(iterate.cost / self.optimum, nan=torch.inf)
         score = (ratio - 1).clamp(max=WORST).mean()
-        reached = is_success(iterate.states, self.validation[1]).double().mean()
+        reached = is_success(iterate.states, goal).double().mean()
         figures = {
             'cost_ratio_median': ratio.median(),
             'cost_ratio_p95': ratio.quantile(0.95),

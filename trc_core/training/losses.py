@@ -1,4 +1,4 @@
-"""Training losses. Each reaches every cycle, and none rewards a bad first plan."""
+"""Training losses: each reaches every cycle, and none rewards a bad first plan."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def imitation_loss(units: Units, plans: Sequence[Tensor], target: Tensor) -> Ten
 
 @dataclass(frozen=True)
 class CostWeights:
-    """How the rows of a batch count in the losses made of J."""
+    """Weights of the rows of a batch in the losses made of J."""
 
     threshold: float = 2.0
     """Rows with a steeper (dimensionless) gradient than this count less, by ..."""
     power: float = 1.0
     """... (threshold / gradient)^power."""
     harm: float = 0.1
-    """A step does harm where it raises J by more than this many s^2."""
+    """A step is harmful where it raises J by more than this many s^2."""
     penalty: float = 3.0
-    """Weight of |o|^2 where the step o does harm."""
+    """Weight of |o|^2 where the step o is harmful."""
 
 
 def cost_loss(units: Units, plan: Iterate, weights: CostWeights) -> Tensor:
@@ -68,30 +68,30 @@ def refinement_loss(
     after: Iterate,
     weights: CostWeights,
 ) -> Tensor:
-    """`cost_loss` of a proposed step, with care where it does harm.
+    """Cost loss of a proposed step, with a penalty on the size of harmful ones.
 
-    A step that makes a plan a little worse is judged where it leads. One that does harm is judged
-    by what the guard made of it, and is made smaller.
+    A step that makes a plan a little worse counts with the cost of its own plan. A harmful one
+    counts with the cost of the plan that the guard took instead, and its size is penalised.
 
     Args:
         units: of the problems.
         before: the plans.
-        step: (B, T, n_u), what the network adds to them.
-        proposal: what became of `before.v + step`.
-        after: what the guard made of it.
-        weights: what counts as harm, and how much.
+        step: (B, T, n_u), the network's change of them.
+        proposal: the plans `before.v + step`.
+        after: the plans that the guard has taken.
+        weights: the limit of harmful steps, and their penalty.
     """
     assert proposal.cost is not None and before.cost is not None
     harmful = ~(proposal.cost <= before.cost + weights.harm * units.s**2)
-    judged = choose(harmful, after, proposal)._replace(v=before.v + step)
+    evaluated = choose(harmful, after, proposal)._replace(v=before.v + step)
     size = units.metric(step).square().sum((1, 2)) * harmful
-    return cost_loss(units, judged, weights) + weights.penalty * size.mean()
+    return cost_loss(units, evaluated, weights) + weights.penalty * size.mean()
 
 
 def local_distance(
     plans: Tensor, target: Tensor, form: Tensor, held: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """How far plans are from the optimal one, by what that costs and by plain distance.
+    """Distance of plans to the optimal one, by predicted cost and by the mean square.
 
     Both leave out changes that the control bounds undo (`expansion.local_form`), which shows in
     these units where the metric L is diagonal, as it is for gated and open-loop plans.
@@ -114,7 +114,7 @@ def local_distance(
 def robust_distance(
     predicted: Tensor, distance: Tensor, sharpness: float, weight: float
 ) -> Tensor:
-    """log(1 + sharpness q) + weight d of a `local_distance` (q, d), the form's word for near."""
+    """Robust distance log(1 + sharpness q) + weight d of a `local_distance` (q, d)."""
     return torch.log1p(sharpness * predicted) + weight * distance
 
 

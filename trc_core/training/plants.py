@@ -1,4 +1,4 @@
-"""The plants that a network is trained for: one, or a grid over ranges of its parameters."""
+"""Families of plants that a network is trained for: one, or a grid over parameter ranges."""
 
 from __future__ import annotations
 
@@ -38,11 +38,14 @@ def random_parameters(
     """`count` draws from the ranges; without ranges, the one empty choice."""
     if not ranges:
         return [{}]
-    return [{name: rng.uniform(*limits) for name, limits in ranges.items()} for _ in range(count)]
+    return [
+        {name: rng.uniform(low, high) for name, (low, high) in ranges.items()}
+        for _ in range(count)
+    ]
 
 
-class Plants:
-    """N plants that differ in nothing but their parameters, and the numbers of their plans.
+class PlantFamily:
+    """N plants that differ only in their parameters, with the representations of their plans.
 
     Args:
         system: the plant at its nominal parameters.
@@ -79,7 +82,7 @@ class Plants:
         return FamilyDynamics(self, index)
 
     def numbers_of(self, index: Tensor) -> Numbers:
-        """What the units of those rows are made of."""
+        """The representation of those rows."""
         rows = index if len(self) > 1 else 0  # one set for every row spares the axis B
         numbers: dict[str, Any] = {name: value[rows] for name, value in self.numbers.items()}
         return self.representation.numbers._replace(**numbers)
@@ -90,10 +93,10 @@ class FamilyDynamics(CostedDynamics):
 
     Args:
         plants: N of them.
-        index: which plant each row of a batch is (B,).
+        index: the plant of each row of a batch (B,).
     """
 
-    def __init__(self, plants: Plants, index: Tensor) -> None:
+    def __init__(self, plants: PlantFamily, index: Tensor) -> None:
         super().__init__(plants.representation, plants.system)
         self.plants, self.index = plants, index
 
@@ -109,7 +112,7 @@ class FamilyDynamics(CostedDynamics):
         plant = self.index.numpy()
         r = constant_reference(goals, self.system.horizon)
         found = self.plants.flights.simulate(plans, states, r, plant=plant, flown=flown)
-        return Iterate(*map(torch.from_numpy, found))
+        return Iterate._make(map(torch.from_numpy, found))
 
     def sweep(self, iterate: Iterate, target_state: Tensor, sweeps: int) -> Iterate:
         assert iterate.states is not None
@@ -117,10 +120,10 @@ class FamilyDynamics(CostedDynamics):
         plant = self.index.numpy()
         r = constant_reference(goals, self.system.horizon)
         found = self.plants.flights.sweep(states, controls, r, sweeps, plant=plant)
-        return Iterate(*map(torch.from_numpy, found))
+        return Iterate._make(map(torch.from_numpy, found))
 
     def shifted(self, iterate: Iterate, goal: Tensor) -> Tensor:
-        """The plans (B, T, n_u) one step later, with their feedback; the LQR flies their end."""
+        """The plans (B, T, n_u) one step later, with their feedback; the LQR ends them."""
         assert iterate.states is not None
         flights, u_trim = self.plants.flights, self.system.u_trim
         states, controls, goals = as_arrays(iterate.states, iterate.controls, goal)
@@ -134,7 +137,7 @@ class FamilyDynamics(CostedDynamics):
 
 
 def why_not_stabilised(system: System) -> str | None:
-    """Why plans around the LQR would make no sense for a plant; None where they do.
+    """The reason why plans around the LQR make no sense for a plant; None where they do.
 
     The LQR's metric is useless where its gains are not finite, or where a mode grows that no
     control reaches. Source: the Popov-Belevitch-Hautus test, rank [lambda I - A, B] < n_x.

@@ -1,4 +1,4 @@
-"""The plans under refinement: most rows for a problem each, some in closed loop."""
+"""Pool of plans under refinement: most rows solve one problem, some run in closed loop."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from trc_core.models.simulation import Iterate, replace_rows, take_rows
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.batch import BatchStep
 from trc_core.problem.system import Array
-from trc_core.training.plants import FamilyDynamics, Plants
+from trc_core.training.plants import FamilyDynamics, PlantFamily
 
 TICKS = 30  # mean life of a closed loop
 SPREAD = 0.1  # largest relative error of parameters and input gain, on half of the closed loops
-KICK = 0.03  # state disturbance per tick on the same rows (sigma), in half widths of the box
+DISTURBANCE = (
+    0.03  # state disturbance per tick on the same rows (sigma), in half widths of the box
+)
 LOST = 4.0  # a closed loop whose error exceeds this many typical sizes starts anew
-SAMPLE = 256  # states by which the typical size is judged
+SAMPLE = 256  # states from which the typical size is estimated
 
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """What becomes of the rows of the pool."""
+    """Settings of the pool."""
 
     size: int = 64
     shares: int = 3
@@ -36,15 +38,15 @@ class PoolConfig:
 
 
 class Pool:
-    """B plans under refinement, and the problems that they solve.
+    """B plans under refinement with their problems.
 
     Args:
-        plants: the rows' plants are drawn from these.
-        config: what becomes of the rows.
+        plants: the family from which the plants of the rows are drawn.
+        config: sizes and shares.
         seed: of all draws.
     """
 
-    def __init__(self, plants: Plants, config: PoolConfig, seed: int) -> None:
+    def __init__(self, plants: PlantFamily, config: PoolConfig, seed: int) -> None:
         self.plants, self.config = plants, config
         self.rng = np.random.default_rng(seed)
         B, n_x = config.size, plants.system.n_x
@@ -62,7 +64,7 @@ class Pool:
         self.steps = 0
 
     def renew(self) -> Tensor:
-        """Draws new problems for the rows whose time is up; returns their index (N,)."""
+        """Draws new problems for the rows that are due; returns their index (N,)."""
         rows = torch.nonzero(self._due()).flatten()
         self.steps += 1
         x0, goal = self.plants.system.sample(self.rng, len(rows))
@@ -74,7 +76,7 @@ class Pool:
         return rows
 
     def _due(self) -> Tensor:
-        """Which rows (B,) begin a new problem now."""
+        """Mask (B,) of the rows that begin a new problem now."""
         B, shares = self.config.size, self.config.shares
         if self.iterate is None:
             return torch.ones(B, dtype=torch.bool)
@@ -85,7 +87,7 @@ class Pool:
         return due | self.lost | (self.receding & ended)
 
     def _draw_true_plants(self, rows: Array) -> None:
-        """What really flies in closed loop, which half of the time is not what was planned for."""
+        """Draws the true plants of closed loops; half of them differ from the model."""
         rng, p = self.rng, self.plants.flights.p[self.plant[rows].numpy()]
         self.disturbed[rows] = rng.random(len(rows)) < 0.5
         spread = SPREAD * self.disturbed[rows]
@@ -93,7 +95,7 @@ class Pool:
         self.true_gain[rows] = 1 + spread * rng.uniform(-1, 1, len(rows))
 
     def start(self, rows: Tensor, iterate: Iterate, latents: Latents) -> tuple[Iterate, Latents]:
-        """The plans and latents of all rows, those of the new rows among them."""
+        """The plans and latents of all rows, with those of the new rows put in."""
         if self.iterate is None:
             return iterate, latents
         merged = tuple(
@@ -103,18 +105,18 @@ class Pool:
 
     def store(self, iterate: Iterate, latents: Latents) -> None:
         """Keeps the refined plans for the next step, without their history."""
-        self.iterate = Iterate(*(None if a is None else a.detach() for a in iterate))  # type: ignore[arg-type]
+        self.iterate = Iterate._make(None if a is None else a.detach() for a in iterate)
         self.latents = tuple(z.detach() for z in latents)
 
     def tick(self, model: TinyRecursiveControl, dynamics: FamilyDynamics) -> None:
-        """Moves the closed loops on by one control: plans are shifted, latents start anew."""
+        """Steps the closed loops by one control: plans are shifted, latents start anew."""
         rows = torch.nonzero(self.receding).flatten()
         if not len(rows):
             return
         assert self.iterate is not None
         mine, goal = dynamics.rows(rows), self.goal[rows]
         iterate = take_rows(self.iterate, rows)
-        v, x = mine.shifted(iterate, goal), self._flown(rows.numpy(), iterate.controls.numpy())
+        v, x = mine.shifted(iterate, goal), self._stepped(rows.numpy(), iterate.controls.numpy())
         size = mine.representation.numbers.units(x - goal).s  # NaN where a plant blew up
         self.lost[:] = False
         self.lost[rows] = ~(size < LOST * self.typical)
@@ -127,16 +129,16 @@ class Pool:
         pairs = zip(self.latents, fresh, strict=True)
         self.latents = tuple(old.index_put((rows,), new) for old, new in pairs)
 
-    def _flown(self, rows: Array, controls: Array) -> Tensor:
-        """States (N, n_x) to which the true plants come with the first of controls (N, T, n_u)."""
+    def _stepped(self, rows: Array, controls: Array) -> Tensor:
+        """The next states (N, n_x) of the true plants under the first of controls (N, T, n_u)."""
         system = self.plants.system
         u = self.true_gain[rows, None] * controls[:, 0]
         x = BatchStep(system)(self.x0[rows].numpy(), u, self.true_p[rows])
-        sigma = KICK * self.disturbed[rows, None] * system.x0_box
+        sigma = DISTURBANCE * self.disturbed[rows, None] * system.x0_box
         return torch.from_numpy(x + sigma * self.rng.standard_normal(x.shape))
 
 
-def _typical_size(plants: Plants) -> float:
+def _typical_size(plants: PlantFamily) -> float:
     """Root mean square of s over the training box."""
     x0, goal = plants.system.sample(np.random.default_rng(0), SAMPLE)
     units = plants.representation.numbers.units(torch.from_numpy(x0 - goal))

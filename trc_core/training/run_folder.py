@@ -1,4 +1,4 @@
-"""The folder of a run: what is recorded in it, so that it can be resumed and never mixed up."""
+"""The folder of a run, which records its config and plant, so that runs are never mixed up."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NOT_PART_OF_THE_RUN = ('resume', 'output_dir')
 
 @contextmanager
 def run_folder(output_dir: Path, config: RunConfig, system: System) -> Iterator[None]:
-    """The folder of a run, for as long as it goes on.
+    """Holds the folder of a run while it goes on.
 
-    What fails before there is anything to go on with leaves the folder to the next try.
+    A run that fails before it has saved anything leaves the folder free for the next one.
 
     Raises:
         ValueError: if it holds another run, or a resumed run has another config or plant.
-        KeyboardInterrupt: after Ctrl-C, of which Lightning makes an exit without a word.
+        KeyboardInterrupt: after Ctrl-C, which Lightning turns into a silent exit.
     """
     if 'LOCAL_RANK' in os.environ:  # which DDP sets for the processes that join
         yield
@@ -84,7 +84,7 @@ def _release(output_dir: Path) -> None:
 
 
 def _require_same(path: Path, ours: Mapping[str, Any], parse: Callable[[str], Any]) -> None:
-    """Compares what a run is with what its folder says."""
+    """Compares a run with the record in its folder."""
     try:
         theirs = parse(path.read_text())
     except (ValueError, yaml.YAMLError):
@@ -101,7 +101,7 @@ def _require_same(path: Path, ours: Mapping[str, Any], parse: Callable[[str], An
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
-    """What a resumed run must have in common with its beginning, as YAML values."""
+    """The settings that a resumed run must share with its beginning, as YAML values."""
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in asdict(config).items()
@@ -110,7 +110,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def read_progress(output_dir: Path) -> dict[str, Any] | None:
-    """What an interrupted run left to go on with; None if it had nothing yet.
+    """The saved state of an interrupted run; None if it had saved nothing yet.
 
     Raises:
         ValueError: if it is damaged.

@@ -1,4 +1,4 @@
-"""Learning on a dataset of optimal trajectories, with every cycle supervised."""
+"""Supervised training on a dataset of optimal trajectories, with a loss on every cycle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.systems import System, get_system
 from trc_core.training.config import NetworkConfig, parse, require, run_as_command
-from trc_core.training.fitting import Fitting, fit
+from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import CostWeights, imitation_loss, process_loss
 
 Batch = dict[str, Tensor]
@@ -25,14 +25,14 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class SupervisedConfig(NetworkConfig):
-    """How a model is taught by optimal trajectories."""
+    """Settings of supervised training."""
 
     data_dir: str = 'data/double_integrator_lqr'
     """Folder (or file) of the dataset; the system is the one recorded in it."""
     system: str = ''
     """The system's .py file, needed where only a file defines it."""
     output_dir: str = 'outputs/supervised'
-    """Where checkpoints and logs go."""
+    """Folder of checkpoints and logs."""
     epochs: int = 100
     """Passes over the dataset."""
     batch_size: int = 64
@@ -41,7 +41,7 @@ class SupervisedConfig(NetworkConfig):
     """Share of the samples kept for validation."""
     supervision: str = 'imitation'
     """imitation: every cycle's plan is compared with the expert's; process: every cycle's plan is
-    judged by its own cost J, on the dataset's states."""
+    scored by its own cost J, on the dataset's states."""
     representation: str = 'open_loop'
     feedback: Sequence[str] = ('trajectory',)
     num_heads: int = 4
@@ -72,7 +72,7 @@ def process(
 SUPERVISION = {'imitation': imitation, 'process': process}
 
 
-class SupervisedTraining(Fitting):
+class SupervisedTraining(TrainingModule):
     """Lightning module of the supervised stage."""
 
     def __init__(self, config: SupervisedConfig, system: System) -> None:
@@ -90,25 +90,25 @@ class SupervisedTraining(Fitting):
         return loss
 
     def _unguarded_plans(self, batch: Batch) -> tuple[list[Iterate], Units]:
-        """The first plan and every cycle's, and their units.
+        """The first plan and that of every cycle, unguarded, and their units.
 
-        The guard is left out: a cycle whose step it would reject must be taught as well.
+        The guard is left out: a cycle whose step it would reject must be trained as well.
         """
         model, dynamics = self.model, self.dynamics
-        states = batch['current_state'], batch['target_state']
-        problem = model.problem(*states)
+        x0, goal = batch['current_state'], batch['target_state']
+        problem = model.problem(x0, goal)
         latents = model.initial_latents(problem)
-        plans = [dynamics.simulate(model.first_plans(problem, latents)[0], *states)]
+        plans = [dynamics.simulate(model.first_plans(problem, latents)[0], x0, goal)]
         for _ in range(model.config.cycles):
             step, latents = model.propose(problem, plans[-1], latents)
-            plans.append(dynamics.simulate(plans[-1].v + step, *states))
+            plans.append(dynamics.simulate(plans[-1].v + step, x0, goal))
         return plans, problem.units
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Mean J/J* of the refined plans on the held-out samples, J* being the dataset's."""
-        states = batch['current_state'], batch['target_state']
-        *_, (iterate, _) = self.model.refine(*states, self.dynamics)
-        expert = self.dynamics.simulate(expert_plan(self.model.representation, batch), *states)
+        x0, goal = batch['current_state'], batch['target_state']
+        *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
+        expert = self.dynamics.simulate(expert_plan(self.model.representation, batch), x0, goal)
         assert iterate.cost is not None and expert.cost is not None
         ratio = iterate.cost / expert.cost
         self.report(ratio.mean(), {'cost_ratio_mean': ratio.mean(), 'cost_ratio_max': ratio.max()})
