@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
@@ -40,7 +41,7 @@ def checked_state(name: str, value: ArrayLike, n_x: int) -> Array:
     vector = np.ascontiguousarray(value, dtype=np.float64)
     if vector.shape != (n_x,):
         raise ValueError(f'{name} has shape {vector.shape}, expected ({n_x},)')
-    if not np.isfinite(vector).all():
+    if not all(map(math.isfinite, vector.tolist())):
         raise ValueError(f'{name} is not finite: {vector}')
     return vector
 
@@ -165,22 +166,31 @@ def require_sweeps(polish: int) -> None:
         raise ValueError(f'polish must not be negative, got {polish}')
 
 
-def outside(system: System, x: Array, goal: Array) -> NDArray[np.bool_]:
-    """Which coordinates are far outside the training box around the goal, as x."""
-    return np.abs(x - goal) > OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
+@lru_cache(maxsize=256)
+def _reach(system: System) -> list[float]:
+    """How far each state may be from the goal before it is worth a warning."""
+    reach: list[float] = (OUTSIDE_FACTOR * (system.x0_box + system.goal_box)).tolist()
+    return reach
 
 
 def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     """Warnings about a state x (n_x,): coordinates far outside the training box."""
+    # plain numbers: for a few of them NumPy's calls would cost more than their work
+    far = [
+        abs(a - b) > limit
+        for a, b, limit in zip(x.tolist(), goal.tolist(), _reach(system), strict=True)
+    ]
+    if not any(far):
+        return ()
     return tuple(
         f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
-        for i in np.flatnonzero(outside(system, x, goal))
+        for i in np.flatnonzero(far)
     )
 
 
 def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     """Warnings about states x (B, n_x), each with the number of rows it is about."""
-    counts = outside(system, x, goal).sum(0).tolist()
+    counts = (np.abs(x - goal) > _reach(system)).sum(0).tolist()
     return tuple(
         f'{name} is far outside the training box around the goal in {count} of {len(x)} rows'
         for name, count in zip(system.state_names, counts, strict=True)
