@@ -6,23 +6,38 @@ import os
 from typing import Any
 
 from trc_core import SYSTEMS, Controller, System, get_system
+from trc_core.checkpoint import load_checkpoint
 from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.pace import require_pace
 from trc_ros.parameters import table as parameters
 
+CHECKPOINTS = ('.safetensors', '.onnx')
+
 
 def system_of(values: dict[str, Any]) -> System:
-    """The system that the parameters name.
+    """The system that the parameters name: a name, a .py file, or a checkpoint that holds it.
 
     Raises:
         ValueError: if there is none, or none of that name.
+        FileNotFoundError: if there is no such file.
     """
+    if checkpoint := _checkpoint_of_system(values):
+        return load_checkpoint(checkpoint).system
     if not values['system']:
         raise ValueError(
             "parameter 'system' is not set: -p system:=NAME behind --ros-args, or a params_file "
-            f'that names this node or /**; choose from {sorted(SYSTEMS)}, or give a .py file'
+            f'that names this node or /**; choose from {sorted(SYSTEMS)}, or give a .py file or a '
+            'checkpoint'
         )
     return get_system(os.path.expanduser(values['system']))
+
+
+def _checkpoint_of_system(values: dict[str, Any]) -> str:
+    """The checkpoint whose equations are meant; empty where the system has a name or a file."""
+    named = os.path.expanduser(values['system'])
+    if named.endswith(CHECKPOINTS):
+        return named
+    return '' if named else os.path.expanduser(values.get('model_path', ''))
 
 
 def load_controller(values: dict[str, Any]) -> Controller:
@@ -34,8 +49,9 @@ def load_controller(values: dict[str, Any]) -> Controller:
         FileNotFoundError: if there is no such checkpoint.
     """
     system = system_of(values)
+    model = os.path.expanduser(values['model_path']) or _checkpoint_of_system(values)
     controller = Controller.load(
-        os.path.expanduser(values['model_path']) or system.name,
+        model or system.name,
         backend=values['backend'],
         device=values['device'],
         system=system,
@@ -54,9 +70,7 @@ def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> N
     """
     if not controller.is_compiled:
         name = controller.system.name
-        logger.info(
-            f'compiling, once on this machine: {name} and, if need be, the kernels: a minute'
-        )
+        logger.info(f'compiling {name}, and the kernels if they are not: once, at most a minute')
     for name, (low, high) in controller.checkpoint.coordinates.ranges.items():
         value = controller.system.parameters[name]
         if not low <= value <= high:

@@ -24,7 +24,12 @@ from trc_ros.parameters.specs import (
 ROS_OWN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
 
 SPECS: tuple[Spec, ...] = (
-    Spec('system', '', 'Name of the system to control or to simulate.', BOTH),
+    Spec(
+        'system',
+        '',
+        'System to control or to simulate: a name, a .py file, or a checkpoint that holds it.',
+        BOTH,
+    ),
     *CONTROLLER_SPECS,
     *PLANT_SPECS,
 )
