@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 NAME = MANIFEST.findtext('name')
 
-RUNTIME = ['numba>=0.60', 'numpy>=1.26', 'pyyaml>=6.0', 'safetensors>=0.4']
+RUNTIME = ['llvmlite>=0.44', 'numba>=0.61', 'numpy>=1.26', 'pyyaml>=6.0', 'safetensors>=0.4']
 
 # ROS 2 Jazzy as wheels, for a machine that has no ROS installation.
 ROS = [
