@@ -48,8 +48,10 @@ def load_controller(values: dict[str, Any]) -> Controller:
             not what the parameters `contract.*` state.
         FileNotFoundError: if there is no such checkpoint.
     """
-    system = system_of(values)
-    model = os.path.expanduser(values['model_path']) or _checkpoint_of_system(values)
+    source = _checkpoint_of_system(values)
+    model = os.path.expanduser(values['model_path']) or source
+    # A checkpoint that names its own plant has no other one to be compared with.
+    system = None if model and model == source else system_of(values)
     controller = Controller.load(
         model or system.name,
         backend=values['backend'],
