@@ -163,9 +163,10 @@ def test_a_request_to_end_is_an_interruption(capsys):
 
 @pytest.fixture
 def plant_file(tmp_path):
-    """A plant that was never compiled, without a checkpoint."""
+    """A plant that was never compiled, without a checkpoint; its load swings too far for LQR."""
     path = tmp_path / 'my_robot.py'
-    path.write_text(CRANE.replace('9.81', f'{9.81 + 1e-9 * secrets.randbelow(10**6):.9f}'))
+    far = CRANE.replace('x0_box=[2.0, 0.6', 'x0_box=[2.0, 3.0')
+    path.write_text(far.replace('9.81', f'{9.81 + 1e-9 * secrets.randbelow(10**6):.9f}'))
     return path
 
 
@@ -183,7 +184,7 @@ def test_warm_up_compiles_a_plant_that_has_no_checkpoint_and_plans(plant_file):
     problem = system, system.x0_box / 2, np.zeros(4)
     assert float(shown[1]) == pytest.approx(nlp.solve(*problem).cost, rel=1e-5)
     assert float(shown[2]) == pytest.approx(lqr.solve(*problem).cost, rel=1e-5)
-    assert float(shown[1]) < float(shown[2])
+    assert float(shown[1]) < 0.999 * float(shown[2])
 
 
 def test_warm_up_takes_names_of_plants_and_of_checkpoints(capsys):
