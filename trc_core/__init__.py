@@ -2,6 +2,6 @@
 
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
-from trc_core.systems import SYSTEMS, Joint, System, get_system
+from trc_core.systems import SYSTEMS, Joint, Obstacle, System, get_system
 
-__all__ = ['SYSTEMS', 'Controller', 'Joint', 'Plan', 'System', 'get_system']
+__all__ = ['SYSTEMS', 'Controller', 'Joint', 'Obstacle', 'Plan', 'System', 'get_system']

@@ -52,6 +52,17 @@ class Checkpoint:
     graph: Path | None = None
     """The ONNX file that it was read from; the weights are in there, `tensors` has the rest."""
 
+    @classmethod
+    def classical(cls, system: System) -> Checkpoint:
+        """A plant without a network; `Controller` then plans by sweeps alone."""
+        coordinates = Coordinates('open_loop')
+        return cls(coordinates.numbers(system).tensors(), system, {}, coordinates)
+
+    @property
+    def is_classical(self) -> bool:
+        """Whether there is no network."""
+        return not self.model
+
     @property
     def representation(self) -> Representation:
         """The numbers of the plan representation."""

@@ -17,6 +17,7 @@ from trc_core.numerics.rollout import Trajectory, plain, rollout
 from trc_core.systems import SYSTEMS
 
 ROLLOUT = {
+    'problem/graph.py',
     'compile/plant.py',
     'numerics/cost.py',
     'numerics/rollout.py',

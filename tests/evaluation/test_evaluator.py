@@ -66,7 +66,7 @@ def test_evaluate_model_gives_the_figures_of_the_guide(tmp_path):
     figures = evaluate_model(model, dataset)
     assert figures['cost_ratio'] == pytest.approx(1.0, abs=2e-4)
     assert figures['success_rate'] == np.mean(
-        is_success(dataset.data.states, dataset.data.target_state)
+        is_success(dataset.system, dataset.data.states, dataset.data.target_state)
     )
     assert figures['control_cost'] == pytest.approx(dataset.data.cost.mean(), rel=2e-4)
     assert 0 <= figures['mean_error'] < 0.1

@@ -80,12 +80,13 @@ def test_resting_at_the_goal_costs_nothing():
     np.testing.assert_array_equal(trajectory_cost(system, rest, trim, goal[:, None]), 0.0)
 
 
-def test_success_is_a_sum_of_errors_of_at_most_a_tenth():
+def test_success_is_every_state_within_its_own_tolerance():
+    system = replace(SYSTEMS['van_der_pol'], goal_tolerance=[0.1, 0.01])
     goal = np.array([1.0, -1.0])
-    ends = np.array([[1.04, -1.05], [1.06, -1.05], [1.0, -1.0]])
+    ends = np.array([[1.09, -1.009], [1.0, -1.02], [1.0, -1.0]])
     states = np.repeat(ends[:, None], 3, axis=1)
-    assert is_success(states, goal).tolist() == [True, False, True]
-    assert is_success(torch.from_numpy(states), torch.from_numpy(goal)).tolist() == [
+    assert is_success(system, states, goal).tolist() == [True, False, True]
+    assert is_success(system, torch.from_numpy(states), torch.from_numpy(goal)).tolist() == [
         True,
         False,
         True,

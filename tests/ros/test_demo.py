@@ -67,8 +67,8 @@ def test_settling_is_the_last_entry_into_the_tolerance():
     errors = np.array([1.0, 0.05, 0.5, 0.09, 0.01])
     states = Samples(10.0 + np.arange(5.0), np.stack([errors, np.zeros(5)], -1))
     task = Task('goal 1', np.zeros(2), start=9.5, end=20.0)
-    assert settling_time(states, task) == 3.5
-    assert settling_time(states, replace(task, end=13.0)) == float('inf')
+    assert settling_time(SYSTEMS['van_der_pol'], states, task) == 3.5
+    assert settling_time(SYSTEMS['van_der_pol'], states, replace(task, end=13.0)) == float('inf')
 
 
 def test_a_goal_that_was_not_reached_is_named():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trc_core.compile.binding import readable_plant_of
 from trc_core.numerics.box_qp import box_qp
 from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.ilqr import improve
+from trc_core.numerics.ilqr import improve, new_memory, replay
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Trajectory
 from trc_core.solvers import ilqr, lqr, nlp
@@ -95,7 +95,9 @@ def test_compiled_sweeps_equal_plain_python(system):
     (x0,), (goal,) = samples(system, 1)
     states, controls, _ = initial_guess(system, x0, goal)
     r = constant_reference(goal, system.horizon)
-    J, spent, _ = improve(readable_plant_of(system), r, 2, Trajectory(states, controls))
+    plant, trajectory = readable_plant_of(system), Trajectory(states, controls)
+    memory = new_memory(plant, *controls.shape, system.n_x)
+    J, spent, _ = improve(plant, r, 2, trajectory, replay(plant, r, trajectory), memory)
     plan = ilqr.solve(system, x0, goal, sweeps=2)
     assert (plan.cost, plan.cycles) == (pytest.approx(J, rel=1e-10), spent)
     np.testing.assert_allclose(plan.controls, controls, atol=1e-8)

@@ -51,7 +51,7 @@ def test_the_plan_is_feasible_and_its_cost_is_j(system):
         J = trajectory_cost(system, plan.states, plan.controls, goal)
         assert plan.cost == pytest.approx(J, rel=1e-12)
         if system in EASY:
-            assert is_success(plan.states, goal)
+            assert is_success(system, plan.states, goal)
         assert plan.cost <= lqr.solve(system, x0, goal).cost * (1 + 1e-9)
 
 
@@ -147,12 +147,12 @@ def test_where_the_lqr_drops_the_pole_the_optimum_still_holds_it():
     lost = [
         (a, b)
         for a, b in zip(x0, goal, strict=True)
-        if not is_success(lqr.solve(CARTPOLE, a, b).states, b)
+        if not is_success(CARTPOLE, lqr.solve(CARTPOLE, a, b).states, b)
     ]
     assert lost
     for a, b in lost:
         plan = nlp.solve(CARTPOLE, a, b)
-        assert plan.converged and is_success(plan.states, b)
+        assert plan.converged and is_success(CARTPOLE, plan.states, b)
 
 
 def test_a_solver_that_ran_out_of_iterations_says_so(monkeypatch):

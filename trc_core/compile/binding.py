@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
-from trc_core.compile.plant import Dynamics, Plant
+from trc_core.compile import plant
+from trc_core.compile.plant import Dynamics, Functions, Plant
 from trc_core.problem.discretise import slopes_graph, step_graph, step_jacobian_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
+from trc_core.problem.terms import Terms
 
 UNROLLED = 5000  # instructions of a step's Jacobian up to which a whole step is one function
 SYSTEMS_KEPT = 256
@@ -28,14 +30,15 @@ def plant_of(system: System) -> Plant:
     code = code_of(system.graph)
     unrolled = 'step' in code.addresses
     names = ('step', 'step_jacobian') if unrolled else ('dynamics', 'slopes')
-    return _plant(system, unrolled, *(code.addresses[name] for name in names))
+    step, step_jacobian = (code.addresses[name] for name in names)
+    return _plant(system, unrolled, step, step_jacobian, _compiled_terms)
 
 
 @lru_cache(maxsize=SYSTEMS_KEPT)
 def readable_plant_of(system: System) -> Plant:
     """The plant for kernels that run as plain Python: NumPy interprets its graphs."""
     dynamics, slopes = _interpreted(system.graph), _interpreted(slopes_graph(system.graph))
-    return _plant(system, False, dynamics, slopes)
+    return _plant(system, False, dynamics, slopes, _interpreted_terms)
 
 
 def code_of(graph: Graph) -> MachineCode:
@@ -45,7 +48,8 @@ def code_of(graph: Graph) -> MachineCode:
 
 def is_compiled(system: System) -> bool:
     """Whether the machine code of a system's dynamics is there."""
-    return is_kept(system.graph.digest)
+    graphs = [terms.graph for terms in _stated(system)]
+    return all(is_kept(graph.digest) for graph in (system.graph, *graphs))
 
 
 def functions_of(graph: Graph) -> Mapping[str, Graph]:
@@ -66,7 +70,22 @@ def functions_of(graph: Graph) -> Mapping[str, Graph]:
         return {'dynamics': graph, 'slopes': slopes_graph(graph)}
 
 
-def _plant(system: System, unrolled: bool, step: Any, step_jacobian: Any) -> Plant:
+def _plant(
+    system: System,
+    unrolled: bool,
+    step: Any,
+    step_jacobian: Any,
+    functions_of_terms: Callable[[Terms], Functions],
+) -> Plant:
+    task = system.task
+    terms = plant.Terms(
+        functions_of_terms(task.residuals),
+        functions_of_terms(task.terminal_residuals),
+        functions_of_terms(task.constraints),
+        task.constraints.uses_control,
+        violation_weight(system),
+        functions_of_terms(task.laws),
+    )
     return Plant(
         Dynamics(system.p, system.dt, system.substeps, unrolled, step, step_jacobian),
         system.Q,
@@ -74,15 +93,50 @@ def _plant(system: System, unrolled: bool, step: Any, step_jacobian: Any) -> Pla
         system.Q_f,
         system.u_min,
         system.u_max,
-        system.u_trim,
+        np.tile(system.u_trim, (system.horizon, 1)),
+        system.wrapped,
+        terms,
     )
+
+
+def violation_weight(system: System) -> float:
+    """The system's own, or a bound on multipliers from the slopes of J over the boxes.
+
+    A constraint that moves a plan by one unit of a state at every step changes J at most by the
+    sum of 2 |Q e| over the steps, with errors e as large as the boxes.
+    """
+    if system.violation_weight is not None:
+        return system.violation_weight
+    middle = np.abs(system.x0_centre - system.goal_centre)
+    error = system.x0_box + system.goal_box + middle
+    slopes = 2.0 * (np.abs(system.Q_f) + system.horizon * np.abs(system.Q)) @ error
+    return float(max(slopes.max(), 1.0))
+
+
+def _stated(system: System) -> list[Terms]:
+    """The terms of a task, without those that have none."""
+    task = system.task
+    parts = (task.constraints, task.residuals, task.terminal_residuals, task.laws)
+    return [terms for terms in parts if terms]
+
+
+def _compiled_terms(terms: Terms) -> Functions:
+    if not terms:
+        return Functions(0, 0, 0)
+    graphs = {'values': terms.graph, 'slopes': terms.slopes}
+    addresses = machine_code(terms.graph.digest, lambda: graphs).addresses
+    return Functions(len(terms), addresses['values'], addresses['slopes'])
+
+
+def _interpreted_terms(terms: Terms) -> Functions:
+    return Functions(len(terms), _interpreted(terms.graph), _interpreted(terms.slopes))
 
 
 def _interpreted(graph: Graph) -> Callable[..., None]:
     """A graph as a function of its inputs that fills its outputs."""
 
     def function(*rows: Any) -> None:
-        inputs = np.concatenate(rows[: len(graph.inputs)])
+        inputs = np.concatenate([np.ravel(row) for row in rows[: len(graph.inputs)]])
         found = graph.evaluate(list(inputs))
         for row, values in zip(rows[len(graph.inputs) :], found.values(), strict=True):
             row[...] = np.reshape(values, row.shape)

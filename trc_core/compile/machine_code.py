@@ -20,6 +20,7 @@ from llvmlite import ir
 from trc_core.compile.cache import cache_folder, write_whole
 from trc_core.problem.graph import Graph
 
+SCALARS = ('dt', 't')  # inputs that are passed as numbers
 VERSION = 1  # of the code that is written here; part of every hash
 FLAGS = ('reassoc', 'contract', 'arcp', 'nsz')  # those of the kernels: NaN stays NaN
 DOUBLE, POINTER = ir.DoubleType(), ir.DoubleType().as_pointer()
@@ -48,8 +49,8 @@ class MachineCode:
 def machine_code(digest: str, functions: Callable[[], Mapping[str, Graph]]) -> MachineCode:
     """The machine code of some graphs, from the cache or made now.
 
-    A function takes one pointer to double for every input of its graph (`dt` is passed as a
-    number), then one for every output. It reads all inputs before it writes, so that an output
+    A function takes one pointer to double for every input of its graph (`dt` and `t` are passed
+    as numbers), then one for every output. It reads all inputs before it writes, so that an output
     may be an input.
 
     Args:
@@ -126,7 +127,7 @@ class _Writer:
 
     def __init__(self, module: ir.Module, name: str, graph: Graph) -> None:
         self.module, self.graph = module, graph
-        arguments = [DOUBLE if input_name == 'dt' else POINTER for input_name in graph.inputs]
+        arguments = [DOUBLE if entry in SCALARS else POINTER for entry in graph.inputs]
         arguments += [POINTER] * len(graph.outputs)
         kind = ir.FunctionType(ir.VoidType(), arguments)
         self.function = ir.Function(module, kind, name)

@@ -16,6 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from trc_core.problem.system import Array
 
 
@@ -34,6 +36,25 @@ class Dynamics(NamedTuple):
     step_jacobian: Any  # (x, u, p, dt) -> A, B, or (x, u, p) -> dx, A, B
 
 
+class Functions(NamedTuple):
+    """Terms of a task: n functions of (x, u, r, p, t), and their slopes by x and u."""
+
+    n: int
+    values: Any  # (x, u, r, p, t) -> values (n,)
+    slopes: Any  # (x, u, r, p, t) -> values (n,), by_x (n, n_x), by_u (n, n_u)
+
+
+class Terms(NamedTuple):
+    """What a task adds to the quadratic J and the bounds of the controls."""
+
+    residuals: Functions
+    terminal_residuals: Functions
+    constraints: Functions
+    uses_control: NDArray[np.bool_]  # (n_h,) constraints that hold for t < T; the others t > 0
+    weight: float  # cost of a violation by one unit, for the merit
+    laws: Functions  # the controls of n / n_u laws
+
+
 class Plant(NamedTuple):
     """A plant and its task.
 
@@ -47,15 +68,33 @@ class Plant(NamedTuple):
     Q_f: Array  # (n_x, n_x)
     u_min: Array  # (n_u,)
     u_max: Array  # (n_u,)
-    u_trim: Array  # (n_u,)
+    u_trim: Array  # (T, n_u)
+    angles: NDArray[np.int64]  # (n_a,) states that are the same after a turn
+    terms: Terms
 
 
 @register_jitable
 def with_parameters(plant, p):
-    """The same plant with other physical parameters p (n_p,)."""
+    """The same plant with other parameters p (n_p,)."""
+    return with_problem(plant, p, plant.u_trim)
+
+
+@register_jitable
+def with_problem(plant, p, u_trim):
+    """The same plant with other parameters p (n_p,) and another trim (T, n_u)."""
     old = plant.dynamics
     dynamics = Dynamics(p, old.dt, old.substeps, old.unrolled, old.step, old.step_jacobian)
-    return Plant(dynamics, plant.Q, plant.R, plant.Q_f, plant.u_min, plant.u_max, plant.u_trim)
+    return Plant(
+        dynamics,
+        plant.Q,
+        plant.R,
+        plant.Q_f,
+        plant.u_min,
+        plant.u_max,
+        u_trim,
+        plant.angles,
+        plant.terms,
+    )
 
 
 @register_jitable
@@ -235,6 +274,16 @@ def call_slopes(function, x, u, p, dx, J_x, J_u):
     function(x, u, p, dx, J_x, J_u)
 
 
+def call_values(function, x, s, u, t, r, p, time, values):
+    """Calls terms, (x, u, r, p, t) -> values, at x[s], u[t], r[s]."""
+    function(x[s], u[t], r[s], p, time, values)
+
+
+def call_value_slopes(function, x, s, u, t, r, p, time, values, by_x, by_u):
+    """Calls terms with their slopes, (x, u, r, p, t) -> values, by_x, by_u."""
+    function(x[s], u[t], r[s], p, time, values, by_x, by_u)
+
+
 # Compiled, the same calls go to addresses. Pointers are taken from whole arrays where a row is
 # meant: a view of a row would be counted as a reference at every step.
 
@@ -281,6 +330,28 @@ def _(function, x, u, p, dx, J_x, J_u):
     )
 
 
+@overload(call_values, inline='always')
+def _(function, x, s, u, t, r, p, time, values):
+    return lambda function, x, s, u, t, r, p, time, values: _call_6(
+        function, row(x, s), row(u, t), row(r, s), row(p, 0), time, row(values, 0)
+    )
+
+
+@overload(call_value_slopes, inline='always')
+def _(function, x, s, u, t, r, p, time, values, by_x, by_u):
+    return lambda function, x, s, u, t, r, p, time, values, by_x, by_u: _call_8(
+        function,
+        row(x, s),
+        row(u, t),
+        row(r, s),
+        row(p, 0),
+        time,
+        row(values, 0),
+        row(by_x, 0),
+        row(by_u, 0),
+    )
+
+
 @intrinsic
 def row(typing_context, array, t):
     """The pointer to row t of a contiguous array of doubles; a typing error for any other."""
@@ -312,6 +383,11 @@ def _call_5(typing_context, function, a, b, c, d, e):
 @intrinsic
 def _call_6(typing_context, function, a, b, c, d, e, f):
     return types.void(function, a, b, c, d, e, f), _generate_call
+
+
+@intrinsic
+def _call_8(typing_context, function, a, b, c, d, e, f, g, h):
+    return types.void(function, a, b, c, d, e, f, g, h), _generate_call
 
 
 def _generate_call(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

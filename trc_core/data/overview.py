@@ -20,7 +20,7 @@ def summary(data: TrajectoryData) -> str:
     margin = ACTIVE * (system.u_max - system.u_min)
     u = data.controls
     active = (u <= system.u_min + margin) | (u >= system.u_max - margin)
-    success = is_success(data.states, data.target_state).mean()
+    success = is_success(system, data.states, data.target_state).mean()
     return (
         f"{len(data)} trajectories of '{system.name}' by the expert '{data.metadata['expert']}', "
         f'T = {system.horizon}, dt = {system.dt:.4g} s\n'

@@ -34,7 +34,7 @@ class Scores:
     worst: float
     """J/J*: mean, median, 95th percentile and maximum."""
     success: float
-    """Share of plans that end within sum |x_T - goal| <= 0.1."""
+    """Share of plans that end within `goal_tolerance` of the goal."""
     wrong: float
     """Share with J more than 2 % above the best known: in the wrong basin, or not converged."""
     error: float | None = None
@@ -85,7 +85,7 @@ def score(
     states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
     cost = np.array([plan.cost for plan in plans])
     return replace(
-        Scores.of(cost / optimum, is_success(states, goal)),
+        Scores.of(cost / optimum, is_success(system, states, goal)),
         error=float(np.abs(states[:, -1] - goal).sum(-1).mean()),
         on_bound=on_bound(system, controls),
         milliseconds=1e3 * float(np.median(seconds)),
@@ -159,8 +159,8 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
         dataset: a `TrajectoryDataset`.
 
     Returns:
-        `mean_error`: mean over samples of sum |x_T - goal|; `success_rate`: share with an error
-        of at most 0.1; `control_cost`: mean of J; `cost_ratio`, `cost_ratio_median`,
+        `mean_error`: mean over samples of sum |x_T - goal|; `success_rate`: share that ends
+        within `goal_tolerance`; `control_cost`: mean of J; `cost_ratio`, `cost_ratio_median`,
         `cost_ratio_p95` and `cost_ratio_max`: of J over the dataset's J; `bound_activity`: share
         of the controls on a bound; `refinement_gain`: share of J that each cycle saves, mean over
         samples, a list; `latency_ms`: median time of a plan for one sample.
@@ -181,7 +181,7 @@ def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
     costs = np.stack([plan.cost.numpy() for plan in history])  # (K + 1, N)
     states, controls = history[-1].states.numpy(), history[-1].controls.numpy()
     goal = target.numpy()
-    scores = Scores.of(costs[-1] / data.cost[dataset.indices], is_success(states, goal))
+    scores = Scores.of(costs[-1] / data.cost[dataset.indices], is_success(system, states, goal))
     return {
         'mean_error': float(np.abs(states[:, -1] - goal).sum(-1).mean()),
         'success_rate': scores.success,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.numerics.cost import SUCCESS_TOLERANCE, stage_cost, terminal_cost
+from trc_core.numerics.cost import difference, is_close, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.problem.system import Array, System
@@ -80,7 +80,7 @@ class FlightRecord:
     fallen: NDArray[np.bool_]
     """(B,): ended early, or further from the goal than any training state begins."""
     success: NDArray[np.bool_]
-    """(B,): sum |x_T - goal| <= 0.1."""
+    """(B,): every state ends within `goal_tolerance` of the goal."""
     bounded: Array
     """(B,): share of the ticks on which a control was on its bound."""
 
@@ -158,10 +158,10 @@ def screened(
 def _flown(
     system: System, goal: Array, x: Array, u: Array, over: NDArray[np.bool_]
 ) -> FlightRecord:
-    error = x - goal
+    error = difference(system, x, goal)
     stages, last = stage_cost(system, error[:-1], u), terminal_cost(system, error[-1])
     cost = np.concatenate([stages, last[None]])
     far = ~(np.abs(error[-1]) <= system.x0_box + system.goal_box).all(1)
     held = ((u <= system.u_min) | (u >= system.u_max)).any(2)
-    close = np.abs(error[-1]).sum(1) <= SUCCESS_TOLERANCE
+    close = is_close(system, x[-1], goal)
     return FlightRecord(cost, x, u, over, far | over[-1], close & ~over[-1], held.mean(0))

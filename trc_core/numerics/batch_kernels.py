@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from numba.extending import register_jitable
 
 from trc_core.compile.plant import hold, with_parameters
-from trc_core.numerics.ilqr import improve
+from trc_core.numerics.ilqr import improve, new_memory, replay
 from trc_core.numerics.rollout import Law, Trajectory, gradient, reproject, rollout
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def batch_sweep(plant, family, sweeps, r, found):
         n = family.of[b]
         own, law = with_parameters(plant, family.p[n]), Law(family.K[n], family.G)
         trajectory = Trajectory(found.x[b], found.u[b])
-        found.J[b] = improve(own, r[b], sweeps, trajectory)[0]
+        T, n_u = trajectory.u.shape
+        J, memory = replay(own, r[b], trajectory), new_memory(own, T, n_u, r.shape[2])
+        found.J[b] = improve(own, r[b], sweeps, trajectory, J, memory)[0]
         reproject(own, law, trajectory, r[b], found.v[b])
         gradient(own, law, found.v[b], trajectory, r[b], found.gradient[b])
 

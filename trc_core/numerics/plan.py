@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
+    from trc_core.numerics.ilqr import Memory
     from trc_core.planner.correction import Observation
 
 
@@ -33,8 +34,20 @@ class Plan:
     """Refinement cycles (or solver iterations) spent."""
     candidates: Mapping[str, float] = field(default_factory=dict)
     """Predicted cost of every candidate that was considered, by source."""
+    violation: float = 0.0
+    """The largest violation max(0, h) of a constraint, in its unit."""
+    merit: float = None  # type: ignore[assignment]
+    """J + violation_weight sum max(0, h), by which plans are compared; J without constraints."""
+    times: Array | None = None
+    """Seconds of every state since the plan began (T + 1,); None from experts."""
+    memory: Memory | None = None
+    """Gains and multipliers of its last sweep; the next plan gets them by `warm_start`."""
     warnings: tuple[str, ...] = ()
     """What the user should know, one line each."""
     observation: Observation | None = None
     """Estimates of a fine-tuned controller; the next plan gets them by `warm_start`. The arrays
     have a leading axis B, 1 for a single plan."""
+
+    def __post_init__(self) -> None:
+        if self.merit is None:
+            object.__setattr__(self, 'merit', self.cost)

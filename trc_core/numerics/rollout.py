@@ -15,7 +15,20 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.compile.plant import advance, hold, linearise, with_parameters
-from trc_core.numerics.cost import effort_at, error_at, quadratic, slope, stage
+from trc_core.numerics.cost import (
+    effort_at,
+    empty_expansion,
+    error_at,
+    expand_terms,
+    has_terms,
+    quadratic,
+    slope,
+    stage,
+    term_buffers,
+    terms_along,
+    violation_of,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
@@ -77,9 +90,9 @@ def feedback(K, t, i, weight, error):
 
 @register_jitable
 def rollout(plant, law, v, x0, r, trajectory):
-    """Fills the trajectory of v (T, n_u) from x0 (n_x,); returns J."""
+    """Fills the trajectory of v (T, n_u) from x0 (n_x,); returns its merit, J if unconstrained."""
     dynamics, Q, R, u_trim = plant.dynamics, plant.Q, plant.R, plant.u_trim
-    u_min, u_max, K, G = plant.u_min, plant.u_max, law.K, law.G
+    u_min, u_max, K, G, angles = plant.u_min, plant.u_max, law.K, law.G, plant.angles
     x, u = trajectory.x, trajectory.u
     T, n_u = v.shape
     error, effort = np.empty(x0.shape[0]), np.empty(n_u)
@@ -87,16 +100,46 @@ def rollout(plant, law, v, x0, r, trajectory):
         x[0, j] = x0[j]
     J = 0.0
     for t in range(T):
-        error_at(x, r, t, error)
+        error_at(x, r, t, angles, error)
         weight = gate(G, error)
         for i in range(n_u):
-            raw = u_trim[i] + v[t, i] - feedback(K, t, i, weight, error)
+            raw = u_trim[t, i] + v[t, i] - feedback(K, t, i, weight, error)
             u[t, i] = clip(raw, u_min[i], u_max[i])
         effort_at(u, t, u_trim, effort)
         J += stage(Q, R, error, effort)
         advance(dynamics, x, u, t)
-    error_at(x, r, T, error)
-    return J + quadratic(plant.Q_f, error)
+    error_at(x, r, T, angles, error)
+    J += quadratic(plant.Q_f, error)
+    if has_terms(plant.terms):
+        J += merit_terms(plant, trajectory, r)
+    return J
+
+
+@register_jitable
+def merit_along(plant, trajectory, r):
+    """The merit of a trajectory whose states are those of its controls."""
+    Q, R, angles, u_trim = plant.Q, plant.R, plant.angles, plant.u_trim
+    x, u = trajectory.x, trajectory.u
+    T, n_u = u.shape
+    error, effort = np.empty(x.shape[1]), np.empty(n_u)
+    J = 0.0
+    for t in range(T):
+        error_at(x, r, t, angles, error)
+        effort_at(u, t, u_trim, effort)
+        J += stage(Q, R, error, effort)
+    error_at(x, r, T, angles, error)
+    J += quadratic(plant.Q_f, error)
+    if has_terms(plant.terms):
+        J += merit_terms(plant, trajectory, r)
+    return J
+
+
+@register_jitable
+def merit_terms(plant, trajectory, r):
+    """What the terms of a task add to the quadratic J of a trajectory, for its merit."""
+    h = np.empty((trajectory.x.shape[0], plant.terms.constraints.n))
+    added = terms_along(plant, trajectory, r, h)
+    return added + plant.terms.weight * violation_of(h)[0]
 
 
 @register_jitable
@@ -106,10 +149,10 @@ def reproject(plant, law, trajectory, r, v):
     T, n_u = v.shape
     error = np.empty(r.shape[1])
     for t in range(T):
-        error_at(x, r, t, error)
+        error_at(x, r, t, plant.angles, error)
         weight = gate(G, error)
         for i in range(n_u):
-            v[t, i] = u[t, i] - u_trim[i] + feedback(K, t, i, weight, error)
+            v[t, i] = u[t, i] - u_trim[t, i] + feedback(K, t, i, weight, error)
 
 
 @register_jitable
@@ -121,7 +164,7 @@ def shift(plant, law, trajectory, r, steps, v):
     reference r begins at the new time.
     """
     u_trim, K, G, x, u = plant.u_trim, law.K, law.G, trajectory.x, trajectory.u
-    T, n_u = u.shape
+    T, n_u, angles = u.shape[0], u.shape[1], plant.angles
     error = np.empty(r.shape[1])
     for t in range(T):
         place = t + steps
@@ -129,18 +172,20 @@ def shift(plant, law, trajectory, r, steps, v):
         part = place - k
         for j in range(error.shape[0]):
             error[j] = (1.0 - part) * x[k, j] + part * x[k + 1, j] - r[t, j]
+        if angles.shape[0] > 0:
+            wrap(error, angles)
         weight = gate(G, error)
         following = min(k + 1, T - 1)
         for i in range(n_u):
             held = (1.0 - part) * u[k, i] + part * u[following, i]
-            v[t, i] = held - u_trim[i] + feedback(K, t, i, weight, error)
+            v[t, i] = held - u_trim[t, i] + feedback(K, t, i, weight, error)
             if place > T - 1:
                 v[t, i] = 0.0
 
 
 @register_jitable
 def gradient(plant, law, v, trajectory, r, dJ_dv):
-    """Fills dJ_dv (T, n_u) along the trajectory of v, by the adjoint method.
+    """Fills dJ_dv (T, n_u) along the trajectory of v, by the adjoint method; of the merit.
 
     It is the projected gradient: zero where a control on its bound would only leave it, so that
     it vanishes at a constrained optimum. Controls strictly beyond a bound before clipping have
@@ -148,19 +193,28 @@ def gradient(plant, law, v, trajectory, r, dJ_dv):
     inside the closed loop.
     """
     dynamics, Q, R, Q_f, u_trim = plant.dynamics, plant.Q, plant.R, plant.Q_f, plant.u_trim
-    u_min, u_max, K, G = plant.u_min, plant.u_max, law.K, law.G
-    x, u = trajectory.x, trajectory.u
+    u_min, u_max, K, G, angles = plant.u_min, plant.u_max, law.K, law.G, plant.angles
+    terms, x, u = plant.terms, trajectory.x, trajectory.u
     T, n_u = v.shape
     n_x = r.shape[1]
     A, B = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     costate, previous = np.empty(n_x), np.empty(n_x)
     error, effort, G_e = np.empty(n_x), np.empty(n_u), np.empty(n_x)
-    error_at(x, r, T, error)
+    added = has_terms(terms)
+    buffers, expansion = term_buffers(terms, n_x, n_u), empty_expansion(n_x, n_u)
+    force = np.zeros((T + 1, terms.constraints.n))
+    none = np.zeros(terms.constraints.n)
+    if added:
+        merit_force(plant, trajectory, r, force)
+    error_at(x, r, T, angles, error)
     for i in range(n_x):
         costate[i] = slope(Q_f, error, i)
+    if added and expand_terms(terms, dynamics, x, u, r, T, force, none, buffers, expansion):
+        for i in range(n_x):
+            costate[i] += expansion.l_x[i]
     for t in range(T - 1, -1, -1):
         linearise(dynamics, x, u, t, A, B)
-        error_at(x, r, t, error)
+        error_at(x, r, t, angles, error)
         effort_at(u, t, u_trim, effort)
         # the slope in x_t as if the control stood still
         s = 0.0
@@ -171,13 +225,21 @@ def gradient(plant, law, v, trajectory, r, dJ_dv):
                 previous[i] += A[j, i] * costate[j]
                 G_e[i] += G[i, j] * error[j]
             s += G_e[i] * error[i]
+        more = added
+        if added:
+            more = expand_terms(terms, dynamics, x, u, r, t, force, none, buffers, expansion)
+        if more:
+            for i in range(n_x):
+                previous[i] += expansion.l_x[i]
         weight = 1.0 / (1.0 + s * s)
         closing = 4.0 * weight * s  # of the gate: dw/dx = -4 w^2 s G e
         # the slope in v_t, and what the feedback passes on of it to x_t
         for i in range(n_u):
             applied = feedback(K, t, i, weight, error)
-            raw = u_trim[i] + v[t, i] - applied
+            raw = u_trim[t, i] + v[t, i] - applied
             by_v = slope(R, effort, i)
+            if more:
+                by_v += expansion.l_u[i]
             for j in range(n_x):
                 by_v += B[j, i] * costate[j]
             dJ_dv[t, i] = projected(by_v, raw, u_min[i], u_max[i])
@@ -186,6 +248,15 @@ def gradient(plant, law, v, trajectory, r, dJ_dv):
                 previous[j] -= passed * dJ_dv[t, i]
         for i in range(n_x):
             costate[i] = previous[i]
+
+
+@register_jitable
+def merit_force(plant, trajectory, r, force):
+    """Fills force (T + 1, n_h), the slope of the merit by every constraint; at a kink, 0."""
+    terms_along(plant, trajectory, r, force)
+    for t in range(force.shape[0]):
+        for i in range(force.shape[1]):
+            force[t, i] = plant.terms.weight if force[t, i] > 0.0 else 0.0
 
 
 @register_jitable

@@ -12,16 +12,28 @@ from numpy.typing import NDArray
 from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.compile.plant import Plant, with_parameters
+from trc_core.compile.plant import Plant, with_problem
+from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.parallel import in_blocks
+from trc_core.numerics.rollout import plain
 from trc_core.planner import kernels
+from trc_core.planner.classical_kernels import classical_rows
 from trc_core.planner.kernels import Budget, Found, Model, Requests
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.network_sizes import require_sizes
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
+STARTS, START_SWEEPS = 3, 12  # that are improved without a network, and how much
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
+
+
+class Weights(NamedTuple):
+    """Weights of J."""
+
+    Q: Array  # (n_x, n_x)
+    R: Array  # (n_u, n_u)
+    Q_f: Array  # (n_x, n_x)
 
 
 class Problems(NamedTuple):
@@ -36,9 +48,17 @@ class Problems(NamedTuple):
     trusted: NDArray[np.bool_] | None = None
     """(B,): refine nothing but `previous`, unless another candidate is cheaper."""
     p: Array | None = None
-    """Physical parameters (n_p,) of the plant, where they are not the system's own."""
+    """Parameters (n_p,), or (B, n_p), where they are not the system's own."""
     bounds: tuple[Array, Array] | None = None
     """The smallest and the largest control (n_u,), where they are not the system's own."""
+    weights: Weights | None = None
+    """Where they are not the system's own."""
+    trim: Array | None = None
+    """Controls (B, T, n_u) that hold the references, where they depend on them."""
+    moving: bool = False
+    """Whether the references are no goals that stand still."""
+    memory: Memory | None = None
+    """What sweeps on the plans before left, shifted; each array with a leading axis B."""
 
     def requests(self, system: System) -> Requests:
         """The problems as kernels take them."""
@@ -47,13 +67,38 @@ class Problems(NamedTuple):
         trusted = np.zeros(B, dtype=np.bool_) if self.trusted is None else self.trusted
         return Requests(self.x0, self.r, previous, trusted)
 
-    def adjusted(self, plant: Plant) -> Plant:
-        """A plant with the problems' own parameters and bounds."""
-        if self.p is not None:
-            plant = with_parameters(plant, self.p)
+    @property
+    def differ(self) -> bool:
+        """Whether the problems are of plants that differ."""
+        return len(self.x0) > 1 and (self.trim is not None or np.ndim(self.p) == 2)
+
+    def adjusted(self, plant: Plant, b: int = 0) -> Plant:
+        """A plant with the parameters, bounds, weights and trim of problem b."""
+        if self.p is not None or self.trim is not None:
+            p = plant.dynamics.p if self.p is None else np.atleast_2d(self.p)
+            p = p[b] if p.ndim == 2 and len(p) > 1 else p.reshape(-1)
+            plant = with_problem(plant, p, plant.u_trim if self.trim is None else self.trim[b])
         if self.bounds is not None:
             plant = plant._replace(u_min=self.bounds[0], u_max=self.bounds[1])
+        if self.weights is not None:
+            plant = plant._replace(**self.weights._asdict())
         return plant
+
+    def share_out(
+        self, plant: Plant, run: Callable[[Plant, slice], None], num_threads: int | None
+    ) -> None:
+        """Calls `run` for blocks of rows with their plant, on some threads."""
+        B = len(self.x0)
+        if not self.differ:
+            own = self.adjusted(plant)
+            in_blocks(lambda rows: run(own, rows), B, ROWS_PER_THREAD, num_threads)
+            return
+
+        def one_by_one(rows: slice) -> None:
+            for b in range(B)[rows]:
+                run(self.adjusted(plant, b), slice(b, b + 1))
+
+        in_blocks(one_by_one, B, ROWS_PER_THREAD, num_threads)
 
 
 class Backend(ABC):
@@ -78,10 +123,11 @@ class Backend(ABC):
             raise ValueError(f"device '{device}' is not available; choose from {self.devices}")
         starts = len(checkpoint.representation.K_start)
         self.system = checkpoint.system
+        self.constraints = self.system.task.constraints
         self.num_threads = num_threads
         self.candidates = (
             *_numbered('lqr', starts),
-            *_numbered('network', checkpoint.model['plans']),
+            *_numbered('network', checkpoint.model.get('plans', 0)),
         )
         """The names of the candidates that every plan starts from."""
 
@@ -91,9 +137,13 @@ class Backend(ABC):
 
     def empty(self, problems: Problems) -> Found:
         """Arrays for the results."""
-        B, system = len(problems.x0), self.system
-        count = len(self.candidates) + (problems.previous is not None)
+        B, system, memory = len(problems.x0), self.system, problems.memory
+        count, n_h = len(self.candidates) + (problems.previous is not None), len(self.constraints)
+        if memory is None:
+            K = np.zeros((B, system.horizon, system.n_u, system.n_x))
+            memory = Memory(K, np.zeros((B, system.horizon + 1, n_h)), np.zeros((B, n_h)))
         return Found(
+            **memory._asdict(),
             x=np.empty((B, system.horizon + 1, system.n_x)),
             u=np.empty((B, system.horizon, system.n_u)),
             J=np.empty(B),
@@ -131,14 +181,41 @@ class KernelBackend(Backend):
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
         plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
-        plant = problems.adjusted(plant)
         if len(requests.x0) == 1:  # nothing to share out
+            plant = problems.adjusted(plant)
             self._plan_rows(plant, self._model, budget, requests, found)
             return found
 
-        def run(rows: slice) -> None:
+        def run(plant: Plant, rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)
             self._plan_rows(plant, self._model, budget, own, results)
 
-        in_blocks(run, len(requests.x0), ROWS_PER_THREAD, self.num_threads)
+        problems.share_out(plant, run, self.num_threads)
+        return found
+
+
+class ClassicalBackend(Backend):
+    """Starts that need no network: clipped LQR, u_trim held, the laws of the plant.
+
+    Args:
+        checkpoint: without a network; its system and representation count.
+    """
+
+    adjustable = True
+
+    def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
+        super().__init__(checkpoint, device, num_threads)
+        self.candidates = ('lqr', 'trim', *self.system.laws)
+        self._law = plain(checkpoint.representation.K_start[0])
+        self._rows = compiled(classical_rows)
+        self.kernels = (self._rows,)
+
+    def plan(self, problems: Problems, budget: Budget) -> Found:
+        found, requests = self.empty(problems), problems.requests(self.system)
+
+        def run(plant: Plant, rows: slice) -> None:
+            own, results = requests.rows(rows), found.rows(rows)
+            self._rows(plant, self._law, STARTS, START_SWEEPS, own, results)
+
+        problems.share_out(plant_of(self.system), run, self.num_threads)
         return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.exported_network import cached_graph
-from trc_core.planner.backend import Backend, KernelBackend
+from trc_core.planner.backend import Backend, ClassicalBackend, KernelBackend
 from trc_core.planner.network import uncompiled
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ BACKENDS: dict[str, Callable[[Checkpoint, str, int | None], Backend]] = {
     'numpy': functools.partial(KernelBackend, readable=True),
     'onnx': _onnx,
     'torch': _torch,
+    'classical': ClassicalBackend,
 }
 
 
@@ -80,6 +81,10 @@ def choose(name: str, device: str, checkpoint: Checkpoint) -> tuple[str, str]:
     Raises:
         ValueError: if there is no such backend.
     """
+    if checkpoint.is_classical:
+        return 'classical', 'there is no network'
+    if name == 'classical':
+        raise ValueError("for plans without the network load 'classical' with system=...")
     if checkpoint.graph is not None and name in ('auto', 'onnx'):
         return 'onnx', f"'{checkpoint.graph.name}' is an exported graph"
     if checkpoint.graph is not None and name in BACKENDS:

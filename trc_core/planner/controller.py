@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,12 +24,13 @@ from trc_core.planner.clock import now
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
 from trc_core.planner.kernels import Budget
-from trc_core.planner.planning import Planning
+from trc_core.planner.planning import FIRST_SWEEPS, Planning
 from trc_core.problem.system import Array
 from trc_core.systems import System, get_system
 
 TOLERANCE = 1e-6
 TIMING_RUNS = 20
+CLASSICAL = 'classical'  # instead of a checkpoint: no network
 
 
 class Controller:
@@ -54,8 +57,7 @@ class Controller:
         tolerance: float = TOLERANCE,
         num_threads: int | None = None,
     ) -> None:
-        config = checkpoint.model
-        default = config['H_cycles'] if config['use_two_level'] else config['num_outer_cycles']
+        default = FIRST_SWEEPS if checkpoint.is_classical else default_cycles(checkpoint.model)
         self.checkpoint = checkpoint
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
@@ -68,8 +70,23 @@ class Controller:
         self._planning = CorrectedPlanning(planning, checkpoint) if corrected else planning
         self.adjustable = planning.backend.adjustable
         """Whether plans may be asked for with other physical parameters and narrower bounds."""
+        if not self.system.task.is_plain and not self.adjustable:
+            raise ValueError(
+                f"backend '{self.backend}' knows nothing of constraints and residuals; those of "
+                f"{self.system.name} need 'numba' or 'numpy'"
+            )
+        self._times = self.system.dt * np.arange(self.system.horizon + 1)
         self._seconds: float | None = None
         self._bounds: tuple[Array, Array] | None = None
+
+    @classmethod
+    def classical(cls, system: System, cycles: int | None = None) -> Controller:
+        """A controller without a network: sweeps from classical starts, warm from tick to tick.
+
+        The starts are the clipped LQR, u_trim held and the `laws` of the system; `cycles` are
+        the most sweeps of a plan that nothing came before.
+        """
+        return cls(Checkpoint.classical(system), cycles=cycles)
 
     @classmethod
     def load(
@@ -85,6 +102,7 @@ class Controller:
     ) -> Controller:
         """A controller of a shipped checkpoint, by name, or of a `.safetensors` or `.onnx` file.
 
+        The name 'classical' with a `system` makes one without a network, as `classical` does.
         `system` is the plant or the path of its .py file, if it is neither shipped nor installed;
         `parameters` are those of this very plant, like `{'mu': 1.3}`, where they differ from the
         ones the network was trained for. The other arguments are those of the class.
@@ -94,7 +112,12 @@ class Controller:
         """
         if isinstance(system, (str, Path)):
             system = get_system(str(system))
-        checkpoint = load_checkpoint(name_or_path, system)
+        if name_or_path == CLASSICAL:
+            if system is None:
+                raise ValueError("'classical' needs a plant: give system=, a name or a .py file")
+            checkpoint = Checkpoint.classical(system)
+        else:
+            checkpoint = load_checkpoint(name_or_path, system)
         if parameters:
             checkpoint = checkpoint.with_parameters(parameters)
         return cls(checkpoint, backend, device, cycles, tolerance, num_threads)
@@ -129,11 +152,13 @@ class Controller:
 
     def warm_up(self) -> float:
         """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""
-        x, goal = self.system.x0_box / 2, np.zeros(self.system.n_x)
+        system = self.system
+        x, goal = system.x0_centre + system.x0_box / 2, system.goal_centre
         first = self.plan(x, goal, polish=1)
+        self.plan(x, goal, warm_start=replace(first, memory=None))
         self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
-        problems = Problems(x[None], self._reference(goal[None]))
+        problems = self._problems(x[None], self._reference(goal[None]))
         every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
         whole, cycle = [], []
         for _ in range(TIMING_RUNS):
@@ -154,12 +179,14 @@ class Controller:
         polish: int = 0,
         issued: ArrayLike | None = None,
         p: ArrayLike | None = None,
+        parameters: Mapping[str, float] | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
     ) -> Plan:
         """Plans from x to goal.
 
         Args:
             x: state (n_x,), physical units.
-            goal: state (n_x,) to reach and hold.
+            goal: state (n_x,) to reach and hold, or a reference (T + 1, n_x) to follow, from now.
             warm_start: an earlier plan; shifted by `elapsed` it is one of the candidates. While it
                 is the cheapest, and predicted x, nothing else is refined.
             deadline: seconds that may be spent: no cycle begins that would not fit, by the times
@@ -167,12 +194,17 @@ class Controller:
             elapsed: seconds since the state of `warm_start`; the system's dt by default.
             polish: box-iLQR sweeps on the refined plan, none begun after a deadline.
             issued: control (n_u,) commanded since, for a fine-tuned controller; None: the plan's.
-            p: physical parameters (n_p,) of the plant, in the order of `system.parameters`, where
-                they are not those that the controller was loaded with.
+            p: parameters (n_p,) of the plant, in the order of `system.parameters`, where they
+                are not those that the controller was loaded with.
+            parameters: the same by name, as far as they differ: where obstacles are, a mass.
+            weights: any of 'Q', 'R' and 'Q_f', diagonals or matrices, where they are not the
+                system's.
 
         Returns:
-            The refined plan, of no higher predicted cost than any of `plan.candidates`. A
-            fine-tuned controller then corrects it, whatever the model predicts.
+            The refined plan, of no higher merit (J, and violations by their weight) than any of
+            `plan.candidates`. A fine-tuned controller then corrects it, whatever the model
+            predicts. Where constraints cannot be met it is the least violation that was found,
+            and `plan.warnings` say so.
 
         Raises:
             ValueError: if an argument has the wrong shape or is no number, if warm_start is no
@@ -185,7 +217,8 @@ class Controller:
             self.warm_up()
         end = math.inf if deadline is None else now() + deadline
         # The checked problem, a batch of one.
-        x, goal = inputs.checked_problem(self.system, x, goal)
+        x = inputs.checked_state('x', x, self.system.n_x)
+        r, moving = inputs.checked_reference(self.system, goal)
         inputs.require_sweeps(polish)
         if issued is not None:
             issued = inputs.checked_state('issued', issued, self.system.n_u)[None]
@@ -193,11 +226,17 @@ class Controller:
             limit = 'for the parameters that it was loaded with; those of a single plan'
             self._require_adjustable(limit)
             p = inputs.checked_state('p', p, len(self.system.parameters))
-        problems = Problems(x[None], self._reference(goal[None]), p=p, bounds=self._bounds)
+        if parameters:
+            p = self._changed(parameters, None, p)
+        problems = self._problems(x[None], r[None], p, weights, moving)
         # The plan.
         history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
         solution = self._planning.solve(problems, history, self._budget(end), polish)
-        return solution.plan(inputs.warnings(self.system, x, goal))
+        plan = solution.plan(self._times, inputs.warnings(self.system, x, r[0]))
+        if plan.violation > 0.0 and inputs.is_violated(self.system, plan):
+            warning = inputs.violation_warning(self.system, plan, r, problems.p)
+            plan = replace(plan, warnings=(*plan.warnings, warning))
+        return plan
 
     def plan_batch(
         self,
@@ -207,10 +246,13 @@ class Controller:
         elapsed: float | None = None,
         polish: int = 0,
         issued: ArrayLike | None = None,
+        parameters: Mapping[str, ArrayLike] | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
     ) -> Plan:
         """`plan` for a fleet: every row of x (B, n_x) to its row of goal, on `num_threads`.
 
-        A goal (n_x,) is one for all; `warm_start` and `issued` (B, n_u) are of the same fleet.
+        A goal (n_x,) is one for all, references are (B, T + 1, n_x); `warm_start` and `issued`
+        (B, n_u) are of the same fleet; a parameter is a number for all or an array (B,).
 
         Returns:
             A plan whose fields have a leading axis B; `warnings` say how many rows they are about.
@@ -219,20 +261,21 @@ class Controller:
             ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
         x = inputs.checked_states('x', x, self.system.n_x)
-        goal = inputs.checked_goals(goal, len(x), self.system.n_x)
+        r, moving = inputs.checked_references(self.system, goal, len(x))
         inputs.require_sweeps(polish)
         if issued is not None:
             issued = inputs.checked_states('issued', issued, self.system.n_u)
         history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
-        problems = Problems(x, self._reference(goal), bounds=self._bounds)
+        p = self._changed(parameters, len(x), None) if parameters else None
+        problems = self._problems(x, r, p, weights, moving)
         solution = self._planning.solve(problems, history, self._budget(math.inf), polish)
-        return solution.plans(inputs.batch_warnings(self.system, x, goal))
+        return solution.plans(self._times, inputs.batch_warnings(self.system, x, r[:, 0]))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The clipped LQR roll-out on the true dynamics, the fallback."""
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
-        problems = Problems(x[None], self._reference(goal[None]), bounds=self._bounds)
+        problems = self._problems(x[None], self._reference(goal[None]))
         law = plain(self._planning.representation.K_start[0])
         v = np.zeros_like(trajectory.u)
         J = self._planning.fly(problems, 0, law, v, trajectory)
@@ -242,9 +285,45 @@ class Controller:
         """The references (B, T + 1, n_x) that stay at goals (B, n_x)."""
         return constant_reference(goal, self.system.horizon)
 
+    def _problems(
+        self,
+        x: Array,
+        r: Array,
+        p: Array | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
+        moving: bool = False,
+    ) -> Problems:
+        """The problems from states x (B, n_x) along references r (B, T + 1, n_x)."""
+        own = inputs.checked_weights(self.system, weights) if weights else None
+        if weights or moving:
+            self._require_adjustable('to goals and with the weights of its system; others')
+        trim = None
+        if self.system.trim is not None:
+            trim = np.ascontiguousarray(self.system.trims(r[:, :-1], p))
+        return Problems(x, r, p=p, bounds=self._bounds, weights=own, trim=trim, moving=moving)
+
+    def _changed(
+        self, parameters: Mapping[str, ArrayLike], rows: int | None, p: Array | None
+    ) -> Array:
+        """The parameters (n_p,) or (rows, n_p), changed by name."""
+        self._require_adjustable('for the parameters that it was loaded with; others')
+        changed = self.system.parameter_rows(parameters, rows)
+        if p is not None:
+            places = [list(self.system.parameters).index(name) for name in parameters]
+            p = p.copy()
+            p[places] = changed[places]
+            return p
+        return changed
+
     def _budget(self, end: float) -> Budget:
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
 
     def _require_adjustable(self, limit: str) -> None:
         if not self.adjustable:
             raise ValueError(f"backend '{self.backend}' plans {limit} need 'numba' or 'numpy'")
+
+
+def default_cycles(config: Mapping[str, Any]) -> int:
+    """The cycles that a network was trained for, by the fields of its `TRCConfig`."""
+    name = 'H_cycles' if config['use_two_level'] else 'num_outer_cycles'
+    return int(config[name])

@@ -59,12 +59,15 @@ class CorrectedPlanning:
         """`Planning.solve`, corrected; the cost before is that of the candidate 'uncorrected'."""
         observation = self._observe(problems.x0, history)
         problems = problems._replace(x0=self.correction.predicted_state(observation))
-        found, names, *_ = self._planning.solve(problems, history, budget, polish)
+        solution = self._planning.solve(problems, history, budget, polish)
+        found = solution.found
         first = found.u[:, 0].copy()
         observation = self.correction.with_plan(observation, problems.r[:, 0], first)
         uncorrected = found.J.copy()
         self._fly_again(problems, found, self.correction.corrected(observation))
-        return Solution(found, names, uncorrected, observation)
+        return solution._replace(
+            cost=found.J, swept=False, uncorrected=uncorrected, observation=observation
+        )
 
     def _observe(self, x: Array, history: History) -> Observation:
         """The tick at measured states x (B, n_x)."""

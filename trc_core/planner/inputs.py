@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trc_core.numerics.cost import TURN, constant_reference, difference, violations
 from trc_core.numerics.plan import Plan
+from trc_core.planner.backend import Weights
 from trc_core.problem.system import Array, System
 
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
+SURPRISE = 0.01  # share of the merit that violations may cost before they are worth a warning
 SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
 
 
@@ -70,18 +75,81 @@ def checked_states(name: str, value: ArrayLike, n_x: int) -> Array:
     return array
 
 
-def checked_goals(value: ArrayLike, rows: int, n_x: int) -> Array:
-    """Goals (rows, n_x), given as such or as one for all.
+def checked_reference(system: System, value: ArrayLike) -> tuple[Array, bool]:
+    """The reference (T + 1, n_x) of a goal (n_x,) or of a reference; whether it may move.
 
     Raises:
-        ValueError: as `checked_states`.
+        ValueError: if it has another shape or is not finite; the message names it.
     """
+    n_x, T = system.n_x, system.horizon
+    if np.ndim(value) < 2:
+        return constant_reference(checked_state('goal', value, n_x), T), False
+    reference = np.ascontiguousarray(value, dtype=np.float64)
+    if reference.shape != (T + 1, n_x):
+        raise ValueError(
+            f'goal has shape {reference.shape}, expected ({n_x},), or ({T + 1}, {n_x}) for a '
+            'reference'
+        )
+    _require_finite('the reference', reference)
+    return reference, True
+
+
+def checked_references(system: System, value: ArrayLike, rows: int) -> tuple[Array, bool]:
+    """The references (rows, T + 1, n_x) of goals or references, or of one goal for all.
+
+    Raises:
+        ValueError: as `checked_reference`.
+    """
+    n_x, T = system.n_x, system.horizon
+    if np.ndim(value) == 3:
+        references = np.ascontiguousarray(value, dtype=np.float64)
+        if references.shape != (rows, T + 1, n_x):
+            raise ValueError(
+                f'goal has shape {references.shape}, expected ({rows}, {T + 1}, {n_x})'
+            )
+        _require_finite('the reference', references)
+        return references, True
     if np.ndim(value) == 1:
-        return np.tile(checked_state('goal', value, n_x), (rows, 1))
+        return constant_reference(np.tile(checked_state('goal', value, n_x), (rows, 1)), T), False
     goals = checked_states('goal', value, n_x)
     if len(goals) != rows:
         raise ValueError(f'goal has shape {goals.shape}, expected ({rows}, {n_x})')
-    return goals
+    return constant_reference(goals, T), False
+
+
+def _require_finite(name: str, values: Array) -> None:
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        raise ValueError(f'{name} is not finite in row {bad[0][-2]}')
+
+
+def checked_weights(system: System, weights: Mapping[str, ArrayLike]) -> Weights:
+    """The weights of J, some of them changed.
+
+    Raises:
+        ValueError: if one is unknown, of another shape or not positive (semi-)definite.
+    """
+    unknown = sorted(set(weights) - set(Weights._fields))
+    if unknown:
+        raise ValueError(f'unknown weights {unknown}; choose from {list(Weights._fields)}')
+    given = tuple((name, _hashable(name, weights[name])) for name in sorted(weights))
+    return _weights(system, given)
+
+
+def _hashable(name: str, value: ArrayLike) -> Any:
+    try:
+        rows = np.asarray(value, dtype=np.float64).tolist()
+    except (TypeError, ValueError):
+        raise ValueError(f'{name} is {value!r:.60}; write numbers') from None
+    if not isinstance(rows, list):
+        return rows
+    return tuple(tuple(row) if isinstance(row, list) else row for row in rows)
+
+
+@lru_cache(maxsize=256)
+def _weights(system: System, given: tuple[tuple[str, Any], ...]) -> Weights:
+    changed = replace(system, **dict(given))
+    return Weights(changed.Q, changed.R, changed.Q_f)
 
 
 def narrower_bounds(system: System, low: ArrayLike, high: ArrayLike) -> tuple[Array, Array] | None:
@@ -166,19 +234,46 @@ def require_sweeps(polish: int) -> None:
         raise ValueError(f'polish must not be negative, got {polish}')
 
 
+def is_violated(system: System, plan: Plan) -> bool:
+    """Whether a plan violates constraints by more than noise, judged by its merit."""
+    return (plan.merit - plan.cost) > SURPRISE * abs(plan.merit)
+
+
+def violation_warning(system: System, plan: Plan, r: Array, p: Array | None) -> str:
+    """A line about the largest violation of a plan along a reference (T + 1, n_x)."""
+    found = violations(system, plan, r, p)  # (T, n_h)
+    step, worst = np.unravel_index(np.nanargmax(found), found.shape)
+    constraints = system.task.constraints
+    after = system.dt * (step + (0 if constraints.uses_control[worst] else 1))
+    return (
+        f"constraint '{constraints.names[worst]}' is violated by {found[step, worst]:.3g} "
+        f'after {after:.3g} s: nothing better was found'
+    )
+
+
 @lru_cache(maxsize=256)
-def _reach(system: System) -> list[float]:
-    """How far each state may be from the goal before it is worth a warning."""
-    reach: list[float] = (OUTSIDE_FACTOR * (system.x0_box + system.goal_box)).tolist()
-    return reach
+def _reach(system: System) -> list[tuple[float, float, bool]]:
+    """Of each state: the middle and the reach of x - goal beyond which it is worth a warning,
+    and whether it is an angle."""
+    middle = system.x0_centre - system.goal_centre
+    reach = OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
+    is_angle = [name in system.angles for name in system.state_names]
+    return list(zip(middle.tolist(), reach.tolist(), is_angle, strict=True))
+
+
+def _is_far(error: float, middle: float, reach: float, is_angle: bool) -> bool:
+    off = error - middle
+    if is_angle:
+        off = (off + math.pi) % TURN - math.pi
+    return abs(off) > reach
 
 
 def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     """Warnings about a state x (n_x,): coordinates far outside the training box."""
     # plain numbers: for a few of them NumPy's calls would cost more than their work
     far = [
-        abs(a - b) > limit
-        for a, b, limit in zip(x.tolist(), goal.tolist(), _reach(system), strict=True)
+        _is_far(a - b, *limits)
+        for a, b, limits in zip(x.tolist(), goal.tolist(), _reach(system), strict=True)
     ]
     if not any(far):
         return ()
@@ -190,7 +285,9 @@ def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
 
 def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     """Warnings about states x (B, n_x), each with the number of rows it is about."""
-    counts = (np.abs(x - goal) > _reach(system)).sum(0).tolist()
+    middle = system.x0_centre - system.goal_centre
+    off = np.abs(difference(system, x - middle, goal))
+    counts = (off > OUTSIDE_FACTOR * (system.x0_box + system.goal_box)).sum(0).tolist()
     return tuple(
         f'{name} is far outside the training box around the goal in {count} of {len(x)} rows'
         for name, count in zip(system.state_names, counts, strict=True)

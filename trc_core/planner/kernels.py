@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.ilqr import improve
+from trc_core.numerics.cost import wrap
+from trc_core.numerics.ilqr import improve, new_memory
 from trc_core.numerics.rollout import (
     Law,
     Trajectory,
@@ -88,17 +89,29 @@ class Found(NamedTuple):
 
     x: Array  # (B, T + 1, n_x)
     u: Array  # (B, T, n_u)
-    J: Array  # (B,)
+    J: Array  # (B,) merits; J where there are no constraints
     start: NDArray[np.int64]  # (B,) the candidate that the plan grew from
     cycles: NDArray[np.int64]  # (B,) spent
     seconds: Array  # (B,) the longest that refining one candidate took
     starts: Array  # (B, N) cost of every candidate before refinement
+    K: Array  # (B, T, n_u, n_x) gains of the last sweep; zeros without one
+    lam: Array  # (B, T + 1, n_h) multipliers
+    rho: Array  # (B, n_h) penalties; zeros where there was no sweep
 
     def rows(self, rows: slice) -> Found:
         """Views of some of the problems."""
-        x, u, J, start, cycles, seconds, starts = self
+        x, u, J, start, cycles, seconds, starts, K, lam, rho = self
         return Found(
-            x[rows], u[rows], J[rows], start[rows], cycles[rows], seconds[rows], starts[rows]
+            x[rows],
+            u[rows],
+            J[rows],
+            start[rows],
+            cycles[rows],
+            seconds[rows],
+            starts[rows],
+            K[rows],
+            lam[rows],
+            rho[rows],
         )
 
 
@@ -249,7 +262,8 @@ def accept(plant, rep, settings, problem, v, output, trajectory, J):
             J = J_new
             break
     if settings.sweeps > 0 and math.isfinite(J):
-        J = improve(plant, r, settings.sweeps, trajectory)[0]
+        memory = new_memory(plant, v.shape[0], v.shape[1], r.shape[1])
+        J = improve(plant, r, settings.sweeps, trajectory, J, memory)[0]
     return J
 
 
@@ -312,17 +326,25 @@ def plan_rows(plant, model, budget, requests, found):
 def shift_rows(plant, law, plans, requests, steps, tolerance):
     """Makes candidates of earlier plans (B trajectories), `steps` later.
 
-    Fills `previous` of the requests by `shift`, and `trusted`: whether x0 is where the plan was
-    then to be, every coordinate to within `tolerance` (n_x,).
+    Fills `previous` of the requests by `shift`, and `trusted` by `is_expected`.
     """
-    x, x0 = plans.x, requests.x0
-    T = plans.u.shape[1]
+    for b in range(requests.x0.shape[0]):
+        plan = row(plans, b)
+        shift(plant, law, plan, requests.r[b], steps, requests.previous[b])
+        requests.trusted[b] = is_expected(plant, plan, requests.x0[b], steps, tolerance)
+
+
+@register_jitable
+def is_expected(plant, plan, x0, steps, tolerance):
+    """Whether x0 is where a plan was to be, every coordinate to within `tolerance` (n_x,)."""
+    x, T = plan.x, plan.u.shape[0]
     k = int(min(steps, T - 1))
     part = min(steps - k, 1.0)
-    for b in range(x0.shape[0]):
-        shift(plant, law, row(plans, b), requests.r[b], steps, requests.previous[b])
-        requests.trusted[b] = True
-        for i in range(x0.shape[1]):
-            predicted = (1.0 - part) * x[b, k, i] + part * x[b, k + 1, i]
-            if not abs(x0[b, i] - predicted) <= tolerance[i]:
-                requests.trusted[b] = False
+    off = np.empty(x0.shape[0])
+    for i in range(x0.shape[0]):
+        off[i] = x0[i] - (1.0 - part) * x[k, i] - part * x[k + 1, i]
+    wrap(off, plant.angles)
+    for i in range(x0.shape[0]):
+        if not abs(off[i]) <= tolerance[i]:
+            return False
+    return True

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from trc_core.problem.graph import Graph
-from trc_core.problem.system import Array, Joint, System
-from trc_core.problem.trace import GraphFormula
+from trc_core.problem.system import Array, Joint, Obstacle, System
+from trc_core.problem.task import EQUILIBRIUM, task_record, terms_of_record
+from trc_core.problem.terms import Terms
+from trc_core.problem.trace import GraphFormula, Signature
 
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
+TASK = ('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre', 'violation_weight')
+TERMS = ('constraints', 'residuals', 'terminal_residuals')
 NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
 PROBES, SAME = 16, 1e-9
 
@@ -19,7 +23,12 @@ PROBES, SAME = 16, 1e-9
 def system_record(system: System) -> dict[str, Any]:
     """A system's contract, its joints and its equations, enough to build it again."""
     joints = [list(joint) for joint in system.joints]
-    return {**system.contract(), 'joints': joints, 'dynamics': system.graph.record()}
+    return {
+        **system.contract(),
+        'joints': joints,
+        'dynamics': system.graph.record(),
+        **task_record(system),
+    }
 
 
 def system_from_record(record: Mapping[str, Any]) -> System:
@@ -31,11 +40,34 @@ def system_from_record(record: Mapping[str, Any]) -> System:
     """
     graph = Graph.from_record(record['dynamics'])
     joints = tuple(Joint(*joint) for joint in record['joints'])
-    system = System(
-        dynamics=GraphFormula(graph), joints=joints, **_fields(record, {'name': record['name']})
-    )
+    fields = _fields(record, {'name': record['name']})
+    system = System(dynamics=GraphFormula(graph), joints=joints, **fields, **_functions(record))
     _require_equations(graph, system)
     return system
+
+
+def _functions(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The functions of the task that a record holds."""
+    sizes = len(record['state_names']), len(record['control_names'])
+    signature = Signature(*sizes, tuple(record['parameters']))
+    found: dict[str, Any] = {
+        word: terms_of_record(word, record[word], signature) for word in TERMS if word in record
+    }
+    laws = record.get('laws', {})
+    if not isinstance(laws, Mapping):
+        raise ValueError(f'laws are {laws!r:.60}, expected names and terms')
+    found['laws'] = {name: _law(f"law '{name}'", law, signature) for name, law in laws.items()}
+    trim = record.get('trim')
+    if trim is not None and trim != EQUILIBRIUM:
+        trim = _law('trim', trim, signature)
+    return {**found, 'trim': trim}
+
+
+def _law(word: str, record: Any, signature: Signature) -> Terms:
+    law = terms_of_record(word, record, signature)
+    if len(law) != signature.n_u:
+        raise ValueError(f'{word} gives {len(law)} controls, expected {signature.n_u}')
+    return law
 
 
 def _require_equations(graph: Graph, system: System) -> None:
@@ -111,4 +143,10 @@ def _fields(contract: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, An
         fields[key] = tuple(contract[key])
     fields.update(dt=contract['dt'], horizon=contract['horizon'])
     fields.update(parameters=contract['parameters'], substeps=contract.get('substeps', 1))
+    # version 1 judged success by 0.1 over the sum of all states
+    fields['goal_tolerance'] = contract.get('goal_tolerance', [0.1] * len(fields['x0_box']))
+    for key in TASK:
+        if key in contract:
+            fields[key] = contract[key]
+    fields['obstacles'] = tuple(Obstacle(*names) for names in contract.get('obstacles', ()))
     return fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -14,9 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
+from trc_core.problem.task import Task, require_task, task_contract, trims_of
 from trc_core.problem.trace import Signature, dynamics_graph
 
 Array = NDArray[np.float64]
+MAPPINGS = ('parameters', 'ranges', 'laws')
+STOP = 'stop'  # the law that brings a plant to a stop
 
 
 class Joint(NamedTuple):
@@ -28,19 +31,40 @@ class Joint(NamedTuple):
     effort: int | None = None
 
 
+class Obstacle(NamedTuple):
+    """The parameters that hold a round obstacle, by name; None where it has no such number.
+
+    With z it is a sphere, without it a disc or an upright cylinder; with vx and vy it moves.
+    """
+
+    x: str
+    y: str
+    radius: str
+    z: str | None = None
+    vx: str | None = None
+    vy: str | None = None
+    vz: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class System:
-    """A plant with sampled controls and a quadratic task.
+    """A plant with sampled controls and a task.
 
-    J = sum over t < T of (x_t - g)' Q (x_t - g) + (u_t - u_trim)' R (u_t - u_trim)
-        + (x_T - g)' Q_f (x_T - g), with no factor dt.
+    J = sum over t < T of (x_t - r_t)' Q (x_t - r_t) + (u_t - u_trim)' R (u_t - u_trim)
+        + |residuals|^2, plus (x_T - r_T)' Q_f (x_T - r_T) + |terminal_residuals|^2, with no
+        factor dt; r is the reference, a constant goal for most. Differences of `angles` are
+        wrapped to [-pi, pi). `constraints` and state limits hold for t = 1..T, those that the
+        control enters for t = 0..T - 1.
 
-    `Q` and `R` may be given as diagonals; they are stored as matrices.
+    `Q` and `R` may be given as diagonals; they are stored as matrices. Functions that state the
+    task take what they need of `x`, `u`, `goal` (the reference state), `time` (seconds since the
+    plan began) and the parameters, all by name.
 
     Raises:
         ValueError: if a number is not finite, a vector has the wrong length, a bound is inverted,
-            a weight is not positive (R) or not positive semi-definite (Q), or a name occurs
-            twice or cannot be used in code; the message names the field.
+            a weight is not positive (R) or not positive semi-definite (Q), a function of the task
+            fails or returns nothing, a constraint is violated everywhere in the box, or a name
+            occurs twice or cannot be used in code; the message names the field.
     """
 
     name: str
@@ -62,29 +86,73 @@ class System:
     Q: Array
     R: Array
     x0_box: Array
-    """Half widths of the box from which initial states are drawn."""
+    """Half widths (n_x,) of the box from which initial states are drawn, or its (low, high)."""
     goal_box: Array
+    """The same of the goals."""
     u_trim: Array = field(default=None)  # type: ignore[arg-type]
-    """Control that holds the plant at the goal; zeros by default."""
+    """Control that holds the plant at the goal; zeros by default. A function of `goal` and the
+    parameters that returns n_u controls, or 'equilibrium' (solves f = 0), where it depends on
+    the goal; read here, it is that of the middle of the goal box."""
     Q_f: Array = field(default=None)  # type: ignore[arg-type]
     """Terminal weight; 20 Q by default."""
     parameters: Mapping[str, float] = field(default_factory=dict)
     substeps: int = 1
     """RK4 steps within a dt; more where one is not accurate enough."""
+    constraints: Callable[..., Any] | None = None
+    """Returns a mapping of names to expressions that must not exceed 0, in units of a distance
+    (r - |x - c|, not r^2 - |x - c|^2)."""
+    residuals: Callable[..., Any] | None = None
+    """Returns expressions whose squares are added to J at every t < T."""
+    terminal_residuals: Callable[..., Any] | None = None
+    """Returns expressions whose squares are added to J at T; they cannot depend on u."""
+    x_min: Array | None = None
+    """Lower limits of the states (n_x,); -inf where there is none."""
+    x_max: Array | None = None
+    """Upper limits of the states (n_x,); inf where there is none."""
+    angles: tuple[str, ...] = ()
+    """States that are angles [rad]: the same after a turn."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Parameters that change from problem to problem, and between which numbers."""
+    goal_tolerance: Array = field(default=None)  # type: ignore[arg-type]
+    """How near to the goal each state (n_x,) ends a success; by default 5 % of the half widths of
+    both boxes together, and inf for states without any width."""
+    laws: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Control laws by name, functions that return n_u controls: plans may start from what they
+    do. One that is named 'stop' brings the plant to a stop."""
+    violation_weight: float | None = None
+    """Cost of a constraint's violation by one unit, for comparing plans by the merit
+    M = J + violation_weight sum max(0, h); larger than the multipliers of good plans. By
+    default, a bound on those from the weights."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """The parameters that are obstacles, so that they can be filled from a list of such."""
+    x0_centre: Array = field(default=None)  # type: ignore[arg-type]
+    """Middle of x0_box; written by giving that as (low, high)."""
+    goal_centre: Array = field(default=None)  # type: ignore[arg-type]
+    trim: Callable[..., Any] | str | None = None
+    """Where u_trim depends on the goal: the function, or 'equilibrium'."""
 
     def __post_init__(self) -> None:
+        if callable(self.u_trim) or isinstance(self.u_trim, str):
+            object.__setattr__(self, 'trim', self.u_trim)
         try:
             values = checked(self)
         except ValueError as error:
             raise ValueError(f"system '{self.name}': {error}") from None
-        values['parameters'] = MappingProxyType(values['parameters'])
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            frozen = MappingProxyType(value) if isinstance(value, dict) else value
+            object.__setattr__(self, name, frozen)
+        try:
+            object.__setattr__(self, 'u_trim', self._central_trim())
+            require_task(self)
+        except ValueError as error:
+            named = f"'{self.name}'" in str(error)
+            raise ValueError(str(error) if named else f"system '{self.name}': {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Read-only parameters cannot be pickled: make them again.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values['parameters'] = dict(self.parameters)
+        for name in MAPPINGS:
+            values[name] = dict(values[name])
         return partial(type(self), **values), ()
 
     @property
@@ -101,14 +169,50 @@ class System:
         return np.array(list(self.parameters.values()), dtype=np.float64)
 
     @property
+    def signature(self) -> Signature:
+        """The sizes and names of the arguments of its functions."""
+        return Signature(self.n_x, self.n_u, tuple(self.parameters))
+
+    @property
     def graph(self) -> Graph:
         """The dynamics as an expression graph.
 
         Raises:
             ValueError: if the dynamics fail; the message says where.
         """
-        signature = Signature(self.n_x, self.n_u, tuple(self.parameters))
-        return dynamics_graph(self.name, self.dynamics, signature)
+        return dynamics_graph(self.name, self.dynamics, self.signature)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of every parameter in p."""
+        return {name: place for place, name in enumerate(self.parameters)}
+
+    @cached_property
+    def task(self) -> Task:
+        """The functions that state the task, as expression graphs."""
+        return Task.of(self)
+
+    @cached_property
+    def wrapped(self) -> NDArray[np.int64]:
+        """The places of the angles among the states (n_a,)."""
+        places = [self.state_names.index(name) for name in self.angles]
+        return np.array(places, dtype=np.int64)
+
+    def trims(self, reference: Array, p: Array | None = None) -> Array:
+        """The controls (..., n_u) that hold reference states (..., n_x), within the bounds.
+
+        Args:
+            reference: states to hold.
+            p: parameters (n_p,); the system's own by default.
+        """
+        if self.trim is None:
+            return np.broadcast_to(self.u_trim, (*reference.shape[:-1], self.n_u))
+        return trims_of(self, reference, self.p if p is None else p)
+
+    def _central_trim(self) -> Array:
+        if self.trim is None:
+            return self.u_trim
+        return trims_of(self, self.goal_centre, self.p)
 
     def derivative(self, x: Any, u: Any) -> Any:
         """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u)."""
@@ -152,7 +256,37 @@ class System:
         """Draws n initial states and goals, each (n, n_x), uniformly from the boxes."""
         x0 = rng.uniform(-self.x0_box, self.x0_box, (n, self.n_x))
         goal = rng.uniform(-self.goal_box, self.goal_box, (n, self.n_x))
-        return x0, goal
+        return x0 + self.x0_centre, goal + self.goal_centre
+
+    def sample_parameters(self, rng: np.random.Generator, n: int) -> Array:
+        """Draws n rows of parameters (n, n_p): uniform in their ranges, else the system's own."""
+        p = np.tile(self.p, (n, 1))
+        for place, name in enumerate(self.parameters):
+            if name in self.ranges:
+                p[:, place] = rng.uniform(*self.ranges[name], n)
+        return p
+
+    def parameter_rows(self, changed: Mapping[str, ArrayLike], rows: int | None = None) -> Array:
+        """The parameters (n_p,), or (rows, n_p), with some of them changed by name.
+
+        Raises:
+            ValueError: if a parameter does not exist, and the message lists those that do, or if
+                a number is not finite or there is another number of rows.
+        """
+        if not changed.keys() <= self.parameters.keys():
+            self._require_parameters(changed)
+        p = self.p.copy() if rows is None else np.tile(self.p, (rows, 1))
+        for name, value in changed.items():
+            try:
+                p[..., self.places[name]] = value
+            except (TypeError, ValueError):
+                p[..., self.places[name]] = np.nan
+        if not np.isfinite(p).all():
+            wrong = [name for name in changed if not np.isfinite(p[..., self.places[name]]).all()]
+            expected = 'a finite number' + ('' if rows is None else f', or {rows} of them')
+            given = np.asarray(changed[wrong[0]], dtype=object).tolist()
+            raise ValueError(f"parameter '{wrong[0]}' is {given!r:.60}; write {expected}")
+        return p
 
     def with_parameters(self, **parameters: float) -> System:
         """The same plant with other physical parameters.
@@ -161,13 +295,16 @@ class System:
             ValueError: if a parameter does not exist, and the message lists those that do, or if
                 it is not finite.
         """
-        unknown = sorted(set(parameters) - set(self.parameters))
+        self._require_parameters(parameters)
+        return replace(self, parameters={**self.parameters, **parameters})
+
+    def _require_parameters(self, names: Iterable[str]) -> None:
+        unknown = sorted(set(names) - set(self.parameters))
         if unknown:
             raise ValueError(
                 f"system '{self.name}' has no parameter {unknown}; "
                 f'choose from {sorted(self.parameters)}'
             )
-        return replace(self, parameters={**self.parameters, **parameters})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> System:
         return self  # immutable
@@ -184,4 +321,5 @@ class System:
             'parameters': dict(self.parameters),
             **{key: list(getattr(self, key)) for key in names},
             **{key: getattr(self, key).tolist() for key in lists},
+            **task_contract(self),
         }

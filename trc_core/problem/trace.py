@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape, UnknownValueError
@@ -13,6 +14,7 @@ from trc_core.problem.graph import Graph
 
 Formula = Callable[..., Sequence[Any]]
 Terms = list[Any]
+OURS = tuple(Path(__file__).with_name(name) for name in ('trace.py', 'terms.py'))
 
 
 class GraphFormula:
@@ -34,6 +36,20 @@ class Signature(NamedTuple):
     parameters: tuple[str, ...]
 
 
+class Request(NamedTuple):
+    """A formula to trace."""
+
+    title: str
+    """Its name in messages, like "dynamics of 'car'"."""
+    formula: Formula
+    """What the user wrote."""
+    call: Callable[[Sequence[Any]], Any]
+    """Calls it with one value for every symbol; returns its terms."""
+    symbols: tuple[str, ...]
+    count: int | None = None
+    """How many terms it must return; None: as many as it likes."""
+
+
 @lru_cache(maxsize=256)
 def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
     """The graph of the dynamics of a system: inputs x, u, p; output `dynamics`.
@@ -44,35 +60,54 @@ def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
     """
     if isinstance(dynamics, GraphFormula):
         return dynamics.graph
+    n_x, n_u, names = signature
+
+    def call(values: Sequence[Any]) -> Any:
+        parameters = dict(zip(names, values[n_x + n_u :], strict=True))
+        return dynamics(list(values[:n_x]), list(values[n_x : n_x + n_u]), **parameters)
+
+    states, controls = (f'x{i}' for i in range(n_x)), (f'u{i}' for i in range(n_u))
+    symbols = (*states, *controls, *names)
+    request = Request(f"dynamics of '{name}'", dynamics, call, symbols, n_x)
+    inputs = {'x': n_x, 'u': n_u, 'p': len(names)}
+    return traced_graph(request, inputs, 'dynamics')
+
+
+def traced_graph(request: Request, inputs: Mapping[str, int], output: str) -> Graph:
+    """The graph of a formula, with one output.
+
+    Raises:
+        ValueError: if the formula fails, or returns something else than expressions of its
+            symbols; the message begins with the title of the request.
+    """
     tape = Tape()
-    inputs = {'x': signature.n_x, 'u': signature.n_u, 'p': len(signature.parameters)}
     arguments = tape.inputs(sum(inputs.values()))
     try:
-        terms = _traced(dynamics, signature, arguments)
-        derivative = [e if isinstance(e, Expression) else tape.constant(e) for e in terms]
+        terms = _traced(request, arguments)
+        expressions = [e if isinstance(e, Expression) else tape.constant(e) for e in terms]
     except NotationError as failure:
-        raise ValueError(f"dynamics of '{name}' {failure}") from failure.__cause__
+        raise ValueError(f'{request.title} {failure}') from failure.__cause__
     except (ArithmeticError, TypeError, ValueError) as error:
-        raise ValueError(f"dynamics of '{name}': {error}") from error
-    return tape.graph(inputs, {'dynamics': derivative})
+        raise ValueError(f'{request.title}: {error}') from error
+    return tape.graph(inputs, {output: expressions})
 
 
 class NotationError(Exception):
     """A notation in which the formula does not work."""
 
 
-def _traced(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
-    """The derivative, one term per state, in the first notation in which the dynamics work."""
+def _traced(request: Request, arguments: list[Expression]) -> Terms:
+    """The terms, in the first notation in which the formula works."""
     failures = {}
     for notation in NOTATIONS:
         if notation == 'numpy' or notation in sys.modules:  # imported by whoever wrote with it
             try:
-                return NOTATIONS[notation](dynamics, signature, arguments)
+                return NOTATIONS[notation](request, arguments)
             except NotationError as failure:
                 if _asks_for_a_number(failure.__cause__):
                     raise
                 failures[notation] = failure
-    written = [name for name in failures if _refers_to(dynamics, name)]
+    written = [name for name in failures if _refers_to(request.formula, name)]
     raise failures[written[0] if written else 'numpy']
 
 
@@ -90,31 +125,35 @@ def _asks_for_a_number(error: BaseException | None) -> bool:
     return not any(name.split('.')[0] in ('sympy', 'casadi') for name in modules)
 
 
-def _run(dynamics: Formula, signature: Signature, notation: str, arguments: Sequence[Any]) -> Any:
-    """The result of the dynamics; whatever they raise becomes one line."""
-    n_x, n_u, names = signature
-    x, u = list(arguments[:n_x]), list(arguments[n_x : n_x + n_u])
-    parameters = dict(zip(names, arguments[n_x + n_u :], strict=True))
+def _run(request: Request, notation: str, values: Sequence[Any]) -> Any:
+    """The result of a formula; whatever it raises becomes one line."""
     try:
-        return dynamics(x, u, **parameters)
+        return request.call(values)
+    except NotationError:
+        raise
     except (Exception, SystemExit) as error:
-        # whatever a user's dynamics raise is his message; ours says where
-        _, *inside = traceback.extract_tb(error.__traceback__)
-        where = f' in line {inside[0].lineno}' if inside else ''
+        # whatever a user's formula raises is his message; ours says where
+        own = [
+            entry
+            for entry in traceback.extract_tb(error.__traceback__)
+            if Path(entry.filename) not in OURS
+        ]
+        where = f' in line {own[0].lineno}' if own else ''
         raise NotationError(
             f'fail on {notation} symbols{where}: '
             f'{type(error).__name__}: {" ".join(str(error).split())}'
         ) from error
 
 
-def _require_terms(terms: Any, n_x: int, kinds: tuple[type, ...]) -> Terms:
-    """The terms as a list, one per state."""
+def _require_terms(terms: Any, count: int | None, kinds: tuple[type, ...]) -> Terms:
+    """The terms as a list, as many as were asked for."""
+    expected = 'expressions' if count is None else f'{count} expressions'
     try:
         found = list(terms)
     except TypeError:
-        raise NotationError(f'returns {terms!r}, expected {n_x} expressions') from None
-    if len(found) != n_x:
-        raise NotationError(f'returns {len(found)} expressions, expected {n_x}')
+        raise NotationError(f'returns {terms!r}, expected {expected}') from None
+    if count is not None and len(found) != count:
+        raise NotationError(f'returns {len(found)} expressions, expected {count}')
     for term in found:
         if not isinstance(term, kinds) and not _is_number(term):
             raise NotationError(f'returns {term}, which is no number')
@@ -129,21 +168,18 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _from_numpy(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
-    found = _run(dynamics, signature, 'NumPy', arguments)
-    return _require_terms(found, signature.n_x, (Expression,))
+def _from_numpy(request: Request, arguments: list[Expression]) -> Terms:
+    found = _run(request, 'NumPy', arguments)
+    return _require_terms(found, request.count, (Expression,))
 
 
-def _from_sympy(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
+def _from_sympy(request: Request, arguments: list[Expression]) -> Terms:
     import sympy as sp
 
     from trc_core.problem.sympy_notation import converted
 
-    n_x, n_u, names = signature
-    states, controls = (f'x{i}' for i in range(n_x)), (f'u{i}' for i in range(n_u))
-    symbols = [sp.Symbol(name, real=True) for name in (*states, *controls, *names)]
-    found = _run(dynamics, signature, 'SymPy', symbols)
-    terms = _require_terms(found, n_x, (sp.Expr,))
+    symbols = [sp.Symbol(name, real=True) for name in request.symbols]
+    terms = _require_terms(_run(request, 'SymPy', symbols), request.count, (sp.Expr,))
     try:
         return converted(
             [sp.sympify(e) for e in terms], dict(zip(symbols, arguments, strict=True))
@@ -152,22 +188,22 @@ def _from_sympy(dynamics: Formula, signature: Signature, arguments: list[Express
         raise NotationError(str(error)) from error
 
 
-def _from_casadi(dynamics: Formula, signature: Signature, arguments: list[Expression]) -> Terms:
+def _from_casadi(request: Request, arguments: list[Expression]) -> Terms:
     import casadi as ca
 
     from trc_core.problem.casadi_notation import converted
 
     symbols = [ca.SX.sym(f's{i}') for i in range(len(arguments))]
-    found = _run(dynamics, signature, 'CasADi', symbols)
+    found = _run(request, 'CasADi', symbols)
     vector = ca.vertsplit(ca.SX(found)) if isinstance(found, (ca.SX, ca.DM)) else found
-    terms = _require_terms(vector, signature.n_x, (ca.SX, ca.DM))
+    terms = _require_terms(vector, request.count, (ca.SX, ca.DM))
     try:
         return converted(terms, symbols, arguments)
     except (RuntimeError, ValueError) as error:
         raise NotationError(' '.join(str(error).split())) from error
 
 
-NOTATIONS: Mapping[str, Callable[[Formula, Signature, list[Expression]], Terms]] = {
+NOTATIONS: Mapping[str, Callable[[Request, list[Expression]], Terms]] = {
     'numpy': _from_numpy,
     'sympy': _from_sympy,
     'casadi': _from_casadi,

@@ -53,7 +53,7 @@ def tail_plan(plant, tails, number, K, v):
         for i in range(n_u):
             v[t, i] = 0.0
             if then < T:
-                v[t, i] = sign * tails.controls[row, then, i] - plant.u_trim[i]
+                v[t, i] = sign * tails.controls[row, then, i] - plant.u_trim[t, i]
             for j in range(n_x):
                 K[t, i, j] = tails.K[t, i, j]
                 if then < T:

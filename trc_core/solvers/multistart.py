@@ -97,7 +97,7 @@ def lqr_misses(system: System) -> float:
     return float(
         np.mean(
             [
-                not is_success(initial_guess(system, a, b)[0], b)
+                not is_success(system, initial_guess(system, a, b)[0], b)
                 for a, b in zip(x0, goal, strict=True)
             ]
         )

@@ -107,7 +107,7 @@ def _start(
 ) -> tuple[Array, Array]:
     """The guessed states (T + 1, n_x) and controls (T, n_u); shooting need not start feasible."""
     x, u, _ = initial_guess(system, x0, goal, warm_start)
-    if warm_start is not None or is_success(x, goal):
+    if warm_start is not None or is_success(system, x, goal):
         return x, u
     # The LQR misses the goal, and following it (a fallen pole) leads to poor local optima.
     return straight_line(system, x[0], goal)

@@ -40,6 +40,7 @@ cartpole = System(
     R=[0.01],
     x0_box=[1.0, 0.5, 0.3, 0.5],
     goal_box=[1.0, 0.0, 0.0, 0.0],
+    goal_tolerance=[0.1] * 4,
     parameters={'gravity': 9.8, 'cart_mass': 1.0, 'pole_mass': 0.1, 'half_length': 0.5},
 )
 

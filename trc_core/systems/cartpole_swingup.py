@@ -12,6 +12,7 @@ cartpole_swingup = replace(
     u_max=[20.0],
     x0_box=[1.0, 1.0, 3.141592653589793, 1.0],
     goal_box=[0.0, 0.0, 0.0, 0.0],
+    goal_tolerance=[0.1] * 4,
 )
 
 shipped = replace(

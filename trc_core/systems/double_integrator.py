@@ -33,6 +33,7 @@ def multi_axis(axes: int) -> System:
         R=[0.1] * axes,
         x0_box=[2.0] * (2 * axes),
         goal_box=[2.0] * axes + [0.0] * axes,
+        goal_tolerance=[0.1] * (2 * axes),
     )
 
 

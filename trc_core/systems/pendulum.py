@@ -28,6 +28,7 @@ pendulum = System(
     R=[0.1],
     x0_box=[3.141592653589793, 1.0],
     goal_box=[0.0, 0.0],
+    goal_tolerance=[0.1] * 2,
     parameters={'gravity': 9.81, 'damping': 0.1},
 )
 

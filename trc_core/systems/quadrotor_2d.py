@@ -38,6 +38,7 @@ quadrotor_2d = System(
     R=[0.1, 0.1],
     x0_box=[1.0, 1.0, 0.5, 1.0, 1.0, 1.0],
     goal_box=[1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+    goal_tolerance=[0.1] * 6,
     parameters={'mass': 1.0, 'arm': ARM, 'inertia': 0.02, 'gravity': 9.81},
 )
 

@@ -26,6 +26,7 @@ van_der_pol = System(
     R=[0.1],
     x0_box=[2.0, 2.0],
     goal_box=[0.0, 0.0],
+    goal_tolerance=[0.1] * 2,
     parameters={'mu': 1.0},
 )
 

@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 from trc_core.compile.plant import linearise as linearise_at
 from trc_core.numerics.box_qp import factor
 from trc_core.numerics.cost import error_at
-from trc_core.numerics.ilqr import Curvature, Gains, backward_with_curvature
+from trc_core.numerics.ilqr import Curvature, Gains, backward, no_push
 from trc_core.numerics.rollout import feedback, gate, row
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def linearise(plant, law, trajectory, r, loop):
     error, G_e = np.empty(n_x), np.empty(n_x)
     for t in range(T):
         linearise_at(plant.dynamics, trajectory.x, trajectory.u, t, A[t], B[t])
-        error_at(trajectory.x, r, t, error)
+        error_at(trajectory.x, r, t, plant.angles, error)
         weight = gate(law.G, error)
         s = 0.0
         for i in range(n_x):
@@ -131,7 +131,7 @@ def local_form(plant, law, units, trajectory, r, M, held):
     n_x = r.shape[1]
     gains = Gains(np.empty((T, n_u)), np.empty((T, n_u, n_x)))
     curvature = Curvature(np.empty((T, n_u, n_u)), np.empty((T, n_u), dtype=np.bool_))
-    backward_with_curvature(plant, trajectory, r, 0.0, gains, curvature)
+    backward(plant, trajectory, r, 0.0, gains, curvature, no_push(plant, T))
     loop = Loop(np.empty((T, n_x, n_x)), np.empty((T, n_x, n_u)), np.empty((T, n_u, n_x)))
     linearise(plant, law, trajectory, r, loop)
     free, every = curvature.free, np.ones(n_u, dtype=np.bool_)

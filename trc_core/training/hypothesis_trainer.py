@@ -248,7 +248,7 @@ class HypothesisTraining(TrainingModule):
         assert iterate.cost is not None
         ratio = torch.nan_to_num(iterate.cost / self.optimum, nan=torch.inf)
         score = (ratio - 1).clamp(max=WORST).mean()
-        reached = is_success(iterate.states, goal).double().mean()
+        reached = is_success(self.system, iterate.states, goal).double().mean()
         figures = {
             'cost_ratio_median': ratio.median(),
             'cost_ratio_p95': ratio.quantile(0.95),

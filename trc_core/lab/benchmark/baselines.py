@@ -98,7 +98,7 @@ class Ipopt:
         start: dict[str, Any]
         if previous is None:
             states, controls, J = initial_guess(self.system, x, goal)
-            if not is_success(states, goal):
+            if not is_success(self.system, states, goal):
                 states, controls = straight_line(self.system, x, goal)
             self.scale = 1 / max(J, 1e-9) if np.isfinite(J) else 1.0
             start = {'x0': np.concatenate([controls.ravel(), states[1:].ravel()])}

@@ -55,7 +55,7 @@ class Problems:
 
     def judge(self, states: Array, cost: Array) -> Figures:
         """Figures of plans with these states (N, T + 1, n_x) and J (N,)."""
-        scores = Scores.of(cost / self.optimum, is_success(states, self.goal))
+        scores = Scores.of(cost / self.optimum, is_success(self.system, states, self.goal))
         return {
             'mean': scores.mean,
             'median': scores.median,

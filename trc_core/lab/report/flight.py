@@ -9,7 +9,7 @@ import numpy as np
 
 from trc_core.lab.report.bag import RecordedFlight, Signal
 from trc_core.lab.report.html import film, heading, picture, table
-from trc_core.numerics.cost import SUCCESS_TOLERANCE
+from trc_core.numerics.cost import difference, is_close
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import SHIPPED
 from trc_core.systems.shipped import SideView
@@ -51,10 +51,12 @@ def figures(flight: RecordedFlight) -> list[list[str]]:
             ['controls on a bound', f'{on_bound.mean():.1%}'],
         ]
     if len(flight.goals.times):
-        error = np.abs(states.values - held(flight.goals, states.times)).sum(1)
+        goals = held(flight.goals, states.times)
+        error = np.abs(difference(system, states.values, goals)).sum(1)
+        close = is_close(system, states.values, goals)
         rows += [
             ['sum |x - goal| at the end', f'{error[-1]:.4f}'],
-            ['share of states within the goal', f'{(error <= SUCCESS_TOLERANCE).mean():.1%}'],
+            ['share of states within the goal', f'{close.mean():.1%}'],
         ]
     return rows
 

@@ -38,11 +38,13 @@ class OnnxBackend(Backend):
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
-        plant = problems.adjusted(plant_of(self.system))
+        own = plant = plant_of(self.system)
         begin, refine, model = self._begin, self._refine, self._model
         with np.errstate(invalid='ignore'):  # compiled, infinite costs do not warn either
             for b in range(len(requests.x0)):  # threads would wait for each other's Python
-                kernels.plan(begin, refine, plant, model, budget, requests, found, b)
+                if b == 0 or problems.differ:
+                    own = problems.adjusted(plant, b)
+                kernels.plan(begin, refine, own, model, budget, requests, found, b)
         return found
 
     def _begin(

@@ -107,7 +107,7 @@ def evaluate(
     ]
     states = np.array([states for states, _ in found])
     costs = np.array([cost for _, cost in found])
-    return Agreement(title, np.array(inside), costs, is_success(states, goal))
+    return Agreement(title, np.array(inside), costs, is_success(system, states, goal))
 
 
 def _record(

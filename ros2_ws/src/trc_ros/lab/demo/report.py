@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trc_core.numerics.cost import SUCCESS_TOLERANCE, trajectory_cost
+from trc_core.numerics.cost import is_close, trajectory_cost
 from trc_core.solvers import nlp
 from trc_ros.lab.demo.flight import Flight, Task
 from trc_ros.lab.recording import Samples, mean_controls
@@ -43,14 +43,14 @@ def score(flight: Flight) -> Score:
         flight.system.name,
         flight.loop,
         tuple(cost_ratio(flight, task) for task in flight.tasks),
-        tuple(settling_time(flight.states, task) for task in flight.tasks),
+        tuple(settling_time(flight.system, flight.states, task) for task in flight.tasks),
     )
 
 
-def settling_time(states: Samples, task: Task) -> float:
-    """Seconds until sum |x - goal| <= 0.1 for good; infinite if that never happens."""
+def settling_time(system: System, states: Samples, task: Task) -> float:
+    """Seconds until every state is close to the goal for good; infinite if that never happens."""
     states = states.between(task.start, task.end)
-    far = np.flatnonzero(np.abs(states.values - task.goal).sum(-1) > SUCCESS_TOLERANCE)
+    far = np.flatnonzero(~is_close(system, states.values, task.goal))
     settled = far[-1] + 1 if len(far) else 0
     if settled == len(states.times):
         return float('inf')

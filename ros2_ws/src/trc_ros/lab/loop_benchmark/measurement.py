@@ -13,7 +13,7 @@ import numpy as np
 
 from trc_core import get_system, provenance
 from trc_core.lab.benchmark import environment
-from trc_core.numerics.cost import SUCCESS_TOLERANCE
+from trc_core.numerics.cost import is_close
 from trc_core.problem.system import Array
 from trc_ros.controller.realtime import schedule_others
 from trc_ros.lab.loop_benchmark import gil
@@ -141,7 +141,7 @@ class Bench:
             else:  # there is only one goal
                 operator.reset_plant(x)
             operator.spin_for(patience, progress)
-            missed += not is_reached(self._recorder.state(), goal)
+            missed += not is_reached(self._system, self._recorder.state(), goal)
         rest = max(0.0, self._settings.seconds - count * patience)
         operator.spin_for(rest, progress)
         return count * patience + rest, {'set': count, 'missed': missed}
@@ -215,6 +215,6 @@ def overrides_of(case: Case, fifo: bool) -> dict[str, dict[str, Any]]:
     return {'plant': plant, 'controller': controller}
 
 
-def is_reached(x: Array, goal: Array) -> bool:
+def is_reached(system: System, x: Array, goal: Array) -> bool:
     """Whether state x (n_x,) is as near to the goal as a plan must end."""
-    return bool(np.abs(x - goal).sum() <= SUCCESS_TOLERANCE)
+    return bool(is_close(system, x, goal))

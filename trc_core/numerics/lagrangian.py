@@ -1,0 +1,101 @@
+"""Kernels of the augmented Lagrangian: what a sweep lowers where there are constraints.
+
+L = J + sum (max(0, lam + rho h)^2 - lam^2) / (2 rho), of Powell, Hestenes and Rockafellar
+(Nocedal and Wright, Numerical Optimization, 17.4), over the steps t at which h holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+if TYPE_CHECKING:
+    from trc_core.problem.system import Array
+
+PENALTY_SHARE = 2.0 / 3.0  # of the weight of violations, for a first penalty
+PENALTY_FACTOR, ENOUGH = 5.0, 0.25  # a penalty grows unless its violation fell to this share
+
+
+class Multipliers(NamedTuple):
+    """Multipliers of the constraints at every step, and the penalty of each constraint."""
+
+    lam: Array  # (T + 1, n_h)
+    rho: Array  # (n_h,) zero where it was not chosen yet
+
+
+class Violations(NamedTuple):
+    """The largest violation of every constraint at the last update of multipliers, and before."""
+
+    now: Array  # (n_h,)
+    before: Array  # (n_h,)
+
+
+@register_jitable
+def without_multipliers(plant, T):
+    """Multipliers of zero, penalties that are not chosen."""
+    n_h = plant.terms.constraints.n
+    return Multipliers(np.zeros((T + 1, n_h)), np.zeros(n_h))
+
+
+@register_jitable
+def choose_penalties(plant, rho):
+    """Fills the first penalties rho (n_h,) where they were not chosen yet."""
+    for i in range(rho.shape[0]):
+        if rho[i] <= 0.0:
+            rho[i] = PENALTY_SHARE * plant.terms.weight
+
+
+@register_jitable
+def penalty_of(h, multipliers):
+    """The terms of L that constraints h (T + 1, n_h) add."""
+    lam, rho = multipliers.lam, multipliers.rho
+    total = 0.0
+    for i in range(rho.shape[0]):
+        for t in range(h.shape[0]):
+            force = max(0.0, lam[t, i] + rho[i] * h[t, i])
+            total += 0.5 * (force * force - lam[t, i] * lam[t, i]) / rho[i]
+    return total
+
+
+@register_jitable
+def force_of(h, multipliers, force):
+    """Fills force (T + 1, n_h), the slope of L by every constraint."""
+    lam, rho = multipliers.lam, multipliers.rho
+    for t in range(h.shape[0]):
+        for i in range(rho.shape[0]):
+            force[t, i] = max(0.0, lam[t, i] + rho[i] * h[t, i])
+
+
+@register_jitable
+def update_multipliers(h, most, multipliers, violations):
+    """Lam <- max(0, lam + rho h), at most `most`; returns the largest violation."""
+    lam, rho = multipliers.lam, multipliers.rho
+    worst = 0.0
+    for i in range(rho.shape[0]):
+        violations.now[i] = 0.0
+        for t in range(h.shape[0]):
+            lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * h[t, i]), most)
+            violations.now[i] = max(violations.now[i], h[t, i])
+        worst = max(worst, violations.now[i])
+    return worst
+
+
+@register_jitable
+def raise_penalties(rho, violations, feasible, most):
+    """Raises the penalties of constraints whose violation did not fall enough, up to `most`."""
+    for i in range(rho.shape[0]):
+        if violations.now[i] > max(ENOUGH * violations.before[i], feasible):
+            rho[i] = min(PENALTY_FACTOR * rho[i], most)
+        violations.before[i] = violations.now[i]
+
+
+@register_jitable
+def shift_multipliers(lam, steps, shifted):
+    """Fills shifted (T + 1, n_h) with multipliers `steps` later, zero behind the end."""
+    T = lam.shape[0] - 1
+    for t in range(T + 1):
+        place = t + int(steps + 0.5)
+        for i in range(lam.shape[1]):
+            shifted[t, i] = lam[place, i] if place <= T else 0.0
