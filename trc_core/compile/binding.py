@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
 from trc_core.compile import plant
-from trc_core.compile.plant import Dynamics, Functions, Plant
+from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
+from trc_core.compile.plant import Dynamics, Plant
 from trc_core.problem.discretise import slopes_graph, step_graph, step_jacobian_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
@@ -75,17 +75,13 @@ def _plant(
     unrolled: bool,
     step: Any,
     step_jacobian: Any,
-    functions_of_terms: Callable[[Terms], Functions],
+    functions_of_terms: Callable[[Terms], tuple[Any, Any]],
 ) -> Plant:
     task = system.task
-    terms = plant.Terms(
-        functions_of_terms(task.residuals),
-        functions_of_terms(task.terminal_residuals),
-        functions_of_terms(task.constraints),
-        task.constraints.uses_control,
-        violation_weight(system),
-        functions_of_terms(task.laws),
-    )
+    kinds = (task.residuals, task.terminal_residuals, task.constraints, task.laws)
+    rows = [(len(terms), *functions_of_terms(terms)) for terms in kinds]
+    functions = np.array(rows, dtype=np.int64 if unrolled or isinstance(step, int) else object)
+    terms = plant.Terms(functions, task.constraints.uses_control, violation_weight(system))
     return Plant(
         Dynamics(system.p, system.dt, system.substeps, unrolled, step, step_jacobian),
         system.Q,
@@ -120,16 +116,18 @@ def _stated(system: System) -> list[Terms]:
     return [terms for terms in parts if terms]
 
 
-def _compiled_terms(terms: Terms) -> Functions:
+def _compiled_terms(terms: Terms) -> tuple[int, int]:
+    """The addresses of terms and of their slopes."""
     if not terms:
-        return Functions(0, 0, 0)
+        return 0, 0
     graphs = {'values': terms.graph, 'slopes': terms.slopes}
     addresses = machine_code(terms.graph.digest, lambda: graphs).addresses
-    return Functions(len(terms), addresses['values'], addresses['slopes'])
+    return addresses['values'], addresses['slopes']
 
 
-def _interpreted_terms(terms: Terms) -> Functions:
-    return Functions(len(terms), _interpreted(terms.graph), _interpreted(terms.slopes))
+def _interpreted_terms(terms: Terms) -> tuple[Callable[..., None], Callable[..., None]]:
+    """The same as functions, for kernels that run as plain Python."""
+    return _interpreted(terms.graph), _interpreted(terms.slopes)
 
 
 def _interpreted(graph: Graph) -> Callable[..., None]:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
 
+RESIDUALS, TERMINAL, CONSTRAINTS, LAWS = range(4)  # kinds of terms
+COUNT, VALUES, SLOPES = range(3)  # what is known of each
+
+
 class Dynamics(NamedTuple):
     """The motion of a plant.
 
@@ -36,23 +40,18 @@ class Dynamics(NamedTuple):
     step_jacobian: Any  # (x, u, p, dt) -> A, B, or (x, u, p) -> dx, A, B
 
 
-class Functions(NamedTuple):
-    """Terms of a task: n functions of (x, u, r, p, t), and their slopes by x and u."""
-
-    n: int
-    values: Any  # (x, u, r, p, t) -> values (n,)
-    slopes: Any  # (x, u, r, p, t) -> values (n,), by_x (n, n_x), by_u (n, n_u)
-
-
 class Terms(NamedTuple):
-    """What a task adds to the quadratic J and the bounds of the controls."""
+    """What a task adds to the quadratic J and the bounds of the controls.
 
-    residuals: Functions
-    terminal_residuals: Functions
-    constraints: Functions
+    Row k of `functions` holds how many terms of kind k there are, and the addresses of
+    (x, u, r, p, t) -> values (n,), and of their slopes, (x, u, r, p, t) -> values (n,), by_x
+    (n, n_x), by_u (n, n_u). Kinds are residuals, terminal residuals, constraints, and the controls
+    of laws, one law after the other.
+    """
+
+    functions: Array  # (4, 3) int64
     uses_control: NDArray[np.bool_]  # (n_h,) constraints that hold for t < T; the others t > 0
     weight: float  # cost of a violation by one unit, for the merit
-    laws: Functions  # the controls of n / n_u laws
 
 
 class Plant(NamedTuple):
@@ -71,6 +70,12 @@ class Plant(NamedTuple):
     u_trim: Array  # (T, n_u)
     angles: NDArray[np.int64]  # (n_a,) states that are the same after a turn
     terms: Terms
+
+
+@register_jitable(inline='always')
+def count_of(terms, kind):
+    """How many terms of a kind there are."""
+    return terms.functions[kind, COUNT]
 
 
 @register_jitable

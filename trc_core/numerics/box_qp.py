@@ -59,6 +59,10 @@ def box_qp(H, g, lower, upper, d, free, L, work):
         free[0] = lower[0] <= best <= upper[0]
         L[0, 0] = np.sqrt(H[0, 0]) if free[0] else 1.0
         return
+    if n == 2:
+        _box_qp_2(H, g, lower, upper, d, free)
+        factor(H, free, L)
+        return
     slope, newton, trial = work[0], work[1], work[2]
     for _ in range(BOX_QP_STEPS):
         done = True
@@ -76,6 +80,35 @@ def box_qp(H, g, lower, upper, d, free, L, work):
         backsolve(L, newton)
         if not _projected_step(H, slope, newton, lower, upper, d, trial):
             return
+
+
+@register_jitable
+def _box_qp_2(H, g, lower, upper, d, free):
+    """The solution for two variables: inside the box, or the best on its four edges."""
+    a, b, c = H[0, 0], H[0, 1], H[1, 1]
+    scale = 1.0 / (a * c - b * b)
+    d[0] = scale * (b * g[1] - c * g[0])
+    d[1] = scale * (b * g[0] - a * g[1])
+    free[0] = lower[0] <= d[0] <= upper[0]
+    free[1] = lower[1] <= d[1] <= upper[1]
+    if free[0] and free[1]:
+        return
+    best, x, y = np.inf, 0.0, 0.0
+    for edge in range(4):
+        i = edge // 2
+        j = 1 - i
+        held = lower[i] if edge % 2 == 0 else upper[i]
+        other = min(max(-(g[j] + b * held) / H[j, j], lower[j]), upper[j])
+        value = held * (0.5 * H[i, i] * held + g[i]) + other * (0.5 * H[j, j] * other + g[j])
+        value += b * held * other
+        if value < best:
+            best = value
+            x, y = (held, other) if i == 0 else (other, held)
+    d[0], d[1] = x, y
+    for i in range(2):
+        slope = g[i] + H[i, 0] * d[0] + H[i, 1] * d[1]
+        at_lower = d[i] <= lower[i] and slope > 0.0
+        free[i] = not (at_lower or (d[i] >= upper[i] and slope < 0.0))
 
 
 @register_jitable

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import call_value_slopes, call_values
+from trc_core.compile.plant import (
+    CONSTRAINTS,
+    COUNT,
+    RESIDUALS,
+    SLOPES,
+    TERMINAL,
+    VALUES,
+    call_value_slopes,
+    call_values,
+    count_of,
+)
 from trc_core.problem.graph import NUMPY, Algebra
 
 if TYPE_CHECKING:
@@ -31,7 +41,9 @@ WRONG_BASIN = 1.02  # J/J* above which a plan renders another local optimum, or 
 def constant_reference(goal: Any, horizon: int) -> Array:
     """The reference (..., T + 1, n_x) that stays at a goal (..., n_x), contiguous."""
     goal = np.asarray(goal, dtype=np.float64)
-    return np.repeat(goal[..., None, :], horizon + 1, axis=-2)
+    reference = np.empty((*goal.shape[:-1], horizon + 1, goal.shape[-1]))
+    reference[...] = goal[..., None, :]
+    return reference
 
 
 def difference(system: System, states: Any, reference: Any, algebra: Algebra = NUMPY) -> Any:
@@ -40,8 +52,9 @@ def difference(system: System, states: Any, reference: Any, algebra: Algebra = N
     if not system.angles:
         return error
     turns = _each(algebra['floor'], (error + math.pi) / TURN)
-    is_angle = np.isin(np.arange(system.n_x), system.wrapped) * TURN
-    return error - turns * _like(error, is_angle)
+    turn = np.zeros(system.n_x)
+    turn[system.wrapped] = TURN
+    return error - turns * _like(error, turn)
 
 
 def _each(function: Any, values: Any) -> Any:
@@ -252,7 +265,9 @@ def slope(M, a, i):
 @register_jitable(inline='always')
 def has_terms(terms):
     """Whether a task adds anything to the quadratic J."""
-    return (terms.residuals.n + terms.terminal_residuals.n + terms.constraints.n) > 0
+    return (
+        count_of(terms, RESIDUALS) + count_of(terms, TERMINAL) + count_of(terms, CONSTRAINTS)
+    ) > 0
 
 
 @register_jitable
@@ -263,18 +278,17 @@ def terms_along(plant, trajectory, r, h):
     """
     terms, dynamics, x, u = plant.terms, plant.dynamics, trajectory.x, trajectory.u
     p, dt, uses_control, T = dynamics.p, dynamics.dt, terms.uses_control, u.shape[0]
-    constraints, total = terms.constraints, 0.0
-    values = np.empty(max(terms.residuals.n, terms.terminal_residuals.n))
+    functions, total = terms.functions, 0.0
+    values = np.empty(max(count_of(terms, RESIDUALS), count_of(terms, TERMINAL)))
     for t in range(T + 1):
-        last = min(t, T - 1)
-        functions = terms.terminal_residuals if t == T else terms.residuals
-        if functions.n > 0:
-            call_values(functions.values, x, t, u, last, r, p, t * dt, values)
-            for i in range(functions.n):
+        last, kind = min(t, T - 1), TERMINAL if t == T else RESIDUALS
+        if functions[kind, COUNT] > 0:
+            call_values(functions[kind, VALUES], x, t, u, last, r, p, t * dt, values)
+            for i in range(functions[kind, COUNT]):
                 total += values[i] * values[i]
-        if constraints.n > 0:
-            call_values(constraints.values, x, t, u, last, r, p, t * dt, h[t])
-    for i in range(constraints.n):
+        if functions[CONSTRAINTS, COUNT] > 0:
+            call_values(functions[CONSTRAINTS, VALUES], x, t, u, last, r, p, t * dt, h[t])
+    for i in range(functions[CONSTRAINTS, COUNT]):
         h[T if uses_control[i] else 0, i] = -math.inf
     return total
 
@@ -303,8 +317,8 @@ class Buffers(NamedTuple):
 @register_jitable
 def term_buffers(terms, n_x, n_u):
     """Room for the terms of a task."""
-    residuals = max(terms.residuals.n, terms.terminal_residuals.n)
-    n = max(residuals, terms.constraints.n)
+    residuals = max(count_of(terms, RESIDUALS), count_of(terms, TERMINAL))
+    n = max(residuals, count_of(terms, CONSTRAINTS))
     return Buffers(np.empty(n), np.empty((n, n_x)), np.empty((n, n_u)))
 
 
@@ -343,20 +357,21 @@ def expand_terms(terms, dynamics, x, u, r, t, force, curvature, buffers, expansi
     """
     values, by_x, by_u = buffers
     T, p, time = u.shape[0], dynamics.p, t * dynamics.dt
-    last, n_h = min(t, T - 1), terms.constraints.n
-    functions = terms.terminal_residuals if t == T else terms.residuals
+    last, n_h, functions = min(t, T - 1), count_of(terms, CONSTRAINTS), terms.functions
+    kind = TERMINAL if t == T else RESIDUALS
     active = False
     for i in range(n_h):
         active = active or force[t, i] > 0.0
-    if functions.n == 0 and not active:
+    if functions[kind, COUNT] == 0 and not active:
         return False
     _clear(expansion)
-    if functions.n > 0:
-        call_value_slopes(functions.slopes, x, t, u, last, r, p, time, values, by_x, by_u)
-        for i in range(functions.n):
+    if functions[kind, COUNT] > 0:
+        function = functions[kind, SLOPES]
+        call_value_slopes(function, x, t, u, last, r, p, time, values, by_x, by_u)
+        for i in range(functions[kind, COUNT]):
             _add_term(buffers, i, 2.0 * values[i], 2.0, expansion)
     if active:
-        function = terms.constraints.slopes
+        function = functions[CONSTRAINTS, SLOPES]
         call_value_slopes(function, x, t, u, last, r, p, time, values, by_x, by_u)
         for i in range(n_h):
             if force[t, i] > 0.0:

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import advance, linearise
-from trc_core.numerics.box_qp import backsolve, box_qp
+from trc_core.compile.plant import (
+    CONSTRAINTS,
+    SLOPES,
+    advance,
+    call_value_slopes,
+    count_of,
+    linearise,
+)
+from trc_core.numerics.box_qp import backsolve, box_qp, factor
 from trc_core.numerics.cost import (
     effort_at,
     empty_expansion,
@@ -31,11 +38,8 @@ from trc_core.numerics.cost import (
 )
 from trc_core.numerics.lagrangian import (
     Multipliers,
-    Violations,
-    choose_penalties,
     force_of,
     penalty_of,
-    raise_penalties,
     update_multipliers,
     without_multipliers,
 )
@@ -51,10 +55,12 @@ SUFFICIENT = 1e-4  # share of the predicted decrease that a step must deliver
 CONVERGED = 1e-10  # predicted decrease, relative to J, below which nothing is left to gain
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e8, 10.0
 UPDATE_AFTER = 4  # accepted sweeps at the most between two updates of the multipliers
-SMALL_GAIN = 0.01  # of L, by a sweep after which the multipliers are updated
+NEARLY, DAMPED = 1e-4, 1e-2  # share of L to gain, and damping, at which they are updated at once
+STIFFNESS = 32.0  # of a first penalty, relative to the cost to go along the constraint
+PENALTY_FACTOR, LARGEST_GROWTH = 3.0, 9.0  # by which penalties grow, and at most
+ENOUGH = 0.25  # share of the violation before; where more is left, penalties grow
 FEASIBLE = 1e-5  # share of the merit that the violation of a constraint may cost,
-NEARLY = 1e-6  # and predicted share of L to gain, where a constrained plan has converged
-LARGEST_PENALTY = 1e3  # times the weight of violations
+SOLVED = 1e-6  # and predicted share of L to gain, where a constrained plan has converged
 TINY = 1e-300
 
 
@@ -70,6 +76,13 @@ class Curvature(NamedTuple):
 
     Q_uu: Array  # (T, n_u, n_u)
     free: NDArray[np.bool_]  # (T, n_u) controls that the step does not hold at a bound
+    P: Array  # (T, n_x, n_x) by the state; empty where nobody needs it
+
+
+@register_jitable
+def new_curvature(T, n_u, P):
+    """Room for a `Curvature`; P may be empty."""
+    return Curvature(np.empty((T, n_u, n_u)), np.empty((T, n_u), dtype=np.bool_), P)
 
 
 class Change(NamedTuple):
@@ -99,7 +112,13 @@ class Memory(NamedTuple):
 
     K: Array  # (T, n_u, n_x)
     lam: Array  # (T + 1, n_h)
-    rho: Array  # (n_h,)
+    rho: Array  # (n_h,) zero where no penalty was chosen yet
+
+    def rows(self, rows: slice) -> Memory:
+        """Views of some of the problems, where arrays have a leading axis B."""
+        if rows == slice(None):
+            return self
+        return Memory(self.K[rows], self.lam[rows], self.rho[rows])
 
 
 @register_jitable
@@ -112,7 +131,7 @@ def new_memory(plant, T, n_u, n_x):
 @register_jitable
 def no_push(plant, T):
     """Constraints that are left out."""
-    n_h = plant.terms.constraints.n
+    n_h = count_of(plant.terms, CONSTRAINTS)
     return Push(np.zeros((T + 1, n_h)), np.zeros(n_h))
 
 
@@ -183,6 +202,10 @@ def backward(plant, trajectory, r, damping, gains, curvature, push):
         _value_curvature(Q, A, PA, K[t], Q_uu, Q_ux, P)
         if present:
             _add_to_value(more, p, P)
+        if curvature.P.shape[0] > 0:
+            for i in range(n_x):
+                for j in range(n_x):
+                    curvature.P[t, i, j] = P[i, j]
     return Change(linear, curved)
 
 
@@ -334,7 +357,7 @@ def line_search(plant, trajectory, r, gains, values, change, multipliers, trial,
     for _ in range(LINE_SEARCH_STEPS):
         new = forward(plant, trajectory, r, gains, share, multipliers, trial, h)
         predicted = share * (change.linear + share * change.curved)
-        if new.L < L and new.L - L <= SUFFICIENT * predicted:
+        if L > new.L and SUFFICIENT * predicted >= new.L - L:
             _keep(trial, trajectory)
             return new
         share *= 0.5
@@ -362,38 +385,46 @@ def improve(plant, r, sweeps, trajectory, J, memory):
         left to gain.
     """
     T, n_u, n_x = trajectory.u.shape[0], trajectory.u.shape[1], r.shape[1]
-    n_h, weight = plant.terms.constraints.n, plant.terms.weight
+    n_h, weight = count_of(plant.terms, CONSTRAINTS), plant.terms.weight
+    # room; P is needed to choose penalties, the best plan so far only where it is not the last
     trial = Trajectory(np.empty((T + 1, n_x)), np.empty((T, n_u)))
-    curvature = Curvature(np.empty((T, n_u, n_u)), np.empty((T, n_u), dtype=np.bool_))
-    choose_penalties(plant, memory.rho)
-    gains, multipliers = (
-        Gains(np.zeros((T, n_u)), memory.K),
-        Multipliers(memory.lam, memory.rho.copy()),
-    )
-    h, h_trial, force = np.empty((T + 1, n_h)), np.empty((T + 1, n_h)), np.empty((T + 1, n_h))
-    kept = T if n_h > 0 else 0  # the best plan so far; without constraints it is the last
+    choosing = n_h > 0 and not memory.rho[0] > 0.0
+    steps = T if choosing else 0
+    curvature = new_curvature(T, n_u, np.empty((steps, n_x, n_x)))
+    kept = T if n_h > 0 else 0
     best = Trajectory(np.empty((kept + 1, n_x)), np.empty((kept, n_u)))
-    violations = Violations(np.zeros(n_h), np.full(n_h, np.inf))
+    h, h_trial, force = np.empty((T + 1, n_h)), np.empty((T + 1, n_h)), np.zeros((T + 1, n_h))
+    gains = Gains(np.zeros((T, n_u)), memory.K)
+    multipliers = Multipliers(memory.lam, memory.rho.copy())
     values, M_best = Values(J, J), J
     if n_h > 0:
         _keep(trajectory, best)
         terms_along(plant, trajectory, r, h)
-        values = Values(J - weight * violation_of(h)[0] + penalty_of(h, multipliers), J)
-    damping, accepted, spent, found, converged = 0.0, 0, 0, 0, False
-    while spent < sweeps:
-        # one sweep
-        force_of(h, multipliers, force)
+        values = Values(_lagrangian(h, J, weight, multipliers), J)
+    violation, growth, damping, accepted, found = np.inf, 1.0, 0.0, 0, 0
+    spent, converged, out_of_date = 0, False, False
+    while spent < sweeps or out_of_date:
+        # the backward pass of one sweep
+        if n_h > 0 and not choosing:
+            force_of(h, multipliers, force)
         push = Push(force, multipliers.rho)
         change = backward(plant, trajectory, r, damping, gains, curvature, push)
+        if out_of_date:
+            break
+        if choosing:
+            choose_penalties(plant, trajectory, r, curvature, memory.rho)
+            multipliers = Multipliers(memory.lam, memory.rho.copy())
+            values, choosing = Values(_lagrangian(h, J, weight, multipliers), J), False
+            continue
+        # its line search
         spent += 1
         gain = -(change.linear + change.curved) / max(abs(values.L), TINY)
-        before = values.L
-        done = gain <= CONVERGED
+        done, before = gain <= CONVERGED, values.L
         if not done:
             values = line_search(
                 plant, trajectory, r, gains, values, change, multipliers, trial, h_trial
             )
-        if values.L < before:
+        if before > values.L:
             accepted += 1
             h, h_trial = h_trial, h
             damping = 0.0 if damping <= DAMPING_MIN else damping / DAMPING_FACTOR
@@ -404,29 +435,77 @@ def improve(plant, r, sweeps, trajectory, J, memory):
         if n_h == 0:
             continue
         # the best plan so far, and new multipliers where the problem of these is nearly solved
-        if values.M < M_best:
+        if M_best > values.M:
             M_best, found = values.M, spent
             _keep(trajectory, best)
-        small = accepted > 0 and before - values.L < SMALL_GAIN * abs(values.L)
-        if done or small or accepted >= UPDATE_AFTER or spent == sweeps:
-            feasible = FEASIBLE * abs(values.M) / weight
-            worst = update_multipliers(h, weight, multipliers, violations)
-            converged = gain <= NEARLY and worst <= feasible
-            if converged:
+        nearly = gain <= NEARLY and damping <= DAMPED
+        if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
+            worst = update_multipliers(h, weight, multipliers, memory.rho)
+            converged = gain <= SOLVED and worst <= FEASIBLE * abs(values.M) / weight
+            if worst > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
+                growth *= PENALTY_FACTOR
+                for i in range(n_h):
+                    multipliers.rho[i] *= PENALTY_FACTOR
+            violation, accepted = worst, 0
+            values = Values(_lagrangian(h, values.M, weight, multipliers), values.M)
+        if converged or spent == sweeps:
+            _keep(best, trajectory)
+            out_of_date = found < spent - 1  # the gains belong to another plan
+            if out_of_date:
+                terms_along(plant, trajectory, r, h)
+            elif converged:
                 break
-            if spent < sweeps:
-                raise_penalties(multipliers.rho, violations, feasible, LARGEST_PENALTY * weight)
-            J_here = values.M - weight * violation_of(h)[0]
-            values, accepted = Values(J_here + penalty_of(h, multipliers), values.M), 0
     if n_h > 0:
-        _keep(best, trajectory)
-        if found < spent - 1:  # the gains belong to another plan
-            terms_along(plant, trajectory, r, h)
-            force_of(h, multipliers, force)
-            push = Push(force, multipliers.rho)
-            backward(plant, trajectory, r, 0.0, gains, curvature, push)
         return M_best, spent, converged
     return values.M, spent, False
+
+
+@register_jitable
+def _lagrangian(h, M, weight, multipliers):
+    """L of a trajectory with constraints h (T + 1, n_h) and merit M."""
+    return M - weight * violation_of(h)[0] + penalty_of(h, multipliers)
+
+
+@register_jitable
+def choose_penalties(plant, trajectory, r, curvature, rho):
+    """Fills the first penalties rho (n_h,), free of units.
+
+    Each is `STIFFNESS` times the curvature of the cost to go along the slope of its constraint,
+    1 / (h' P^-1 h'), in the geometric mean over the steps, so that an update of the multipliers
+    shrinks a violation about as many times. A constraint of the control alone has that of the
+    control.
+    """
+    terms, dynamics, x, u = plant.terms, plant.dynamics, trajectory.x, trajectory.u
+    functions, p, dt, (T, n_u), n_x = terms.functions, dynamics.p, dynamics.dt, u.shape, x.shape[1]
+    buffers, n_h = term_buffers(terms, n_x, n_u), rho.shape[0]
+    total, count = np.zeros(n_h), np.zeros(n_h)
+    L_x, L_u = np.zeros((n_x, n_x)), np.zeros((n_u, n_u))
+    all_x, all_u = np.ones(n_x, dtype=np.bool_), np.ones(n_u, dtype=np.bool_)
+    solved_x, solved_u = np.empty(n_x), np.empty(n_u)
+    for t in range(T):
+        values, by_x, by_u = buffers
+        function = functions[CONSTRAINTS, SLOPES]
+        call_value_slopes(function, x, t, u, t, r, p, t * dt, values, by_x, by_u)
+        factor(curvature.P[t], all_x, L_x)
+        factor(curvature.Q_uu[t], all_u, L_u)
+        for i in range(n_h):
+            along = 0.0
+            for j in range(n_x):
+                solved_x[j] = by_x[i, j]
+            backsolve(L_x, solved_x)
+            for j in range(n_x):
+                along += by_x[i, j] * solved_x[j]
+            if not along > 0.0:
+                for j in range(n_u):
+                    solved_u[j] = by_u[i, j]
+                backsolve(L_u, solved_u)
+                for j in range(n_u):
+                    along += by_u[i, j] * solved_u[j]
+            if along > 0.0 and np.isfinite(along):
+                total[i] -= np.log(along)
+                count[i] += 1.0
+    for i in range(n_h):
+        rho[i] = STIFFNESS * np.exp(total[i] / count[i]) if count[i] > 0.0 else terms.weight
 
 
 @register_jitable

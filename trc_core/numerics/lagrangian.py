@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
+from trc_core.compile.plant import CONSTRAINTS, count_of
+
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
-
-PENALTY_SHARE = 2.0 / 3.0  # of the weight of violations, for a first penalty
-PENALTY_FACTOR, ENOUGH = 5.0, 0.25  # a penalty grows unless its violation fell to this share
 
 
 class Multipliers(NamedTuple):
@@ -25,26 +24,11 @@ class Multipliers(NamedTuple):
     rho: Array  # (n_h,) zero where it was not chosen yet
 
 
-class Violations(NamedTuple):
-    """The largest violation of every constraint at the last update of multipliers, and before."""
-
-    now: Array  # (n_h,)
-    before: Array  # (n_h,)
-
-
 @register_jitable
 def without_multipliers(plant, T):
     """Multipliers of zero, penalties that are not chosen."""
-    n_h = plant.terms.constraints.n
+    n_h = count_of(plant.terms, CONSTRAINTS)
     return Multipliers(np.zeros((T + 1, n_h)), np.zeros(n_h))
-
-
-@register_jitable
-def choose_penalties(plant, rho):
-    """Fills the first penalties rho (n_h,) where they were not chosen yet."""
-    for i in range(rho.shape[0]):
-        if rho[i] <= 0.0:
-            rho[i] = PENALTY_SHARE * plant.terms.weight
 
 
 @register_jitable
@@ -54,8 +38,9 @@ def penalty_of(h, multipliers):
     total = 0.0
     for i in range(rho.shape[0]):
         for t in range(h.shape[0]):
-            force = max(0.0, lam[t, i] + rho[i] * h[t, i])
-            total += 0.5 * (force * force - lam[t, i] * lam[t, i]) / rho[i]
+            if rho[i] > 0.0:
+                force = max(0.0, lam[t, i] + rho[i] * h[t, i])
+                total += 0.5 * (force * force - lam[t, i] * lam[t, i]) / rho[i]
     return total
 
 
@@ -69,26 +54,23 @@ def force_of(h, multipliers, force):
 
 
 @register_jitable
-def update_multipliers(h, most, multipliers, violations):
-    """Lam <- max(0, lam + rho h), at most `most`; returns the largest violation."""
+def update_multipliers(h, most, multipliers, first):
+    """Lam <- max(0, lam + rho h), at most `most`; returns the largest violation.
+
+    Violations of different units are compared by the roots of their `first` penalties (n_h,);
+    the result is in the unit of the constraint with the largest of those.
+    """
     lam, rho = multipliers.lam, multipliers.rho
-    worst = 0.0
+    worst, stiffest = 0.0, 0.0
     for i in range(rho.shape[0]):
-        violations.now[i] = 0.0
+        stiffest = max(stiffest, first[i])
+    for i in range(rho.shape[0]):
+        largest = 0.0
         for t in range(h.shape[0]):
             lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * h[t, i]), most)
-            violations.now[i] = max(violations.now[i], h[t, i])
-        worst = max(worst, violations.now[i])
+            largest = max(largest, h[t, i])
+        worst = max(worst, largest * np.sqrt(first[i] / stiffest))
     return worst
-
-
-@register_jitable
-def raise_penalties(rho, violations, feasible, most):
-    """Raises the penalties of constraints whose violation did not fall enough, up to `most`."""
-    for i in range(rho.shape[0]):
-        if violations.now[i] > max(ENOUGH * violations.before[i], feasible):
-            rho[i] = min(PENALTY_FACTOR * rho[i], most)
-        violations.before[i] = violations.now[i]
 
 
 @register_jitable

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import advance, hold, linearise, with_parameters
+from trc_core.compile.plant import (
+    CONSTRAINTS,
+    advance,
+    count_of,
+    hold,
+    linearise,
+    with_parameters,
+)
 from trc_core.numerics.cost import (
     effort_at,
     empty_expansion,
@@ -137,7 +144,7 @@ def merit_along(plant, trajectory, r):
 @register_jitable
 def merit_terms(plant, trajectory, r):
     """What the terms of a task add to the quadratic J of a trajectory, for its merit."""
-    h = np.empty((trajectory.x.shape[0], plant.terms.constraints.n))
+    h = np.empty((trajectory.x.shape[0], count_of(plant.terms, CONSTRAINTS)))
     added = terms_along(plant, trajectory, r, h)
     return added + plant.terms.weight * violation_of(h)[0]
 
@@ -202,8 +209,8 @@ def gradient(plant, law, v, trajectory, r, dJ_dv):
     error, effort, G_e = np.empty(n_x), np.empty(n_u), np.empty(n_x)
     added = has_terms(terms)
     buffers, expansion = term_buffers(terms, n_x, n_u), empty_expansion(n_x, n_u)
-    force = np.zeros((T + 1, terms.constraints.n))
-    none = np.zeros(terms.constraints.n)
+    force = np.zeros((T + 1, count_of(terms, CONSTRAINTS)))
+    none = np.zeros(count_of(terms, CONSTRAINTS))
     if added:
         merit_force(plant, trajectory, r, force)
     error_at(x, r, T, angles, error)

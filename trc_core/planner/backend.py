@@ -18,7 +18,7 @@ from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import plain
 from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import classical_rows
-from trc_core.planner.kernels import Budget, Found, Model, Requests
+from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.network_sizes import require_sizes
 from trc_core.problem.system import Array
@@ -58,7 +58,8 @@ class Problems(NamedTuple):
     moving: bool = False
     """Whether the references are no goals that stand still."""
     memory: Memory | None = None
-    """What sweeps on the plans before left, shifted; each array with a leading axis B."""
+    """What sweeps on the plans before left, shifted, and where sweeps leave theirs; each array
+    with a leading axis B."""
 
     def requests(self, system: System) -> Requests:
         """The problems as kernels take them."""
@@ -70,7 +71,9 @@ class Problems(NamedTuple):
     @property
     def differ(self) -> bool:
         """Whether the problems are of plants that differ."""
-        return len(self.x0) > 1 and (self.trim is not None or np.ndim(self.p) == 2)
+        return len(self.x0) > 1 and (
+            self.trim is not None or (self.p is not None and self.p.ndim == 2)
+        )
 
     def adjusted(self, plant: Plant, b: int = 0) -> Plant:
         """A plant with the parameters, bounds, weights and trim of problem b."""
@@ -85,10 +88,13 @@ class Problems(NamedTuple):
         return plant
 
     def share_out(
-        self, plant: Plant, run: Callable[[Plant, slice], None], num_threads: int | None
+        self, plant: Plant, run: Callable[[Plant, slice], None], num_threads: int | None = 1
     ) -> None:
         """Calls `run` for blocks of rows with their plant, on some threads."""
         B = len(self.x0)
+        if B == 1:
+            run(self.adjusted(plant), ALL)
+            return
         if not self.differ:
             own = self.adjusted(plant)
             in_blocks(lambda rows: run(own, rows), B, ROWS_PER_THREAD, num_threads)
@@ -123,7 +129,6 @@ class Backend(ABC):
             raise ValueError(f"device '{device}' is not available; choose from {self.devices}")
         starts = len(checkpoint.representation.K_start)
         self.system = checkpoint.system
-        self.constraints = self.system.task.constraints
         self.num_threads = num_threads
         self.candidates = (
             *_numbered('lqr', starts),
@@ -137,13 +142,9 @@ class Backend(ABC):
 
     def empty(self, problems: Problems) -> Found:
         """Arrays for the results."""
-        B, system, memory = len(problems.x0), self.system, problems.memory
-        count, n_h = len(self.candidates) + (problems.previous is not None), len(self.constraints)
-        if memory is None:
-            K = np.zeros((B, system.horizon, system.n_u, system.n_x))
-            memory = Memory(K, np.zeros((B, system.horizon + 1, n_h)), np.zeros((B, n_h)))
+        B, system = len(problems.x0), self.system
+        count = len(self.candidates) + (problems.previous is not None)
         return Found(
-            **memory._asdict(),
             x=np.empty((B, system.horizon + 1, system.n_x)),
             u=np.empty((B, system.horizon, system.n_u)),
             J=np.empty(B),
@@ -194,6 +195,13 @@ class KernelBackend(Backend):
         return found
 
 
+def empty_memory(system: System, B: int) -> Memory:
+    """The memory of B plans that nothing came before."""
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    n_h = len(system.task.constraints)
+    return Memory(np.zeros((B, T, n_u, n_x)), np.zeros((B, T + 1, n_h)), np.zeros((B, n_h)))
+
+
 class ClassicalBackend(Backend):
     """Starts that need no network: clipped LQR, u_trim held, the laws of the plant.
 
@@ -212,10 +220,11 @@ class ClassicalBackend(Backend):
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
+        memory = problems.memory or empty_memory(self.system, len(problems.x0))
 
         def run(plant: Plant, rows: slice) -> None:
-            own, results = requests.rows(rows), found.rows(rows)
-            self._rows(plant, self._law, STARTS, START_SWEEPS, own, results)
+            own, results, left = requests.rows(rows), found.rows(rows), memory.rows(rows)
+            self._rows(plant, self._law, STARTS, START_SWEEPS, own, results, left)
 
         problems.share_out(plant_of(self.system), run, self.num_threads)
         return found

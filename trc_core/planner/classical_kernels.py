@@ -10,22 +10,22 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import advance, call_values
+from trc_core.compile.plant import COUNT, LAWS, VALUES, advance, call_values, count_of
 from trc_core.numerics.ilqr import improve, new_memory
 from trc_core.numerics.rollout import Trajectory, clip, merit_along, plain, rollout, row
 from trc_core.planner.kernels import copy, finite, keep
 
 
 @register_jitable
-def classical_rows(plant, law, width, sweeps, requests, found):
+def classical_rows(plant, law, width, sweeps, requests, found, memory):
     """Plans without a network: the best of some starts after a few sweeps each.
 
     The starts are the clipped LQR of `law`, u_trim held, every law of the plant, and `previous`
     where `found.starts` has room for it; that alone where it is trusted and the cheapest. The
-    `width` best by the merit get `sweeps` sweeps each.
+    `width` best by the merit get `sweeps` sweeps each, whose memory is filled.
     """
     (B, T, n_u), n_x = found.u.shape, found.x.shape[2]
-    N, laws = found.starts.shape[1], plant.terms.laws.n // n_u
+    N, laws = found.starts.shape[1], count_of(plant.terms, LAWS) // n_u
     candidates = Trajectory(np.empty((N, T + 1, n_x)), np.empty((N, T, n_u)))
     v, none = np.zeros((T, n_u)), np.zeros((T, n_u, n_x))
     for b in range(B):
@@ -36,23 +36,23 @@ def classical_rows(plant, law, width, sweeps, requests, found):
         for n in range(laws):
             plan = row(candidates, 2 + n)
             J[2 + n] = finite(fly_law(plant, n, x0, r, plan))
-        if N > 2 + laws:
+        if 2 + laws < N:
             previous, plan = requests.previous[b], row(candidates, N - 1)
             J[N - 1] = finite(rollout(plant, plain(none), previous, x0, r, plan))
         # the best of them, after some sweeps unless the plan before goes on
         after = J.copy()
         alive = keep(after, np.arange(N), min(width, N))
-        goes_on = requests.trusted[b] and alive[0] == N - 1 and N > 2 + laws
+        goes_on = requests.trusted[b] and alive[0] == N - 1 and 2 + laws < N
         best, spent = alive[0], 0
         if not goes_on:
             for n in alive:
                 if math.isfinite(J[n]):
-                    memory = new_memory(plant, T, n_u, n_x)
-                    result = improve(plant, r, sweeps, row(candidates, n), J[n], memory)
+                    own = new_memory(plant, T, n_u, n_x)
+                    result = improve(plant, r, sweeps, row(candidates, n), J[n], own)
                     after[n], spent = result[0], spent + result[1]
                     if after[n] <= after[best]:
                         best = n
-                        take_memory(memory, found, b)
+                        take_memory(own, memory, b)
         copy(candidates.x[best], found.x[b])
         copy(candidates.u[best], found.u[b])
         found.J[b], found.start[b] = after[best], best
@@ -60,25 +60,25 @@ def classical_rows(plant, law, width, sweeps, requests, found):
 
 
 @register_jitable
-def take_memory(memory, found, b):
-    """Keeps the memory of sweeps in row b of what is found."""
-    copy(memory.lam, found.lam[b])
-    for t in range(memory.K.shape[0]):
-        copy(memory.K[t], found.K[b, t])
-    for i in range(memory.rho.shape[0]):
-        found.rho[b, i] = memory.rho[i]
+def take_memory(own, memory, b):
+    """Keeps the memory of a plan in row b of all."""
+    copy(own.lam, memory.lam[b])
+    for t in range(own.K.shape[0]):
+        copy(own.K[t], memory.K[b, t])
+    for i in range(own.rho.shape[0]):
+        memory.rho[b, i] = own.rho[i]
 
 
 @register_jitable
 def fly_law(plant, n, x0, r, trajectory):
     """Flies law n of a plant from x0; returns the merit."""
-    dynamics, laws, x, u = plant.dynamics, plant.terms.laws, trajectory.x, trajectory.u
+    dynamics, functions, x, u = plant.dynamics, plant.terms.functions, trajectory.x, trajectory.u
     T, n_u = u.shape
-    controls = np.empty(laws.n)
+    controls = np.empty(functions[LAWS, COUNT])
     for i in range(x0.shape[0]):
         x[0, i] = x0[i]
     for t in range(T):
-        call_values(laws.values, x, t, u, t, r, dynamics.p, t * dynamics.dt, controls)
+        call_values(functions[LAWS, VALUES], x, t, u, t, r, dynamics.p, t * dynamics.dt, controls)
         for i in range(n_u):
             u[t, i] = clip(controls[n * n_u + i], plant.u_min[i], plant.u_max[i])
         advance(dynamics, x, u, t)

@@ -21,10 +21,11 @@ from trc_core.planner import inputs
 from trc_core.planner.backend import Problems
 from trc_core.planner.backends import choose
 from trc_core.planner.clock import now
+from trc_core.planner.constrained import FIRST_SWEEPS, ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
 from trc_core.planner.kernels import Budget
-from trc_core.planner.planning import FIRST_SWEEPS, Planning
+from trc_core.planner.planning import Planning
 from trc_core.problem.system import Array
 from trc_core.systems import System, get_system
 
@@ -65,7 +66,9 @@ class Controller:
         inputs.require_settings(self.cycles, tolerance, num_threads)
         self.backend, self.reason = choose(backend, device, checkpoint)
         """Which backend plans, and why it was taken."""
-        planning = Planning(checkpoint, self.backend, device, num_threads)
+        by_sweeps = checkpoint.is_classical or len(self.system.task.constraints) > 0
+        kind = ConstrainedPlanning if by_sweeps else Planning
+        planning = kind(checkpoint, self.backend, device, num_threads)
         corrected = bool(checkpoint.correction)
         self._planning = CorrectedPlanning(planning, checkpoint) if corrected else planning
         self.adjustable = planning.backend.adjustable
@@ -75,7 +78,8 @@ class Controller:
                 f"backend '{self.backend}' knows nothing of constraints and residuals; those of "
                 f"{self.system.name} need 'numba' or 'numpy'"
             )
-        self._times = self.system.dt * np.arange(self.system.horizon + 1)
+        T = self.system.horizon
+        self._times = np.linspace(0.0, T * self.system.dt, T + 1, dtype=np.float64)
         self._seconds: float | None = None
         self._bounds: tuple[Array, Array] | None = None
 

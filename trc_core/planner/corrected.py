@@ -66,7 +66,7 @@ class CorrectedPlanning:
         uncorrected = found.J.copy()
         self._fly_again(problems, found, self.correction.corrected(observation))
         return solution._replace(
-            cost=found.J, swept=False, uncorrected=uncorrected, observation=observation
+            cost=None, memory=None, uncorrected=uncorrected, observation=observation
         )
 
     def _observe(self, x: Array, history: History) -> Observation:
@@ -86,5 +86,5 @@ class CorrectedPlanning:
         v[:, 0] += first - found.u[:, 0]
         for b in np.flatnonzero(np.isfinite(found.J) & (first != found.u[:, 0]).any(1)).tolist():
             trajectory = Trajectory(found.x[b], found.u[b])
-            law = self._planning.representation.law
+            law = self._planning.law
             found.J[b] = self._planning.fly(problems, b, law, v[b], trajectory)

@@ -252,29 +252,22 @@ def violation_warning(system: System, plan: Plan, r: Array, p: Array | None) -> 
 
 
 @lru_cache(maxsize=256)
-def _reach(system: System) -> list[tuple[float, float, bool]]:
-    """Of each state: the middle and the reach of x - goal beyond which it is worth a warning,
-    and whether it is an angle."""
+def _reach(system: System) -> tuple[list[float], list[float], list[int]]:
+    """Between which x - goal is not worth a warning, state by state; and which are angles."""
     middle = system.x0_centre - system.goal_centre
     reach = OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
-    is_angle = [name in system.angles for name in system.state_names]
-    return list(zip(middle.tolist(), reach.tolist(), is_angle, strict=True))
-
-
-def _is_far(error: float, middle: float, reach: float, is_angle: bool) -> bool:
-    off = error - middle
-    if is_angle:
-        off = (off + math.pi) % TURN - math.pi
-    return abs(off) > reach
+    return (middle - reach).tolist(), (middle + reach).tolist(), system.wrapped.tolist()
 
 
 def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     """Warnings about a state x (n_x,): coordinates far outside the training box."""
     # plain numbers: for a few of them NumPy's calls would cost more than their work
-    far = [
-        _is_far(a - b, *limits)
-        for a, b, limits in zip(x.tolist(), goal.tolist(), _reach(system), strict=True)
-    ]
+    low, high, turns = _reach(system)
+    errors = [a - b for a, b in zip(x.tolist(), goal.tolist(), strict=True)]
+    for i in turns:
+        middle = 0.5 * (low[i] + high[i])
+        errors[i] = (errors[i] - middle + math.pi) % TURN - math.pi + middle
+    far = [not a <= e <= b for a, e, b in zip(low, errors, high, strict=True)]
     if not any(far):
         return ()
     return tuple(

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
 
+ALL = slice(None)
+
+
 class Model(NamedTuple):
     """A trained network, the coordinates of its plans, and how it was trained to refine them."""
 
@@ -80,6 +83,8 @@ class Requests(NamedTuple):
 
     def rows(self, rows: slice) -> Requests:
         """Views of some of the problems."""
+        if rows == ALL:
+            return self
         x0, r, previous, trusted = self
         return Requests(x0[rows], r[rows], previous[rows], trusted[rows])
 
@@ -94,24 +99,14 @@ class Found(NamedTuple):
     cycles: NDArray[np.int64]  # (B,) spent
     seconds: Array  # (B,) the longest that refining one candidate took
     starts: Array  # (B, N) cost of every candidate before refinement
-    K: Array  # (B, T, n_u, n_x) gains of the last sweep; zeros without one
-    lam: Array  # (B, T + 1, n_h) multipliers
-    rho: Array  # (B, n_h) penalties; zeros where there was no sweep
 
     def rows(self, rows: slice) -> Found:
         """Views of some of the problems."""
-        x, u, J, start, cycles, seconds, starts, K, lam, rho = self
+        if rows == ALL:
+            return self
+        x, u, J, start, cycles, seconds, starts = self
         return Found(
-            x[rows],
-            u[rows],
-            J[rows],
-            start[rows],
-            cycles[rows],
-            seconds[rows],
-            starts[rows],
-            K[rows],
-            lam[rows],
-            rho[rows],
+            x[rows], u[rows], J[rows], start[rows], cycles[rows], seconds[rows], starts[rows]
         )
 
 
@@ -344,7 +339,7 @@ def is_expected(plant, plan, x0, steps, tolerance):
     for i in range(x0.shape[0]):
         off[i] = x0[i] - (1.0 - part) * x[k, i] - part * x[k + 1, i]
     wrap(off, plant.angles)
+    expected = True
     for i in range(x0.shape[0]):
-        if not abs(off[i]) <= tolerance[i]:
-            return False
-    return True
+        expected = expected and abs(off[i]) <= tolerance[i]
+    return expected

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import advance
+from trc_core.compile.plant import CONSTRAINTS, advance, count_of
 from trc_core.numerics.cost import terms_along, violation_of, wrap
 from trc_core.numerics.ilqr import Memory, improve
 from trc_core.numerics.lagrangian import shift_multipliers
@@ -73,45 +73,45 @@ def follow(plant, plan, K, x0, steps, flown):
 
 
 @register_jitable
-def improve_rows(plant, requests, sweeps, found, outcome):
-    """Sweeps on every plan found, in place; they go on with its multipliers and leave its gains.
+def improve_rows(plant, requests, sweeps, found, memory, outcome):
+    """Sweeps on every plan found, in place; they go on with its memory and leave theirs.
 
-    Rows without a finite merit are left as they are.
+    Rows without a finite merit are left as they are; the memory has a leading axis B.
     """
     for b in range(found.u.shape[0]):
         J = found.J[b]
         if math.isfinite(J):
-            memory = Memory(found.K[b], found.lam[b], found.rho[b])
+            own = Memory(memory.K[b], memory.lam[b], memory.rho[b])
             plan = Trajectory(found.x[b], found.u[b])
-            J, spent, converged = improve(plant, requests.r[b], sweeps, plan, J, memory)
+            J, spent, converged = improve(plant, requests.r[b], sweeps, plan, J, own)
             found.J[b] = J
             outcome.J[b] = J
             outcome.spent[b], outcome.converged[b] = spent, converged
 
 
 @register_jitable
-def go_on_rows(plant, plans, requests, steps, sweeps, found, outcome, violation):
+def go_on_rows(plant, plans, requests, steps, sweeps, found, memory, outcome, violation):
     """Plans that go on with those before: flown on by their own gains, then improved.
 
-    Fills x, u, J, the memory and the starts of what is found, whose memory is that of the plans
-    before; also the sum and the largest of the violations (B, 2).
+    Fills x, u, J and the last start of what is found, and the sum and the largest of its
+    violations (B, 2). The memory is that of the plans before, and then of the new ones.
     """
-    lam = np.empty(found.lam.shape[1:])
+    lam = np.empty(memory.lam.shape[1:])
     for b in range(found.u.shape[0]):
         plan, r = Trajectory(found.x[b], found.u[b]), requests.r[b]
-        follow(plant, row(plans, b), found.K[b], requests.x0[b], steps, plan)
-        shift_multipliers(found.lam[b], steps, lam)
-        copy(lam, found.lam[b])
+        follow(plant, row(plans, b), memory.K[b], requests.x0[b], steps, plan)
+        shift_multipliers(memory.lam[b], steps, lam)
+        copy(lam, memory.lam[b])
         found.J[b] = merit_along(plant, plan, r)
         found.starts[b, found.starts.shape[1] - 1] = found.J[b]
-    improve_rows(plant, requests, sweeps, found, outcome)
+    improve_rows(plant, requests, sweeps, found, memory, outcome)
     assess_rows(plant, requests, found, violation)
 
 
 @register_jitable
 def assess_rows(plant, requests, found, violation):
     """Fills the sum and the largest of the violations of every plan found, `violation` (B, 2)."""
-    h = np.empty((found.x.shape[1], plant.terms.constraints.n))
+    h = np.empty((found.x.shape[1], count_of(plant.terms, CONSTRAINTS)))
     for b in range(found.u.shape[0]):
         terms_along(plant, Trajectory(found.x[b], found.u[b]), requests.r[b], h)
         violation[b, 0], violation[b, 1] = violation_of(h)

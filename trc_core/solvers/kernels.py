@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.ilqr import Curvature, Gains, backward, no_push
+from trc_core.numerics.ilqr import Gains, backward, new_curvature, no_push
 from trc_core.numerics.rollout import plain, reproject, rollout, row
 
 
 @register_jitable
 def tracking_gains(plant, trajectory, r, K):
     """Fills K (T, n_u, n_x), the gains of iLQR along a trajectory, with the sign of `rollout`."""
-    T, n_u = trajectory.u.shape
+    (T, n_u), n_x = trajectory.u.shape, r.shape[1]
     gains = Gains(np.empty((T, n_u)), K)
-    curvature = Curvature(np.empty((T, n_u, n_u)), np.empty((T, n_u), dtype=np.bool_))
+    curvature = new_curvature(T, n_u, np.empty((0, n_x, n_x)))
     backward(plant, trajectory, r, 0.0, gains, curvature, no_push(plant, T))
     for t in range(K.shape[0]):
         for i in range(K.shape[1]):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
-from trc_core.problem.system import Obstacle, System
+from trc_core.problem.system import Array, Obstacle, System
 
 CIRCLES = 6
 FAR = 1e4  # [m] where a circle lies that is not there
@@ -30,9 +30,10 @@ def follow(x, goal):
     """Pure pursuit of the goal, at a speed from which the car can still stop there."""
     gap = hypot(goal[0] - x[0], goal[1] - x[1])
     bearing = arctan2(goal[1] - x[1], goal[0] - x[0]) - x[2]
-    speed = minimum(1.5, sqrt(2.0 * gap + 1e-9)) * cos(bearing)
-    wanted = arctan(2.0 * WHEELBASE * sin(bearing) / maximum(gap, 0.5))
-    return [(speed - x[3]) / 0.3, (wanted - x[4]) / 0.1]
+    speed = minimum(1.5, sqrt(1.6 * maximum(gap - 0.05, 1e-9)))
+    turn = arctan(2.0 * WHEELBASE * sin(bearing) / minimum(maximum(gap, 0.3), 1.0))
+    wanted = minimum(maximum(turn, -0.45), 0.45) * minimum(maximum(10.0 * gap - 3.0, 0.0), 1.0)
+    return [(speed - x[3]) / 0.3, (wanted - x[4]) / 0.2]
 
 
 def stop(x):
@@ -88,7 +89,7 @@ bicycle_circles = System(
 )
 
 
-def draw(rng: np.random.Generator, moving: bool = False) -> tuple[np.ndarray, np.ndarray, dict]:
+def draw(rng: np.random.Generator, moving: bool = False) -> tuple[Array, Array, dict[str, float]]:
     """A start (n_x,), a goal (n_x,) and the parameters of 3 to 6 circles between them.
 
     Every circle lies at least 0.25 m off the goal, and off the line on which the car would stop
@@ -101,7 +102,7 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[np.ndarray, np
     (x0,), (goal,) = bicycle_circles.sample(rng, 1)
     reach = 0.3 + x0[3] ** 2 / 4.0
     line = np.linspace(0.0, reach, 20)[:, None] * np.array([np.cos(x0[2]), np.sin(x0[2])])
-    parameters = {}
+    parameters: dict[str, float] = {}
     count = int(rng.integers(3, CIRCLES + 1))
     while len(parameters) < 5 * count:
         k = len(parameters) // 5 + 1

@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 from trc_core.compile.plant import linearise as linearise_at
 from trc_core.numerics.box_qp import factor
 from trc_core.numerics.cost import error_at
-from trc_core.numerics.ilqr import Curvature, Gains, backward, no_push
+from trc_core.numerics.ilqr import Gains, backward, new_curvature, no_push
 from trc_core.numerics.rollout import feedback, gate, row
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def local_form(plant, law, units, trajectory, r, M, held):
     T, n_u = u.shape
     n_x = r.shape[1]
     gains = Gains(np.empty((T, n_u)), np.empty((T, n_u, n_x)))
-    curvature = Curvature(np.empty((T, n_u, n_u)), np.empty((T, n_u), dtype=np.bool_))
+    curvature = new_curvature(T, n_u, np.empty((0, n_x, n_x)))
     backward(plant, trajectory, r, 0.0, gains, curvature, no_push(plant, T))
     loop = Loop(np.empty((T, n_x, n_x)), np.empty((T, n_x, n_u)), np.empty((T, n_u, n_x)))
     linearise(plant, law, trajectory, r, loop)

@@ -1,0 +1,124 @@
+"""Planning under constraints, and planning without a network: sweeps find the last centimetre."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trc_core.checkpoint import Checkpoint
+from trc_core.compile.binding import violation_weight
+from trc_core.numerics.ilqr import Memory
+from trc_core.planner.backend import Problems, empty_memory
+from trc_core.planner.clock import now
+from trc_core.planner.inputs import SURPRISE, History
+from trc_core.planner.kernels import Budget, Found
+from trc_core.planner.planning import Planning, Solution
+from trc_core.planner.sweeping import trajectories
+from trc_core.problem.system import Array
+
+FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
+SURPRISED_SWEEPS = 20  # where violations are more than noise
+
+
+class ConstrainedPlanning(Planning):
+    """Planning whose plans are compared by the merit, and go on from tick to tick by sweeps.
+
+    A plan that was good goes on with its own gains and multipliers, and gets a sweep; nothing
+    else is tried. Where it then violates constraints by more than noise it gets more sweeps, then
+    other starts are tried, and the best by the merit flies.
+
+    Args:
+        checkpoint: the plant, and perhaps a network.
+        backend: a key of `BACKENDS`.
+        device: where it runs.
+        num_threads: the most that a batch may use; every core by default.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, backend: str, device: str, num_threads: int | None
+    ) -> None:
+        super().__init__(checkpoint, backend, device, num_threads)
+        self._weight = violation_weight(self.system)
+        self._is_classical = checkpoint.is_classical
+
+    @property
+    def kernels(self) -> list[Callable[..., Any]]:
+        """Every kernel that planning calls."""
+        return [*super().kernels, *self._sweeping.constrained_kernels]
+
+    def solve(
+        self, problems: Problems, history: History, budget: Budget, polish: int = 0
+    ) -> Solution:
+        """Solves every problem; no result has a larger merit than any of its candidates."""
+        plan = history.plan
+        if plan is not None and plan.memory is not None:
+            problems, found, violation = self._gone_on(problems, history, max(polish, 1))
+            if self._is_surprised(found, violation):
+                found, violation = self._again(found, problems, budget)
+        else:
+            if plan is not None:
+                problems = self.going_on(problems, history)
+            first = budget.cycles if self._is_classical else FIRST_SWEEPS
+            problems, found = self._started(problems, budget, max(polish, first))
+            violation = self._sweeping.violations(found, problems)
+            if plan is not None and self._is_surprised(found, violation):
+                found, violation = self._again(found, problems, budget)
+        names = self.backend.candidates
+        names = (*names, 'previous') if plan is not None else names
+        cost = found.J - self._weight * violation[:, 0]
+        return Solution(found, names, problems.memory, cost, violation[:, 1])
+
+    def _gone_on(
+        self, problems: Problems, history: History, sweeps: int
+    ) -> tuple[Problems, Found, Array]:
+        """The plans that go on with those before, and their violations (B, 2)."""
+        plan = history.plan
+        assert plan is not None and plan.memory is not None
+        earlier = trajectories(self.system, plan, len(problems.x0))
+        memory = Memory(*(values.copy() for values in plan.memory))
+        problems = problems._replace(memory=memory, previous=earlier.u)
+        found = self.backend.empty(problems)
+        found.starts[:], found.start[:] = math.inf, found.starts.shape[1] - 1
+        steps = float(history.steps(self.system.dt))
+        violation = self._sweeping.gone_on(problems, earlier, found, steps, sweeps)
+        return problems, found, violation
+
+    def _started(self, problems: Problems, budget: Budget, sweeps: int) -> tuple[Problems, Found]:
+        """The best of the backend's plans, after sweeps."""
+        memory = problems.memory or empty_memory(self.system, len(problems.x0))
+        problems = problems._replace(memory=memory)
+        found = self.backend.plan(problems, budget)
+        spent = self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
+        if self._is_classical:
+            found.cycles[:] += spent
+        return problems, found
+
+    def _again(self, found: Found, problems: Problems, budget: Budget) -> tuple[Found, Array]:
+        """More sweeps on plans that violate constraints, then other starts; the better ones."""
+        memory = problems.memory
+        assert memory is not None
+        spent = self._sweeping.improve(found, problems, memory, SURPRISED_SWEEPS, budget.deadline)
+        if self._is_classical:
+            found.cycles[:] += spent
+        violation = self._sweeping.violations(found, problems)
+        if now() >= budget.deadline or not self._is_surprised(found, violation):
+            return found, violation
+        afresh = problems._replace(memory=None, previous=None, trusted=None)
+        afresh, other = self._started(afresh, budget, SURPRISED_SWEEPS)
+        assert afresh.memory is not None
+        better = other.J < found.J
+        last = found.starts.shape[1] - 1
+        found.starts[:, :last] = other.starts
+        for ours, theirs in zip(found[:-1], other[:-1], strict=True):
+            ours[better] = theirs[better]
+        for ours, theirs in zip(memory, afresh.memory, strict=True):
+            ours[better] = theirs[better]
+        return found, self._sweeping.violations(found, problems)
+
+    def _is_surprised(self, found: Found, violation: Array) -> bool:
+        """Whether violations are more than noise: a share of the merit."""
+        dear = self._weight * violation[:, 1] > SURPRISE * np.abs(found.J)
+        return bool((dear | ~np.isfinite(found.J)).any())
