@@ -137,6 +137,6 @@ def _interpreted(graph: Graph) -> Callable[..., None]:
         inputs = np.concatenate([np.ravel(row) for row in rows[: len(graph.inputs)]])
         found = graph.evaluate(list(inputs))
         for row, values in zip(rows[len(graph.inputs) :], found.values(), strict=True):
-            row[...] = np.reshape(values, row.shape)
+            row.reshape(-1)[: len(values)] = values  # buffers may be larger
 
     return function

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trc_core.compile.torch_reader import torch_step
+from trc_core.compile.torch_reader import TORCH, torch_step
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.policy import CorrectionPolicy, PlanGain
 from trc_core.finetuning.problems import Problems, Scenario
-from trc_core.numerics.cost import stage_cost, terminal_cost
+from trc_core.numerics.cost import difference, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Correction, CorrectionState, widths
@@ -126,8 +126,10 @@ class Analytic:
     def _costs(self, ticks: list[Tick], last: Tensor, goal: Tensor) -> Tensor:
         """Stage costs, and the terminal one of the last states (T + 1, B)."""
         system = self.problems.system
-        costs = [stage_cost(system, tick.x - goal, tick.u) for tick in ticks]
-        return torch.stack([*costs, terminal_cost(system, last - goal)])
+        costs = [
+            stage_cost(system, difference(system, tick.x, goal, TORCH), tick.u) for tick in ticks
+        ]
+        return torch.stack([*costs, terminal_cost(system, difference(system, last, goal, TORCH))])
 
     def _flight(
         self, policy: CorrectionPolicy, controller: Controller, scenario: Scenario

@@ -8,6 +8,7 @@ import numpy as np
 
 from trc_core.finetuning.flights import Planner
 from trc_core.numerics.batch import BatchStep
+from trc_core.numerics.cost import difference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.problem.system import Array, System
@@ -21,7 +22,7 @@ def clipped_lqr(system: System) -> Planner:
     K = finite_horizon_gains(system)[0][0]
 
     def planner(x: Array, goal: Array, plan: Plan | None, commands: Sequence[Array]) -> Plan:
-        u = np.clip(system.u_trim - (x - goal) @ K.T, system.u_min, system.u_max)
+        u = np.clip(system.u_trim - difference(system, x, goal) @ K.T, system.u_min, system.u_max)
         return Plan(u[:, None], x[:, None], np.nan, 'lqr')
 
     return planner

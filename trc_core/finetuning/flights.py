@@ -30,9 +30,9 @@ class CostToGo:
     """
 
     def __init__(self, system: System) -> None:
-        self._P = finite_horizon_gains(system)[1][0]
+        self._system, self._P = system, finite_horizon_gains(system)[1][0]
         x0, goal = system.sample(np.random.default_rng(0), SAMPLE)
-        self._most = BEYOND * float(self(x0 - goal).max())
+        self._most = BEYOND * float(self(difference(system, x0, goal)).max())
 
     def __call__(self, error: Array) -> Array:
         """The cost to go of errors (..., n_x)."""
@@ -40,7 +40,7 @@ class CostToGo:
 
     def is_lost(self, x: Array, goal: Array) -> NDArray[np.bool_]:
         """Which states (B, n_x) no flight is expected to come back from."""
-        return ~(self(x - goal) <= self._most)
+        return ~(self(difference(self._system, x, goal)) <= self._most)
 
 
 @dataclass(frozen=True)

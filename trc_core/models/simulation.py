@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.numerics.batch import BatchRollout
-from trc_core.numerics.cost import constant_reference, trajectory_cost
+from trc_core.numerics.cost import constant_reference, difference, trajectory_cost
 from trc_core.numerics.rollout import BOUND_TOLERANCE, Law
 from trc_core.problem.system import Array, System
 
@@ -294,10 +294,10 @@ class TorchDynamics(CostedDynamics):
     """Trajectories, costs and gradients in PyTorch operations, for any device."""
 
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
-        from trc_core.compile.torch_reader import torch_step
+        from trc_core.compile.torch_reader import TORCH, torch_step
 
         super().__init__(representation, system)
-        self.step = torch_step(system)
+        self.step, self._algebra = torch_step(system), TORCH
 
     def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:
         numbers, x0, goal = self.representation, x0.double(), goal.double()
@@ -307,7 +307,7 @@ class TorchDynamics(CostedDynamics):
         else:
             K_start, no_gate = numbers.K_start[start], torch.zeros_like(G)
             states, controls, cost = self._rollout(K_start, no_gate, v.double(), x0, goal)
-        feedback = [_feedback(K[t], G, states[:, t] - goal) for t in range(v.shape[1])]
+        feedback = [_feedback(K[t], G, self._error(states[:, t], goal)) for t in range(v.shape[1])]
         v = controls - numbers.u_trim + torch.stack(feedback, 1)
         with torch.enable_grad():
             v.requires_grad_()
@@ -322,13 +322,18 @@ class TorchDynamics(CostedDynamics):
         limits = self.representation
         x, states, controls = x0, [x0], []
         for t in range(v.shape[1]):
-            raw = limits.u_trim + v[:, t] - _feedback(K[t], G, x - goal)
+            raw = limits.u_trim + v[:, t] - _feedback(K[t], G, self._error(x, goal))
             u = ProjectedClip.apply(raw, limits.u_min, limits.u_max)
             x = self.step(x, u)
             states.append(x)
             controls.append(u)
         x, u = torch.stack(states, 1), torch.stack(controls, 1)
-        return x, u, trajectory_cost(self.system, x, u, goal[:, None])
+        return x, u, trajectory_cost(self.system, x, u, goal[:, None], self._algebra)
+
+    def _error(self, x: Tensor, goal: Tensor) -> Tensor:
+        """The wrapped difference (B, n_x)."""
+        error: Tensor = difference(self.system, x, goal, self._algebra)
+        return error
 
 
 def _feedback(K_t: Tensor, G: Tensor, error: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def gated(system: System) -> Representation:
     law = catching_law(system, np.zeros(system.n_x))
     values, vectors = np.linalg.eigh(law.G)
     box = np.diag(1 / np.where(system.x0_box > 0, system.x0_box, 1.0))
-    angles = np.flatnonzero(system.x0_box >= np.pi)
+    angles = system.wrapped if system.angles else np.flatnonzero(system.x0_box >= np.pi)
     return _numbers(
         K=law.K,
         G=law.G,

@@ -94,6 +94,26 @@ def checked_reference(system: System, value: ArrayLike) -> tuple[Array, bool]:
     return reference, True
 
 
+def nearest_turn(system: System, x: Array, reference: Array) -> Array:
+    """References whose angles begin within half a turn of the states and go on without jumps.
+
+    To wrapped differences it is the same; networks read plain ones.
+
+    Args:
+        system: names the angles.
+        x: states (..., n_x).
+        reference: (..., T + 1, n_x).
+    """
+    if not system.angles:
+        return reference
+    turned = reference.copy()
+    angles = system.wrapped
+    turned[..., angles] = np.unwrap(turned[..., angles], axis=-2)
+    off = (x - turned[..., 0, :])[..., angles]
+    turned[..., angles] += (TURN * np.round(off / TURN))[..., None, :]
+    return turned
+
+
 def checked_references(system: System, value: ArrayLike, rows: int) -> tuple[Array, bool]:
     """The references (rows, T + 1, n_x) of goals or references, or of one goal for all.
 

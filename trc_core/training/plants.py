@@ -13,7 +13,7 @@ from torch import Tensor
 from trc_core.models.plan_representation import Numbers, PlanRepresentation, Units
 from trc_core.models.simulation import CostedDynamics, Iterate, as_arrays
 from trc_core.numerics.batch import BatchRollout
-from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.cost import constant_reference, difference
 from trc_core.numerics.representation import Coordinates
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.problem.system import Array, System
@@ -127,7 +127,7 @@ class FamilyDynamics(CostedDynamics):
         assert iterate.states is not None
         flights, u_trim = self.plants.flights, self.system.u_trim
         states, controls, goals = as_arrays(iterate.states, iterate.controls, goal)
-        error = states[:, 1:-1] - goals[:, None]  # (B, T - 1, n_x)
+        error = difference(self.system, states[:, 1:-1], goals[:, None])  # (B, T - 1, n_x)
         weight = 1 / (1 + np.einsum('bti,ij,btj->bt', error, flights.G, error) ** 2)
         K = flights.K[self.index.numpy(), :-1]
         v = np.zeros_like(controls)
