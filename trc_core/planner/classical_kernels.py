@@ -10,10 +10,21 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import COUNT, LAWS, VALUES, advance, call_values, count_of
+from trc_core.compile.plant import (
+    CONSTRAINTS,
+    COUNT,
+    LAWS,
+    VALUES,
+    advance,
+    call_values,
+    count_of,
+)
+from trc_core.numerics.cost import terms_along, violation_of
 from trc_core.numerics.ilqr import improve, new_memory
 from trc_core.numerics.rollout import Trajectory, clip, merit_along, plain, rollout, row
 from trc_core.planner.kernels import copy, finite, keep
+
+LESS = 0.5  # share of the violations of a plan, below which another one is taken for its safety
 
 
 @register_jitable
@@ -57,6 +68,37 @@ def classical_rows(plant, law, width, sweeps, requests, found, memory):
         copy(candidates.u[best], found.u[b])
         found.J[b], found.start[b] = after[best], best
         found.cycles[b], found.seconds[b] = spent, 0.0
+
+
+@register_jitable
+def yield_rows(plant, requests, found, violation):
+    """Takes what violates constraints least, of every plan found, u_trim held and the laws.
+
+    Args:
+        plant: `Plant`.
+        requests: the problems.
+        found: plans that violate constraints; replaced where something violates them less.
+        violation: (B, 2), the sum and the largest of their violations; kept up to date.
+    """
+    (B, T, n_u), n_x = found.u.shape, found.x.shape[2]
+    laws = count_of(plant.terms, LAWS) // n_u
+    trial = Trajectory(np.empty((T + 1, n_x)), np.empty((T, n_u)))
+    v, none = np.zeros((T, n_u)), np.zeros((T, n_u, n_x))
+    h = np.empty((T + 1, count_of(plant.terms, CONSTRAINTS)))
+    for b in range(B):
+        x0, r = requests.x0[b], requests.r[b]
+        for n in range(1 + laws):
+            if n == 0:
+                J = rollout(plant, plain(none), v, x0, r, trial)
+            else:
+                J = fly_law(plant, n - 1, x0, r, trial)
+            terms_along(plant, trial, r, h)
+            total, largest = violation_of(h)
+            if total < LESS * violation[b, 0] and math.isfinite(J):
+                copy(trial.x, found.x[b])
+                copy(trial.u, found.u[b])
+                found.J[b], found.start[b], found.starts[b, 1 + n] = J, 1 + n, J
+                violation[b, 0], violation[b, 1] = total, largest
 
 
 @register_jitable

@@ -10,8 +10,11 @@ import numpy as np
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import violation_weight
+from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import Plant
 from trc_core.numerics.ilqr import Memory
 from trc_core.planner.backend import Problems, empty_memory
+from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.clock import now
 from trc_core.planner.inputs import SURPRISE, History
 from trc_core.planner.kernels import Budget, Found
@@ -21,6 +24,7 @@ from trc_core.problem.system import Array
 
 FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
 SURPRISED_SWEEPS = 20  # where violations are more than noise
+UNSAFE = 0.1  # share of the merit that violations cost, beyond which safety comes first
 
 
 class ConstrainedPlanning(Planning):
@@ -42,12 +46,13 @@ class ConstrainedPlanning(Planning):
     ) -> None:
         super().__init__(checkpoint, backend, device, num_threads)
         self._weight = violation_weight(self.system)
+        self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:
         """Every kernel that planning calls."""
-        return [*super().kernels, *self._sweeping.constrained_kernels]
+        return [*super().kernels, *self._sweeping.constrained_kernels, self._yield_rows]
 
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0
@@ -66,6 +71,8 @@ class ConstrainedPlanning(Planning):
             violation = self._sweeping.violations(found, problems)
             if plan is not None and self._is_surprised(found, violation):
                 found, violation = self._again(found, problems, budget)
+        if self._is_dear(found, violation[:, 0], UNSAFE):
+            self._yield(found, problems, violation)
         names = self.backend.candidates
         names = (*names, 'previous') if plan is not None else names
         cost = found.J - self._weight * violation[:, 0]
@@ -119,6 +126,27 @@ class ConstrainedPlanning(Planning):
         return found, self._sweeping.violations(found, problems)
 
     def _is_surprised(self, found: Found, violation: Array) -> bool:
-        """Whether violations are more than noise: a share of the merit."""
-        dear = self._weight * violation[:, 1] > SURPRISE * np.abs(found.J)
+        """Whether violations are more than noise."""
+        return self._is_dear(found, violation[:, 1], SURPRISE)
+
+    def _is_dear(self, found: Found, violation: Array, share: float) -> bool:
+        """Whether violations (B,) cost more than a share of the merit."""
+        dear = self._weight * violation > share * np.abs(found.J)
         return bool((dear | ~np.isfinite(found.J)).any())
+
+    def _yield(self, found: Found, problems: Problems, violation: Array) -> None:
+        """Plans that would break constraints for the sake of J give way to safer ones.
+
+        A merit is a price: where the only way to a goal leads through an obstacle, it may be worth
+        it. Not to a robot: then u_trim or a law of the plant, like 'stop', flies.
+        """
+        requests, memory = problems.requests(self.system), problems.memory
+        assert memory is not None
+        before = found.start.copy()
+
+        def run(plant: Plant, rows: slice) -> None:
+            self._yield_rows(plant, requests.rows(rows), found.rows(rows), violation[rows])
+
+        problems.share_out(self._plant_of(self.system), run)
+        for values in memory:
+            values[found.start != before] = 0.0

@@ -16,6 +16,7 @@ from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.reference import moving_trims
 from trc_core.numerics.rollout import plain
 from trc_core.planner import inputs
 from trc_core.planner.backend import Problems
@@ -303,7 +304,9 @@ class Controller:
         if weights or moving:
             self._require_adjustable('to goals and with the weights of its system; others')
         trim = None
-        if self.system.trim is not None:
+        if moving:
+            trim = moving_trims(self.system, r, p)
+        elif self.system.trim is not None:
             trim = np.ascontiguousarray(self.system.trims(r[:, :-1], p))
         return Problems(x, r, p=p, bounds=self._bounds, weights=own, trim=trim, moving=moving)
 
