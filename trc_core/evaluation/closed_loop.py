@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from trc_core.flight.adaptation import ParameterEstimator
-from trc_core.numerics.cost import stage_cost, terminal_cost
+from trc_core.numerics.cost import difference, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
@@ -73,9 +73,9 @@ def fly(
     for _ in range(ticks):
         plan = planner(x, goal, plan)
         u = plan.controls[0]
-        J += float(stage_cost(model, x - goal, u))
+        J += float(stage_cost(model, difference(model, x, goal), u))
         x = plant.step(x, u)
-    error = x - goal
+    error = difference(model, x, goal)
     fallen = not bool((np.abs(error) <= model.x0_box + model.goal_box).all())
     return J + float(terminal_cost(model, error)), fallen
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trc_core.numerics.cost import is_close, trajectory_cost
+from trc_core.problem.system import System
 from trc_core.solvers import nlp
 from trc_ros.lab.demo.flight import Flight, Task
 from trc_ros.lab.recording import Samples, mean_controls

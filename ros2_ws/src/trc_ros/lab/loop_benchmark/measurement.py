@@ -14,7 +14,7 @@ import numpy as np
 from trc_core import get_system, provenance
 from trc_core.lab.benchmark import environment
 from trc_core.numerics.cost import is_close
-from trc_core.problem.system import Array
+from trc_core.problem.system import Array, System
 from trc_ros.controller.realtime import schedule_others
 from trc_ros.lab.loop_benchmark import gil
 from trc_ros.lab.loop_benchmark.cases import REALTIME, Case
