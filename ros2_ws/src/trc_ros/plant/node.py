@@ -111,8 +111,8 @@ class PlantNode(Node):
         """Opens the topics about the constraints: their parameters in, diagnostics out."""
         given = PARAMETER_TYPES[self._values['parameters_type']]
         read = given.make_reader(self._system)
-        self._parameters = Input[Parameters](
-            lambda message: read(message, self._parameters.latest, seconds_of(self._now())),
+        self._given = Input[Parameters](
+            lambda message: read(message, self._given.latest, seconds_of(self._now())),
             RejectionLog('parameters', self.get_logger().warning),
             given.initial(self._system),
         )
@@ -163,7 +163,7 @@ class PlantNode(Node):
     def _judge(self, x: Array) -> None:
         """Judges the true state x (n_x,) by the constraints."""
         near, _ = self._place.pose(x)
-        parameters = self._parameters.latest.at(seconds_of(self._now()), near)
+        parameters = self._given.latest.at(seconds_of(self._now()), near)
         self._constraints.check(x, self._simulation.u, parameters, self._tolerance)
 
     @property
@@ -193,8 +193,8 @@ class PlantNode(Node):
             self._loop.answer()
 
     def _on_task_parameters(self, message: Any) -> None:
-        if self._parameters.take(message):
-            warn_of_surplus(self._log, self._parameters.latest)
+        if self._given.take(message):
+            warn_of_surplus(self._log, self._given.latest)
 
     def _publish_diagnostics(self) -> None:
         name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
