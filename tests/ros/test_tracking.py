@@ -9,13 +9,11 @@ import pytest
 pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Duration, Time
-from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
-from probe import arguments
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from test_live_parameters import RATE, change, fastest_change
+from test_live_parameters import RATE, STALL, change, fastest_change
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -62,10 +60,9 @@ class Turns:
     """Controller and plant in lock-step, and every state of the plant."""
 
     def __init__(self, start, probe, namespace, system, period, controller=(), plant=()):
-        self.states, self._probe, self._namespace = {}, probe, namespace
+        self.states, self.probe = {}, probe
         self._start, self._system, self._plant = start, system, plant
         self._period = period
-        probe.node.create_subscription(JointState, 'state', self._note, QoSProfile(depth=1000))
         common = ('-r', f'__ns:={namespace}', '-p', f'system:={system}')
         self._common = (*common, '-p', 'diagnostics.period:=0.1')
         self.controller = start(
@@ -76,31 +73,34 @@ class Turns:
             *controller,
         )
         probe.meet(self.controller, 'state')
+        probe.node.create_subscription(JointState, 'state', self._note, QoSProfile(depth=1000))
 
     def send(self, message, topic='controller/reference'):
         """Sends a message as soon as somebody listens."""
-        publisher = self._probe.node.create_publisher(type(message), topic, 10)
-        self._probe.require(lambda: publisher.get_subscription_count() > 0, topic, PATIENCE)
-        self._probe.spin(0.2)
+        publisher = self.probe.node.create_publisher(type(message), topic, 10)
+        self.probe.require(lambda: publisher.get_subscription_count() > 0, topic, PATIENCE)
+        self.probe.spin(0.2)
         publisher.publish(message)
         return publisher
 
-    def fly(self, x0, seconds):
+    def fly(self, x0, seconds, begun=lambda: None):
         """Starts the plant and flies: times since the beginning (N,), states (N, n_x)."""
         plant = self._start(
             'plant',
             *self._common,
-            *('-p', 'lockstep:=true', '-p', f'state_rate:={1 / self._period}'),
+            *('-p', 'lockstep:=true', '-p', 'speed:=5.0', '-p', f'state_rate:={1 / self._period}'),
             *('-p', f'initial_state:={[float(x) for x in x0]}', '-p', 'simulation_rate:=200.0'),
             *self._plant,
         )
+
+        begun()
 
         def is_over():
             for node in (plant, self.controller):
                 assert node.process.poll() is None, node.log()
             return max(self.states, default=0.0) >= EPOCH + seconds
 
-        self._probe.require(is_over, f'{seconds} s of flight', PATIENCE)
+        self.probe.require(is_over, f'{seconds} s of flight', PATIENCE)
         times = np.array(sorted(self.states))
         return times - EPOCH, np.array([self.states[t] for t in times])
 
@@ -133,3 +133,132 @@ def test_a_sine_is_tracked_through_the_node(turns, tmp_path):
     rms = np.sqrt((error[times > 2.0] ** 2).mean()) / AMPLITUDE
     print(f'rms error {100 * rms:.2f} % of the amplitude')
     assert rms < 0.03
+
+
+def test_a_figure_eight_is_flown_along_a_path(turns):
+    weights = ('-p', 'weights.R:=[0.01, 0.01]')
+    flight = turns('quadrotor_2d', 0.04, controller=('-p', 'reference_type:=Path', *weights))
+    path, omega = Path(), 2 * math.pi / 5.0
+    for time in np.arange(-0.2, 9.0, 0.04):  # positions alone: the tilt is left level
+        pose = PoseStamped()
+        pose.header.stamp = stamp(EPOCH + time)
+        pose.pose.position.y = math.sin(omega * time)
+        pose.pose.position.z = 0.5 * math.sin(2 * omega * time)
+        path.poses.append(pose)
+    flight.send(path)
+    times, states = flight.fly([0.0, 0.0, 0.0, omega, omega, 0.0], 6.0)
+    there = np.stack([np.sin(omega * times), 0.5 * np.sin(2 * omega * times)], 1)
+    error = np.linalg.norm(states[:, :2] - there, axis=1)[times > 1.0]
+    rms = np.sqrt((error**2).mean())
+    print(f'rms error {100 * rms:.2f} cm')
+    assert rms < 0.03
+
+
+def circle(number, x, y, radius, time=None, action=Marker.ADD, kind=Marker.CYLINDER):
+    marker = Marker(id=number, type=kind, action=action)
+    marker.pose.position.x, marker.pose.position.y = x, y
+    marker.scale.x = 2 * radius
+    if time is not None:
+        marker.header.stamp = stamp(time)
+    return marker
+
+
+def test_a_car_goes_round_a_marker_that_moves(turns):
+    remap = ('-p', 'parameters_type:=MarkerArray', '-r', '~/parameters:=obstacles')
+    goal = ('-p', 'model_path:=classical', '-p', 'initial_goal:=[5.0, 0.0, 0.0, 0.0, 0.0]')
+    flight = turns(CAR, 0.1, controller=(*remap, *goal), plant=remap)
+    # Seen twice, a second apart: it comes up from below to where the car will pass.
+    sights = [circle(4, 2.0, y, 0.5, EPOCH + time) for time, y in ((-1.0, -0.7), (0.0, -0.5))]
+    seen = flight.send(MarkerArray(markers=sights), 'obstacles')
+
+    def show_to_plant():
+        flight.probe.require(lambda: seen.get_subscription_count() > 1, 'the plant', PATIENCE)
+        seen.publish(MarkerArray(markers=sights))
+
+    times, states = flight.fly([0.0] * 5, 7.0, show_to_plant)
+    centre = np.stack([2.0 + 0.0 * times, -0.5 + 0.2 * times], 1)
+    gap = np.linalg.norm(states[:, :2] - centre, axis=1) - 0.5
+    straight = np.linalg.norm(np.stack([states[:, 0], 0.0 * times], 1) - centre, axis=1) - 0.5
+    print(f'closest {100 * gap.min():.1f} cm, straight {100 * straight.min():.1f} cm')
+    assert straight.min() < -0.2
+    assert gap.min() > -0.02
+    assert np.abs(states[-1, :2] - [5.0, 0.0]).max() < 0.1
+    true = flight.probe.diagnosis('constraints', 'plant')
+    assert float(true['largest_violation']) == pytest.approx(max(0.0, -gap.min()), abs=0.01)
+    safety = flight.probe.diagnosis('safety')
+    assert float(safety['tracking_error_x']) == pytest.approx(abs(states[-1, 0] - 5.0), abs=0.05)
+    assert float(safety['goal_x']) == 5.0
+
+
+def test_weights_change_in_flight_without_a_jolt(controller, probe, namespace):
+    controller('-p', 'state_timeout:=5.0', '-p', f'command_limits.rate:=[{RATE}]')
+    x, steady = (0.5, 0.0), {}
+    for name, factor in (('own', 1.0), ('large', 100.0), ('small', 0.01)):
+        if name != 'own':
+            assert change(probe, namespace, weights__R=[0.1 * factor]).successful
+        probe.fly(x, 1.2)
+        steady[name] = probe.commands()[-1]
+    assert steady['small'] < steady['own'] - 0.05
+    assert steady['large'] > steady['own'] + 0.05
+    assert fastest_change(probe.log.command[:400]) < RATE * STALL
+    assert probe.diagnosis('safety')['state'] == 'active'
+    for bad, reason in (
+        ({'weights__Q': [1.0]}, "weights.Q has 1 values; write one for each of ['position', "),
+        ({'weights__R': [-1.0]}, 'weights.R is [-1.0]; write positive numbers'),
+    ):
+        refusal = change(probe, namespace, **bad)
+        assert not refusal.successful
+        assert refusal.reason.startswith(reason)
+    assert change(probe, namespace, weights__R=[]).successful  # the system's own again
+    probe.fly(x, 1.2)
+    assert probe.commands()[-1] == pytest.approx(steady['own'], abs=1e-6)
+
+
+def bad_references(now):
+    """A reference for every reason to refuse one."""
+    line = np.arange(4.0)[:, None]
+    good = ['slider']
+    return {
+        'one_point': trajectory(good, [1.0], line),
+        'past': trajectory(good, [1.0, 2.0], line, begin=now - 60.0),
+        'out_of_order': trajectory(good, [1.0, 3.0, 2.0], line),
+        'not_finite': trajectory(good, [1.0, 2.0, 3.0, 4.0], line * np.nan),
+        'unknown_name': trajectory(['slider', 'elbow'], [1.0, 2.0], np.ones((2, 2))),
+        'missing_name': trajectory([], [1.0, 2.0], np.ones((2, 0))),
+        'wrong_size': trajectory(good, [1.0, 2.0], np.ones((2, 2))),
+    }
+
+
+def test_bad_references_and_parameters_cost_a_line_each_and_the_newest_good_one_holds(
+    controller, probe, namespace
+):
+    node = controller('-p', 'state_timeout:=5.0')
+    references = probe.node.create_publisher(JointTrajectory, 'controller/reference', 10)
+    given = probe.node.create_publisher(JointState, 'controller/parameters', 10)
+    for publisher in (references, given):
+        probe.require(lambda p=publisher: p.get_subscription_count() > 0, 'listener', PATIENCE)
+    probe.fly((0.2, 0.0), 0.3)
+    now = 1e-9 * probe.node.get_clock().now().nanoseconds
+    for reason, message in bad_references(now).items():
+        for _ in range(2):
+            references.publish(message)
+            probe.fly((0.2, 0.0), 0.1)
+        assert probe.diagnosis('inputs')[f'reference_rejected_{reason}'] == '2'
+        assert node.log().count(f'reference refused: {reason}') == 1
+    given.publish(JointState(name=['mass'], position=[1.0]))
+    probe.fly((0.2, 0.0), 0.2)
+    assert node.log().count("parameters refused: unknown_name: ['mass']; expected []") == 1
+    assert probe.diagnosis('safety')['follows'] == 'goal'
+    # A valid one, that begins on arrival, replaces the goal; a newer goal replaces it.
+    references.publish(trajectory(['slider'], [0.5, 60.0], [[0.7], [0.7]]))
+    probe.fly((0.2, 0.0), 0.3)
+    safety = probe.diagnosis('safety')
+    assert (safety['follows'], safety['state']) == ('reference', 'active')
+    assert float(safety['reference_position']) == pytest.approx(0.7)
+    assert float(safety['tracking_error_position']) == pytest.approx(0.5)
+    assert probe.commands()[-1] > 0.0
+    probe.send_goal((-0.4, 0.0))
+    probe.fly((0.2, 0.0), 0.3)
+    safety = probe.diagnosis('safety')
+    assert (safety['follows'], float(safety['goal_position'])) == ('goal', -0.4)
+    assert probe.commands()[-1] < 0.0
