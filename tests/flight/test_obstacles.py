@@ -7,13 +7,13 @@ from trc_core import get_system
 from trc_core.flight.obstacles import FAR, ObstacleField
 from trc_core.systems.bicycle_circles import CIRCLES, bicycle_circles
 
-HERE = np.zeros(3)
+HERE = (0.0, 0.0, 0.0)
 
 
 def seen(field, *places, time=0.0, radius=0.5):
     """The field with obstacles seen at (number, x, y)."""
     for number, x, y in places:
-        field = field.seen((number, ''), np.array([x, y, 0.0]), radius, time)
+        field = field.seen((number, ''), (x, y, 0.0), radius, time)
     return field
 
 
@@ -56,7 +56,7 @@ def test_of_too_many_the_nearest_surfaces_count(field):
     many = seen(field, *places)
     assert (field.surplus, many.surplus) == (0, 2)
     assert [row(many, k)[0] for k in range(1, CIRCLES + 1)] == [1, 2, 3, 4, 5, 6]
-    there = np.array([8.0, 0.0, 50.0])  # circles: the height does not matter
+    there = (8.0, 0.0, 50.0)  # circles: the height does not matter
     assert [row(many, k, near=there)[0] for k in range(1, CIRCLES + 1)] == [3, 4, 5, 6, 7, 8]
     wide = seen(many, (8, 8.0, 0.0), radius=7.5)
     assert [row(wide, k)[0] for k in range(1, CIRCLES + 1)] == [1, 2, 3, 4, 5, 8]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-import numpy as np
-
-from trc_core.problem.system import Array, System
 from trc_core.problem.system import Obstacle as Row
+from trc_core.problem.system import System
 
 FAR = 1e4  # [m] where an obstacle lies that is not there
+Point = tuple[float, float, float]  # x, y, z
 Key = tuple[int, str]  # number and name of the list that it is from; rows are in this order
 
 
 class Parameters(Protocol):
     """Parameters of a plant that were given in flight."""
 
-    def at(self, time: float, near: Array) -> Mapping[str, float]:
+    def at(self, time: float, near: Point) -> Mapping[str, float]:
         """Those that differ from the system's own, by name.
 
         Args:
             time: for which they are asked for [s].
-            near: position of the plant (3,) [m].
+            near: position of the plant [m].
         """
 
 
@@ -33,7 +33,7 @@ class Numbers:
 
     values: Mapping[str, float] = field(default_factory=dict)
 
-    def at(self, time: float, near: Array) -> Mapping[str, float]:
+    def at(self, time: float, near: Point) -> Mapping[str, float]:
         """The numbers, whatever the time and the place."""
         return self.values
 
@@ -42,27 +42,29 @@ class Numbers:
 class Obstacle:
     """A ball, or an upright cylinder, that goes on as it was last seen."""
 
-    centre: Array
-    """Its centre (3,) [m] at `time`."""
+    centre: Point
+    """Its centre [m] at `time`."""
     radius: float
     """Its radius [m]."""
     time: float
     """When it was there [s]."""
-    velocity: Array = field(default_factory=lambda: np.zeros(3))
-    """Its velocity (3,) [m/s]."""
+    velocity: Point = (0.0, 0.0, 0.0)
+    """Its velocity [m/s]."""
 
-    def at(self, time: float) -> Array:
-        """Its centre (3,) [m] at a time."""
-        return self.centre + self.velocity * (time - self.time)
+    def at(self, time: float) -> Point:
+        """Its centre [m] at a time."""
+        (x, y, z), (vx, vy, vz), elapsed = self.centre, self.velocity, time - self.time
+        return x + vx * elapsed, y + vy * elapsed, z + vz * elapsed
 
-    def seen(self, centre: Array, radius: float, time: float) -> Obstacle:
+    def seen(self, centre: Point, radius: float, time: float) -> Obstacle:
         """The obstacle seen again; its velocity is the difference, unless time went back."""
-        velocity, elapsed = np.zeros(3), time - self.time
-        if elapsed > 0.0:
-            velocity = (centre - self.centre) / elapsed
-        elif elapsed == 0.0:
-            velocity = self.velocity
-        return Obstacle(centre, radius, time, velocity)
+        elapsed = time - self.time
+        if elapsed == 0.0:
+            return Obstacle(centre, radius, time, self.velocity)
+        if elapsed < 0.0:
+            return Obstacle(centre, radius, time)
+        vx, vy, vz = ((b - a) / elapsed for a, b in zip(self.centre, centre, strict=True))
+        return Obstacle(centre, radius, time, (vx, vy, vz))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +91,8 @@ class ObstacleField:
         """How many obstacles have no row."""
         return max(0, len(self.obstacles or ()) - len(self.system.obstacles))
 
-    def seen(self, key: Key, centre: Array, radius: float, time: float) -> ObstacleField:
-        """The field with one obstacle seen at centre (3,) [m], for the first time or again."""
+    def seen(self, key: Key, centre: Point, radius: float, time: float) -> ObstacleField:
+        """The field with one obstacle seen at a centre [m], for the first time or again."""
         known = self.obstacles or {}
         new = Obstacle(centre, radius, time)
         if key in known:
@@ -106,25 +108,24 @@ class ObstacleField:
         """The field without any."""
         return replace(self, obstacles={})
 
-    def at(self, time: float, near: Array) -> Mapping[str, float]:
+    def at(self, time: float, near: Point) -> Mapping[str, float]:
         """The parameters of all rows: the nearest obstacles in the order of their keys.
 
         Rows that are not used lie `FAR` away.
 
         Args:
             time: to which obstacles are moved on [s].
-            near: position of the plant (3,) [m], by which the nearest are chosen.
+            near: position of the plant [m], by which the nearest are chosen.
         """
         if self.obstacles is None:
             return {}
         rows, found = self.system.obstacles, sorted(self.obstacles.items())
         if self.surplus:
             flat = all(row.z is None for row in rows)
-            axes = slice(0, 2 if flat else 3)
+            axes = 2 if flat else 3
 
             def gap(item: tuple[Key, Obstacle]) -> float:
-                off = item[1].at(time)[axes] - near[axes]
-                return float(np.linalg.norm(off)) - item[1].radius
+                return math.dist(item[1].at(time)[:axes], near[:axes]) - item[1].radius
 
             found = sorted(sorted(found, key=gap)[: len(rows)])
         values: dict[str, float] = {}
@@ -136,7 +137,7 @@ class ObstacleField:
 def _filled(row: Row, obstacle: Obstacle, time: float) -> dict[str, float]:
     """The parameters of a row that holds an obstacle."""
     names = (row.x, row.y, row.z, row.vx, row.vy, row.vz)
-    numbers = [*obstacle.at(time).tolist(), *obstacle.velocity.tolist()]
+    numbers = (*obstacle.at(time), *obstacle.velocity)
     named = {n: v for n, v in zip(names, numbers, strict=True) if n is not None}
     return {**named, row.radius: obstacle.radius}
 

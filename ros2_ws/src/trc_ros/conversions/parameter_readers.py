@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from sensor_msgs.msg import JointState
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -96,9 +95,9 @@ class ObstacleReader:
         if self._frame_id and frame_id != self._frame_id:
             raise RejectedInput('frame', f"'{frame_id}', expected '{self._frame_id}'")
         place, radius = marker.pose.position, marker.scale.x / 2
-        centre = np.array([place.x, place.y, place.z])
-        if not (np.isfinite(centre).all() and math.isfinite(radius)):
-            detail = f'marker {marker.id} at {centre.tolist()} with radius {radius}'
+        centre = (place.x, place.y, place.z)
+        if not all(map(math.isfinite, (*centre, radius))):
+            detail = f'marker {marker.id} at {centre} with radius {radius}'
             raise RejectedInput('not_finite', detail)
         if radius <= 0.0:
             raise RejectedInput('wrong_size', f'marker {marker.id} has scale.x {marker.scale.x}')

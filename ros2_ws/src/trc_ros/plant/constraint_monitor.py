@@ -32,6 +32,11 @@ class ConstraintMonitor:
         """The constraint that was violated most so far."""
         self._grown = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the system has no constraints."""
+        return not self._constraints
+
     def check(self, x: Array, u: Array, parameters: Mapping[str, float], tolerance: float) -> None:
         """Judges a state.
 
@@ -41,7 +46,7 @@ class ConstraintMonitor:
             parameters: those that differ from the system's own, by name.
             tolerance: violation beyond which there is a line in the log.
         """
-        if not self._constraints:
+        if self.is_idle:
             return
         p = self._system.parameter_rows(parameters) if parameters else self._system.p
         goal = self._system.goal_centre

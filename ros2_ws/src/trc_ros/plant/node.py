@@ -162,6 +162,8 @@ class PlantNode(Node):
 
     def _judge(self, x: Array) -> None:
         """Judges the true state x (n_x,) by the constraints."""
+        if self._constraints.is_idle:
+            return
         near, _ = self._place.pose(x)
         parameters = self._given.latest.at(seconds_of(self._now()), near)
         self._constraints.check(x, self._simulation.u, parameters, self._tolerance)
