@@ -10,7 +10,10 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Path
+from probe import START_TIMEOUT
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from test_live_parameters import RATE, STALL, change, fastest_change
@@ -23,7 +26,6 @@ from trc_ros.plant.node import EPOCH
 
 PATIENCE = 60.0  # [s] on a loaded machine
 CAR = str(File(trc_core.__file__).parent / 'systems' / 'bicycle_circles.py')
-TURNS = ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
 FINE = """
 from trc_core.systems.double_integrator import double_integrator, with_timing
 
@@ -57,55 +59,66 @@ def trajectory(names, times, positions, velocities=None, begin=None):
 
 
 class Turns:
-    """Controller and plant in lock-step, and every state of the plant."""
+    """Controller and plant that wait for each other in lock-step, and every state of the plant."""
 
     def __init__(self, start, probe, namespace, system, period, controller=(), plant=()):
-        self.states, self.probe = {}, probe
-        self._start, self._system, self._plant = start, system, plant
-        self._period = period
+        self.states, self.probe, self._name = {}, probe, f'{namespace}/controller'
         common = ('-r', f'__ns:={namespace}', '-p', f'system:={system}')
-        self._common = (*common, '-p', 'diagnostics.period:=0.1')
-        self.controller = start(
-            'controller',
-            *self._common,
-            *TURNS,
-            *('-p', f'controller_frequency:={1 / period}', '-p', 'warmup_iterations:=0'),
-            *controller,
-        )
-        probe.meet(self.controller, 'state')
+        turns = ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true', '-p', 'autostart:=false')
+        rate = 1 / period
+        self._nodes = [
+            start(
+                'controller',
+                *(*common, *turns, '-p', 'diagnostics.period:=0.1'),
+                *('-p', f'controller_frequency:={rate}', '-p', 'warmup_iterations:=0'),
+                *controller,
+            ),
+            start(
+                'plant',
+                *(*common, '-p', 'diagnostics.period:=0.1', '-p', 'lockstep:=true'),
+                *('-p', f'state_rate:={rate}', '-p', 'simulation_rate:=200.0'),
+                *plant,
+            ),
+        ]
         probe.node.create_subscription(JointState, 'state', self._note, QoSProfile(depth=1000))
+        self._require(lambda: self.states, 'the plant waits')
+        self._change(Transition.TRANSITION_CONFIGURE)
 
-    def send(self, message, topic='controller/reference'):
-        """Sends a message as soon as somebody listens."""
+    def send(self, message, topic='controller/reference', listeners=1):
+        """Sends a message as soon as so many listen."""
         publisher = self.probe.node.create_publisher(type(message), topic, 10)
-        self.probe.require(lambda: publisher.get_subscription_count() > 0, topic, PATIENCE)
-        self.probe.spin(0.2)
+        self._require(lambda: publisher.get_subscription_count() >= listeners, topic)
+        self.probe.spin(0.3)
         publisher.publish(message)
-        return publisher
+        self.probe.spin(0.3)
 
-    def fly(self, x0, seconds, begun=lambda: None):
-        """Starts the plant and flies: times since the beginning (N,), states (N, n_x)."""
-        plant = self._start(
-            'plant',
-            *self._common,
-            *('-p', 'lockstep:=true', '-p', 'speed:=5.0', '-p', f'state_rate:={1 / self._period}'),
-            *('-p', f'initial_state:={[float(x) for x in x0]}', '-p', 'simulation_rate:=200.0'),
-            *self._plant,
-        )
-
-        begun()
-
-        def is_over():
-            for node in (plant, self.controller):
-                assert node.process.poll() is None, node.log()
-            return max(self.states, default=0.0) >= EPOCH + seconds
-
-        self.probe.require(is_over, f'{seconds} s of flight', PATIENCE)
+    def fly(self, seconds):
+        """Lets them go: times since the beginning (N,), states (N, n_x)."""
+        self._change(Transition.TRANSITION_ACTIVATE)
+        self._require(lambda: max(self.states) >= EPOCH + seconds, f'{seconds} s of flight')
         times = np.array(sorted(self.states))
         return times - EPOCH, np.array([self.states[t] for t in times])
 
     def _note(self, message):
         self.states[seconds_of(message.header.stamp)] = [*message.position, *message.velocity]
+
+    def _change(self, transition):
+        client = self.probe.node.create_client(ChangeState, f'{self._name}/change_state')
+        self._require(client.service_is_ready, 'the controller')
+        client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+
+    def _require(self, condition, what):
+        def holds():
+            for node in self._nodes:
+                assert node.process.poll() is None, node.log()
+            return condition()
+
+        self.probe.require(holds, what, START_TIMEOUT)
+
+
+def at_start(x):
+    """The arguments of a plant that starts in a state."""
+    return ('-p', f'initial_state:={[float(value) for value in x]}')
 
 
 @pytest.fixture
@@ -117,7 +130,10 @@ def test_a_sine_is_tracked_through_the_node(turns, tmp_path):
     (tmp_path / 'fine.py').write_text(FINE)
     weights = ('-p', 'weights.Q:=[100.0, 3.0]', '-p', 'weights.R:=[0.01]')
     flight = turns(
-        tmp_path / 'fine.py', 0.05, controller=('-p', 'model_path:=classical', *weights)
+        tmp_path / 'fine.py',
+        0.05,
+        controller=('-p', 'model_path:=classical', *weights),
+        plant=at_start([0.0, AMPLITUDE * OMEGA]),
     )
     times = np.arange(0.0, 12.0, 0.02)
     sine = trajectory(
@@ -128,7 +144,7 @@ def test_a_sine_is_tracked_through_the_node(turns, tmp_path):
         begin=EPOCH,
     )
     flight.send(sine)
-    times, states = flight.fly([0.0, AMPLITUDE * OMEGA], 8.0)
+    times, states = flight.fly(8.0)
     error = states[:, 0] - AMPLITUDE * np.sin(OMEGA * times)
     rms = np.sqrt((error[times > 2.0] ** 2).mean()) / AMPLITUDE
     print(f'rms error {100 * rms:.2f} % of the amplitude')
@@ -137,8 +153,13 @@ def test_a_sine_is_tracked_through_the_node(turns, tmp_path):
 
 def test_a_figure_eight_is_flown_along_a_path(turns):
     weights = ('-p', 'weights.R:=[0.01, 0.01]')
-    flight = turns('quadrotor_2d', 0.04, controller=('-p', 'reference_type:=Path', *weights))
     path, omega = Path(), 2 * math.pi / 5.0
+    flight = turns(
+        'quadrotor_2d',
+        0.04,
+        controller=('-p', 'reference_type:=Path', *weights),
+        plant=at_start([0.0, 0.0, 0.0, omega, omega, 0.0]),
+    )
     for time in np.arange(-0.2, 9.0, 0.04):  # positions alone: the tilt is left level
         pose = PoseStamped()
         pose.header.stamp = stamp(EPOCH + time)
@@ -146,7 +167,7 @@ def test_a_figure_eight_is_flown_along_a_path(turns):
         pose.pose.position.z = 0.5 * math.sin(2 * omega * time)
         path.poses.append(pose)
     flight.send(path)
-    times, states = flight.fly([0.0, 0.0, 0.0, omega, omega, 0.0], 6.0)
+    times, states = flight.fly(6.0)
     there = np.stack([np.sin(omega * times), 0.5 * np.sin(2 * omega * times)], 1)
     error = np.linalg.norm(states[:, :2] - there, axis=1)[times > 1.0]
     rms = np.sqrt((error**2).mean())
@@ -166,16 +187,11 @@ def circle(number, x, y, radius, time=None, action=Marker.ADD, kind=Marker.CYLIN
 def test_a_car_goes_round_a_marker_that_moves(turns):
     remap = ('-p', 'parameters_type:=MarkerArray', '-r', '~/parameters:=obstacles')
     goal = ('-p', 'model_path:=classical', '-p', 'initial_goal:=[5.0, 0.0, 0.0, 0.0, 0.0]')
-    flight = turns(CAR, 0.1, controller=(*remap, *goal), plant=remap)
+    flight = turns(CAR, 0.1, controller=(*remap, *goal), plant=(*remap, *at_start([0.0] * 5)))
     # Seen twice, a second apart: it comes up from below to where the car will pass.
     sights = [circle(4, 2.0, y, 0.5, EPOCH + time) for time, y in ((-1.0, -0.7), (0.0, -0.5))]
-    seen = flight.send(MarkerArray(markers=sights), 'obstacles')
-
-    def show_to_plant():
-        flight.probe.require(lambda: seen.get_subscription_count() > 1, 'the plant', PATIENCE)
-        seen.publish(MarkerArray(markers=sights))
-
-    times, states = flight.fly([0.0] * 5, 7.0, show_to_plant)
+    flight.send(MarkerArray(markers=sights), 'obstacles', listeners=2)
+    times, states = flight.fly(7.0)
     centre = np.stack([2.0 + 0.0 * times, -0.5 + 0.2 * times], 1)
     gap = np.linalg.norm(states[:, :2] - centre, axis=1) - 0.5
     straight = np.linalg.norm(np.stack([states[:, 0], 0.0 * times], 1) - centre, axis=1) - 0.5
