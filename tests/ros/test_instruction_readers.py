@@ -1,6 +1,7 @@
 """References and parameters are read from messages, and nothing broken comes through."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 from trc_core import get_system
 from trc_core.flight.obstacles import Numbers, ObstacleField
 from trc_core.systems.bicycle_circles import bicycle_circles
+from trc_ros.controller.instruction_input import Readers, require_adjustable
+from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.conversions import (
     JointTrajectoryReader,
     NumberReader,
@@ -24,6 +27,7 @@ from trc_ros.conversions import (
     Placement,
     RejectedInput,
 )
+from trc_ros.parameters.table import specs_of
 
 QUADROTOR = get_system('quadrotor_2d')
 HERE = (0.0, 0.0, 0.0)
@@ -126,3 +130,19 @@ def test_a_marker_that_comes_again_has_moved():
         field = read(MarkerArray(markers=[circle(1, x, 0.0, 0.5, time)]), field, 9.0)
     found = field.at(2.5, HERE)
     assert (found['x1'], found['vx1']) == (pytest.approx(2.4), pytest.approx(-0.4))
+
+
+def test_a_backend_with_fixed_parameters_says_which_one_to_take():
+    fixed = SimpleNamespace(system=QUADROTOR, adjustable=False, backend='torch')
+    refused('fixed', require_adjustable, fixed)
+    values = {name: spec.default for name, spec in specs_of('controller').items()}
+    assert LiveSettings.from_parameters(values, fixed).settings.weights == {}
+    with pytest.raises(ValueError, match=r"leave weights\.\* out, or set backend to 'numba'"):
+        LiveSettings.from_parameters({**values, 'weights.R': [1.0, 1.0]}, fixed)
+
+
+def test_obstacles_for_a_system_that_declares_none_are_refused_before_the_flight():
+    values = {name: spec.default for name, spec in specs_of('controller').items()}
+    with pytest.raises(ValueError, match='declares no obstacles'):
+        Readers.of({**values, 'parameters_type': 'MarkerArray'}, QUADROTOR)
+    Readers.of(values, QUADROTOR)
