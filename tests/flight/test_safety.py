@@ -113,6 +113,28 @@ def test_a_late_plan_degrades_but_is_newer_than_what_there_was():
     assert decision.control == pytest.approx([0.301])
 
 
+def test_a_plan_that_violates_constraints_flies_degraded_with_the_reason():
+    monitor = monitor_in(constraint_tolerance=0.05)
+    least = make_plan(0.4, violation=0.06)
+    for before in (Proposal(), Proposal(make_plan())):
+        monitor.decide(0.0, Measurement(X, 0.0), GOAL, before)
+        decision = monitor.decide(0.05, Measurement(X, 0.05), GOAL, Proposal(least))
+        assert decision.state is SafetyState.DEGRADED
+        assert decision.plan is least
+        assert decision.control == pytest.approx([0.4])
+        assert decision.reason == (
+            'plan violates a constraint by 0.06 (constraint_tolerance 0.05)'
+        )
+        assert monitor.rejections == 0
+    named = replace(least, warnings=("constraint 'wall' is violated by 0.06 after 1 s",))
+    decision = monitor.decide(0.1, Measurement(X, 0.1), GOAL, Proposal(named))
+    assert decision.reason.startswith("constraint 'wall' is violated by 0.06 after 1 s")
+    held = Proposal(make_plan(violation=0.05))
+    assert monitor.decide(0.15, Measurement(X, 0.15), GOAL, held).state is SafetyState.ACTIVE
+    late = Proposal(least, late=True)
+    assert monitor.decide(0.2, Measurement(X, 0.2), GOAL, late).reason == 'plan is late'
+
+
 def test_a_first_plan_that_fails_leads_to_the_fallback():
     decision = monitor_in().decide(0.0, Measurement(X, 0.0), GOAL, Proposal(failure='no'))
     assert decision.state is SafetyState.FALLBACK

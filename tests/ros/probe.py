@@ -234,9 +234,9 @@ class Probe:
         self.node.destroy_client(client)
         return future.result()
 
-    def diagnosis(self, part: str) -> dict[str, str]:
-        """The values of one status of this namespace's controller, from a new message."""
-        name, seen = f'{self._namespace[1:]}/controller: {part}', len(self.log.diagnostics)
+    def diagnosis(self, part: str, node: str = 'controller') -> dict[str, str]:
+        """The values of one status of a node in this namespace, from a new message."""
+        name, seen = f'{self._namespace[1:]}/{node}: {part}', len(self.log.diagnostics)
 
         def found() -> list[Any]:
             fresh = [r.message for r in self.log.diagnostics[seen:]]

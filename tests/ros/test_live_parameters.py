@@ -32,9 +32,9 @@ def get(probe, namespace, name):
     return probe.call(client, GetParameters.Request(names=[name])).values[0]
 
 
-def fastest_change(received):
+def fastest_change(received, command=lambda message: message.data[0]):
     """Largest change of a command beyond what the rate allows between any two of them."""
-    points = [(r.time, r.message.data[0]) for r in received]
+    points = [(r.time, command(r.message)) for r in received]
     pairs = [(a, b) for i, a in enumerate(points) for b in points[i + 1 :]]
     return max(abs(v - u) - RATE * (t - s) for (s, u), (t, v) in pairs)
 

@@ -21,7 +21,11 @@ SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
     *('adaptation.enabled', 'adaptation.noise'),
-    *(spec.name for spec in SPECS if spec.name.startswith(('command', 'contract', 'realtime'))),
+    *(
+        spec.name
+        for spec in SPECS
+        if spec.name.startswith(('command', 'contract', 'realtime', 'weights'))
+    ),
 }
 
 

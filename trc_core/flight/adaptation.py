@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import with_parameters
+from trc_core.numerics.cost import difference
 from trc_core.numerics.rollout import hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
@@ -110,7 +111,7 @@ class ParameterEstimator:
         kernel(plant, x, controls, seconds, expected, by_x, by_p)
         P = estimate.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
         noise = self._noise + by_x @ self._noise @ by_x.T
-        S, innovation = by_p @ P @ by_p.T + noise, x_next - expected
+        S, innovation = by_p @ P @ by_p.T + noise, difference(self._system, x_next, expected)
         if not (np.isfinite(S).all() and np.isfinite(innovation).all()):
             return estimate
         if innovation @ np.linalg.solve(S, innovation) > n_x * OUTLIER**2:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.delay import PendingCommands
+from trc_core.flight.reference import Goal, state_at, target_from
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
 from trc_core.problem.system import Array
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 RATE_TOLERANCE = 0.01  # of the period at which a fine-tuned controller flies
 PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up late
 COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
+NONE: Mapping[str, float] = {}
 LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
 
 
@@ -112,21 +114,44 @@ class Pilot:
         return self._issued(now, self.monitor.stand_by(now))
 
     def fly(
-        self, measurement: Measurement | None, goal: Array, goal_time: float | None = None
+        self,
+        measurement: Measurement | None,
+        goal: Goal,
+        goal_time: float | None = None,
+        parameters: Mapping[str, float] = NONE,
     ) -> Decision:
         """Plans from the newest measurement and decides what to command now.
 
         Args:
             measurement: the newest state, None before the first.
-            goal: (n_x,).
+            goal: state (n_x,) to reach and hold, or a track to follow, on the same clock.
             goal_time: time of its arrival, None for one that does not age.
+            parameters: of the plant by name, where they are not those of its system.
         """
+        p = self.parameters
         if measurement is not None:
             self._learn(measurement)
-            measurement = self._pending.predicted(measurement, self.parameters)
-        proposal = self._propose(measurement, goal, goal_time)
+            p = self._with(parameters)
+            measurement = self._pending.predicted(measurement, p)
+        proposal = self._propose(measurement, goal, goal_time, p)
         now = self.clock()
-        return self._issued(now, self.monitor.decide(now, measurement, goal, proposal, goal_time))
+        aim = state_at(goal, now if measurement is None else self._begin(measurement))
+        return self._issued(now, self.monitor.decide(now, measurement, aim, proposal, goal_time))
+
+    def _begin(self, measurement: Measurement) -> float:
+        """The time at which a plan from a measurement takes effect."""
+        return measurement.time + self.input_delay
+
+    def _with(self, parameters: Mapping[str, float]) -> Array | None:
+        """The learned parameters (n_p,) and those given; None if they are the system's own."""
+        learned = self.parameters
+        if not parameters:
+            return learned
+        system = self.controller.system
+        p = (system.p if learned is None else learned).copy()
+        for name, value in parameters.items():
+            p[system.places[name]] = value
+        return p
 
     def _issued(self, now: float, decision: Decision) -> Decision:
         """The decision, its control noted as under way to the plant."""
@@ -149,7 +174,11 @@ class Pilot:
             )
 
     def _propose(
-        self, measurement: Measurement | None, goal: Array, goal_time: float | None
+        self,
+        measurement: Measurement | None,
+        goal: Goal,
+        goal_time: float | None,
+        p: Array | None,
     ) -> Proposal:
         start, monitor = self.clock(), self.monitor
         if measurement is None or monitor.is_stale(start, measurement):
@@ -157,10 +186,13 @@ class Pilot:
         if monitor.is_goal_stale(start, goal_time):
             return Proposal()
         known = self._warm_start_from(measurement)
-        if self._estimator is not None:
-            known['p'] = self.parameters
+        if p is not None:
+            known['p'] = p
+        if monitor.settings.weights:
+            known['weights'] = monitor.settings.weights
+        target = target_from(goal, self._begin(measurement))
         try:
-            plan = self.controller.plan(measurement.x, goal, deadline=self._deadline, **known)
+            plan = self.controller.plan(measurement.x, target, deadline=self._deadline, **known)
         except (ValueError, ArithmeticError) as error:
             return Proposal(plan_time=self.clock() - start, failure=f'no plan: {error}')
         plan_time = self.clock() - start

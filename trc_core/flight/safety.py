@@ -23,7 +23,8 @@ class SafetyState(Enum):
     ACTIVE = 'active'
     """The newest plan flies."""
     DEGRADED = 'degraded'
-    """The newest plan was late or rejected: the rest of the last accepted plan flies."""
+    """The newest plan was late or rejected: the rest of the last accepted plan flies. Or it
+    violates a constraint, and flies because nothing better was found."""
     FALLBACK = 'fallback'
     """State or goal is stale, or no usable plan is left: the fallback flies. Or somebody has
     switched planning off: the safe control flies."""
@@ -37,6 +38,7 @@ class Condition(Enum):
     GOAL_STALE = 'goal is stale'
     DISABLED = 'disabled'
     PLANNED = 'plan accepted'
+    VIOLATED = 'plan violates a constraint by more than constraint_tolerance'
     TAIL = 'plan late or rejected, the last accepted one still reaches'
     EXHAUSTED = 'no usable plan left'
     FAILING = 'more plans late or rejected in a row than failure_tolerance'
@@ -50,6 +52,8 @@ TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
     Condition.DISABLED: {W: W, A: F, D: F, F: F},
     Condition.PLANNED: {W: A, A: A, D: A, F: A},
+    # The least violation that was found is better than any plan that was made for another state.
+    Condition.VIOLATED: {W: D, A: D, D: D, F: D},
     # A tail that was once abandoned is not resumed: only a new plan leads out of FALLBACK.
     Condition.TAIL: {W: D, A: D, D: D, F: F},
     Condition.EXHAUSTED: {W: F, A: F, D: F, F: F},
@@ -200,7 +204,8 @@ class SafetyMonitor:
         previous = self.accepted
         condition, reason = self._judge(now, measurement, proposal, goal_time)
         self.state = TRANSITIONS[condition][self.state]
-        self.rejections = 0 if condition is Condition.PLANNED else self.rejections + 1
+        accepted = condition in (Condition.PLANNED, Condition.VIOLATED)
+        self.rejections = 0 if accepted else self.rejections + 1
         control, limit = self._control(now, measurement, goal), ''
         if control is not None:
             control, limit = self._send(now, control)
@@ -253,13 +258,22 @@ class SafetyMonitor:
             return Condition.GOAL_STALE, Condition.GOAL_STALE.value
         fault = self._accept(proposal, measurement.time)
         if not fault:
-            return Condition.PLANNED, Condition.PLANNED.value
+            return self._assess(proposal)
         if self._tail(now) is None:
             return Condition.EXHAUSTED, fault
         failures = self.rejections + 1
         if 0 <= self.settings.failure_tolerance < failures:
             return Condition.FAILING, f'{failures} plans late or rejected in a row: {fault}'
         return Condition.TAIL, fault
+
+    def _assess(self, proposal: Proposal) -> tuple[Condition, str]:
+        """The finding about an accepted plan."""
+        plan, tolerance = proposal.plan, self.settings.constraint_tolerance
+        if plan is None or plan.violation <= tolerance:
+            return Condition.PLANNED, Condition.PLANNED.value
+        said = [line for line in plan.warnings if line.startswith('constraint ')]
+        line = said[0] if said else f'plan violates a constraint by {plan.violation:.3g}'
+        return Condition.VIOLATED, f'{line} (constraint_tolerance {tolerance:g})'
 
     def _accept(self, proposal: Proposal, origin: float) -> str:
         """Takes over a sound plan; returns why it may not fly as it is, '' if it may."""

@@ -8,10 +8,30 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from trc_core.flight.obstacles import ObstacleField, Parameters
 from trc_ros.conversions import RejectedInput
 
 Content = TypeVar('Content')
 LOG_PERIOD = 5.0  # [s] at most one line about a reason in this time
+
+
+class ThrottledLog:
+    """Logs lines, at most one about the same subject in `LOG_PERIOD`.
+
+    Args:
+        warn: takes a line.
+    """
+
+    def __init__(self, warn: Callable[[str], Any]) -> None:
+        self._warn = warn
+        self._logged: dict[str, float] = {}
+
+    def __call__(self, subject: str, line: str) -> None:
+        """Logs a line, unless there has just been one about the same subject."""
+        now = time.monotonic()
+        if now - self._logged.get(subject, -math.inf) >= LOG_PERIOD:
+            self._logged[subject] = now
+            self._warn(line)
 
 
 class RejectionLog:
@@ -23,15 +43,11 @@ class RejectionLog:
     """
 
     def __init__(self, topic: str, warn: Callable[[str], Any]) -> None:
-        self._topic, self._warn = topic, warn
-        self._logged: dict[str, float] = {}
+        self._topic, self._log = topic, ThrottledLog(warn)
 
     def __call__(self, rejection: RejectedInput) -> None:
         """Logs a line, unless there has just been one about the same reason."""
-        now = time.monotonic()
-        if now - self._logged.get(rejection.reason, -math.inf) >= LOG_PERIOD:
-            self._logged[rejection.reason] = now
-            self._warn(f'{self._topic} refused: {rejection}')
+        self._log(rejection.reason, f'{self._topic} refused: {rejection}')
 
 
 class Input(Generic[Content]):
@@ -55,11 +71,25 @@ class Input(Generic[Content]):
         self._read = read
         self._on_rejection = on_rejection
 
-    def take(self, *message: Any) -> None:
-        """Subscription callback; more than the message where there is more to know of it."""
+    def take(self, *message: Any) -> bool:
+        """Subscription callback; more than the message where there is more to know of it.
+
+        Returns:
+            Whether the message was valid.
+        """
         self.received += 1
         try:
             self.latest = self._read(*message)
         except RejectedInput as error:
             self.rejected[error.reason] += 1
             self._on_rejection(error)
+            return False
+        return True
+
+
+def warn_of_surplus(log: ThrottledLog, parameters: Parameters) -> None:
+    """Warns if there are more obstacles than the system has rows for."""
+    if isinstance(parameters, ObstacleField) and parameters.surplus:
+        rows = len(parameters.system.obstacles)
+        count = rows + parameters.surplus
+        log('surplus', f'{count} obstacles but {rows} rows of them: only the nearest are seen')

@@ -9,6 +9,7 @@ from trc_core import SYSTEMS, Controller, System, get_system
 from trc_core.checkpoint import load_checkpoint
 from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.pace import require_pace
+from trc_core.planner.controller import CLASSICAL
 from trc_ros.parameters import table as parameters
 
 CHECKPOINTS = ('.safetensors', '.onnx')
@@ -37,7 +38,8 @@ def _checkpoint_of_system(values: dict[str, Any]) -> str:
     named = os.path.expanduser(values['system'])
     if named.endswith(CHECKPOINTS):
         return named
-    return '' if named else os.path.expanduser(values.get('model_path', ''))
+    model = os.path.expanduser(values.get('model_path', ''))
+    return '' if named or model == CLASSICAL else model
 
 
 def load_controller(values: dict[str, Any]) -> Controller:
@@ -45,7 +47,8 @@ def load_controller(values: dict[str, Any]) -> Controller:
 
     Raises:
         ValueError: if there is no such system, or the checkpoint is one of another system or
-            not what the parameters `contract.*` state.
+            not what the parameters `contract.*` state. There is none for the `model_path`
+            'classical', which names no network.
         FileNotFoundError: if there is no such checkpoint.
     """
     source = _checkpoint_of_system(values)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from trc_core.flight.pilot import Pilot
-from trc_core.flight.safety import Decision, SafetyMonitor, SafetyState
+from trc_core.flight.safety import Decision, Measurement, SafetyMonitor, SafetyState
+from trc_core.numerics.cost import difference
 from trc_core.numerics.plan import Plan
+from trc_core.problem.system import Array
 from trc_ros.control_loop import LoopStatistics, Spread
 from trc_ros.controller.realtime import FAILED, RealtimeSettings
 from trc_ros.conversions import Status
@@ -98,6 +102,7 @@ def safety_status(
     entries: Mapping[SafetyState, int],
     commands: int,
     enabled: bool,
+    task: Mapping[str, object],
 ) -> Status:
     """Safety state and its reason, and the limits that held commands back.
 
@@ -107,6 +112,7 @@ def safety_status(
         entries: how often each state was entered.
         commands: how many were published.
         enabled: whether the controller may plan.
+        task: values about what it is asked for, of `task_values`.
     """
     state, reason = decision.state, decision.reason
     values = {
@@ -119,8 +125,34 @@ def safety_status(
         'command_limit': decision.limit or 'none',
         **{f'limited_{limit}': count for limit, count in sorted(monitor.limited.items())},
         **{f'entered_{s.value}': entries.get(s, 0) for s in SafetyState},
+        **task,
     }
     return Status('safety', LEVELS[state], f'{state.value}: {reason}', values)
+
+
+def task_values(
+    monitor: SafetyMonitor, measurement: Measurement | None, aim: Array, follows: str
+) -> dict[str, object]:
+    """Values about the task: what is asked for, and by how much it is missed.
+
+    Args:
+        monitor: of the flight.
+        measurement: the newest one.
+        aim: the state (n_x,) that is asked for at its time.
+        follows: 'goal' or 'reference'.
+    """
+    system, accepted = monitor.system, monitor.accepted
+    values: dict[str, object] = {
+        'violation': float('nan') if accepted is None else float(accepted.plan.violation),
+        'follows': follows,
+    }
+    for name, value in zip(system.state_names, aim.tolist(), strict=True):
+        values[f'{follows}_{name}'] = value
+    if measurement is not None:
+        error = np.abs(difference(system, measurement.x, aim)).tolist()
+        for name, value in zip(system.state_names, error, strict=True):
+            values[f'tracking_error_{name}'] = value
+    return values
 
 
 def _microseconds(name: str, spread: Spread) -> dict[str, float]:

@@ -22,6 +22,7 @@ from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
+from trc_ros.controller.instruction_input import InstructionInput, placement_of
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import (
     MeasurementReader,
@@ -33,16 +34,14 @@ from trc_ros.controller.polled_subscription import PolledSubscription
 from trc_ros.controller.realtime import RealtimeSettings
 from trc_ros.controller.state_input import StateInput
 from trc_ros.conversions import (
-    GOAL_TYPES,
     STATE_TYPES,
-    Placement,
     Reader,
     Status,
     diagnostic_array,
     frame_of,
     later,
 )
-from trc_ros.inputs import Input, RejectionLog
+from trc_ros.inputs import RejectionLog
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
@@ -86,6 +85,11 @@ class Flight:
         self._make_inputs(goal)
         self._outputs = Outputs(node, pilot.controller.system, values)
         self._open_topics()
+
+    @property
+    def controller(self) -> Controller:
+        """The controller that flies."""
+        return self._pilot.controller
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Starts the loop; `fail` is called with the reason if it ever breaks."""
@@ -142,7 +146,7 @@ class Flight:
         return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
     def _make_inputs(self, goal: Array) -> None:
-        read_state, read_goal = readers_of(self._values, self._pilot.controller.system)
+        read_state = state_reader_of(self._values, self.controller.system)
         state_type, _ = STATE_TYPES[self._values['state_type']]
         topic = PolledSubscription(self._node, state_type, 'state', NEWEST)
         now, warn = self._pilot.clock, self._node.get_logger().warning
@@ -150,8 +154,10 @@ class Flight:
         measure = self._make_reader(read_state, now)
         log = RejectionLog('state', warn)
         self._states = StateInput(topic, measure, log, self._period, self._simulated)
-        self._goal = Input[tuple[Array, float | None]](
-            lambda message: (read_goal(message), now()), RejectionLog('goal', warn), (goal, None)
+        node_clock = self._node.get_clock()
+        stamp_clock = now if self._simulated else lambda: 1e-9 * node_clock.now().nanoseconds
+        self._instructions = InstructionInput(
+            self._node, self._pilot.controller, self._values, now, stamp_clock, goal
         )
 
     def _make_reader(
@@ -169,12 +175,7 @@ class Flight:
 
     def _open_topics(self) -> None:
         node, values = self._node, self._values
-        goal_type, _ = GOAL_TYPES[values['goal_type']]
-        goals = node.create_subscription(goal_type, 'goal', self._goal.take, RELIABLE)
-        self._destroyers = [
-            self._states.close,
-            functools.partial(node.destroy_subscription, goals),
-        ]
+        self._destroyers: list[Callable[[], Any]] = [self._states.close, self._instructions.close]
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         # By the steady clock: a simulation that stands still must show in the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -214,13 +215,13 @@ class Flight:
         if live is not self._applied:
             self._pilot.change(live.settings)
             self._applied = live
-        # Newest state and goal in, decision out.
+        # Newest state and instructions in, decision out.
         self._states.take()
         measurement, stamp = self._states.latest
         self._states.mark_answered()
-        goal, goal_time = self._goal.latest
+        asked = self._instructions.at(measurement, stamp)
         decision = (
-            self._pilot.fly(measurement, goal, goal_time)
+            self._pilot.fly(measurement, asked.goal, asked.goal_time, asked.parameters)
             if self.enabled
             else self._pilot.stand_by()
         )
@@ -230,7 +231,7 @@ class Flight:
             self._commands += 1
         if decision.plan is not None:
             stamp = later(stamp, self._pilot.input_delay)
-            self._outputs.send_plan(decision.plan, stamp, goal, live)
+            self._outputs.send_plan(decision.plan, stamp, asked.aim, live)
         self._record(decision)
 
     def _wait_for_state(self, seconds: float) -> bool:
@@ -273,9 +274,9 @@ class Flight:
 
     def _statuses(self) -> Iterator[Status]:
         loop, decision, pilot = self._loop, self._decision, self._pilot
-        measurement, _ = self._states.latest
+        measurement, stamp = self._states.latest
         age = pilot.clock() - measurement.time if measurement else float('nan')
-        inputs = {'state': self._states.input, 'goal': self._goal}
+        inputs = {'state': self._states.input, **self._instructions.inputs}
         yield diagnostics.input_status(inputs, age, self._counters)
         model = self._values['model_path'] or pilot.controller.system.name
         plan = decision.plan if decision else None
@@ -285,19 +286,25 @@ class Flight:
             return
         yield diagnostics.loop_status(loop.statistics, self._counters)
         yield diagnostics.realtime_status(self._realtime)
+        aim = self._instructions.at(measurement, stamp).aim
+        follows = self._instructions.follows
         yield diagnostics.safety_status(
-            pilot.monitor, decision, self._entries, self._commands, self.enabled
+            pilot.monitor,
+            decision,
+            self._entries,
+            self._commands,
+            self.enabled,
+            diagnostics.task_values(pilot.monitor, measurement, aim, follows),
         )
 
 
-def readers_of(values: dict[str, Any], system: System) -> tuple[Reader, Reader]:
-    """Readers of states and goals, of the message types that the parameters name.
+def state_reader_of(values: dict[str, Any], system: System) -> Reader:
+    """The reader of states, of the message type that the parameters name.
 
     Raises:
-        ValueError: if a message type cannot carry them, or `pose_axes` does not fit the system.
+        ValueError: if it cannot carry them, or `pose_axes` does not fit the system.
     """
-    placement = Placement(tuple(values['pose_axes']), values['frame_id'])
+    placement = placement_of(values)
     frame_of(system, placement)  # pictures need one that fits, whatever the message types
-    _, read_state = STATE_TYPES[values['state_type']]
-    _, read_goal = GOAL_TYPES[values['goal_type']]
-    return read_state(system, placement), read_goal(system, placement)
+    _, make_reader = STATE_TYPES[values['state_type']]
+    return make_reader(system, placement)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trc_core import System
+from trc_core import Controller
 from trc_core.flight.limits import CommandLimits
-from trc_core.flight.settings import Settings
+from trc_core.flight.settings import Settings, weights_of
 from trc_ros.conversions import joints_of
 
 
@@ -21,18 +21,25 @@ class LiveSettings:
     publish_joint_trajectory: bool
 
     @classmethod
-    def from_parameters(cls, values: Mapping[str, Any], system: System) -> LiveSettings:
+    def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
         """Makes the settings from the parameters of a node by name.
 
         Raises:
-            ValueError: if they do not fit the system or each other.
+            ValueError: if they do not fit the controller, its system or each other.
         """
+        system = controller.system
         cycles = values['refinement_cycles']
         if values['publish_joint_trajectory'] and not joints_of(system):
             raise ValueError(
                 f"'{system.name}' has no joints: leave publish_joint_trajectory false"
             )
         low, high, rate = (values[f'command_limits.{name}'] for name in ('min', 'max', 'rate'))
+        weights = weights_of(system, *(values[f'weights.{name}'] for name in ('Q', 'R', 'Q_f')))
+        if weights and not controller.adjustable:
+            raise ValueError(
+                f"the backend '{controller.backend}' plans with the weights of its system: "
+                "leave weights.* out, or set backend to 'numba'"
+            )
         settings = Settings(
             limits=CommandLimits.of(system, low, high, rate),
             state_timeout=values['state_timeout'],
@@ -42,5 +49,7 @@ class LiveSettings:
             cycles=None if cycles < 0 else cycles,
             tolerance=values['early_exit_tolerance'],
             warm_start=values['warm_start'],
+            constraint_tolerance=values['constraint_tolerance'],
+            weights=weights,
         )
         return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'])

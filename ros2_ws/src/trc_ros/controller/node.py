@@ -19,7 +19,8 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
-from trc_ros.controller.flight import Flight, readers_of
+from trc_ros.controller.flight import Flight, state_reader_of
+from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
@@ -73,7 +74,6 @@ class ControllerNode(LifecycleNode):
         super().__init__('controller')
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
-        self._system: System | None = None
         parameters.declare(self, 'controller', self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
         Services(self, lambda: self._flight, self._reload)
@@ -103,12 +103,13 @@ class ControllerNode(LifecycleNode):
         values = parameters.values_of(self, 'controller')
         controller = load_controller(values)
         goal = initial_goal(values, controller.system)
-        readers_of(values, controller.system)  # refuses before anything is compiled
-        live = LiveSettings.from_parameters(values, controller.system)
+        # Refuses before anything is compiled.
+        state_reader_of(values, controller.system)
+        Readers.of(values, controller.system)
+        live = LiveSettings.from_parameters(values, controller)
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
-        self._system = controller.system
         self._flight = Flight(self, pilot, values, live, goal)
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
@@ -140,9 +141,11 @@ class ControllerNode(LifecycleNode):
 
     def _reload(self) -> Controller:
         """Loads the model of the flight again and makes it ready."""
-        values = parameters.values_of(self, 'controller')
+        values, flight = parameters.values_of(self, 'controller'), self._flight
         controller = load_controller(values)
-        require_same_plant(self._system, controller.system)
+        if flight is not None:
+            require_same_plant(flight.controller.system, controller.system)
+            LiveSettings.from_parameters(values, controller)
         require_rate(controller, 1.0 / values['controller_frequency'])
         make_ready(controller, values, self.get_logger())
         return controller
@@ -155,7 +158,7 @@ class ControllerNode(LifecycleNode):
         """Raises a ValueError if a flight could not take these changes over."""
         if self._flight is not None:
             values = {**parameters.values_of(self, 'controller'), **changes}
-            LiveSettings.from_parameters(values, self._system)
+            LiveSettings.from_parameters(values, self._flight.controller)
 
     def _apply_changes(self, changes: list[Parameter]) -> None:
         """Applies changed parameters to the flight, and logs that in one line."""
@@ -164,7 +167,7 @@ class ControllerNode(LifecycleNode):
         if self._flight is None or not texts:
             return
         values = parameters.values_of(self, 'controller')
-        self._flight.live = LiveSettings.from_parameters(values, self._system)
+        self._flight.live = LiveSettings.from_parameters(values, self._flight.controller)
         self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
 
 

@@ -3,9 +3,21 @@
 from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
 from trc_ros.conversions.bodies import frame_of
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, Reader
+from trc_ros.conversions.parameter_readers import (
+    PARAMETER_TYPES,
+    NumberReader,
+    ObstacleReader,
+    ParameterReader,
+)
 from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
-from trc_ros.conversions.poses import Placement
+from trc_ros.conversions.poses import ANYWHERE, Placement
 from trc_ros.conversions.readers import ArrayReader, JointStateReader
+from trc_ros.conversions.reference_readers import (
+    REFERENCE_TYPES,
+    JointTrajectoryReader,
+    PathReader,
+    ReferenceReader,
+)
 from trc_ros.conversions.rejection import RejectedInput
 from trc_ros.conversions.stamps import later, own_stamp, seconds_of
 from trc_ros.conversions.status import Status, diagnostic_array
@@ -19,7 +31,10 @@ from trc_ros.conversions.visualization import MarkersWriter, PathWriter
 from trc_ros.conversions.writers import CommandWriter, JointStateWriter
 
 __all__ = [
+    'ANYWHERE',
     'GOAL_TYPES',
+    'PARAMETER_TYPES',
+    'REFERENCE_TYPES',
     'STATE_TYPES',
     'ArrayReader',
     'Axis',
@@ -28,13 +43,19 @@ __all__ = [
     'HorizonWriter',
     'JointStateReader',
     'JointStateWriter',
+    'JointTrajectoryReader',
     'JointTrajectoryWriter',
     'MarkersWriter',
+    'NumberReader',
+    'ObstacleReader',
     'OdometryReader',
+    'ParameterReader',
+    'PathReader',
     'PathWriter',
     'Placement',
     'PoseReader',
     'Reader',
+    'ReferenceReader',
     'RejectedInput',
     'StampedCommandWriter',
     'Status',

@@ -64,6 +64,11 @@ class BodyFrame:
         rotations = [(ROTATIONS.index(axis), p, v) for axis, p, v in places if axis in ROTATIONS]
         self._rotation = rotations[0] if rotations else None
 
+    @property
+    def rotation(self) -> int | None:
+        """The place of the angle of the rotation in x; None where there is none."""
+        return None if self._rotation is None else self._rotation[1]
+
     def pose(self, x: Sequence[float]) -> tuple[Vector, Quaternion]:
         """Position and orientation in state x (n_x,)."""
         position = [0.0, 0.0, 0.0]

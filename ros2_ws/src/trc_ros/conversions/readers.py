@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -12,6 +12,27 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.axes import axes_of
 from trc_ros.conversions.rejection import RejectedInput, require_finite
+
+
+def require_names(names: Sequence[str], expected: Iterable[str], complete: bool = True) -> None:
+    """Checks the names of a message.
+
+    Args:
+        names: in the message.
+        expected: those that there are.
+        complete: whether all of them have to be there.
+
+    Raises:
+        RejectedInput: if a name is unknown, there twice, or missing.
+    """
+    given, known = set(names), set(expected)
+    if len(given) != len(names):
+        raise RejectedInput('duplicate_name', f'names {list(names)}')
+    if given - known:
+        unknown = sorted(given - known)
+        raise RejectedInput('unknown_name', f'{unknown}; expected {sorted(known)}')
+    if complete and known - given:
+        raise RejectedInput('missing_name', f'{sorted(known - given)} not among {list(names)}')
 
 
 class JointStateReader:
@@ -35,7 +56,7 @@ class JointStateReader:
             RejectedInput: if a name is unknown, missing or there twice, if the numbers are not
                 as many as the names, or if one of them is not finite.
         """
-        self._check_names(message.name)
+        require_names(message.name, self._axes)
         positions, velocities = message.position, message.velocity
         if len(positions) != len(self._axes) or len(velocities) not in self._sizes:
             raise RejectedInput(
@@ -51,16 +72,6 @@ class JointStateReader:
             if axis.velocity is not None and velocities:
                 x[axis.velocity] = velocities[i]
         return require_finite(x)
-
-    def _check_names(self, names: Sequence[str]) -> None:
-        given, known = set(names), set(self._axes)
-        if len(given) != len(names):
-            raise RejectedInput('duplicate_name', f'names {list(names)}')
-        if given - known:
-            unknown = sorted(given - known)
-            raise RejectedInput('unknown_name', f'{unknown}; expected {sorted(known)}')
-        if known - given:
-            raise RejectedInput('missing_name', f'{sorted(known - given)} not among {list(names)}')
 
 
 class ArrayReader:

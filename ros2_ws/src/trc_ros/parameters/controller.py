@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from trc_core.flight.safety import FALLBACKS
+from trc_core.flight.settings import CONSTRAINT_TOLERANCE
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import TOLERANCE
-from trc_ros.conversions import GOAL_TYPES, STATE_TYPES
-from trc_ros.parameters.specs import Spec
+from trc_ros.conversions import GOAL_TYPES, PARAMETER_TYPES, REFERENCE_TYPES, STATE_TYPES
+from trc_ros.parameters.specs import BOTH, Spec
 
 PLANNING = (
     Spec('controller_frequency', 50.0, 'Control cycles per second [Hz].', bounds=(0.1, 1000.0)),
@@ -17,7 +18,12 @@ PLANNING = (
         'one); state with use_sim_time: nothing else, and time is what the stamps of states say.',
         choices=('clock', 'state'),
     ),
-    Spec('model_path', '', "Checkpoint: file or shipped name; empty: the one of 'system'."),
+    Spec(
+        'model_path',
+        '',
+        "Checkpoint: file or shipped name; empty: the one of 'system'; classical: no network, "
+        'sweeps alone plan for any system.',
+    ),
     Spec(
         'model_parameters',
         (),
@@ -50,6 +56,26 @@ PLANNING = (
         TOLERANCE,
         'Refinement ends when the expected decrease of the cost in a cycle is a smaller share.',
         bounds=(0.0, 1.0),
+        live=True,
+    ),
+    Spec(
+        'weights.Q',
+        (),
+        "Cost of the error of every state, squared: the diagonal of Q; empty: the system's own.",
+        live=True,
+    ),
+    Spec(
+        'weights.R',
+        (),
+        "Cost of every control's distance from the trim control, squared: the diagonal of R; "
+        "empty: the system's own.",
+        live=True,
+    ),
+    Spec(
+        'weights.Q_f',
+        (),
+        'Cost of the error of every state at the end of the plan, squared: the diagonal of Q_f; '
+        "empty: the system's own.",
         live=True,
     ),
     Spec('warm_start', True, 'Start every plan from the last accepted one.', live=True),
@@ -100,6 +126,15 @@ SAFETY = (
         live=True,
     ),
     Spec(
+        'constraint_tolerance',
+        CONSTRAINT_TOLERANCE,
+        'Violation of a constraint, in its unit, that is reported: of a plan, which then flies '
+        'DEGRADED, and in the plant, of the true state.',
+        BOTH,
+        bounds=(0.0, 1e6),
+        live=True,
+    ),
+    Spec(
         'fallback_mode',
         'tail',
         'What flies when an input is stale or no plan is usable: the tail of the last plan, '
@@ -129,6 +164,20 @@ SAFETY = (
 TOPICS = (
     Spec('state_type', 'JointState', "Message type on 'state'.", choices=tuple(STATE_TYPES)),
     Spec('goal_type', 'JointState', "Message type on 'goal'.", choices=tuple(GOAL_TYPES)),
+    Spec(
+        'reference_type',
+        'JointTrajectory',
+        "Message type on '~/reference', which then replaces the goal.",
+        choices=tuple(REFERENCE_TYPES),
+    ),
+    Spec(
+        'parameters_type',
+        'JointState',
+        "Message type on '~/parameters': JointState (numbers by name), or MarkerArray (cylinders "
+        'and spheres are the obstacles of the system).',
+        BOTH,
+        choices=tuple(PARAMETER_TYPES),
+    ),
     Spec('initial_goal', (), 'Goal until one arrives, in state coordinates; empty: zeros.'),
     Spec(
         'pose_axes',
@@ -140,7 +189,8 @@ TOPICS = (
     Spec(
         'frame_id',
         '',
-        'frame_id of the published headers; Odometry and PoseStamped in another one are refused.',
+        'frame_id of the published headers; Odometry, PoseStamped, Path and markers in another '
+        'one are refused.',
     ),
     Spec('publish_horizon', True, "Publish every accepted plan on '~/horizon'.", live=True),
     Spec(
@@ -156,7 +206,7 @@ TOPICS = (
         'Plans on that topic end at rest, as that controller demands by default.',
     ),
     Spec('autostart', True, 'Configure and activate without waiting for transitions.'),
-    Spec('diagnostics.period', 1.0, 'Time between diagnostics [s].', bounds=(0.01, 60.0)),
+    Spec('diagnostics.period', 1.0, 'Time between diagnostics [s].', BOTH, bounds=(0.01, 60.0)),
 )
 CONTRACT = (
     Spec(

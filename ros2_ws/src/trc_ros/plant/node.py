@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -18,15 +21,25 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
+from trc_core.flight.obstacles import Parameters
 from trc_core.problem.system import Array
 from trc_core.simulation import Imperfections, Plant, make_plant
 from trc_core.systems import System
 from trc_ros.control_loop import ControlLoop
-from trc_ros.conversions import ArrayReader, JointStateWriter
+from trc_ros.conversions import (
+    ANYWHERE,
+    PARAMETER_TYPES,
+    ArrayReader,
+    JointStateWriter,
+    diagnostic_array,
+    frame_of,
+    seconds_of,
+)
 from trc_ros.exclusive_publisher import ExclusivePublisher
-from trc_ros.inputs import Input, RejectionLog
+from trc_ros.inputs import Input, RejectionLog, ThrottledLog, warn_of_surplus
 from trc_ros.loading import system_of
 from trc_ros.parameters import table as parameters
+from trc_ros.plant.constraint_monitor import ConstraintMonitor
 from trc_ros.plant.faults import FAULTS, FaultInjector
 from trc_ros.plant.lockstep import LockStep, Turn
 from trc_ros.plant.simulation import Simulation
@@ -38,6 +51,8 @@ EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and 
 
 class PlantNode(Node):
     """Publishes `state` and perhaps `/clock`, obeys `command`.
+
+    Judges the true state by the constraints of the system, with the parameters on `~/parameters`.
 
     Services: `~/reset` starts over, `~/fault` injects the fault that a parameter names.
     """
@@ -58,6 +73,9 @@ class PlantNode(Node):
         self._period = 1.0 / values['state_rate']
         self._has_clock = values['publish_clock'] or values['lockstep']
         self._faults = FaultInjector(self.get_logger().warning)
+        self._log = ThrottledLog(self.get_logger().warning)
+        self._constraints = ConstraintMonitor(self._system, self._log)
+        self._place = frame_of(self._system, ANYWHERE)
         self._loop: ControlLoop | LockStep | None = None
 
     def start(self, fail: Callable[[str], None]) -> None:
@@ -79,6 +97,7 @@ class PlantNode(Node):
             self._system.u_trim,
         )
         self.create_subscription(Float64MultiArray, 'command', self._on_command, RELIABLE)
+        self._open_task_topics()
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/fault', self._on_fault)
         self.add_post_set_parameters_callback(self._on_parameters)
@@ -87,6 +106,22 @@ class PlantNode(Node):
         self._started, self._turns = time.monotonic(), 0
         self._loop = self._make_loop(fail)
         self._loop.start()
+
+    def _open_task_topics(self) -> None:
+        """Opens the topics about the constraints: their parameters in, diagnostics out."""
+        given = PARAMETER_TYPES[self._values['parameters_type']]
+        read = given.make_reader(self._system)
+        self._given = Input[Parameters](
+            lambda message: read(message, self._given.latest, seconds_of(self._now())),
+            RejectionLog('parameters', self.get_logger().warning),
+            given.initial(self._system),
+        )
+        self.create_subscription(given.kind, '~/parameters', self._on_task_parameters, RELIABLE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        # By the steady clock: the plant itself may be the clock.
+        steady = RosClock(clock_type=ClockType.STEADY_TIME)
+        period = self._values['diagnostics.period']
+        self.create_timer(period, self._publish_diagnostics, clock=steady)
 
     def close(self) -> None:
         """Stops the simulation."""
@@ -120,9 +155,22 @@ class PlantNode(Node):
 
     def _measure(self) -> None:
         self._measured = self._simulation.measure()
+        self._judge(self._measured)
         noise = self.get_parameter('measurement_noise').value
         if noise > 0.0:
             self._measured = self._measured + self._rng.normal(0.0, noise, self._system.n_x)
+
+    def _judge(self, x: Array) -> None:
+        """Judges the true state x (n_x,) by the constraints."""
+        if self._constraints.is_idle:
+            return
+        near, _ = self._place.pose(x)
+        parameters = self._given.latest.at(seconds_of(self._now()), near)
+        self._constraints.check(x, self._simulation.u, parameters, self._tolerance)
+
+    @property
+    def _tolerance(self) -> float:
+        return float(self.get_parameter('constraint_tolerance').value)
 
     def _publish(self) -> bool:
         stamp = self._now()
@@ -141,12 +189,19 @@ class PlantNode(Node):
         return Moment(nanoseconds=round((EPOCH + elapsed) * 1e9)).to_msg()
 
     def _on_command(self, message: Float64MultiArray) -> None:
-        before = self._input.rejected.total()
-        self._input.take(message)
-        if self._input.rejected.total() == before:
+        if self._input.take(message):
             self._simulation.command(self._input.latest)
         if isinstance(self._loop, LockStep):
             self._loop.answer()
+
+    def _on_task_parameters(self, message: Any) -> None:
+        if self._given.take(message):
+            warn_of_surplus(self._log, self._given.latest)
+
+    def _publish_diagnostics(self) -> None:
+        name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
+        status = self._constraints.status(self._tolerance)
+        self._diagnostics.publish(diagnostic_array([status], name, stamp))
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         try:
@@ -155,6 +210,7 @@ class PlantNode(Node):
             response.success, response.message = False, str(error)
             return response
         self._simulation.reset(x)
+        self._constraints.reset()
         response.success, response.message = True, f'state {x.tolist()}'
         return response
 

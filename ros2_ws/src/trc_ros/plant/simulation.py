@@ -37,6 +37,11 @@ class Simulation:
         """The state (n_x,)."""
         return self._plant.x
 
+    @property
+    def u(self) -> Array:
+        """The last command (n_u,), or the first control before any."""
+        return self._u
+
     def reset(self, x: Array) -> None:
         """Continues from x (n_x,) under the first control until the next command."""
         with self._lock:
