@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
-from trc_core.problem.task import Task, require_task, task_contract, trims_of
+from trc_core.problem.task import Task, require_task, task_contract
 from trc_core.problem.trace import Signature, dynamics_graph
+from trc_core.problem.trim import Trim, trim_of, trims_of
 
 Array = NDArray[np.float64]
 MAPPINGS = ('parameters', 'ranges', 'laws')
@@ -91,8 +92,9 @@ class System:
     """The same of the goals."""
     u_trim: Array = field(default=None)  # type: ignore[arg-type]
     """Control that holds the plant at the goal; zeros by default. A function of `goal` and the
-    parameters that returns n_u controls, or 'equilibrium' (solves f = 0), where it depends on
-    the goal; read here, it is that of the middle of the goal box."""
+    parameters that returns n_u controls, or 'equilibrium' (solves f = 0, and is an error where
+    the middle of the goal box cannot be held), where it depends on the goal; read here, it is
+    that of the middle of the goal box."""
     Q_f: Array = field(default=None)  # type: ignore[arg-type]
     """Terminal weight; 20 Q by default."""
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -128,21 +130,17 @@ class System:
     x0_centre: Array = field(default=None)  # type: ignore[arg-type]
     """Middle of x0_box; written by giving that as (low, high)."""
     goal_centre: Array = field(default=None)  # type: ignore[arg-type]
-    trim: Callable[..., Any] | str | None = None
-    """Where u_trim depends on the goal: the function, or 'equilibrium'."""
+    trim: Trim | None = None
+    """Where u_trim depends on the goal: how; it is not written, but follows from u_trim."""
 
     def __post_init__(self) -> None:
-        if callable(self.u_trim) or isinstance(self.u_trim, str):
-            object.__setattr__(self, 'trim', self.u_trim)
         try:
-            values = checked(self)
-        except ValueError as error:
-            raise ValueError(f"system '{self.name}': {error}") from None
-        for name, value in values.items():
-            frozen = MappingProxyType(value) if isinstance(value, dict) else value
-            object.__setattr__(self, name, frozen)
-        try:
-            object.__setattr__(self, 'u_trim', self._central_trim())
+            for name, value in checked(self).items():
+                frozen = MappingProxyType(value) if isinstance(value, dict) else value
+                object.__setattr__(self, name, frozen)
+            object.__setattr__(self, 'trim', trim_of(self))
+            if self.trim is not None:
+                object.__setattr__(self, 'u_trim', self.trim.central)
             require_task(self)
         except ValueError as error:
             named = f"'{self.name}'" in str(error)
@@ -203,16 +201,12 @@ class System:
 
         Args:
             reference: states to hold.
-            p: parameters (n_p,); the system's own by default.
+            p: parameters (n_p,), or a row for each entry of the first axes of the reference; the
+                system's own by default.
         """
         if self.trim is None:
             return np.broadcast_to(self.u_trim, (*reference.shape[:-1], self.n_u))
-        return trims_of(self, reference, self.p if p is None else p)
-
-    def _central_trim(self) -> Array:
-        if self.trim is None:
-            return self.u_trim
-        return trims_of(self, self.goal_centre, self.p)
+        return trims_of(self, self.trim.law, reference, self.p if p is None else p)
 
     def derivative(self, x: Any, u: Any) -> Any:
         """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u)."""

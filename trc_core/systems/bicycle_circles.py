@@ -101,7 +101,7 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[np.ndarray, np
     (x0,), (goal,) = bicycle_circles.sample(rng, 1)
     reach = 0.3 + x0[3] ** 2 / 4.0
     line = np.linspace(0.0, reach, 20)[:, None] * np.array([np.cos(x0[2]), np.sin(x0[2])])
-    parameters = {}
+    parameters: dict[str, float] = {}
     count = int(rng.integers(3, CIRCLES + 1))
     while len(parameters) < 5 * count:
         k = len(parameters) // 5 + 1
