@@ -87,9 +87,8 @@ def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
     if stage != 'auto':
         return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
     plant = get_system(name)
-    share = multistart.lqr_misses(plant)
     picked = 'hypotheses' if multistart.is_needed(plant) else 'cost'
-    return Choice(name, picked, {}, f'the clipped LQR misses the goal from {share:.0%} of states')
+    return Choice(name, picked, {}, str(multistart.evidence(plant)))
 
 
 def _by_recipe(name: str, recipe: Recipe, system: str, stage: str) -> Choice:

@@ -50,7 +50,4 @@ EXPERTS = {
 def suitable_expert(system: System) -> tuple[str, str]:
     """The expert to use on an unfamiliar system, and the reason in one line."""
     expert = 'multistart' if multistart.is_needed(system) else 'nlp'
-    return expert, (
-        f"expert auto: '{expert}', because the clipped LQR misses the goal from "
-        f'{multistart.lqr_misses(system):.0%} of the states'
-    )
+    return expert, f"expert auto: '{expert}', because {multistart.evidence(system)}"
