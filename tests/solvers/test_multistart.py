@@ -15,7 +15,6 @@ from trc_core.solvers import ilqr, lqr, multistart, nlp
 from trc_core.solvers import starting_points as starting_points_module
 from trc_core.solvers.starting_points import agreement, starting_points
 from trc_core.systems import SYSTEMS
-from trc_core.systems.bicycle_circles import bicycle_circles
 
 SWING_UPS = ['pendulum', 'cartpole_swingup']
 every_system = pytest.mark.parametrize('name', sorted(SYSTEMS))
@@ -169,58 +168,6 @@ def test_only_odd_plants_are_mirrored():
 def test_several_starts_are_asked_for_where_they_find_better_plans():
     needed = {name for name, system in SYSTEMS.items() if multistart.is_needed(system)}
     assert needed == set(SWING_UPS)
-    assert multistart.evidence(SYSTEMS['double_integrator']) == (0, multistart.SAMPLE)
-
-
-@pytest.mark.parametrize('name', ['double_integrator', 'pendulum'])
-def test_the_evidence_does_not_depend_on_units(name):
-    system, unit = SYSTEMS[name], 1000.0  # of every state, like millimetres for metres
-
-    def dynamics(x, u, **parameters):
-        return [unit * rate for rate in system.dynamics([e / unit for e in x], u, **parameters)]
-
-    in_small_units = replace(
-        system,
-        dynamics=dynamics,
-        Q=system.Q / unit**2,
-        Q_f=system.Q_f / unit**2,
-        x0_box=unit * system.x0_box,
-        goal_box=unit * system.goal_box,
-        goal_tolerance=unit * system.goal_tolerance,
-    )
-    first, second = multistart.evidence(system), multistart.evidence(in_small_units)
-    assert multistart.is_needed(in_small_units) == multistart.is_needed(system)
-    assert second.share == pytest.approx(first.share, abs=0.1)  # random starts are others
-
-
-def test_where_several_starts_win_ipopt_does_not_side_with_the_ladder():
-    system = SYSTEMS['pendulum']
-    x0, goal = system.sample(np.random.default_rng(0), multistart.SAMPLE)
-    rows = range(12)
-    ladder = [
-        multistart._best(system, x0[n], goal[n], multistart._ladder(system, x0[n], goal[n]), 200)
-        for n in rows
-    ]
-    several = [multistart.solve(system, x0[n], goal[n]).cost for n in rows]
-    beaten = [n for n in rows if 1.02 * several[n] < ladder[n]]
-    assert beaten
-    for n in beaten[:2]:
-        assert 1.02 * nlp.solve(system, x0[n], goal[n], starts=6).cost < ladder[n]
-
-
-def test_constraints_are_evidence_too():
-    assert multistart.is_needed(bicycle_circles)
-
-
-def test_a_plant_that_no_lqr_stabilises_is_no_reason_for_several_starts():
-    runaway = replace(
-        SYSTEMS['double_integrator'],
-        name='runaway',
-        dynamics=lambda x, u: [400.0 * x[0], u[0]],
-        horizon=100,
-    )
-    with np.errstate(all='ignore'):
-        assert not multistart.is_needed(runaway)
 
 
 def test_no_start_is_an_error():
