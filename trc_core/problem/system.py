@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -14,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
-from trc_core.problem.task import Task, require_task, task_contract
+from trc_core.problem.task import Task, require_task, task_contract, task_record
 from trc_core.problem.trace import Signature, dynamics_graph
 from trc_core.problem.trim import Trim, trim_of, trims_of
 
@@ -181,6 +183,15 @@ class System:
         return dynamics_graph(self.name, self.dynamics, self.signature)
 
     @cached_property
+    def digest(self) -> str:
+        """A hash of all its functions; of the dynamics alone where there are no others."""
+        functions = task_record(self)
+        if not functions:
+            return self.graph.digest
+        contents = json.dumps([self.graph.digest, functions])
+        return hashlib.sha256(contents.encode()).hexdigest()
+
+    @cached_property
     def places(self) -> dict[str, int]:
         """The place of every parameter in p."""
         return {name: place for place, name in enumerate(self.parameters)}
@@ -189,6 +200,11 @@ class System:
     def task(self) -> Task:
         """The functions that state the task, as expression graphs."""
         return Task.of(self)
+
+    @cached_property
+    def reach(self) -> Array:
+        """The largest error |x - goal| of each state (n_x,) that the boxes hold."""
+        return self.x0_box + self.goal_box + np.abs(self.x0_centre - self.goal_centre)
 
     @cached_property
     def wrapped(self) -> NDArray[np.int64]:
