@@ -115,7 +115,7 @@ def load_arrays(path: str | Path, system: System | None = None) -> TrajectoryDat
 
     Args:
         path: the file, its folder, or the folder's name with `.npz` behind.
-        system: the plant, where the file names none, or one that is known by its file only.
+        system: the plant, where the file names none; else its functions must be the file's.
 
     Raises:
         FileNotFoundError: if there is no such dataset.

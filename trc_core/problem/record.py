@@ -16,7 +16,7 @@ from trc_core.problem.trace import GraphFormula, Signature
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
 TASK = ('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre', 'violation_weight')
 TERMS = ('constraints', 'residuals', 'terminal_residuals')
-ADDED = (*TERMS, 'trim')  # to version 1, by which it would fly another way
+ADDED = (*TERMS, 'trim')  # words that version 1 did not know, and that plans depend on
 NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
 
 
@@ -104,7 +104,7 @@ def with_contract(system: System, contract: Mapping[str, Any]) -> System:
         added.append('x_min and x_max')
     if added:
         raise ValueError(
-            f"made without the {added[0]} that '{system.name}' has here; train it again"
+            f"made without the {added[0]} that '{system.name}' states here; train it again"
         )
     return own
 
