@@ -9,7 +9,8 @@ import pytest
 import sympy as sp
 
 from trc_core.compile.binding import plant_of
-from trc_core.problem.record import same_dynamics, system_from_record, system_record
+from trc_core.problem.comparison import same_dynamics
+from trc_core.problem.record import system_from_record, system_record
 from trc_core.systems import SYSTEMS, Joint, System
 from trc_core.systems.double_integrator import multi_axis
 from trc_core.systems.registry import system_of_record

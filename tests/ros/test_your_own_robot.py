@@ -56,7 +56,9 @@ def test_a_stranger_flies_an_arm_of_their_own(tmp_path):
     assert re.search(r'^arm +2 +1 +0\.05 +40', listed, re.MULTILINE)
     assert 'success 100.0 %' in generated
     assert (tmp_path / 'data' / 'overview.png').is_file()
-    assert 'stage cost (the clipped LQR misses the goal from 0% of states)' in trained
+    assert (
+        'stage cost (12 starts beat the sweeps from the LQR by more than 2% on 0 of 50' in trained
+    )
     assert mean_ratio('trc, K = 3', evaluated) <= mean_ratio('clipped LQR', evaluated) + 1e-5
     assert 'active: plan accepted' in flown
     assert 'initial_state: [-1.57, 0.0]' in DOCUMENT  # it hangs there until it is commanded

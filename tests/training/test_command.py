@@ -66,12 +66,13 @@ def test_a_stage_that_reads_a_dataset_trains_for_its_system_unless_told_otherwis
     assert command.choose('cartpole', 'process', None).system == 'cartpole'
 
 
-def test_an_unknown_system_that_the_lqr_misses_is_taught_by_hypotheses(monkeypatch):
+def test_an_unknown_system_where_several_starts_pay_is_taught_by_hypotheses(monkeypatch):
     monkeypatch.setattr(command, 'RECIPES', {})
     assert command.choose('cartpole_swingup', 'auto', None).stage == 'hypotheses'
     choice = command.choose('van_der_pol', 'auto', None)
     assert choice.stage == 'cost'
-    assert 'misses the goal from' in choice.reason
+    assert '12 starts beat the sweeps from the LQR' in choice.reason
+    assert 'on 0 of 50 states' in choice.reason
     with pytest.raises(ValueError, match='choose from'):
         command.choose('vdp', 'auto', None)
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from trc_core.command_line import report_errors
-from trc_core.solvers import multistart
+from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
 from trc_core.training.recipes import RECIPES, STAGES, Recipe
@@ -87,9 +87,8 @@ def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
     if stage != 'auto':
         return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
     plant = get_system(name)
-    share = multistart.lqr_misses(plant)
-    picked = 'hypotheses' if multistart.is_needed(plant) else 'cost'
-    return Choice(name, picked, {}, f'the clipped LQR misses the goal from {share:.0%} of states')
+    judged = evidence(plant)
+    return Choice(name, 'hypotheses' if judged.is_enough else 'cost', {}, str(judged))
 
 
 def _by_recipe(name: str, recipe: Recipe, system: str, stage: str) -> Choice:

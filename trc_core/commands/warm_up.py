@@ -124,12 +124,12 @@ def _compiled_plant(system: System) -> str:
 
 
 def first_plan(system: System, sweeps: int) -> FirstPlan:
-    """The clipped LQR after some box-iLQR sweeps, from half of x0_box to zero.
+    """The clipped LQR after some box-iLQR sweeps, from half of x0_box to the middle of goal_box.
 
     Raises:
         ValueError: if its cost is not finite.
     """
-    x0, goal = system.x0_box / 2, np.zeros(system.n_x)
+    x0, goal = system.x0_centre + system.x0_box / 2, system.goal_centre
     began = time.perf_counter()
     with np.errstate(all='ignore'):  # what is not finite shows in the cost
         law = plain(finite_horizon_gains(system, goal)[0])
@@ -138,7 +138,7 @@ def first_plan(system: System, sweeps: int) -> FirstPlan:
     cost = float(improve_rows(system, r, sweeps, Trajectory(x[None], u[None])).J[0])
     if not math.isfinite(cost):
         raise ValueError(
-            f"'{system.name}': J of the plan from {x0.tolist()} to zero is {cost}; check the "
-            'dynamics between there and zero'
+            f"'{system.name}': J of the plan from {x0.tolist()} to {goal.tolist()} is {cost}; "
+            'check the dynamics between there'
         )
     return FirstPlan(cost, lqr_cost, time.perf_counter() - began)

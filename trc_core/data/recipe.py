@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trc_core.numerics.plan import Plan
+from trc_core.problem.record import system_record
 from trc_core.problem.system import Array, System
 from trc_core.solvers.experts import EXPERTS
 
@@ -43,7 +44,7 @@ class Recipe:
     def record(self) -> dict[str, Any]:
         """The recipe as JSON values."""
         return {
-            'system': self.system.contract(),
+            'system': system_record(self.system),
             'expert': self.expert,
             'num_samples': self.num_samples,
             'seed': self.seed,
@@ -51,8 +52,8 @@ class Recipe:
         }
 
     def digest(self) -> str:
-        """A short name of the recipe, the plant's equations and how it is cut into shards."""
-        made_of = [self.record(), self.system.graph.digest, SHARD]
+        """A short name of the recipe, with its equations, and of how it is cut into shards."""
+        made_of = [self.record(), SHARD]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
     def shards(self) -> Iterator[tuple[int, int]]:

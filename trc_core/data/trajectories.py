@@ -16,6 +16,7 @@ import numpy as np
 
 from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.cost import trajectory_cost
+from trc_core.problem.record import system_record
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import system_of_record
 
@@ -114,7 +115,7 @@ def load_arrays(path: str | Path, system: System | None = None) -> TrajectoryDat
 
     Args:
         path: the file, its folder, or the folder's name with `.npz` behind.
-        system: the plant, where the file names none, or one that is known by its file only.
+        system: the plant, where the file names none; else its functions must be the file's.
 
     Raises:
         FileNotFoundError: if there is no such dataset.
@@ -163,7 +164,7 @@ def _from_reference(contents: Mapping[str, Any], system: System | None) -> Traje
         ours: np.asarray(contents[theirs], dtype=np.float64)
         for ours, theirs in REFERENCE_KEYS.items()
     }
-    metadata = {'system': system.contract(), 'expert': 'reference', 'rejected': []}
+    metadata = {'system': system_record(system), 'expert': 'reference', 'rejected': []}
     unknown = np.zeros(len(arrays['current_state']))
     data = TrajectoryData(**arrays, cost=unknown, metadata=metadata, plant=system)
     _check_shapes(data)

@@ -76,7 +76,7 @@ def fly(
         J += float(stage_cost(model, difference(model, x, goal), u))
         x = plant.step(x, u)
     error = difference(model, x, goal)
-    fallen = not bool((np.abs(error) <= model.x0_box + model.goal_box).all())
+    fallen = not bool((np.abs(error) <= model.reach).all())
     return J + float(terminal_cost(model, error)), fallen
 
 

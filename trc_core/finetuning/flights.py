@@ -161,7 +161,7 @@ def _flown(
     error = difference(system, x, goal)
     stages, last = stage_cost(system, error[:-1], u), terminal_cost(system, error[-1])
     cost = np.concatenate([stages, last[None]])
-    far = ~(np.abs(error[-1]) <= system.x0_box + system.goal_box).all(1)
+    far = ~(np.abs(error[-1]) <= system.reach).all(1)
     held = ((u <= system.u_min) | (u >= system.u_max)).any(2)
     close = is_close(system, x[-1], goal)
     return FlightRecord(cost, x, u, over, far | over[-1], close & ~over[-1], held.mean(0))

@@ -231,7 +231,7 @@ PLANTS: dict[str, tuple[BatchRollout, Array]] = {}
 @torch.compiler.assume_constant_result
 def _register(representation: PlanRepresentation, system: System) -> str:
     K, G, K_start = representation.gains
-    contract = json.dumps(system.contract(), sort_keys=True) + system.graph.digest
+    contract = json.dumps(system.contract(), sort_keys=True) + system.digest
     gains = K.tobytes() + G.tobytes() + K_start.tobytes()
     name = f'{system.name}_{hashlib.sha256(contract.encode() + gains).hexdigest()[:16]}'
     if name not in PLANTS:

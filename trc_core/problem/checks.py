@@ -5,11 +5,13 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from trc_core.problem.terms import ARGUMENTS, EQUILIBRIUM
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Joint, System
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r'\w{1,64}', re.ASCII)  # it becomes part of file and module names
 DEFAULT_TOLERANCE = 0.05  # of the half widths of both boxes together
 MOST_SUBSTEPS = 1000  # a plant that needs more has too long a dt
+DEGREES = ('deg', 'degree', 'degrees', '°')
+CANDIDATES = ('lqr', 'trim', 'network', 'previous')  # other plans to start from, by name
 PLACES = {'position': 'state', 'velocity': 'state', 'effort': 'control'}
 
 
@@ -86,26 +90,38 @@ def _joints(joints: Sequence[Joint], sizes: Mapping[str, int]) -> tuple[Joint, .
 
 
 def _parameters(parameters: Mapping[str, float]) -> dict[str, float]:
+    _require_mapping('parameters', parameters, "{'mass': 1.0}")
     for name in parameters:
-        if not name.isidentifier() or keyword.iskeyword(name) or name in ('x', 'u'):
-            raise ValueError(f"parameter '{name}' has a name that code cannot use; write another")
+        text = str(name)
+        if not text.isidentifier() or keyword.iskeyword(text) or text in ('x', 'u'):
+            raise ValueError(f"parameter '{text}' has a name that code cannot use; write another")
+        if text in ARGUMENTS:
+            raise ValueError(
+                f"parameter '{text}' has the name of an argument of constraints and laws; "
+                'write another'
+            )
     return {name: _number(f"parameter '{name}'", value) for name, value in parameters.items()}
 
 
 def _limits(system: System) -> dict[str, NDArray[np.float64]]:
     n_u = system.n_u
-    if isinstance(system.trim, str) and system.trim != 'equilibrium':
+    given = system.u_trim
+    if system.trim is not None and not hasattr(system.trim, 'central'):
+        raise ValueError('trim follows from u_trim; write u_trim')
+    if isinstance(given, str) and given != EQUILIBRIUM:
         raise ValueError(
-            f"u_trim is '{system.trim}'; write numbers, a function of goal, or 'equilibrium'"
+            f"u_trim is '{given}'; write numbers, a function of goal, or '{EQUILIBRIUM}'"
         )
-    trim = np.zeros(n_u) if system.u_trim is None or system.trim is not None else system.u_trim
     u_min, u_max = _array('u_min', system.u_min, (n_u,)), _array('u_max', system.u_max, (n_u,))
-    u_trim = _array('u_trim', trim, (n_u,))
     if not np.all(u_min < u_max):
         raise ValueError('u_min must lie below u_max')
-    if np.any(u_trim < u_min) or np.any(u_trim > u_max):
+    if isinstance(given, str) or _is_function(given):
+        return {'u_min': u_min, 'u_max': u_max}
+    u_trim = _array('u_trim', np.zeros(n_u) if given is None else given, (n_u,))
+    held = system.trim is not None and given is system.trim.central
+    if not held and (np.any(u_trim < u_min) or np.any(u_trim > u_max)):
         raise ValueError('u_trim must lie between u_min and u_max')
-    return {'u_min': u_min, 'u_max': u_max, 'u_trim': u_trim}
+    return {'u_min': u_min, 'u_max': u_max, 'u_trim': given if held else u_trim}
 
 
 def _boxes(system: System) -> dict[str, NDArray[np.float64]]:
@@ -131,18 +147,16 @@ def _task(system: System) -> dict[str, Any]:
     n_x = system.n_x
     for word in ('constraints', 'residuals', 'terminal_residuals'):
         value = getattr(system, word)
-        if value is not None and not callable(value) and not hasattr(value, 'graph'):
+        if value is not None and not _is_function(value):
             raise ValueError(f'{word} is {value!r:.60}; write a function that returns expressions')
-    angles = _members('angles', system.angles, system.state_names, 'states')
     low = _reach('x_min', system.x_min, n_x, -np.inf)
     high = _reach('x_max', system.x_max, n_x, np.inf)
-    if np.any(low >= high):
-        raise ValueError('x_min must lie below x_max')
+    _require_room(system, low, high)
     weight = system.violation_weight
     if weight is not None and _number('violation_weight', weight) <= 0:
         raise ValueError(f'violation_weight is {weight!r}; write a number above 0')
     return {
-        'angles': angles,
+        'angles': _angles(system),
         'x_min': low,
         'x_max': high,
         'ranges': _ranges(system),
@@ -153,9 +167,48 @@ def _task(system: System) -> dict[str, Any]:
     }
 
 
+def _require_room(system: System, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    """Refuses limits of states that leave no room, or none to begin in."""
+    boxes = _boxes(system)
+    first = boxes['x0_centre'] - boxes['x0_box']
+    last = boxes['x0_centre'] + boxes['x0_box']
+    for i, name in enumerate(system.state_names):
+        if low[i] >= high[i]:
+            raise ValueError(
+                f"x_min of '{name}' is {low[i]:g}, which does not lie below its x_max {high[i]:g}"
+            )
+        inside = min(last[i], high[i]) - max(first[i], low[i])
+        if inside < 0.0 or (inside == 0.0 and first[i] < last[i]):
+            raise ValueError(
+                f"x0_box of '{name}' is {first[i]:g} to {last[i]:g}, all of it outside x_min and "
+                f'x_max, {low[i]:g} to {high[i]:g}'
+            )
+
+
+def _angles(system: System) -> tuple[str, ...]:
+    angles = _members('angles', system.angles, system.state_names, 'states')
+    for name in angles:
+        unit = system.state_units[system.state_names.index(name)]
+        if unit in DEGREES:
+            raise ValueError(f"angles hold '{name}', which is in {unit}; state it in rad")
+    return angles
+
+
+def _require_mapping(key: str, value: Any, example: str) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(f'{key} is {value!r:.60}; write {example}')
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a value can be traced: a function, or terms that were."""
+    return hasattr(value, 'graph') or (callable(value) and isinstance(value, Hashable))
+
+
 def _members(key: str, names: Any, known: Iterable[str], what: str) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ValueError(f"{key} is the text '{names}'; write ('{names}',)")
+    if not isinstance(names, (list, tuple)):
+        raise ValueError(f'{key} is {names!r:.60}; write some of the {what} {list(known)}')
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f'{key} hold {unknown}; choose from the {what} {list(known)}')
@@ -175,20 +228,30 @@ def _reach(key: str, value: Any, n_x: int, without: float) -> NDArray[np.float64
 
 
 def _ranges(system: System) -> dict[str, tuple[float, float]]:
+    _require_mapping('ranges', system.ranges, "{'mass': (0.8, 1.2)}")
     names = _members('ranges', list(system.ranges), list(system.parameters), 'parameters')
     found = {}
     for name in names:
         low, high = _array(f"ranges of '{name}'", system.ranges[name], (2,)).tolist()
         if low >= high:
-            raise ValueError(f"ranges of '{name}' are ({low:g}, {high:g}); write (low, high)")
+            raise ValueError(
+                f"ranges of '{name}' are ({low:g}, {high:g}); write (low, high), low first"
+            )
         found[name] = (low, high)
     return found
 
 
 def _laws(system: System) -> dict[str, Any]:
+    example = "{'stop': a function of x that returns the controls}"
+    _require_mapping('laws', system.laws, example)
     for name, law in system.laws.items():
-        if not isinstance(name, str) or not (callable(law) or hasattr(law, 'graph')):
-            raise ValueError(f'laws hold {name!r}: {law!r:.60}; write a name and a function')
+        if not isinstance(name, str) or not _is_function(law):
+            raise ValueError(f'laws hold {name!r}: {law!r:.60}; write {example}')
+        if not NAME.fullmatch(name) or name in CANDIDATES:
+            raise ValueError(
+                f"laws hold the name '{name:.60}'; write letters, digits and underscores, none of "
+                f'{list(CANDIDATES)}'
+            )
     return dict(system.laws)
 
 
@@ -205,13 +268,17 @@ def _tolerance(system: System) -> NDArray[np.float64]:
 
 
 def _obstacles(system: System) -> tuple[Any, ...]:
-    for obstacle in system.obstacles:
+    example = "write (Obstacle('x1', 'y1', 'r1'),), names of parameters"
+    obstacles = system.obstacles
+    if hasattr(obstacles, '_fields') or not isinstance(obstacles, (list, tuple)):
+        raise ValueError(f'obstacles are {obstacles!r:.60}; {example}')
+    for obstacle in obstacles:
         named = hasattr(obstacle, '_fields') and obstacle._fields[:3] == ('x', 'y', 'radius')
-        if not named:
-            raise ValueError(f"obstacles hold {obstacle!r}; write Obstacle('x1', 'y1', 'r1')")
+        if not named or None in obstacle[:3]:
+            raise ValueError(f'obstacles hold {obstacle!r:.120}; {example}')
         used = [name for name in obstacle if name is not None]
         _members('obstacles', used, list(system.parameters), 'parameters')
-    return tuple(system.obstacles)
+    return tuple(obstacles)
 
 
 def _weights(system: System) -> dict[str, NDArray[np.float64]]:

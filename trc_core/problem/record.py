@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from trc_core.problem.graph import Graph
-from trc_core.problem.system import Array, Joint, Obstacle, System
-from trc_core.problem.task import EQUILIBRIUM, task_record, terms_of_record
-from trc_core.problem.terms import Terms
+from trc_core.problem.system import Joint, Obstacle, System
+from trc_core.problem.task import task_record, terms_of_record
+from trc_core.problem.terms import EQUILIBRIUM, Terms, require_law, require_trim
 from trc_core.problem.trace import GraphFormula, Signature
 
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
 TASK = ('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre', 'violation_weight')
 TERMS = ('constraints', 'residuals', 'terminal_residuals')
+ADDED = (*TERMS, 'trim')  # words that version 1 did not know, and that plans depend on
 NAMES = ('state_names', 'state_units', 'control_names', 'control_units')
-PROBES, SAME = 16, 1e-9
 
 
 def system_record(system: System) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def system_from_record(record: Mapping[str, Any]) -> System:
     """
     graph = Graph.from_record(record['dynamics'])
     joints = tuple(Joint(*joint) for joint in record['joints'])
-    fields = _fields(record, {'name': record['name']})
-    system = System(dynamics=GraphFormula(graph), joints=joints, **fields, **_functions(record))
+    fields = {**_fields(record, {'name': record['name']}), **_functions(record)}
+    system = System(dynamics=GraphFormula(graph), joints=joints, **fields)
     _require_equations(graph, system)
     return system
 
@@ -57,16 +57,18 @@ def _functions(record: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(laws, Mapping):
         raise ValueError(f'laws are {laws!r:.60}, expected names and terms')
     found['laws'] = {name: _law(f"law '{name}'", law, signature) for name, law in laws.items()}
-    trim = record.get('trim')
-    if trim is not None and trim != EQUILIBRIUM:
-        trim = _law('trim', trim, signature)
-    return {**found, 'trim': trim}
+    if 'trim' in record:
+        trim = record['trim']
+        if trim != EQUILIBRIUM:
+            trim = _law('u_trim', trim, signature)
+            require_trim('u_trim', trim)
+        found['u_trim'] = trim
+    return found
 
 
 def _law(word: str, record: Any, signature: Signature) -> Terms:
     law = terms_of_record(word, record, signature)
-    if len(law) != signature.n_u:
-        raise ValueError(f'{word} gives {len(law)} controls, expected {signature.n_u}')
+    require_law(word, law, signature)
     return law
 
 
@@ -89,13 +91,21 @@ def with_contract(system: System, contract: Mapping[str, Any]) -> System:
 
     Raises:
         ValueError: if the names of the contract are not the system's; both are named. Also if
-            the equations do not take the contract's parameters.
+            the equations do not take the contract's parameters, or the system has constraints or
+            other words that version 1 did not know.
     """
     require_same_names(system, contract)
     own = System(
         dynamics=system.dynamics, joints=system.joints, **_fields(contract, {'name': system.name})
     )
     _ = own.graph  # equations without those parameters are refused here
+    added = [word for word in ADDED if getattr(system, word) is not None]
+    if system.task.limits:
+        added.append('x_min and x_max')
+    if added:
+        raise ValueError(
+            f"made without the {added[0]} that '{system.name}' states here; train it again"
+        )
     return own
 
 
@@ -111,28 +121,6 @@ def require_same_names(system: System, contract: Mapping[str, Any]) -> None:
         ours, theirs = list(getattr(system, key)), list(contract[key])
         if ours != theirs:
             raise ValueError(f"{key} of '{system.name}' are {ours} here but {theirs} in the file")
-
-
-def same_dynamics(first: System, second: System) -> bool:
-    """Whether two systems of the same names move alike, in whatever notation they are written."""
-    if set(first.parameters) != set(second.parameters):
-        return False
-    in_order = list(first.parameters) == list(second.parameters)
-    if in_order and first.graph.digest == second.graph.digest:
-        return True
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(first.n_x + first.n_u, PROBES))
-    parameters = {name: rng.normal(size=PROBES) for name in first.parameters}
-    a, b = (_derivatives(system, values, parameters) for system in (first, second))
-    return bool(np.allclose(a, b, rtol=SAME, atol=SAME, equal_nan=True))
-
-
-def _derivatives(system: System, values: Array, parameters: Mapping[str, Array]) -> Array:
-    """The derivatives (n_x, N) at states and controls (n_x + n_u, N), parameters by name."""
-    inputs = [*values, *(parameters[name] for name in system.parameters)]
-    with np.errstate(all='ignore'):
-        found = system.graph.evaluate(inputs)['dynamics']
-    return np.array([np.broadcast_to(e, values.shape[1]) for e in found])
 
 
 def _fields(contract: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -14,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
-from trc_core.problem.task import Task, require_task, task_contract, trims_of
+from trc_core.problem.task import Task, require_task, task_contract, task_record
 from trc_core.problem.trace import Signature, dynamics_graph
+from trc_core.problem.trim import Trim, trim_of, trims_of
 
 Array = NDArray[np.float64]
 MAPPINGS = ('parameters', 'ranges', 'laws')
@@ -91,8 +94,9 @@ class System:
     """The same of the goals."""
     u_trim: Array = field(default=None)  # type: ignore[arg-type]
     """Control that holds the plant at the goal; zeros by default. A function of `goal` and the
-    parameters that returns n_u controls, or 'equilibrium' (solves f = 0), where it depends on
-    the goal; read here, it is that of the middle of the goal box."""
+    parameters that returns n_u controls, or 'equilibrium' (solves f = 0, and is an error where
+    the middle of the goal box cannot be held), where it depends on the goal; read here, it is
+    that of the middle of the goal box."""
     Q_f: Array = field(default=None)  # type: ignore[arg-type]
     """Terminal weight; 20 Q by default."""
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -128,21 +132,17 @@ class System:
     x0_centre: Array = field(default=None)  # type: ignore[arg-type]
     """Middle of x0_box; written by giving that as (low, high)."""
     goal_centre: Array = field(default=None)  # type: ignore[arg-type]
-    trim: Callable[..., Any] | str | None = None
-    """Where u_trim depends on the goal: the function, or 'equilibrium'."""
+    trim: Trim | None = None
+    """Where u_trim depends on the goal: how; it is not written, but follows from u_trim."""
 
     def __post_init__(self) -> None:
-        if callable(self.u_trim) or isinstance(self.u_trim, str):
-            object.__setattr__(self, 'trim', self.u_trim)
         try:
-            values = checked(self)
-        except ValueError as error:
-            raise ValueError(f"system '{self.name}': {error}") from None
-        for name, value in values.items():
-            frozen = MappingProxyType(value) if isinstance(value, dict) else value
-            object.__setattr__(self, name, frozen)
-        try:
-            object.__setattr__(self, 'u_trim', self._central_trim())
+            for name, value in checked(self).items():
+                frozen = MappingProxyType(value) if isinstance(value, dict) else value
+                object.__setattr__(self, name, frozen)
+            object.__setattr__(self, 'trim', trim_of(self))
+            if self.trim is not None:
+                object.__setattr__(self, 'u_trim', self.trim.central)
             require_task(self)
         except ValueError as error:
             named = f"'{self.name}'" in str(error)
@@ -183,6 +183,15 @@ class System:
         return dynamics_graph(self.name, self.dynamics, self.signature)
 
     @cached_property
+    def digest(self) -> str:
+        """A hash of all its functions; of the dynamics alone where there are no others."""
+        functions = task_record(self)
+        if not functions:
+            return self.graph.digest
+        contents = json.dumps([self.graph.digest, functions])
+        return hashlib.sha256(contents.encode()).hexdigest()
+
+    @cached_property
     def places(self) -> dict[str, int]:
         """The place of every parameter in p."""
         return {name: place for place, name in enumerate(self.parameters)}
@@ -191,6 +200,11 @@ class System:
     def task(self) -> Task:
         """The functions that state the task, as expression graphs."""
         return Task.of(self)
+
+    @cached_property
+    def reach(self) -> Array:
+        """The largest error |x - goal| of each state (n_x,) that the boxes hold."""
+        return self.x0_box + self.goal_box + np.abs(self.x0_centre - self.goal_centre)
 
     @cached_property
     def wrapped(self) -> NDArray[np.int64]:
@@ -203,16 +217,12 @@ class System:
 
         Args:
             reference: states to hold.
-            p: parameters (n_p,); the system's own by default.
+            p: parameters (n_p,), or a row for each entry of the first axes of the reference; the
+                system's own by default.
         """
         if self.trim is None:
             return np.broadcast_to(self.u_trim, (*reference.shape[:-1], self.n_u))
-        return trims_of(self, reference, self.p if p is None else p)
-
-    def _central_trim(self) -> Array:
-        if self.trim is None:
-            return self.u_trim
-        return trims_of(self, self.goal_centre, self.p)
+        return trims_of(self, self.trim.law, reference, self.p if p is None else p)
 
     def derivative(self, x: Any, u: Any) -> Any:
         """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u)."""

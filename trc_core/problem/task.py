@@ -1,17 +1,17 @@
-"""The task of a system: its functions as graphs, its trim, and the checks of both."""
+"""The task of a system: its functions as graphs, their checks and their records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.problem.discretise import slopes_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.terms import (
+    OUTPUT,
     Terms,
     joined,
     limit_terms,
@@ -24,9 +24,7 @@ from trc_core.problem.trace import Signature
 if TYPE_CHECKING:
     from trc_core.problem.system import Array, System
 
-EQUILIBRIUM = 'equilibrium'
-NEWTON_STEPS, NEWTON_TOLERANCE = 20, 1e-10
-DAMPING = 1e-9  # of the least-squares steps, relative to the largest slope
+COMPARISONS = ('less', 'less_equal', 'equal')
 PROBES = 256  # states in the box at which a constraint must not be violated everywhere
 
 
@@ -38,6 +36,10 @@ class Task:
     """Expressions that must not exceed 0, state limits among them."""
     residuals: Terms
     terminal_residuals: Terms
+    stated: Terms
+    """Those of the constraints that a user wrote."""
+    limits: Terms
+    """Those that are limits of states."""
     laws: Terms
     """The controls of every law, one after the other; named like 'stop 1'."""
 
@@ -57,8 +59,15 @@ class Task:
                 return joined([], signature)
             return traced_terms(f"{word} of '{system.name}'", owned, signature)
 
+        assert system.x_min is not None and system.x_max is not None
         limits = limit_terms(system.state_names, system.x_min, system.x_max, signature)
         constraints = traced('constraints', system.constraints)
+        for name, place in zip(constraints.names, constraints.graph.outputs[OUTPUT], strict=True):
+            if constraints.graph.instructions[place][0] in COMPARISONS:
+                raise ValueError(
+                    f"constraint '{name}' is a comparison; write an expression that must not "
+                    'exceed 0, like x[0] - 5 for x[0] <= 5'
+                )
         clash = sorted(set(constraints.names) & set(limits.names))
         if clash:
             raise ValueError(
@@ -77,6 +86,8 @@ class Task:
             joined([('', constraints), ('', limits)], signature),
             traced('residuals', system.residuals),
             terminal,
+            constraints,
+            limits,
             joined(laws, signature),
         )
 
@@ -86,76 +97,61 @@ class Task:
         return not (self.constraints or self.residuals or self.terminal_residuals)
 
 
-def trims_of(system: System, reference: Array, p: Array) -> Array:
-    """The controls (..., n_u) that hold reference states (..., n_x), clipped into the bounds.
-
-    Raises:
-        ValueError: if the function of the user fails.
-    """
-    if system.trim == EQUILIBRIUM:
-        return _equilibrium(system, reference, p)
-    law = system.trim
-    if not isinstance(law, Terms):
-        law = traced_law(f"u_trim of '{system.name}'", law, system.signature)  # type: ignore[arg-type]
-    u = np.zeros((*reference.shape[:-1], system.n_u))
-    found = law.evaluate(reference, u, reference, list(p), 0.0)
-    trims = np.stack([np.broadcast_to(e, u.shape[:-1]) for e in found], axis=-1)
-    return np.clip(trims, system.u_min, system.u_max)
-
-
-def _equilibrium(system: System, reference: Array, p: Array) -> Array:
-    """The controls for which x' = f(r, u) is smallest, by Gauss-Newton steps (least squares)."""
-    shape = (*reference.shape[:-1], system.n_u)
-    middle = np.clip(0.0, system.u_min, system.u_max)
-    rows, u = reference.reshape(-1, system.n_x), np.tile(middle, (reference[..., 0].size, 1))
-    slopes = slopes_graph(system.graph)
-    for _ in range(NEWTON_STEPS):
-        found = slopes.evaluate([*rows.T, *u.T, *p])
-        f = np.stack([np.broadcast_to(e, len(rows)) for e in found['dynamics']], axis=-1)
-        B = np.stack([np.broadcast_to(e, len(rows)) for e in found['B']], axis=-1)
-        B = B.reshape(len(rows), system.n_x, system.n_u)
-        H = np.einsum('bij,bik->bjk', B, B)
-        H += DAMPING * max(float(np.abs(H).max()), 1e-300) * np.eye(system.n_u)
-        step = -np.linalg.solve(H, np.einsum('bij,bi->bj', B, f)[..., None])[..., 0]
-        new = np.clip(u + step, system.u_min, system.u_max)
-        moved = np.abs(new - u).max() <= NEWTON_TOLERANCE * np.abs(new).max()
-        u = new
-        if moved:
-            break
-    return np.where(np.isfinite(u), u, middle).reshape(shape)
-
-
 def require_task(system: System) -> None:
-    """Checks the functions of a task.
+    """Checks the functions of a task on states and goals from the boxes.
 
     Raises:
-        ValueError: if one fails, or a constraint is violated everywhere in x0_box; the message
-            names it.
+        ValueError: if one fails, is no number, or if a constraint is violated everywhere in
+            x0_box; the message names it.
     """
-    stated = (system.constraints, system.residuals, system.terminal_residuals)
-    limits = np.isfinite([system.x_min, system.x_max]).any()
-    if not (limits or system.laws or any(words is not None for words in stated)):
-        return
-    constraints = system.task.constraints
-    if not constraints:
+    task = system.task
+    if task.is_plain and not task.laws and system.trim is None:
         return
     rng = np.random.default_rng(0)
     x, goal = system.sample(rng, PROBES)
     p = system.sample_parameters(rng, PROBES)
-    with np.errstate(all='ignore'):
-        found = constraints.evaluate(x, system.trims(goal), goal, list(p.T), 0.0)
-    for name, h in zip(constraints.names, found, strict=True):
-        if np.all(np.asarray(h) > 0.0):
+    trim = np.broadcast_to(system.u_trim, (PROBES, system.n_u))
+    if system.trim is not None:
+        trim = system.trims(goal, p)
+        if not np.isfinite(trim).all():
+            wrong = system.control_names[np.argwhere(~np.isfinite(trim))[0][1]]
+            raise ValueError(f"u_trim of '{wrong}' is no finite number everywhere in goal_box")
+
+    def values(terms: Terms, states: Array) -> list[tuple[str, Array]]:
+        with np.errstate(all='ignore'):
+            found = terms.evaluate(states, trim, goal, list(p.T), 0.0)
+        return [
+            (name, np.broadcast_to(e, PROBES)) for name, e in zip(terms.names, found, strict=True)
+        ]
+
+    _require_numbers('constraint', 'x0_box', x, values(task.constraints, x))
+    _require_numbers('residual', 'x0_box', x, values(task.residuals, x))
+    _require_numbers('terminal residual', 'goal_box', goal, values(task.terminal_residuals, goal))
+    _require_numbers('law', 'x0_box', x, values(task.laws, x))
+    for name, h in values(task.constraints, x):
+        if np.all(h > 0.0):
             raise ValueError(
                 f"constraint '{name}' is violated everywhere in x0_box; it must be written so "
                 'that it is at most 0 where the plant may be, like radius - distance'
             )
-        if np.isnan(h).all():
-            raise ValueError(f"constraint '{name}' is NaN everywhere in x0_box; check its formula")
+
+
+def _require_numbers(
+    what: str, box: str, states: Array, values: Iterable[tuple[str, Array]]
+) -> None:
+    """Refuses terms that are NaN at states (N, n_x): plans from there would have no cost."""
+    for name, found in values:
+        wrong = np.flatnonzero(np.isnan(found))
+        if len(wrong):
+            place = ', '.join(f'{value:.3g}' for value in states[wrong[0]])
+            raise ValueError(
+                f"{what} '{name}' is NaN at [{place}] in {box}; write it so that it is a number "
+                'everywhere'
+            )
 
 
 def task_contract(system: System) -> dict[str, Any]:
-    """What a network depends on beyond the words of version 1, where it is used, as JSON values."""
+    """What a network depends on beyond the words of version 1, as JSON values."""
     found: dict[str, Any] = {'goal_tolerance': _with_none(system.goal_tolerance)}
     optional = {
         'angles': list(system.angles),
@@ -191,10 +187,9 @@ def task_record(system: System) -> dict[str, Any]:
             terms = terms or traced_terms(f"{word} of '{system.name}'", owned, signature)
             found[word] = _terms_record(terms)
     found['laws'] = {name: _law_record(system, law) for name, law in system.laws.items()}
-    if system.trim == EQUILIBRIUM:
-        found['trim'] = EQUILIBRIUM
-    elif system.trim is not None:
-        found['trim'] = _law_record(system, system.trim)
+    if system.trim is not None:
+        law = system.trim.law
+        found['trim'] = law if isinstance(law, str) else _law_record(system, law)
     return {word: value for word, value in found.items() if value}
 
 

@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 from trc_core.problem.derivative import jacobian
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
 from trc_core.problem.graph import NUMPY, Algebra, Graph
+from trc_core.problem.returned import named_terms
 from trc_core.problem.trace import NotationError, Request, Signature, traced_graph
 
 ARGUMENTS = ('x', 'u', 'goal', 'time')
 OUTPUT = 'terms'
+EQUILIBRIUM = 'equilibrium'  # a trim that solves f = 0
+EMPTY = inspect.Parameter.empty
+BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +72,23 @@ class Terms:
         by_u = [e for row in rows for e in row[n_x:]]
         return tape.graph(inputs, {OUTPUT: values, 'by_x': by_x, 'by_u': by_u})
 
+    def uses(self, name: str) -> bool:
+        """Whether any term reads one of the inputs 'x', 'u', 'r', 'p' and 't'."""
+        first = 0
+        for key, length in self.graph.inputs.items():
+            if key == name:
+                break
+            first += length
+        read = {k for operation, k, *_ in self.graph.instructions if operation == 'input'}
+        return not read.isdisjoint(range(first, first + length))
+
     @cached_property
     def uses_control(self) -> NDArray[np.bool_]:
         """Whether each term depends on the control (n,)."""
         graph, n_u = self.slopes, self.graph.inputs['u']
         is_zero = [graph.instructions[k] == ('constant', 0.0) for k in graph.outputs['by_u']]
-        return ~np.array(is_zero, dtype=np.bool_).reshape(len(self), n_u).all(1)
+        rows = np.array(is_zero, dtype=np.bool_).reshape(len(self), n_u)
+        return np.asarray(~np.all(rows, axis=1))
 
 
 def _coordinates(values: Any) -> list[Any]:
@@ -120,9 +136,9 @@ def traced_terms(title: str, formula: Callable[..., Any], signature: Signature) 
 
     def call(values: Sequence[Any]) -> list[Any]:
         found = formula(**_arguments(title, formula, signature, values))
-        labelled = _labelled(found)
-        names[:] = [name for name, _ in labelled]
-        return [term for _, term in labelled]
+        terms = named_terms(found)
+        names[:] = [name for name, _ in terms]
+        return [term for _, term in terms]
 
     request = Request(title, formula, call, _symbols(signature))
     graph = traced_graph(request, term_inputs(signature), OUTPUT)
@@ -133,12 +149,38 @@ def traced_law(title: str, law: Callable[..., Any], signature: Signature) -> Ter
     """A control law that a user wrote: one term for every control, named by its place.
 
     Raises:
-        ValueError: as `traced_terms`, also if it returns another number of controls.
+        ValueError: as `traced_terms`, also if it depends on u or returns another number of
+            controls.
     """
     terms = traced_terms(title, law, signature)
+    require_law(title, terms, signature)
+    return terms
+
+
+def require_law(title: str, terms: Terms, signature: Signature) -> None:
+    """Raises a ValueError unless terms are a control for every control."""
     if len(terms) != signature.n_u:
         raise ValueError(f'{title} returns {len(terms)} controls, expected {signature.n_u}')
+    if terms.uses('u'):
+        raise ValueError(f'{title} depends on u, which it gives; write a function of x and goal')
+
+
+def traced_trim(title: str, trim: Callable[..., Any], signature: Signature) -> Terms:
+    """The control that holds a goal, which a user wrote as a function of it.
+
+    Raises:
+        ValueError: as `traced_law`, also if it depends on anything but goal and parameters.
+    """
+    terms = traced_law(title, trim, signature)
+    require_trim(title, terms)
     return terms
+
+
+def require_trim(title: str, terms: Terms) -> None:
+    """Raises a ValueError unless terms depend on nothing but goal and parameters."""
+    for name, word in (('x', 'x'), ('t', 'time')):
+        if terms.uses(name):
+            raise ValueError(f'{title} depends on {word}; write it with goal and the parameters')
 
 
 def joined(parts: Sequence[tuple[str, Terms]], signature: Signature) -> Terms:
@@ -186,38 +228,22 @@ def _arguments(
     goal = list(values[n_x + n_u : 2 * n_x + n_u])
     offered = {'x': states, 'u': controls, 'goal': goal, 'time': values[-1]}
     offered.update(zip(names, values[2 * n_x + n_u : -1], strict=True))
-    taken = inspect.signature(formula).parameters.values()
-    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken):
-        return offered
-    required = [p.name for p in taken if p.default is p.empty]
-    unknown = [name for name in required if name not in offered]
+    taken = _parameters_of(formula)
+    unknown = [
+        name
+        for name, parameter in taken.items()
+        if parameter.kind in BY_POSITION
+        or (parameter.kind in BY_NAME and parameter.default is EMPTY and name not in offered)
+    ]
     if unknown:
-        raise NotationError(f'take {unknown}; write some of {list(offered)}')
-    return {p.name: offered[p.name] for p in taken if p.name in offered}
+        raise NotationError(f'take {unknown}; write some of {list(offered)}, by name')
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken.values()):
+        return offered
+    return {name: offered[name] for name in taken if name in offered}
 
 
-def _labelled(found: Any) -> list[tuple[str, Any]]:
-    """The returned terms with their names; those of a sequence are named by their place."""
-    if isinstance(found, Mapping):
-        labelled: list[tuple[str, Any]] = []
-        for name, value in found.items():
-            if isinstance(value, (list, tuple, np.ndarray)):
-                labelled += [(f'{name}_{i + 1}', term) for i, term in enumerate(value)]
-            else:
-                labelled.append((str(name), value))
-    elif found is None or isinstance(found, str):
-        raise NotationError(f"returns {found!r}; write return {{'name': expression}}")
-    else:
-        if hasattr(found, 'nonzeros'):  # a vector of CasADi
-            found = found.nonzeros()
-        try:
-            labelled = [(str(i + 1), term) for i, term in enumerate(found)]
-        except TypeError:
-            labelled = [('1', found)]
-    if not labelled:
-        raise NotationError("returns nothing; write return {'name': expression}")
-    names = [name for name, _ in labelled]
-    for name in names:
-        if names.count(name) > 1:
-            raise NotationError(f"returns '{name}' twice; give each a name of its own")
-    return labelled
+def _parameters_of(formula: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(formula).parameters
+    except (TypeError, ValueError):
+        raise NotationError('take arguments that cannot be read; write a def') from None

@@ -14,7 +14,7 @@ from trc_core.problem.graph import Graph
 
 Formula = Callable[..., Sequence[Any]]
 Terms = list[Any]
-OURS = tuple(Path(__file__).with_name(name) for name in ('trace.py', 'terms.py'))
+OURS = tuple(Path(__file__).with_name(name) for name in ('trace.py', 'terms.py', 'returned.py'))
 
 
 class GraphFormula:
@@ -46,7 +46,7 @@ class Request(NamedTuple):
     call: Callable[[Sequence[Any]], Any]
     """Calls it with one value for every symbol; returns its terms."""
     symbols: tuple[str, ...]
-    count: int | None = None
+    terms: int | None = None
     """How many terms it must return; None: as many as it likes."""
 
 
@@ -170,7 +170,7 @@ def _is_number(value: Any) -> bool:
 
 def _from_numpy(request: Request, arguments: list[Expression]) -> Terms:
     found = _run(request, 'NumPy', arguments)
-    return _require_terms(found, request.count, (Expression,))
+    return _require_terms(found, request.terms, (Expression,))
 
 
 def _from_sympy(request: Request, arguments: list[Expression]) -> Terms:
@@ -179,7 +179,7 @@ def _from_sympy(request: Request, arguments: list[Expression]) -> Terms:
     from trc_core.problem.sympy_notation import converted
 
     symbols = [sp.Symbol(name, real=True) for name in request.symbols]
-    terms = _require_terms(_run(request, 'SymPy', symbols), request.count, (sp.Expr,))
+    terms = _require_terms(_run(request, 'SymPy', symbols), request.terms, (sp.Expr,))
     try:
         return converted(
             [sp.sympify(e) for e in terms], dict(zip(symbols, arguments, strict=True))
@@ -196,7 +196,7 @@ def _from_casadi(request: Request, arguments: list[Expression]) -> Terms:
     symbols = [ca.SX.sym(f's{i}') for i in range(len(arguments))]
     found = _run(request, 'CasADi', symbols)
     vector = ca.vertsplit(ca.SX(found)) if isinstance(found, (ca.SX, ca.DM)) else found
-    terms = _require_terms(vector, request.count, (ca.SX, ca.DM))
+    terms = _require_terms(vector, request.terms, (ca.SX, ca.DM))
     try:
         return converted(terms, symbols, arguments)
     except (RuntimeError, ValueError) as error:

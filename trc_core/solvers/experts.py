@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import System
 from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
+from trc_core.solvers.evidence import evidence
 
 AUTO = 'auto'
 
@@ -50,7 +51,4 @@ EXPERTS = {
 def suitable_expert(system: System) -> tuple[str, str]:
     """The expert to use on an unfamiliar system, and the reason in one line."""
     expert = 'multistart' if multistart.is_needed(system) else 'nlp'
-    return expert, (
-        f"expert auto: '{expert}', because the clipped LQR misses the goal from "
-        f'{multistart.lqr_misses(system):.0%} of the states'
-    )
+    return expert, f"expert auto: '{expert}', because {evidence(system)}"

@@ -7,27 +7,24 @@ iLQR around them, until no state finds anything better.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import improve_rows
-from trc_core.numerics.cost import constant_reference, is_success
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.representation import is_odd
 from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import Array, System
-from trc_core.solvers.initial_guess import initial_guess
+from trc_core.solvers.evidence import evidence
 from trc_core.solvers.kernels import batch_follow
 from trc_core.solvers.replay import state_vector
 from trc_core.solvers.starting_points import AGREEMENT, starting_points
 
 STARTS, SWEEPS = 12, 300
 ROUNDS, NEIGHBOURS = 4, 4
-LQR_SAMPLE, MISSES_ALLOWED = 200, 0.25
 
 
 def solve(
@@ -86,22 +83,8 @@ def solve_batch(
 
 
 def is_needed(system: System) -> bool:
-    """True where one start cannot be trusted: the clipped LQR often misses the goal."""
-    return lqr_misses(system) > MISSES_ALLOWED
-
-
-@lru_cache(maxsize=16)
-def lqr_misses(system: System) -> float:
-    """Share of states (of a fixed sample) from which the clipped LQR misses the goal."""
-    x0, goal = system.sample(np.random.default_rng(0), LQR_SAMPLE)
-    return float(
-        np.mean(
-            [
-                not is_success(system, initial_guess(system, a, b)[0], b)
-                for a, b in zip(x0, goal, strict=True)
-            ]
-        )
-    )
+    """Whether one start cannot be trusted: several find better plans from some states."""
+    return evidence(system).is_enough
 
 
 class _Pool:

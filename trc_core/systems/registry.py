@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from trc_core.problem.comparison import differing_word
 from trc_core.problem.record import (
     require_same_names,
-    same_dynamics,
     system_from_record,
     with_contract,
 )
@@ -81,7 +81,8 @@ def system_of_record(record: Mapping[str, Any], given: System | None = None) -> 
 
     Args:
         record: of a checkpoint or a dataset.
-        given: the system that a user expects; its equations must be the same. Records of version
+        given: the system that a user expects; its equations, constraints and other
+            functions must be the same. Records of version
             1 hold no equations: then those of `given` are taken, or of the system of that name
             here.
 
@@ -93,8 +94,9 @@ def system_of_record(record: Mapping[str, Any], given: System | None = None) -> 
     system = system_from_record(record)
     if given is not None:
         require_same_names(given, record)
-        if not same_dynamics(given, system):
-            raise ValueError(f"made with other equations than those of '{given.name}' here")
+        word = differing_word(given, system)
+        if word is not None:
+            raise ValueError(f"made with other {word} than those of '{given.name}' here")
     return system
 
 

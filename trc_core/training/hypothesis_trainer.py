@@ -107,7 +107,7 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
 
 def labels_digest(system: System, count: int, seed: int) -> str:
     """Hash of everything that labels depend on."""
-    made_of = [system.contract(), system.graph.digest, count, seed]
+    made_of = [system.contract(), system.digest, count, seed]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 

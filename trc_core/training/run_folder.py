@@ -58,7 +58,7 @@ def run_folder(output_dir: Path, config: RunConfig, system: System) -> Iterator[
 def _prepare(output_dir: Path, config: RunConfig, system: System) -> None:
     """Makes the folder and records the config and the plant; refuses to mix two runs."""
     settings = _settings(config)
-    plant = {**system.contract(), 'equations': system.graph.digest}
+    plant = {**system.contract(), 'equations': system.digest}
     if (output_dir / CONFIG_FILE).exists():
         if not config.resume:
             raise ValueError(
