@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import advance, hold, linearise, with_parameters
+from trc_core.compile.plant import advance, call_values, hold, linearise, with_parameters
 from trc_core.numerics.cost import (
     effort_at,
     empty_expansion,
@@ -132,6 +132,22 @@ def merit_along(plant, trajectory, r):
     if has_terms(plant.terms):
         J += merit_terms(plant, trajectory, r)
     return J
+
+
+@register_jitable
+def fly_law(plant, n, x0, r, trajectory):
+    """Flies law n of a plant from x0; returns the merit."""
+    dynamics, laws, x, u = plant.dynamics, plant.terms.laws, trajectory.x, trajectory.u
+    T, n_u = u.shape
+    controls = np.empty(laws.n)
+    for i in range(x0.shape[0]):
+        x[0, i] = x0[i]
+    for t in range(T):
+        call_values(laws.values, x, t, u, t, r, dynamics.p, t * dynamics.dt, controls)
+        for i in range(n_u):
+            u[t, i] = clip(controls[n * n_u + i], plant.u_min[i], plant.u_max[i])
+        advance(dynamics, x, u, t)
+    return merit_along(plant, trajectory, r)
 
 
 @register_jitable

@@ -10,9 +10,8 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import advance, call_values
 from trc_core.numerics.ilqr import improve, new_memory
-from trc_core.numerics.rollout import Trajectory, clip, merit_along, plain, rollout, row
+from trc_core.numerics.rollout import Trajectory, fly_law, plain, rollout, row
 from trc_core.planner.kernels import copy, finite, keep
 
 
@@ -67,19 +66,3 @@ def take_memory(memory, found, b):
         copy(memory.K[t], found.K[b, t])
     for i in range(memory.rho.shape[0]):
         found.rho[b, i] = memory.rho[i]
-
-
-@register_jitable
-def fly_law(plant, n, x0, r, trajectory):
-    """Flies law n of a plant from x0; returns the merit."""
-    dynamics, laws, x, u = plant.dynamics, plant.terms.laws, trajectory.x, trajectory.u
-    T, n_u = u.shape
-    controls = np.empty(laws.n)
-    for i in range(x0.shape[0]):
-        x[0, i] = x0[i]
-    for t in range(T):
-        call_values(laws.values, x, t, u, t, r, dynamics.p, t * dynamics.dt, controls)
-        for i in range(n_u):
-            u[t, i] = clip(controls[n * n_u + i], plant.u_min[i], plant.u_max[i])
-        advance(dynamics, x, u, t)
-    return merit_along(plant, trajectory, r)
