@@ -11,7 +11,7 @@ import pytest
 
 from trc_core import get_system
 from trc_core.checkpoint import load_checkpoint
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.benchmark import command, environment, latency, process
 from trc_core.lab.benchmark.bars import bars
 from trc_core.lab.benchmark.baselines import Ipopt, baselines

@@ -35,13 +35,13 @@ def classical_rows(plant, law, width, sweeps, requests, found):
         for n in range(laws):
             plan = row(candidates, 2 + n)
             J[2 + n] = finite(fly_law(plant, n, x0, r, plan))
-        if N > 2 + laws:
+        if 2 + laws < N:
             previous, plan = requests.previous[b], row(candidates, N - 1)
             J[N - 1] = finite(rollout(plant, plain(none), previous, x0, r, plan))
         # the best of them, after some sweeps unless the plan before goes on
         after = J.copy()
         alive = keep(after, np.arange(N), min(width, N))
-        goes_on = requests.trusted[b] and alive[0] == N - 1 and N > 2 + laws
+        goes_on = requests.trusted[b] and alive[0] == N - 1 and 2 + laws < N
         best, spent = alive[0], 0
         if not goes_on:
             for n in alive:

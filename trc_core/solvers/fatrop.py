@@ -21,7 +21,8 @@ OPTIONS: dict[str, Any] = {
     'print_time': False,
     'fatrop.print_level': 0,
     'fatrop.tol': 1e-10,
-    'fatrop.max_iter': 500,
+    # Where it has not converged by then it is in its restoration phase, which may never end.
+    'fatrop.max_iter': 100,
     'structure_detection': 'manual',
 }
 
@@ -56,9 +57,7 @@ def solve(
     Raises:
         ValueError: as there, or if fatrop is missing or cannot solve the program of the plant.
     """
-    import casadi as ca
-
-    if not ca.has_nlpsol(FATROP.plugin):
+    if not is_available():
         raise ValueError('this CasADi has no fatrop; pip install casadi, or take the expert nlp')
     problem = Problem.of(system, x0, goal, parameters)
     try:
@@ -68,3 +67,10 @@ def solve(
         raise ValueError(
             f"fatrop cannot solve '{system.name}' ({reason:.80}); take the expert nlp"
         ) from error
+
+
+def is_available() -> bool:
+    """Whether the CasADi that is installed has fatrop."""
+    import casadi as ca
+
+    return bool(ca.has_nlpsol(FATROP.plugin))

@@ -79,9 +79,7 @@ def guess(problem: Problem, warm_start: Plan | None = None) -> tuple[Array, Arra
     return problem.fly(law, v)
 
 
-def cheapest_start(
-    problem: Problem, warm_start: Plan | None = None
-) -> tuple[Array, Array, float]:
+def cheapest_start(problem: Problem, warm_start: Plan | None = None) -> tuple[Array, Array, float]:
     """`guess`, or where that is dearer, what a law of the plant does or its trim, held."""
     found = guess(problem, warm_start)
     if warm_start is not None or not (problem.system.laws or problem.system.task.constraints):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.cost import is_success, trajectory_cost
@@ -124,9 +123,8 @@ def _optimise(method: Method, problem: Problem, x: Array, u: Array) -> Plan:
     program, solver = method.solver(system)
     J = trajectory_cost(system, x, u, problem.r, p=list(problem.p), trim=problem.trim)
     scale = max(float(J), 1e-9)
-    answer = solver(
-        x0=joined(u, x[1:]), p=program.numbers(problem, scale), **program.limits
-    )
+    guessed = x[1:].clip(system.x_min, system.x_max)
+    answer = solver(x0=joined(u, guessed), p=program.numbers(problem, scale), **program.limits)
     # its controls, flown
     u = program.controls(answer['x']).clip(system.u_min, system.u_max)
     x, merit = problem.replay(u)

@@ -33,8 +33,8 @@ def starting_points(
 
     First the clipped LQR, then what the laws of the plant do, a straight line with the trim (no
     trajectory of the plant), where there are laws or constraints the trim, held, and then random
-    plans, which depend on nothing but the seed, x0 and goal; every other one is a random detour
-    where the plant has a law that leads to the goal.
+    plans, which depend on nothing but the seed, x0 and goal: random detours where the plant has a
+    law that leads to the goal.
     """
     for _, start in zip(range(starts), _every_start(problem, seed), strict=False):
         yield start
@@ -52,8 +52,8 @@ def _every_start(problem: Problem, seed: int) -> Iterator[tuple[str, Array, Arra
     rng = np.random.default_rng([seed, *key])
     leading = [name for name in system.laws if name != STOP]
     for i in count(1):
-        if leading and i % 2:
-            yield f'detour {i}', *random_detour(problem, leading[i // 2 % len(leading)], rng)
+        if leading:  # what a law does is nearer to a good plan than random controls
+            yield f'detour {i}', *random_detour(problem, leading[i % len(leading)], rng)
         else:
             yield f'random {i}', *random_start(problem, rng)
 
@@ -74,9 +74,7 @@ def random_start(problem: Problem, rng: np.random.Generator) -> tuple[Array, Arr
     return problem.fly(_catch(system, problem.goal.tobytes()), v)[:2]
 
 
-def random_detour(
-    problem: Problem, law: str, rng: np.random.Generator
-) -> tuple[Array, Array]:
+def random_detour(problem: Problem, law: str, rng: np.random.Generator) -> tuple[Array, Array]:
     """States and controls of a law that leads to a random state first, and then to the goal.
 
     That state lies beside the line to the goal, by a share of the longest way in its unit.

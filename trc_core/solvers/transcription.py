@@ -128,11 +128,7 @@ def _rows_by_stage(system: System) -> list[list[tuple[int, int]]]:
     """For every stage (constraint, its place in `constraint_values`), where it holds."""
     first, T = system.task.constraints.uses_control, system.horizon
     return [
-        [
-            (i, t if used else t - 1)
-            for i, used in enumerate(first)
-            if (t < T if used else t > 0)
-        ]
+        [(i, t if used else t - 1) for i, used in enumerate(first) if (t < T if used else t > 0)]
         for t in range(T + 1)
     ]
 

@@ -15,7 +15,7 @@ from typing import Any
 from trc_core import provenance
 from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
 from trc_core.command_line import report_errors
-from trc_core.evaluation.evaluator import TEST_SEED
+from trc_core.evaluation.problems import TEST_SEED
 from trc_core.lab.benchmark import environment
 from trc_core.lab.benchmark.bars import bars
 from trc_core.lab.benchmark.floor import network_floor
