@@ -36,7 +36,7 @@ class Optima(NamedTuple):
 
     def rows(self, chosen: NDArray[np.bool_]) -> Optima:
         """Those that are chosen (N,)."""
-        return Optima(*(values[chosen] for values in self))
+        return Optima(self.cost[chosen], self.merit[chosen], self.solved[chosen])
 
 
 def best_known_optima(system: System, problems: Problems, starts: int) -> Optima:
@@ -60,7 +60,7 @@ def best_known_optima(system: System, problems: Problems, starts: int) -> Optima
         return _arrays(Optima._fields, _on_every_core(system, solve, rows))
 
     kept = keep(system, 'feasible_optima', key, compute)
-    return Optima(*(kept[name] for name in Optima._fields))
+    return Optima(kept['cost'], kept['merit'], kept['solved'])
 
 
 def reference_optima(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.cost import is_success, trajectory_cost
@@ -103,11 +104,11 @@ def solve_by(
     if starts < 1:
         raise ValueError(f'starts is {starts}, expected at least 1')
     if starts == 1:
-        return _optimise(method, problem, *_start(problem, warm_start))
+        return optimise(method, problem, *_start(problem, warm_start))
     points = list(starting_points(problem, starts, seed))
     if warm_start is not None:
         points.insert(0, ('warm start', *guess(problem, warm_start)[:2]))
-    plans = {name: _optimise(method, problem, x, u) for name, x, u in points}
+    plans = {name: optimise(method, problem, x, u) for name, x, u in points}
     best = min(plans.values(), key=lambda plan: (not plan.converged, plan.merit))
     return replace(
         best,
@@ -116,23 +117,48 @@ def solve_by(
     )
 
 
-def _optimise(method: Method, problem: Problem, x: Array, u: Array) -> Plan:
-    """The optimum that a method finds from the guess x (T + 1, n_x), u (T, n_u)."""
-    # the program, in units of the cost of its start
+class Answer(NamedTuple):
+    """What a solver says of a program."""
+
+    controls: Array
+    """(T, n_u), inside the bounds."""
+    cost: float
+    """J as the solver sees it."""
+    scale: float
+    """J of the start."""
+    iterations: int
+    success: bool
+
+
+def answer(method: Method, problem: Problem, x: Array, u: Array) -> Answer:
+    """What a method finds from the guess x (T + 1, n_x), u (T, n_u)."""
     system = problem.system
     program, solver = method.solver(system)
+    # the program, in units of the cost of its start
     J = trajectory_cost(system, x, u, problem.r, p=list(problem.p), trim=problem.trim)
     scale = max(float(J), 1e-9)
-    guessed = x[1:].clip(system.x_min, system.x_max)
-    answer = solver(x0=joined(u, guessed), p=program.numbers(problem, scale), **program.limits)
-    # its controls, flown
-    u = program.controls(answer['x']).clip(system.u_min, system.u_max)
-    x, merit = problem.replay(u)
+    assert system.x_min is not None and system.x_max is not None
+    guessed = np.clip(x[1:], system.x_min, system.x_max)
+    numbers = program.numbers(problem, scale)
+    found = solver(x0=joined(u, guessed), p=numbers, **program.limits)
+    controls = program.controls(found['x']).clip(system.u_min, system.u_max)
     statistics = solver.stats()
-    plan = problem.plan(u, x, merit, method.source, cycles=int(statistics['iter_count']))
-    agrees = abs(plan.cost - float(answer['f']) * scale) <= REPLAY_TOLERANCE * scale
-    converged = bool(statistics['success']) and agrees and plan.violation <= FEASIBLE
+    iterations, success = int(statistics['iter_count']), bool(statistics['success'])
+    return Answer(controls, float(found['f']) * scale, scale, iterations, success)
+
+
+def flown(method: Method, problem: Problem, found: Answer) -> Plan:
+    """The plan of an answer, its controls flown on the true dynamics."""
+    states, merit = problem.replay(found.controls)
+    plan = problem.plan(found.controls, states, merit, method.source, cycles=found.iterations)
+    agrees = abs(plan.cost - found.cost) <= REPLAY_TOLERANCE * found.scale
+    converged = found.success and agrees and plan.violation <= FEASIBLE
     return replace(plan, converged=bool(converged))
+
+
+def optimise(method: Method, problem: Problem, x: Array, u: Array) -> Plan:
+    """The optimum that a method finds from the guess x (T + 1, n_x), u (T, n_u)."""
+    return flown(method, problem, answer(method, problem, x, u))
 
 
 def _start(problem: Problem, warm_start: Plan | None) -> tuple[Array, Array]:
