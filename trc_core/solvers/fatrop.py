@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     'fatrop.max_iter': 100,
     'structure_detection': 'manual',
 }
+RELAXED = 1e-8  # share of a bound, at least of 1, by which fatrop relaxes it
 
 
 def _options(program: Program) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def _options(program: Program) -> dict[str, Any]:
     }
 
 
-FATROP = Method('fatrop', 'fatrop', _options)
+FATROP = Method('fatrop', 'fatrop', _options, lambda program: program.tighter(RELAXED))
 
 
 def solve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ class Method:
     plugin: str
     """CasADi's name of it."""
     options: Callable[[Program], dict[str, Any]]
+    limits: Callable[[Program], dict[str, Array]] = attrgetter('limits')
 
     def solver(self, system: System) -> tuple[Program, Any]:
         """The program of a system, and CasADi's solver for it; both are built once."""
@@ -140,7 +142,7 @@ def answer(method: Method, problem: Problem, x: Array, u: Array) -> Answer:
     assert system.x_min is not None and system.x_max is not None
     guessed = np.clip(x[1:], system.x_min, system.x_max)
     numbers = program.numbers(problem, scale)
-    found = solver(x0=joined(u, guessed), p=numbers, **program.limits)
+    found = solver(x0=joined(u, guessed), p=numbers, **method.limits(program))
     controls = program.controls(found['x']).clip(system.u_min, system.u_max)
     statistics = solver.stats()
     iterations, success = int(statistics['iter_count']), bool(statistics['success'])

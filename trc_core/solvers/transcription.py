@@ -70,6 +70,16 @@ class Program:
             'ubg': np.zeros(len(self.is_equation)),
         }
 
+    def tighter(self, share: float) -> dict[str, Array]:
+        """The limits with inequalities tighter by a share of them, of 1 where they are smaller."""
+        lower, upper, rows = self.limits['lbx'], self.limits['ubx'], self.limits['ubg']
+        return {
+            **self.limits,
+            'lbx': lower + share * _size(lower),
+            'ubx': upper - share * _size(upper),
+            'ubg': np.where(self.is_equation, 0.0, rows - share),
+        }
+
     def numbers(self, problem: Problem, scale: float) -> Array:
         """The numbers p of a problem whose J is divided by `scale`."""
         parts = (problem.x0, problem.r.ravel(), problem.p, problem.trim.ravel(), [1.0 / scale])
@@ -80,6 +90,11 @@ class Program:
         system = self.system
         rows = np.asarray(unknowns).reshape(system.horizon, system.n_u + system.n_x)
         return np.ascontiguousarray(rows[:, : system.n_u])
+
+
+def _size(bound: Array) -> Array:
+    """How large finite bounds are, at least 1; 0 where there is none."""
+    return np.where(np.isfinite(bound), np.maximum(np.abs(bound), 1.0), 0.0)
 
 
 def joined(controls: Array, states: Array) -> Array:
