@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
-from trc_core.problem.system import Obstacle, System
+from trc_core.problem.system import Array, Obstacle, System
 from trc_core.systems.shipped import ShippedSystem
 
 CIRCLES = 6
@@ -89,7 +89,7 @@ bicycle_circles = System(
 )
 
 
-def draw(rng: np.random.Generator, moving: bool = False) -> tuple[np.ndarray, np.ndarray, dict]:
+def draw(rng: np.random.Generator, moving: bool = False) -> tuple[Array, Array, dict[str, float]]:
     """A start (n_x,), a goal (n_x,) and the parameters of 3 to 6 circles between them.
 
     Every circle lies at least 0.25 m off the goal, and off the line on which the car would stop
@@ -102,7 +102,7 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[np.ndarray, np
     (x0,), (goal,) = bicycle_circles.sample(rng, 1)
     reach = 0.3 + x0[3] ** 2 / 4.0
     line = np.linspace(0.0, reach, 20)[:, None] * np.array([np.cos(x0[2]), np.sin(x0[2])])
-    parameters = {}
+    parameters: dict[str, float] = {}
     count = int(rng.integers(3, CIRCLES + 1))
     while len(parameters) < 5 * count:
         k = len(parameters) // 5 + 1
