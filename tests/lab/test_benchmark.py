@@ -255,7 +255,7 @@ def test_without_casadi_the_optimum_is_that_of_converged_ilqr(monkeypatch):
     [
         ('--systems vdp', "unknown system 'vdp'; choose from ['cartpole'"),
         ('--backends cuda', "unknown backend 'cuda'; choose from ['numba'"),
-        ('--sections speed', "unknown section 'speed'; choose from ['floor'"),
+        ('--sections speed', "unknown section 'speed'; choose from ['constraints', 'floor'"),
         ('--sections ,', 'no section given'),
         ('--core 4096', 'core 4096 is not available; choose from [0'),
         ('--repetitions 0', 'repetitions must be at least 1'),
