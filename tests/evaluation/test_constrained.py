@@ -98,7 +98,7 @@ def test_planners_get_the_parameters_of_each_problem():
 
 
 def test_the_best_known_plan_keeps_out_and_is_kept_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setenv('TRC_CACHE_DIR', str(tmp_path))
+    monkeypatch.setattr('trc_core.evaluation.reference.cache_folder', lambda: tmp_path)
     drawn = draw_problems(WALLED, 3, seed=1)
     monkeypatch.setattr('trc_core.evaluation.reference._on_every_core', one_by_one)
     optima = best_known_optima(WALLED, drawn, starts=2)
