@@ -334,7 +334,7 @@ def line_search(plant, trajectory, r, gains, values, change, multipliers, trial,
     for _ in range(LINE_SEARCH_STEPS):
         new = forward(plant, trajectory, r, gains, share, multipliers, trial, h)
         predicted = share * (change.linear + share * change.curved)
-        if new.L < L and SUFFICIENT * predicted >= new.L - L:
+        if new.L < L and new.L - L <= SUFFICIENT * predicted:
             _keep(trial, trajectory)
             return new
         share *= 0.5
@@ -393,7 +393,7 @@ def improve(plant, r, sweeps, trajectory, J, memory):
             values = line_search(
                 plant, trajectory, r, gains, values, change, multipliers, trial, h_trial
             )
-        if before > values.L:
+        if values.L < before:
             accepted += 1
             h, h_trial = h_trial, h
             damping = 0.0 if damping <= DAMPING_MIN else damping / DAMPING_FACTOR
@@ -404,7 +404,7 @@ def improve(plant, r, sweeps, trajectory, J, memory):
         if n_h == 0:
             continue
         # the best plan so far, and new multipliers where the problem of these is nearly solved
-        if M_best > values.M:
+        if values.M < M_best:
             M_best, found = values.M, spent
             _keep(trajectory, best)
         small = accepted > 0 and before - values.L < SMALL_GAIN * abs(values.L)

@@ -254,8 +254,7 @@ def violation_warning(system: System, plan: Plan, r: Array, p: Array | None) -> 
 @lru_cache(maxsize=256)
 def _reach(system: System) -> list[tuple[float, float, bool]]:
     """Of each state: the middle and the reach of x - goal beyond which it is worth a warning,
-    and whether it is an angle.
-    """
+    and whether it is an angle."""
     middle = system.x0_centre - system.goal_centre
     reach = OUTSIDE_FACTOR * (system.x0_box + system.goal_box)
     is_angle = [name in system.angles for name in system.state_names]

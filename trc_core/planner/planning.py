@@ -215,8 +215,7 @@ class Planning:
 
     def _sweeps(self, problems: Problems, found: Found, budget: Budget, polish: int) -> int:
         """How many sweeps the plans get: those that were asked for, and where refinement by the
-        network alone would not do, some more.
-        """
+        network alone would not do, some more."""
         if self._is_classical or self._constrained:
             last = found.starts.shape[1] - 1
             trusted = problems.trusted is not None and bool(problems.trusted.all())
@@ -258,8 +257,7 @@ class Planning:
 
     def going_on(self, problems: Problems, plan: Plan, steps: float) -> Problems:
         """The problems with earlier plans, `steps` later, as `previous`; `trusted` and `memory`
-        too.
-        """
+        too."""
         B, memory = len(problems.x0), None
         earlier = self._trajectories(plan, B)
         if plan.memory is None:
