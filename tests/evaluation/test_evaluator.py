@@ -22,10 +22,10 @@ from trc_core.evaluation.baselines import (
 from trc_core.evaluation.evaluator import (
     Scores,
     evaluate_model,
-    fresh_problems,
     score,
 )
-from trc_core.evaluation.reference import best_known, starts_needed
+from trc_core.evaluation.problems import Problems, fresh_problems
+from trc_core.evaluation.reference import Optima, best_known, starts_needed
 from trc_core.models.persistence import load_model
 from trc_core.numerics.cost import is_success
 from trc_core.solvers import nlp
@@ -42,11 +42,12 @@ def test_the_optimum_scores_one_and_lqr_more():
     system = get_system('van_der_pol')
     x0, goal = fresh_problems(system, 8)
     optimum = np.array([nlp.solve(system, a, b).cost for a, b in zip(x0, goal, strict=True)])
-    itself = score(system, lambda a, b: nlp.solve(system, a, b), x0, goal, optimum)
+    problems, optima = Problems(x0, goal), Optima(optimum, optimum, np.ones(8, dtype=bool))
+    itself = score(system, lambda a, b: nlp.solve(system, a, b), problems, optima)
     assert itself.worst == pytest.approx(1.0, abs=1e-9)
     controller = Controller.load('van_der_pol')
     table = {
-        label: score(system, planner, x0, goal, optimum)
+        label: score(system, planner, problems, optima)
         for label, planner in planners(controller, (0, 3)).items()
     }
     assert table['trc, K = 3'].mean <= table['trc, K = 0'].mean <= table['clipped LQR'].mean

@@ -5,7 +5,7 @@ import pytest
 
 from trc_core import Controller, get_system
 from trc_core.evaluation.closed_loop import PerturbedPlant, fly_all, learning
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.limits import CommandLimits
 from trc_core.flight.pilot import Pilot

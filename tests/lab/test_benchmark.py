@@ -11,7 +11,7 @@ import pytest
 
 from trc_core import get_system
 from trc_core.checkpoint import load_checkpoint
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.benchmark import command, environment, latency, process
 from trc_core.lab.benchmark.bars import bars
 from trc_core.lab.benchmark.baselines import Ipopt, baselines
@@ -255,7 +255,7 @@ def test_without_casadi_the_optimum_is_that_of_converged_ilqr(monkeypatch):
     [
         ('--systems vdp', "unknown system 'vdp'; choose from ['cartpole'"),
         ('--backends cuda', "unknown backend 'cuda'; choose from ['numba'"),
-        ('--sections speed', "unknown section 'speed'; choose from ['floor'"),
+        ('--sections speed', "unknown section 'speed'; choose from ['constraints', 'floor'"),
         ('--sections ,', 'no section given'),
         ('--core 4096', 'core 4096 is not available; choose from [0'),
         ('--repetitions 0', 'repetitions must be at least 1'),

@@ -10,7 +10,7 @@ import torch
 
 from trc_core import SYSTEMS
 from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, fly, tick_planners
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.experiments import (
     ablation,
     compared_networks,

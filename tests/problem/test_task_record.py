@@ -150,7 +150,9 @@ def test_a_file_from_before_the_words_is_refused_where_they_are_stated(own, cran
     path = tmp_path / 'crane.safetensors'
     path.write_bytes(own.read_bytes())
     strip_equations(path)
-    with pytest.raises(ValueError, match="made without the constraints that 'my_crane' states here"):
+    with pytest.raises(
+        ValueError, match="made without the constraints that 'my_crane' states here"
+    ):
         load_checkpoint(path, crane)
 
 

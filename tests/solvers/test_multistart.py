@@ -13,6 +13,7 @@ from trc_core.numerics.representation import catching_law, is_odd
 from trc_core.numerics.rollout import Trajectory, rollout
 from trc_core.solvers import ilqr, lqr, multistart, nlp
 from trc_core.solvers import starting_points as starting_points_module
+from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import agreement, starting_points
 from trc_core.systems import SYSTEMS
 
@@ -103,7 +104,7 @@ def test_the_seed_decides_the_random_starts(name):
     system = SYSTEMS[name]
     (x0,), (goal,) = samples(system, 1)
     first, again, reseeded = (
-        list(starting_points(system, x0, goal, 4, seed)) for seed in (0, 0, 1)
+        list(starting_points(Problem.of(system, x0, goal), 4, seed)) for seed in (0, 0, 1)
     )
     assert [label for label, *_ in first] == ['lqr', 'line', 'random 1', 'random 2']
     np.testing.assert_array_equal(first[3][2], again[3][2])
@@ -117,14 +118,14 @@ def test_the_seed_decides_the_random_starts(name):
 def test_every_state_draws_random_plans_of_its_own(monkeypatch):
     drawn = []
 
-    def record(system, x0, goal, rng):
+    def record(problem, rng):
         drawn.append(rng.random())
-        return x0, goal
+        return problem.x0, problem.goal
 
     monkeypatch.setattr(starting_points_module, 'random_start', record)
     system = SYSTEMS['pendulum']
     for x0, goal in zip(*samples(system, 5), strict=True):
-        list(starting_points(system, x0, goal, 3))
+        list(starting_points(Problem.of(system, x0, goal), 3))
     assert len(set(drawn)) == 5
 
 
@@ -135,7 +136,7 @@ def test_neighbours_are_the_nearest_others_mirrored_or_not():
         (pendulum, [[5, 1], [0, 2], [1, 0], [9, 7], [8, 2]]),  # 5 and above are mirrored
         (replace(pendulum, u_max=[6.0]), [[1, 2], [0, 2], [1, 0], [0, 1], [2, 1]]),
     ):
-        pool = multistart._Pool(system, x0, np.zeros_like(x0))
+        pool = multistart._Pool([Problem.of(system, x, np.zeros(2)) for x in x0])
         np.testing.assert_array_equal(pool.neighbours(2), expected)
 
 

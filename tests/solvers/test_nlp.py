@@ -12,6 +12,7 @@ from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.numerics.rollout import Trajectory, gradient, plain
 from trc_core.solvers import ilqr, lqr, nlp
 from trc_core.solvers.starting_points import agreement
+from trc_core.solvers.transcription import ByContents, program_of
 from trc_core.systems import SYSTEMS
 from trc_core.systems.double_integrator import multi_axis
 
@@ -165,9 +166,9 @@ def test_a_solver_that_ran_out_of_iterations_says_so(monkeypatch):
 
 def test_the_program_is_built_once_for_equal_systems():
     system = SYSTEMS['double_integrator']
-    key = nlp._ByContents(system)
-    assert nlp._program(key) is nlp._program(nlp._ByContents(replace(system)))
-    assert key != nlp._ByContents(replace(system, R=[0.2]))
+    key = ByContents(system)
+    assert program_of(key) is program_of(ByContents(replace(system)))
+    assert key != ByContents(replace(system, R=[0.2]))
 
 
 def test_a_state_of_the_wrong_size_is_named():

@@ -15,16 +15,16 @@ from typing import Any
 from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
 from trc_core.command_line import check_output, report_errors
 from trc_core.commands.warm_up import ready
-from trc_core.evaluation.baselines import BASELINES, baseline_planners, planners
+from trc_core.evaluation.baselines import (
+    BASELINES,
+    baseline_planners,
+    default_baselines,
+    planners,
+)
 from trc_core.evaluation.chart import excess_chart
 from trc_core.evaluation.closed_loop import Comparison, compare
-from trc_core.evaluation.evaluator import (
-    TEST_SEED,
-    Evaluation,
-    Planner,
-    evaluate,
-    fresh_problems,
-)
+from trc_core.evaluation.evaluator import Evaluation, Planner, evaluate
+from trc_core.evaluation.problems import TEST_SEED, fresh_problems
 from trc_core.planner.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
@@ -43,7 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Command line: what is scored, on which problems, and where the figures go."""
     parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
     add = parser.add_argument
-    add('--checkpoint', help=f'shipped name or path (default: {DEFAULT})')
+    add(
+        '--checkpoint',
+        help="shipped name or path, or 'classical' with --system: no network (default: "
+        f'{DEFAULT})',
+    )
     add(
         '--expert',
         help='instead of a checkpoint, experts: a list like lqr,ilqr1,ilqr3,ilqr,multistart',
@@ -168,7 +172,8 @@ def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[st
     """(title, system, planners) of every table that the flags ask for."""
     if arguments.expert is None:
         title, controller = _controller(arguments)
-        baselines = _names(arguments.baseline) if arguments.baseline else BASELINES
+        chosen = _names(arguments.baseline) if arguments.baseline else None
+        baselines = chosen or default_baselines(controller.system)
         return [(title, controller.system, planners(controller, CYCLES, baselines))]
     if arguments.set and not arguments.system:
         raise ValueError('--set needs --system')

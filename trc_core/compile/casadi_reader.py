@@ -31,9 +31,17 @@ CASADI: Algebra = {name: OPERATORS.get(name) or getattr(ca, name) for name in OP
 
 
 def casadi_step(system: System) -> Any:
-    """`casadi.Function` step(x, u) -> x_next."""
+    """`casadi.Function` step(x, u) -> x_next, with the system's own parameters."""
     state, control = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
-    p = [float(value) for value in system.p]
+    x_next = casadi_step_of_parameters(system)(state, control, ca.DM(system.p))
+    return ca.Function('step', [state, control], [x_next], ['x', 'u'], ['x_next'])
+
+
+def casadi_step_of_parameters(system: System) -> Any:
+    """`casadi.Function` step(x, u, p) -> x_next, with parameters p (n_p,)."""
+    state, control = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
+    parameters = ca.SX.sym('p', len(system.parameters))
+    p = ca.vertsplit(parameters)
 
     def derivative(x: Any, u: Any) -> Any:
         inputs = [*ca.vertsplit(x), *ca.vertsplit(u), *p]
@@ -42,4 +50,5 @@ def casadi_step(system: System) -> Any:
     x = state
     for _ in range(system.substeps):
         x = rk4(derivative, x, control, system.dt / system.substeps)
-    return ca.Function('step', [state, control], [x], ['x', 'u'], ['x_next'])
+    arguments = [state, control, parameters]
+    return ca.Function('step', arguments, [x], ['x', 'u', 'p'], ['x_next'])

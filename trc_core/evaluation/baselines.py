@@ -27,21 +27,35 @@ BASELINES = {
     'nearest': 'nearest plan + iLQR',
 }
 """Those beside every controller, and how a table calls them."""
+CONSTRAINED = ('lqr', 'ilqr', 'multistart', 'nlp', 'fatrop')
+"""Those beside a controller whose plant has constraints or ranges."""
+SIMPLE = ('nearest', 'qp', 'minimum_energy')
 ILQR_SWEEPS = re.compile(r'ilqr(\d+)')
 STORED_PLANS, STORED_SEED = 5000, 6_000_000
+
+
+def default_baselines(system: System) -> tuple[str, ...]:
+    """The baselines that stand beside a controller of a system where none are chosen."""
+    return CONSTRAINED if system.task.constraints or system.ranges else tuple(BASELINES)
 
 
 def baseline_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
     """Planners by name: an expert, `ilqr<n>` for n sweeps from the clipped LQR, or `nearest`.
 
     Raises:
-        ValueError: if a name is unknown; the message lists the known ones.
+        ValueError: if a name is unknown, and the message lists the known ones, or if the plant
+            has constraints or ranges of which an expert knows nothing.
     """
     names = tuple(names)
     for name in names:  # all of them first: a table of plans takes minutes to make
         if name not in (*EXPERTS, 'nearest') and not ILQR_SWEEPS.fullmatch(name):
             raise ValueError(
                 f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
+            )
+        if name in SIMPLE and (system.task.constraints or system.ranges):
+            raise ValueError(
+                f"the expert '{name}' knows no constraints or ranges, and '{system.name}' has "
+                f'some; choose from {list(CONSTRAINED)} or ilqr<sweeps>'
             )
     return {name: _planner(system, name) for name in names}
 
@@ -59,11 +73,15 @@ def planners(
 ) -> dict[str, Planner]:
     """The baselines, and the controller at each number of cycles K, also polished; by label.
 
+    A controller without a network has no cycles: it stands once beside them.
+
     Raises:
         ValueError: if a baseline is unknown; the message lists the known ones.
     """
     known = baseline_planners(controller.system, baselines)
     table = {BASELINES.get(name, name): planner for name, planner in known.items()}
+    if controller.checkpoint.is_classical:
+        return {**table, 'trc, classical': controller.plan}
     for K in cycles:
         twin = Controller(controller.checkpoint, controller.backend, cycles=K)
         table[f'trc, K = {K}'] = twin.plan

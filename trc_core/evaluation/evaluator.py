@@ -11,17 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from trc_core.evaluation.reference import reference_optima, starts_needed
-from trc_core.numerics.cost import WRONG_BASIN, is_success
+from trc_core.evaluation.problems import Problems, draw_problems
+from trc_core.evaluation.reference import Optima, best_known_optima, starts_needed
+from trc_core.numerics.cost import WRONG_BASIN, difference, is_success
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 
-Planner = Callable[[Array, Array], Plan]
-"""x0 (n_x,), goal (n_x,) -> Plan."""
+Planner = Callable[..., Plan]
+"""x0 (n_x,), goal (n_x,), also `parameters` by name where the problems have some -> Plan."""
 BOUND_TOLERANCE = 1e-6  # of the control range; nearer to a bound a control lies on it
 TIMED = 20  # plans whose time is taken
-TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
+COLLISION = 0.01  # violation of a constraint, in its unit, above which a plan is wrong
+DEEP = 0.05
 HEADINGS = ('mean', 'median', 'p95', 'max', '> 2 %', 'success', 'error', 'on bound', 'ms')
+CONSTRAINED_HEADINGS = ('M/M*', 'M wrong', 'violation', '> 0.01', '> 0.05')
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,24 @@ class Scores:
     success: float
     """Share of plans that end within `goal_tolerance` of the goal."""
     wrong: float
-    """Share with J more than 2 % above the best known: in the wrong basin, or not converged."""
+    """Share with J more than 2 % above the best known: in the wrong basin, or not converged.
+    Where there are constraints, also those that violate one by more than 0.01 of its unit."""
     error: float | None = None
     """Mean of sum |x_T - goal|."""
     on_bound: float | None = None
     """Share of the controls that lie on a bound."""
     milliseconds: float | None = None
     """Median time of a plan, under the load that there was."""
+    merit: float | None = None
+    """Mean of M/M*, the ratio of the merits; this and all below only with constraints."""
+    merit_wrong: float | None = None
+    """Share with a merit more than 2 % above the best known."""
+    violation: float | None = None
+    """Largest violation of a constraint, in its unit."""
+    colliding: float | None = None
+    """Share of plans with a violation above 0.01,"""
+    deep: float | None = None
+    """and above 0.05."""
 
     @classmethod
     def of(cls, ratio: Array, success: NDArray[np.bool_]) -> Scores:
@@ -60,9 +74,8 @@ class Scores:
 def score(
     system: System,
     planner: Planner,
-    x0: Array,
-    goal: Array,
-    optimum: Array,
+    problems: Problems,
+    optima: Optima,
     progress: Iterable[int] | None = None,
 ) -> Scores:
     """Runs `planner` on every problem.
@@ -70,25 +83,51 @@ def score(
     Args:
         system: the plant.
         planner: what is scored.
-        x0: (N, n_x).
-        goal: (N, n_x).
-        optimum: J* (N,).
+        problems: N of them.
+        optima: the best known of every problem.
         progress: an iterable over range(N) that shows progress.
     """
     # plan, one problem at a time
     plans, seconds = [], []
+    x0, goal = problems.x0, problems.goal
     for i in progress or range(len(x0)):
         began = time.perf_counter()
-        plans.append(planner(x0[i], goal[i]))
+        plans.append(planner(x0[i], goal[i], **problems.arguments(i)))
         seconds.append(time.perf_counter() - began)
     # compare with the optimum
     states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
     cost = np.array([plan.cost for plan in plans])
-    return replace(
-        Scores.of(cost / optimum, is_success(system, states, goal)),
-        error=float(np.abs(states[:, -1] - goal).sum(-1).mean()),
+    scores = replace(
+        Scores.of(cost / optima.cost, is_success(system, states, goal)),
+        error=float(np.abs(difference(system, states[:, -1], goal)).sum(-1).mean()),
         on_bound=on_bound(system, controls),
         milliseconds=1e3 * float(np.median(seconds)),
+    )
+    if not system.task.constraints:
+        return scores
+    violation = np.array([plan.violation for plan in plans])
+    merit = np.array([plan.merit for plan in plans])
+    return with_constraints(scores, cost / optima.cost, merit / optima.merit, violation)
+
+
+def with_constraints(scores: Scores, ratio: Array, merit: Array, violation: Array) -> Scores:
+    """Scores with what constraints add.
+
+    Args:
+        scores: without it.
+        ratio: J/J* (N,).
+        merit: M/M* (N,).
+        violation: the largest of every plan (N,).
+    """
+    fine = (ratio <= WRONG_BASIN) & (violation <= COLLISION)  # NaN is not
+    return replace(
+        scores,
+        wrong=float(np.mean(~fine)),
+        merit=float(np.mean(merit)),
+        merit_wrong=float(np.mean(~(merit <= WRONG_BASIN))),
+        violation=float(np.max(violation)),
+        colliding=float(np.mean(~(violation <= COLLISION))),
+        deep=float(np.mean(~(violation <= DEEP))),
     )
 
 
@@ -114,14 +153,23 @@ class Evaluation:
 
     def __str__(self) -> str:
         optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
+        constrained = any(s.merit is not None for s in self.scores.values())
+        headings = (*HEADINGS, *(CONSTRAINED_HEADINGS if constrained else ()))
         lines = [
             f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
-            ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
+            ' ' * 22 + ''.join(f'{heading:>11}' for heading in headings),
         ]
         for label, s in self.scores.items():
             ratios = ''.join(f'{value:11.5f}' for value in (s.mean, s.median, s.p95, s.worst))
             behind = f'{s.error:11.4f}{s.on_bound:11.1%}{s.milliseconds:11.3f}'
+            if constrained:
+                behind += f'{s.merit:11.5f}{s.merit_wrong:11.1%}{s.violation:11.2g}'
+                behind += f'{s.colliding:11.1%}{s.deep:11.1%}'
             lines.append(f'{label:22}{ratios}{s.wrong:11.1%}{s.success:11.1%}{behind}')
+        if constrained:
+            lines.append(
+                '> 2 % counts J > 1.02 J* and violations > 0.01; M = J + weight * violations'
+            )
         if self.unsolved:
             lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
         return '\n'.join(lines)
@@ -135,17 +183,17 @@ def evaluate(
     Raises:
         ValueError: if the optimum is known for none of them.
     """
-    x0, goal = fresh_problems(system, states, seed)
-    starts = starts_needed(system)
-    optimum, solved = reference_optima(system, x0, goal, starts)
-    if not solved.any():
+    problems, starts = draw_problems(system, states, seed), starts_needed(system)
+    optima = best_known_optima(system, problems, starts)
+    if not optima.solved.any():
         raise ValueError(f"no solver converged on any of {states} states of '{system.name}'")
-    optimum = optimum[solved]
+    count = int(optima.solved.sum())
+    problems, optima = problems.rows(optima.solved), optima.rows(optima.solved)
     scores = {}
     for label, planner in table.items():
-        bar = tqdm(range(len(optimum)), desc=label, leave=False)
-        scores[label] = score(system, planner, x0[solved], goal[solved], optimum, bar)
-    return Evaluation(title, scores, states, seed, starts, int(states - solved.sum()))
+        bar = tqdm(range(count), desc=label, leave=False)
+        scores[label] = score(system, planner, problems, optima, bar)
+    return Evaluation(title, scores, states, seed, starts, states - count)
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
@@ -207,8 +255,3 @@ def _latency(model: Any, current: Any, target: Any, system: System) -> float:
             model(current, target, dynamics_fn=system)
         seconds.append(time.perf_counter() - began)
     return 1e3 * float(np.median(seconds[1:]))
-
-
-def fresh_problems(system: System, count: int, seed: int = TEST_SEED) -> tuple[Array, Array]:
-    """Initial states and goals (N, n_x) that nobody trains on."""
-    return system.sample(np.random.default_rng(seed), count)

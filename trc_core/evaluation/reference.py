@@ -5,21 +5,62 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from trc_core.compile.kernels import cache_folder
+from trc_core.evaluation.problems import Problems
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
-from trc_core.solvers import multistart, nlp
+from trc_core.solvers import fatrop, multistart, nlp
 from trc_core.solvers.packing import call, packed
 
 STARTS = 12  # of IPOPT, where one cannot be trusted
+
+
+class Optima(NamedTuple):
+    """The best known plans of N problems."""
+
+    cost: Array
+    """J* (N,)."""
+    merit: Array
+    """The merit of the same plans (N,); J* where there are no constraints."""
+    solved: NDArray[np.bool_]
+    """Whether any solver converged to it (N,)."""
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Optima:
+        """Those that are chosen (N,)."""
+        return Optima(self.cost[chosen], self.merit[chosen], self.solved[chosen])
+
+
+def best_known_optima(system: System, problems: Problems, starts: int) -> Optima:
+    """The optimum of every problem; kept in the user's cache for the next call.
+
+    Args:
+        system: the plant.
+        problems: N of them.
+        starts: per problem; see `starts_needed`.
+    """
+    x0, goal, parameters = problems
+    if not system.task.constraints and parameters is None:
+        cost, solved = reference_optima(system, x0, goal, starts)
+        return Optima(cost, cost, solved)
+    own = parameters or [{}] * len(x0)
+    key = [starts, x0.tolist(), goal.tolist(), own]
+
+    def compute() -> dict[str, NDArray[Any]]:
+        solve = partial(best_feasible, system, starts=starts)
+        rows = list(zip(x0, goal, own, strict=True))
+        return _arrays(Optima._fields, _on_every_core(system, solve, rows))
+
+    kept = keep(system, 'feasible_optima', key, compute)
+    return Optima(kept['cost'], kept['merit'], kept['solved'])
 
 
 def reference_optima(
@@ -36,7 +77,13 @@ def reference_optima(
         starts: of IPOPT per problem; see `starts_needed`.
     """
     key = [starts, x0.tolist(), goal.tolist()]
-    kept = keep(system, 'optima', key, lambda: _solve_all(system, x0, goal, starts))
+
+    def compute() -> dict[str, NDArray[Any]]:
+        solve = partial(best_known, system, starts=starts)
+        rows = list(zip(x0, goal, strict=True))
+        return _arrays(('cost', 'solved'), _on_every_core(system, solve, rows, starts > 1))
+
+    kept = keep(system, 'optima', key, compute)
     return kept['cost'], kept['solved']
 
 
@@ -44,7 +91,9 @@ def keep(
     system: System, name: str, key: Any, compute: Callable[[], Mapping[str, NDArray[Any]]]
 ) -> Mapping[str, NDArray[Any]]:
     """Arrays that belong to a system and a key (JSON values), computed once and kept on disk."""
-    contract = [system.contract(), system.graph.digest, key]
+    terms = (getattr(system.task, field.name) for field in fields(system.task))
+    stated = [part.graph.digest for part in terms if part]
+    contract = [system.contract(), system.graph.digest, key, *stated]
     digest = hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:16]
     path = cache_folder() / f'{name}_{system.name}_{digest}.npz'
     if not path.exists():
@@ -56,18 +105,23 @@ def keep(
         return dict(kept)
 
 
-def _solve_all(system: System, x0: Array, goal: Array, starts: int) -> Mapping[str, NDArray[Any]]:
+def _on_every_core(
+    system: System, solve: Callable[..., Any], rows: list[Any], away: bool = True
+) -> list[Any]:
+    """`solve` of every row, in other processes where it is worth their start."""
     import joblib
 
-    solve: Callable[..., tuple[float, bool]] = partial(best_known, system, starts=starts)
-    away = starts > 1
     if away:
         solve = partial(call, packed(solve, system))
     workers = joblib.Parallel(n_jobs=-1 if away else 1, return_as='generator')
-    jobs = workers(joblib.delayed(solve)(a, b) for a, b in zip(x0, goal, strict=True))
-    found = list(tqdm(jobs, f'{system.name}: optimum', len(x0), leave=False))
-    cost, solved = (np.array(part) for part in zip(*found, strict=True))
-    return {'cost': cost, 'solved': solved}
+    jobs = workers(joblib.delayed(solve)(*row) for row in rows)
+    return list(tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False))
+
+
+def _arrays(names: Iterable[str], found: list[Any]) -> dict[str, NDArray[Any]]:
+    """The columns of rows, by name."""
+    columns = zip(*found, strict=True)
+    return {name: np.array(column) for name, column in zip(names, columns, strict=True)}
 
 
 def best_known(system: System, x0: Array, goal: Array, starts: int) -> tuple[float, bool]:
@@ -82,6 +136,24 @@ def best_known(system: System, x0: Array, goal: Array, starts: int) -> tuple[flo
     return (min(costs), True) if costs else (np.inf, False)
 
 
+def best_feasible(
+    system: System, x0: Array, goal: Array, parameters: Mapping[str, float], starts: int
+) -> tuple[float, float, bool]:
+    """J and merit of the best plan known for a problem with constraints or parameters.
+
+    By IPOPT and fatrop from several starts, compared by the merit.
+
+    Returns:
+        Both, and whether any solver converged.
+    """
+    plans = [nlp.solve(system, x0, goal, starts=starts, parameters=parameters)]
+    if fatrop.is_available():
+        plans.append(fatrop.solve(system, x0, goal, starts=starts, parameters=parameters))
+    best = min(plans, key=lambda plan: (not plan.converged, plan.merit))
+    return best.cost, best.merit, best.converged
+
+
 def starts_needed(system: System) -> int:
     """Number of starts that the best known optimum takes: 1 unless local optima are likely."""
-    return STARTS if multistart.is_needed(system) else 1
+    several = bool(system.task.constraints) or multistart.is_needed(system)
+    return STARTS if several else 1

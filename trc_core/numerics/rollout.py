@@ -16,7 +16,11 @@ from numba.extending import register_jitable
 
 from trc_core.compile.plant import (
     CONSTRAINTS,
+    COUNT,
+    LAWS,
+    VALUES,
     advance,
+    call_values,
     count_of,
     hold,
     linearise,
@@ -139,6 +143,22 @@ def merit_along(plant, trajectory, r):
     if has_terms(plant.terms):
         J += merit_terms(plant, trajectory, r)
     return J
+
+
+@register_jitable
+def fly_law(plant, n, x0, r, trajectory):
+    """Flies law n of a plant from x0; returns the merit."""
+    dynamics, functions, x, u = plant.dynamics, plant.terms.functions, trajectory.x, trajectory.u
+    T, n_u = u.shape
+    controls = np.empty(functions[LAWS, COUNT])
+    for i in range(x0.shape[0]):
+        x[0, i] = x0[i]
+    for t in range(T):
+        call_values(functions[LAWS, VALUES], x, t, u, t, r, dynamics.p, t * dynamics.dt, controls)
+        for i in range(n_u):
+            u[t, i] = clip(controls[n * n_u + i], plant.u_min[i], plant.u_max[i])
+        advance(dynamics, x, u, t)
+    return merit_along(plant, trajectory, r)
 
 
 @register_jitable

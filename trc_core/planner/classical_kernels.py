@@ -10,18 +10,10 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import (
-    CONSTRAINTS,
-    COUNT,
-    LAWS,
-    VALUES,
-    advance,
-    call_values,
-    count_of,
-)
+from trc_core.compile.plant import CONSTRAINTS, LAWS, count_of
 from trc_core.numerics.cost import terms_along, violation_of
 from trc_core.numerics.ilqr import improve, new_memory
-from trc_core.numerics.rollout import Trajectory, clip, merit_along, plain, rollout, row
+from trc_core.numerics.rollout import Trajectory, fly_law, plain, rollout, row
 from trc_core.planner.kernels import copy, finite, keep
 
 LESS = 0.5  # share of the violations of a plan, below which another one is taken for its safety
@@ -109,19 +101,3 @@ def take_memory(own, memory, b):
         copy(own.K[t], memory.K[b, t])
     for i in range(own.rho.shape[0]):
         memory.rho[b, i] = own.rho[i]
-
-
-@register_jitable
-def fly_law(plant, n, x0, r, trajectory):
-    """Flies law n of a plant from x0; returns the merit."""
-    dynamics, functions, x, u = plant.dynamics, plant.terms.functions, trajectory.x, trajectory.u
-    T, n_u = u.shape
-    controls = np.empty(functions[LAWS, COUNT])
-    for i in range(x0.shape[0]):
-        x[0, i] = x0[i]
-    for t in range(T):
-        call_values(functions[LAWS, VALUES], x, t, u, t, r, dynamics.p, t * dynamics.dt, controls)
-        for i in range(n_u):
-            u[t, i] = clip(controls[n * n_u + i], plant.u_min[i], plant.u_max[i])
-        advance(dynamics, x, u, t)
-    return merit_along(plant, trajectory, r)

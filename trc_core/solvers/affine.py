@@ -49,8 +49,14 @@ def require_linear(system: System) -> tuple[Array, Array]:
     """A (n_x, n_x) and B (n_x, n_u) of a system whose step is affine.
 
     Raises:
-        ValueError: if its Jacobians differ between random states and controls.
+        ValueError: if its Jacobians differ between random states and controls, or if its task is
+            more than a quadratic J and bounds of the controls.
     """
+    if not system.task.is_plain:
+        raise ValueError(
+            f"system '{system.name}' has constraints or residuals, which the experts for linear "
+            'systems do not know; use the expert nlp, fatrop, ilqr or multistart'
+        )
     rng = np.random.default_rng(0)
     A, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
     scale = LINEAR_TOLERANCE * max(np.abs(A).max(), np.abs(B).max())

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trc_core.numerics.batch import empty_trajectory, improve_rows, roll_out
-from trc_core.numerics.cost import WRONG_BASIN, constant_reference
+from trc_core.numerics.cost import WRONG_BASIN
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
+from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import starting_points
 
 STARTS = 12
@@ -61,40 +61,37 @@ def evidence(system: System) -> Evidence:
     rows = system.sample_parameters(rng, SAMPLE)
     beaten, tried = 0, 0
     while tried < SAMPLE and beaten < BEATEN_ENOUGH:
-        a, b, own = x0[tried], goal[tried], system
-        if system.ranges:
-            own = replace(
-                system, parameters=dict(zip(system.parameters, rows[tried].tolist(), strict=True))
-            )
-        ladder = _best(own, a, b, _ladder(own, a, b), LADDER_SWEEPS)
-        several = _best(own, a, b, _starts(own, a, b), STARTS_SWEEPS)
+        drawn = {name: float(rows[tried, system.places[name]]) for name in system.ranges}
+        problem = Problem.of(system, x0[tried], goal[tried], drawn)
+        ladder = _best(problem, _ladder(problem), LADDER_SWEEPS)
+        several = _best(problem, _starts(problem), STARTS_SWEEPS)
         beaten += WRONG_BASIN * several < ladder
         tried += 1
     return Evidence(beaten, tried)
 
 
-def _ladder(system: System, x0: Array, goal: Array) -> list[Array]:
+def _ladder(problem: Problem) -> list[Array]:
     """The controls (T, n_u) of the clipped LQRs, from eager to cautious."""
-    r, still = constant_reference(goal, system.horizon), np.zeros((system.horizon, system.n_u))
+    system, still = problem.system, np.zeros_like(problem.trim)
     laws = [
-        plain(finite_horizon_gains(replace(system, R=factor * system.R), goal)[0])
+        plain(finite_horizon_gains(replace(system, R=factor * system.R), problem.goal)[0])
         for factor in LADDER
     ]
-    return [roll_out(system, law, still, x0, r)[1] for law in laws]
+    return [problem.fly(law, still)[1] for law in laws]
 
 
-def _starts(system: System, x0: Array, goal: Array) -> list[Array]:
+def _starts(problem: Problem) -> list[Array]:
     """The controls (T, n_u) of the starting points."""
     try:
-        return [controls for _, _, controls in starting_points(system, x0, goal, STARTS)]
+        return [controls for _, _, controls in starting_points(problem, STARTS, 0)]
     except np.linalg.LinAlgError:  # no LQR catches random plans: the problem has none
-        return [controls for _, _, controls in starting_points(system, x0, goal, 2)]
+        return [controls for _, _, controls in starting_points(problem, 2, 0)]
 
 
-def _best(system: System, x0: Array, goal: Array, starts: list[Array], sweeps: int) -> float:
+def _best(problem: Problem, starts: list[Array], sweeps: int) -> float:
     """The lowest merit that sweeps reach from some controls; inf if none is finite."""
-    plans = empty_trajectory(system, len(starts))
-    plans.x[:, 0], plans.u[:] = x0, starts
-    r = np.tile(constant_reference(goal, system.horizon), (len(starts), 1, 1))
-    J = improve_rows(system, r, sweeps, plans).J
-    return float(np.min(J, initial=np.inf, where=np.isfinite(J)))
+    merits = []
+    for controls in starts:
+        states = np.tile(problem.x0, (len(controls) + 1, 1))
+        merits.append(problem.improve(sweeps, states, controls.copy())[0])
+    return float(np.min(merits, initial=np.inf, where=np.isfinite(merits)))

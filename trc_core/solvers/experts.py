@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import System
-from trc_core.solvers import ilqr, lqr, minimum_energy, multistart, nlp, qp
+from trc_core.solvers import fatrop, ilqr, lqr, minimum_energy, multistart, nlp, qp
 from trc_core.solvers.evidence import evidence
 
 AUTO = 'auto'
@@ -28,7 +28,8 @@ class Expert:
 
 
 EXPERTS = {
-    'nlp': Expert(nlp.solve, 'the optimum inside the bounds by IPOPT', starts=1),
+    'nlp': Expert(nlp.solve, 'the optimum inside bounds and constraints by IPOPT', starts=1),
+    'fatrop': Expert(fatrop.solve, 'like nlp, by fatrop, which knows stages', starts=1),
     'multistart': Expert(
         multistart.solve,
         'the best of many iLQR starts and of the neighbours, for swing-ups',

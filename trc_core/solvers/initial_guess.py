@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.batch import roll_out
-from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains, linearise
 from trc_core.numerics.rollout import Trajectory, plain, reproject
 from trc_core.problem.system import Array, System
-from trc_core.solvers.replay import state_vector
+from trc_core.solvers.problem import Problem
 
 GAINS_KEPT = 256
 
@@ -46,6 +44,7 @@ def initial_guess(
     x0: ArrayLike,
     goal: ArrayLike,
     warm_start: Plan | None = None,
+    parameters: Mapping[str, float] | None = None,
 ) -> tuple[Array, Array, float]:
     """A feasible trajectory from x0: of the clipped LQR, or tracking `warm_start` by LQR.
 
@@ -53,15 +52,19 @@ def initial_guess(
     that began at another state.
 
     Returns:
-        states (T + 1, n_x), controls (T, n_u) inside the bounds, and J.
+        states (T + 1, n_x), controls (T, n_u) inside the bounds, and the merit.
 
     Raises:
         ValueError: if x0, goal or the warm start has the wrong shape.
     """
-    x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
+    return guess(Problem.of(system, x0, goal, parameters), warm_start)
+
+
+def guess(problem: Problem, warm_start: Plan | None = None) -> tuple[Array, Array, float]:
+    """`initial_guess` of a problem; the gains are those about the end of its reference."""
+    system = problem.system
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    law, v = plain(gains_of(system)(goal)), np.zeros((T, n_u))
-    r = constant_reference(goal, T)
+    law, v = plain(gains_of(system)(problem.goal)), np.zeros((T, n_u))
     if warm_start is not None:
         shapes = warm_start.states.shape, warm_start.controls.shape
         if shapes != ((T + 1, n_x), (T, n_u)):
@@ -72,5 +75,14 @@ def initial_guess(
         follow = compiled(reproject)
         states = np.ascontiguousarray(warm_start.states)
         past = Trajectory(states, np.ascontiguousarray(warm_start.controls))
-        follow(plant_of(system), law, past, r, v)
-    return roll_out(system, law, v, x0, r)
+        follow(problem.plant, law, past, problem.r, v)
+    return problem.fly(law, v)
+
+
+def cheapest_start(problem: Problem, warm_start: Plan | None = None) -> tuple[Array, Array, float]:
+    """`guess`, or where that is dearer, what a law of the plant does or its trim, held."""
+    found = guess(problem, warm_start)
+    if warm_start is not None or not (problem.system.laws or problem.system.task.constraints):
+        return found
+    others = [problem.hold_trim(), *problem.fly_laws().values()]
+    return min([found, *others], key=lambda start: start[2] if np.isfinite(start[2]) else np.inf)

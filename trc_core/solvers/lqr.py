@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.numerics.batch import roll_out
-from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.riccati import finite_horizon_gains, linearise
-from trc_core.numerics.rollout import plain
+from trc_core.numerics.riccati import linearise
 from trc_core.problem.system import Array, System
+from trc_core.solvers.initial_guess import guess
+from trc_core.solvers.problem import Problem
 
 
 def infinite_horizon_gain(system: System) -> Array:
@@ -29,18 +30,21 @@ def infinite_horizon_gain(system: System) -> Array:
     return np.asarray(K)
 
 
-def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
+def solve(
+    system: System,
+    x0: ArrayLike,
+    goal: ArrayLike,
+    parameters: Mapping[str, float] | None = None,
+) -> Plan:
     """The finite-horizon LQR with clipped controls, rolled out on the true dynamics.
 
     Args:
         system: the plant.
         x0: initial state (n_x,).
-        goal: goal state (n_x,).
+        goal: goal state (n_x,), or a reference (T + 1, n_x).
+        parameters: those that differ from the system's own, by name; the gains are those of its
+            own.
     """
-    x0, goal = np.asarray(x0, dtype=np.float64), np.asarray(goal, dtype=np.float64)
-    K, _, _ = finite_horizon_gains(system, goal)
-    v = np.zeros((system.horizon, system.n_u))
-    states, controls, J = roll_out(
-        system, plain(K), v, x0, constant_reference(goal, system.horizon)
-    )
-    return Plan(controls, states, J, 'lqr', converged=bool(np.isfinite(J)))
+    problem = Problem.of(system, x0, goal, parameters)
+    states, controls, merit = guess(problem)
+    return problem.plan(controls, states, merit, 'lqr', converged=bool(np.isfinite(merit)))

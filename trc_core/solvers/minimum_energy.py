@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import System
 from trc_core.solvers.affine import predict
-from trc_core.solvers.replay import replay, state_vector
+from trc_core.solvers.problem import state_vector
+from trc_core.solvers.replay import replay
 
 RANK_TOLERANCE = 1e-12  # of the Gramian's eigenvalues, relative to the largest
 

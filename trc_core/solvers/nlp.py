@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +14,10 @@ from numpy.typing import ArrayLike
 from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
-from trc_core.solvers.initial_guess import initial_guess
-from trc_core.solvers.replay import replay
+from trc_core.solvers.initial_guess import cheapest_start, guess
+from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import starting_points, straight_line
+from trc_core.solvers.transcription import ByContents, Program, joined, program_of
 
 OPTIONS: dict[str, Any] = {
     'print_time': False,
@@ -30,7 +32,36 @@ OPTIONS: dict[str, Any] = {
     'ipopt.bound_relax_factor': 0.0,
     'ipopt.mu_strategy': 'adaptive',
 }
-REPLAY_TOLERANCE = 1e-7  # relative gap allowed between IPOPT's J and J of the replayed controls
+REPLAY_TOLERANCE = 1e-7  # relative gap allowed between the solver's J and J of the replayed plan
+FEASIBLE = 1e-6  # violation of a constraint, in its unit, that a converged plan may have
+
+
+@dataclass(frozen=True)
+class Method:
+    """A solver of nonlinear programs that CasADi offers."""
+
+    source: str
+    """The name of its plans."""
+    plugin: str
+    """CasADi's name of it."""
+    options: Callable[[Program], dict[str, Any]]
+    limits: Callable[[Program], dict[str, Array]] = attrgetter('limits')
+
+    def solver(self, system: System) -> tuple[Program, Any]:
+        """The program of a system, and CasADi's solver for it; both are built once."""
+        return _solver(self, ByContents(system))
+
+
+IPOPT = Method('nlp', 'ipopt', lambda program: OPTIONS)
+
+
+@lru_cache(maxsize=16)
+def _solver(method: Method, key: ByContents) -> tuple[Program, Any]:
+    import casadi as ca
+
+    program = program_of(key)
+    options = method.options(program)
+    return program, ca.nlpsol('solver', method.plugin, program.expressions, options)
 
 
 def solve(
@@ -40,121 +71,104 @@ def solve(
     warm_start: Plan | None = None,
     starts: int = 1,
     seed: int = 0,
+    parameters: Mapping[str, float] | None = None,
 ) -> Plan:
-    """The optimum of J inside the bounds (a local one where the problem is not convex).
+    """The optimum of J inside the bounds and constraints (a local one if it is not convex).
 
     Args:
         system: the plant.
         x0: initial state (n_x,).
-        goal: goal state (n_x,).
+        goal: goal state (n_x,), or a reference (T + 1, n_x).
         warm_start: a plan to start from; by default the clipped LQR, or where that misses the
-            goal, a straight line to it.
+            goal, the cheapest of it and what the laws of the plant do; without laws, a straight
+            line to the goal.
         starts: when above 1, the best from this many `starting_points` (and the warm start).
         seed: of the random ones among them.
+        parameters: those that differ from the system's own, by name.
 
     Returns:
         The optimal controls, clipped into the bounds, and their trajectory on the true dynamics.
-        `converged` is True when IPOPT met its tolerance and the replayed J agrees with it;
-        `candidates` holds J of every start that converged, `cycles` the iterations of them all.
+        `converged` is True when IPOPT met its tolerance, the replayed J agrees with it and no
+        constraint is violated by more than 1e-6; `candidates` holds the merit of every start that
+        converged, `cycles` the iterations of them all.
 
     Raises:
-        ValueError: if a shape is wrong or `starts` is less than 1.
+        ValueError: if a shape is wrong, a parameter is unknown or `starts` is less than 1.
     """
+    problem = Problem.of(system, x0, goal, parameters)
+    return solve_by(IPOPT, problem, warm_start, starts, seed)
+
+
+def solve_by(
+    method: Method, problem: Problem, warm_start: Plan | None, starts: int, seed: int
+) -> Plan:
+    """`solve` by a method."""
     if starts < 1:
         raise ValueError(f'starts is {starts}, expected at least 1')
-    goal = np.ascontiguousarray(goal, dtype=np.float64)
     if starts == 1:
-        x, u = _start(system, x0, goal, warm_start)
-        return _optimise(system, goal, x, u)
-    points = list(starting_points(system, x0, goal, starts, seed))
+        return optimise(method, problem, *_start(problem, warm_start))
+    points = list(starting_points(problem, starts, seed))
     if warm_start is not None:
-        points.insert(0, ('warm start', *initial_guess(system, x0, goal, warm_start)[:2]))
-    plans = {name: _optimise(system, goal, x, u) for name, x, u in points}
-    best = min(plans.values(), key=lambda plan: (not plan.converged, plan.cost))
+        points.insert(0, ('warm start', *guess(problem, warm_start)[:2]))
+    plans = {name: optimise(method, problem, x, u) for name, x, u in points}
+    best = min(plans.values(), key=lambda plan: (not plan.converged, plan.merit))
     return replace(
         best,
         cycles=sum(plan.cycles for plan in plans.values()),
-        candidates={name: plan.cost for name, plan in plans.items() if plan.converged},
+        candidates={name: plan.merit for name, plan in plans.items() if plan.converged},
     )
 
 
-def _optimise(system: System, goal: Array, x: Array, u: Array) -> Plan:
-    """IPOPT from the guess x (T + 1, n_x), u (T, n_u)."""
-    scale = max(float(trajectory_cost(system, x, u, goal[None])), 1e-9)
-    solver = _program(_ByContents(system))
-    T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    free = np.full(T * n_x, np.inf)
-    answer = solver(
-        x0=np.concatenate([u.ravel(), x[1:].ravel()]),
-        lbx=np.concatenate([np.tile(system.u_min, T), -free]),
-        ubx=np.concatenate([np.tile(system.u_max, T), free]),
-        lbg=0.0,
-        ubg=0.0,
-        p=np.concatenate([x[0], goal, [1.0 / scale]]),
-    )
-    u = np.asarray(answer['x'])[: T * n_u].reshape(T, n_u).clip(system.u_min, system.u_max)
-    x, J = replay(system, x[0].copy(), goal, u)
-    claimed = float(answer['f']) * scale
+class Answer(NamedTuple):
+    """What a solver says of a program."""
+
+    controls: Array
+    """(T, n_u), inside the bounds."""
+    cost: float
+    """J as the solver sees it."""
+    scale: float
+    """J of the start."""
+    iterations: int
+    success: bool
+
+
+def answer(method: Method, problem: Problem, x: Array, u: Array) -> Answer:
+    """What a method finds from the guess x (T + 1, n_x), u (T, n_u)."""
+    system = problem.system
+    program, solver = method.solver(system)
+    # the program, in units of the cost of its start
+    J = trajectory_cost(system, x, u, problem.r, p=list(problem.p), trim=problem.trim)
+    scale = max(float(J), 1e-9)
+    assert system.x_min is not None and system.x_max is not None
+    guessed = np.clip(x[1:], system.x_min, system.x_max)
+    numbers = program.numbers(problem, scale)
+    found = solver(x0=joined(u, guessed), p=numbers, **method.limits(program))
+    controls = program.controls(found['x']).clip(system.u_min, system.u_max)
     statistics = solver.stats()
-    converged = statistics['return_status'] == 'Solve_Succeeded' and (
-        abs(J - claimed) <= REPLAY_TOLERANCE * scale
-    )
-    return Plan(u, x, J, 'nlp', bool(converged), int(statistics['iter_count']))
+    iterations, success = int(statistics['iter_count']), bool(statistics['success'])
+    return Answer(controls, float(found['f']) * scale, scale, iterations, success)
 
 
-def _start(
-    system: System, x0: ArrayLike, goal: Array, warm_start: Plan | None
-) -> tuple[Array, Array]:
+def flown(method: Method, problem: Problem, found: Answer) -> Plan:
+    """The plan of an answer, its controls flown on the true dynamics."""
+    states, merit = problem.replay(found.controls)
+    plan = problem.plan(found.controls, states, merit, method.source, cycles=found.iterations)
+    agrees = abs(plan.cost - found.cost) <= REPLAY_TOLERANCE * found.scale
+    converged = found.success and agrees and plan.violation <= FEASIBLE
+    return replace(plan, converged=bool(converged))
+
+
+def optimise(method: Method, problem: Problem, x: Array, u: Array) -> Plan:
+    """The optimum that a method finds from the guess x (T + 1, n_x), u (T, n_u)."""
+    return flown(method, problem, answer(method, problem, x, u))
+
+
+def _start(problem: Problem, warm_start: Plan | None) -> tuple[Array, Array]:
     """The guessed states (T + 1, n_x) and controls (T, n_u); shooting need not start feasible."""
-    x, u, _ = initial_guess(system, x0, goal, warm_start)
-    if warm_start is not None or is_success(system, x, goal):
+    x, u, _ = guess(problem, warm_start)
+    if warm_start is not None or is_success(problem.system, x, problem.goal):
         return x, u
+    if problem.system.laws:
+        return cheapest_start(problem)[:2]
     # The LQR misses the goal, and following it (a fallen pole) leads to poor local optima.
-    return straight_line(system, x[0], goal)
-
-
-class _ByContents:
-    """A system as a cache key: equal when the dynamics and the contract are."""
-
-    def __init__(self, system: System) -> None:
-        self.system = system
-        self.contents = system.dynamics, json.dumps(system.contract(), sort_keys=True)
-
-    def __hash__(self) -> int:
-        return hash(self.contents)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByContents) and self.contents == other.contents
-
-
-@lru_cache(maxsize=16)
-def _program(key: _ByContents) -> Any:
-    """The NLP over (u_0..u_{T-1}, x_1..x_T) with parameters (x_0, goal, 1 / scale)."""
-    import casadi as ca
-
-    from trc_core.compile.casadi_reader import casadi_step
-
-    system = key.system
-    step = casadi_step(system)
-    U = ca.SX.sym('u', system.n_u, system.horizon)
-    X = ca.SX.sym('x', system.n_x, system.horizon)
-    x0, goal = ca.SX.sym('x0', system.n_x), ca.SX.sym('goal', system.n_x)
-    inverse_scale = ca.SX.sym('inverse_scale')
-    states = ca.horzcat(x0, X)
-    defects = X - step.map(system.horizon)(states[:, :-1], U)
-    J = trajectory_cost(system, _scalars(states), _scalars(U), _scalars(goal))
-    problem = {
-        'x': ca.veccat(U, X),
-        'f': inverse_scale * J,
-        'g': ca.vec(defects),
-        'p': ca.vertcat(x0, goal, inverse_scale),
-    }
-    return ca.nlpsol('solver', 'ipopt', problem, OPTIONS)
-
-
-def _scalars(columns: Any) -> Any:
-    """The entries of a CasADi matrix (n, N) as an array (N, n) of scalars."""
-    import casadi as ca
-
-    rows = [ca.vertsplit(column) for column in ca.horzsplit(columns)]
-    return np.array(rows, dtype=object).reshape(columns.shape[1], columns.shape[0])
+    return straight_line(problem)

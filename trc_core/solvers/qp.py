@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers.affine import Prediction, predict
-from trc_core.solvers.replay import replay, state_vector
+from trc_core.solvers.problem import state_vector
+from trc_core.solvers.replay import replay
 
 SETTINGS = {'primal_tol': 1e-10, 'dual_tol': 1e-12, 'iter_limit': 10_000}
 SOLVED = 1  # DAQP's exit flag of an optimum

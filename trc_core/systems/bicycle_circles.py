@@ -4,6 +4,7 @@ import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
 from trc_core.problem.system import Array, Obstacle, System
+from trc_core.systems.shipped import ShippedSystem
 
 CIRCLES = 6
 FAR = 1e4  # [m] where a circle lies that is not there
@@ -115,3 +116,6 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[Array, Array, 
             names = (f'{name}{k}' for name in ('x', 'y', 'r', 'vx', 'vy'))
             parameters.update(zip(names, map(float, values), strict=True))
     return x0, goal, parameters
+
+
+shipped = ShippedSystem(bicycle_circles, recipes={}, draw=draw)

@@ -20,6 +20,7 @@ from trc_core.problem.record import (
 )
 from trc_core.problem.system import System
 from trc_core.systems import (
+    bicycle_circles,
     cartpole,
     cartpole_swingup,
     double_integrator,
@@ -27,7 +28,7 @@ from trc_core.systems import (
     quadrotor_2d,
     van_der_pol,
 )
-from trc_core.systems.shipped import ShippedSystem
+from trc_core.systems.shipped import Draw, ShippedSystem
 
 SHIPPED: dict[str, ShippedSystem] = {
     module.shipped.system.name: module.shipped
@@ -41,6 +42,12 @@ SHIPPED: dict[str, ShippedSystem] = {
     )
 }
 SYSTEMS: dict[str, System] = {name: shipped.system for name, shipped in SHIPPED.items()}
+DRAWN = {
+    shipped.system.name: shipped
+    for shipped in (*SHIPPED.values(), bicycle_circles.shipped)
+    if shipped.draw is not None
+}
+"""Systems whose problems are drawn by a function of their own."""
 ENTRY_POINTS = 'trc.systems'
 
 
@@ -74,6 +81,18 @@ def get_system(name: str) -> System:
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *offered])} "
         f'or give the path of a .py file'
     )
+
+
+def draw_of(system: System) -> Draw | None:
+    """The function that draws problems of a system of the catalogue, where it has one.
+
+    A system from a file or a checkpoint counts where its name, its dynamics and its parameters
+    are those of the catalogue.
+    """
+    known = DRAWN.get(system.name)
+    if known is None or known.system.parameters.keys() != system.parameters.keys():
+        return None
+    return known.draw if known.system.graph.digest == system.graph.digest else None
 
 
 def system_of_record(record: Mapping[str, Any], given: System | None = None) -> System:

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from trc_core.problem.system import Array, System
 
 Vector = tuple[float, float, float]
+Draw = Callable[[np.random.Generator], tuple[Array, Array, dict[str, float]]]
+"""A random problem: its start (n_x,), its goal (n_x,), and parameters by name."""
 ORIGIN: Vector = (0.0, 0.0, 0.0)
 
 
@@ -68,3 +72,5 @@ class ShippedSystem:
     pitch or yaw; empty where a pose cannot say where the plant is."""
     body: Body = POINT
     side_view: SideView | None = None
+    draw: Draw | None = None
+    """Draws problems where boxes and ranges alone would draw senseless ones."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trc_core.lab.benchmark.baselines import EXPERT_IPOPT, IPOPT
+from trc_core.lab.benchmark.constrained import OURS as CONSTRAINED
 from trc_core.lab.benchmark.planners import EAGER
 
 Results = Mapping[str, Any]
@@ -19,6 +20,9 @@ PLAN_US, CYCLE_US = 500.0, 200.0
 START_S, START_MB = 1.5, 200.0
 BATCH, BATCH_BAR = '1024', 20_000.0
 SOAK_MB = 5.0
+REACHED_BAR, SWEEPS_MS = 0.9, 5.0
+FLIGHT_BAR, TICK_MS = 1.01, 0.15
+DEEPEST_MM = {'fixed circles': 20.0, 'moving circles': 25.0}
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,26 @@ def _soak(results: Results) -> Iterator[Bar]:
         yield Bar(what, SOAK_MB, grown, 'MB')
 
 
+def _constraints(results: Results) -> Iterator[Bar]:
+    plans = _find(results, 'constraints', 'plans') or {}
+    if CONSTRAINED in plans:
+        row = plans[CONSTRAINED]
+        what = 'bicycle_circles: reached from the line, of those not wedged'
+        yield Bar(what, REACHED_BAR, row['reached, not wedged'], '', at_least=True)
+        yield Bar('bicycle_circles: 60 sweeps, median', SWEEPS_MS, row['ms'], 'ms')
+        for label, theirs in plans.items():
+            if label != CONSTRAINED:
+                times = theirs['ms'] / row['ms']
+                yield Bar(f'bicycle_circles: against {label}', 1.0, times, 'x', at_least=True)
+    for kind, limit in DEEPEST_MM.items():
+        row = _find(results, 'constraints', kind)
+        if row:
+            yield Bar(f'{kind}: cost over converged MPC', FLIGHT_BAR, row['cost'], '')
+            yield Bar(f'{kind}: deepest', limit, row['trc']['deepest mm'], 'mm')
+            yield Bar(f'{kind}: lost', 0.0, row['trc']['lost'], '')
+            yield Bar(f'{kind}: a tick', TICK_MS, row['trc']['ms'], 'ms')
+
+
 JUDGES: tuple[Callable[[Results], Iterator[Bar]], ...] = (
     _eager,
     _floor,
@@ -125,6 +149,7 @@ JUDGES: tuple[Callable[[Results], Iterator[Bar]], ...] = (
     _start,
     _batch,
     _soak,
+    _constraints,
 )
 
 

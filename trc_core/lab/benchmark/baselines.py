@@ -16,10 +16,12 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers import nlp
 from trc_core.solvers.affine import predict, require_linear
-from trc_core.solvers.initial_guess import initial_guess
+from trc_core.solvers.initial_guess import guess
+from trc_core.solvers.problem import Problem
 from trc_core.solvers.qp import condensed
 from trc_core.solvers.receding_horizon import IlqrMpc, shifted
 from trc_core.solvers.starting_points import straight_line
+from trc_core.solvers.transcription import ByContents, joined, program_of
 
 QUIET = {'print_time': False, 'ipopt.print_level': 0, 'ipopt.sb': 'yes'}
 LOOSE: dict[str, Any] = {**QUIET, 'ipopt.tol': 1e-6, 'ipopt.nlp_scaling_method': 'none'}
@@ -79,51 +81,39 @@ class Ipopt:
     def __init__(self, system: System) -> None:
         import casadi as ca
 
-        program = nlp._program(nlp._ByContents(system)).oracle()
-        self.system = system
-        self.cold = ca.nlpsol('cold', 'ipopt', program, COLD_IPOPT)
-        self.warm = ca.nlpsol('warm', 'ipopt', program, WARM_IPOPT)
-        T, free = system.horizon, np.full(system.horizon * system.n_x, np.inf)
-        self.limits: dict[str, Any] = {
-            'lbx': np.concatenate([np.tile(system.u_min, T), -free]),
-            'ubx': np.concatenate([np.tile(system.u_max, T), free]),
-            'lbg': 0.0,
-            'ubg': 0.0,
-        }
-        self.scale = 1.0
+        self.system, self.program = system, program_of(ByContents(system))
+        self.cold = ca.nlpsol('cold', 'ipopt', self.program.expressions, COLD_IPOPT)
+        self.warm = ca.nlpsol('warm', 'ipopt', self.program.expressions, WARM_IPOPT)
+        self.numbers = np.empty(0)  # of the problem; its reference stays from plan to plan
         self.answer: dict[str, Any] = {}
 
     def __call__(self, x: Array, goal: Array, previous: Plan | None) -> Array:
         """Controls (T, n_u)."""
         start: dict[str, Any]
         if previous is None:
-            states, controls, J = initial_guess(self.system, x, goal)
+            problem = Problem.of(self.system, x, goal)
+            states, controls, J = guess(problem)
             if not is_success(self.system, states, goal):
-                states, controls = straight_line(self.system, x, goal)
-            self.scale = 1 / max(J, 1e-9) if np.isfinite(J) else 1.0
-            start = {'x0': np.concatenate([controls.ravel(), states[1:].ravel()])}
+                states, controls = straight_line(problem)
+            scale = max(J, 1e-9) if np.isfinite(J) else 1.0
+            self.numbers = self.program.numbers(problem, scale)
+            start = {'x0': joined(controls, states[1:])}
         else:
             start = {
-                'x0': self._later(self.answer['x']),
-                'lam_x0': self._later(self.answer['lam_x']),
-                'lam_g0': self._later_states(self.answer['lam_g']),
+                'x0': self._later(self.answer['x'], self.system.n_u + self.system.n_x),
+                'lam_x0': self._later(self.answer['lam_x'], self.system.n_u + self.system.n_x),
+                'lam_g0': self._later(self.answer['lam_g'], self.system.n_x),
             }
         solver = self.cold if previous is None else self.warm
-        problem = np.concatenate([x, goal, [self.scale]])
-        self.answer = solver(**start, **self.limits, p=problem)
-        size = self.system.horizon * self.system.n_u
-        return np.asarray(self.answer['x'])[:size].reshape(-1, self.system.n_u)
+        self.numbers[: self.system.n_x] = x
+        self.answer = solver(**start, **self.program.limits, p=self.numbers)
+        return self.program.controls(self.answer['x'])
 
-    def _later(self, vector: Any) -> Array:
-        """(u, x) shifted by one step, the last step twice."""
-        size, n_u = self.system.horizon * self.system.n_u, self.system.n_u
-        both = np.asarray(vector).ravel()
-        later = both[n_u:size], both[size - n_u : size], self._later_states(both[size:])
-        return np.concatenate(later)
-
-    def _later_states(self, vector: Any) -> Array:
-        flat, n_x = np.asarray(vector).ravel(), self.system.n_x
-        return np.concatenate([flat[n_x:], flat[-n_x:]])
+    @staticmethod
+    def _later(vector: Any, stage: int) -> Array:
+        """Numbers of every stage, one stage later, the last one twice."""
+        flat = np.asarray(vector).ravel()
+        return np.concatenate([flat[stage:], flat[-stage:]])
 
 
 class Daqp:

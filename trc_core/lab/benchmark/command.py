@@ -15,9 +15,10 @@ from typing import Any
 from trc_core import provenance
 from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
 from trc_core.command_line import report_errors
-from trc_core.evaluation.evaluator import TEST_SEED
+from trc_core.evaluation.problems import TEST_SEED
 from trc_core.lab.benchmark import environment
 from trc_core.lab.benchmark.bars import bars
+from trc_core.lab.benchmark.constrained import among_circles
 from trc_core.lab.benchmark.floor import network_floor
 from trc_core.lab.benchmark.interleaved import SHUFFLE_SEED
 from trc_core.lab.benchmark.latency import (
@@ -50,6 +51,7 @@ SECTIONS: dict[str, Section] = {
     'floor': network_floor,
     'scaling': scaling,
     'throughput': throughput,
+    'constraints': among_circles,
     'start': cold_start,
     'soak': soak,
     'versions': beside_another_version,

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.lab.benchmark.baselines import baselines
 from trc_core.lab.benchmark.interleaved import InterleavedTiming, percentiles

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trc_core.planner.backends import BACKENDS
+from trc_core.planner.controller import CLASSICAL
 
 DEFAULT_SYSTEMS = ('double_integrator', 'van_der_pol', 'cartpole', 'quadrotor_2d')
 
@@ -54,7 +55,7 @@ class Options:
             raise ValueError(f'soak must not be negative, got {self.soak}')
         if self.against is not None and not (self.against / 'trc_core').is_dir():
             raise ValueError(f"'{self.against}' is no checkout of trc; give its folder")
-        known('backend', self.backends, BACKENDS)
+        known('backend', self.backends, [name for name in BACKENDS if name != CLASSICAL])
 
 
 def quick() -> dict[str, object]:

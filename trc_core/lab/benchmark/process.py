@@ -35,7 +35,7 @@ SOAK = """
 import sys
 from trc_core import Controller
 from trc_core.lab.benchmark.environment import resident_mb
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 controller = Controller.load(sys.argv[1], sys.argv[2], num_threads=1)
 x0, goal = fresh_problems(controller.system, 1000)
 controller.plan(x0[0], goal[0])

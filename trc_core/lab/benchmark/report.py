@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trc_core import provenance
+from trc_core.lab.benchmark import constrained
 from trc_core.lab.benchmark.bars import Results, bars
 from trc_core.lab.markdown import table
 
@@ -36,6 +37,7 @@ def report(results: Results, plots: Iterable[str] = ()) -> str:
         *_scaling(results),
         *_process(results),
         *_versions(results),
+        *constrained.pages(results.get('constraints', {})),
     ]
     return '\n\n'.join(block for block in blocks if block) + '\n'
 

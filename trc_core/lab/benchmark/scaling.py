@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.compile.kernels import compiled
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.benchmark.interleaved import InterleavedTiming, TimedPlanner
 from trc_core.lab.benchmark.latency import problems
 from trc_core.lab.benchmark.options import Options

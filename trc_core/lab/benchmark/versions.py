@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from trc_core.evaluation.evaluator import fresh_problems
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.benchmark.interleaved import SHUFFLE_SEED, percentiles
 from trc_core.lab.benchmark.options import Options
 from trc_core.systems import get_system

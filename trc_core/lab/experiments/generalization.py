@@ -16,7 +16,7 @@ from trc_core.evaluation.closed_loop import (
     fly_all,
     tick_planners,
 )
-from trc_core.evaluation.evaluator import TEST_SEED, fresh_problems
+from trc_core.evaluation.problems import TEST_SEED, fresh_problems
 from trc_core.lab.experiments.frame import (
     Experiment,
     Figures,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from trc_core.evaluation.baselines import BASELINES, baseline_planners
-from trc_core.evaluation.evaluator import Scores, fresh_problems
+from trc_core.evaluation.evaluator import Scores
+from trc_core.evaluation.problems import fresh_problems
 from trc_core.evaluation.reference import reference_optima, starts_needed
 from trc_core.lab.experiments.frame import Figures
 from trc_core.models.search import Latents

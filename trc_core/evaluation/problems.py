@@ -1,0 +1,84 @@
+"""Test problems: states, goals and parameters that nobody trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.problem.system import Array, System
+from trc_core.systems.registry import draw_of
+
+TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
+REDRAWS = 1000  # of a problem whose start violates a constraint
+
+
+class Problems(NamedTuple):
+    """N problems of a system."""
+
+    x0: Array
+    """(N, n_x)."""
+    goal: Array
+    """(N, n_x)."""
+    parameters: list[dict[str, float]] | None = None
+    """By name, of every problem; None where all have the system's own."""
+
+    def arguments(self, i: int) -> dict[str, Mapping[str, float]]:
+        """What a planner is given beside the start and the goal of problem i."""
+        return {} if self.parameters is None else {'parameters': self.parameters[i]}
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Problems:
+        """Those that are chosen (N,)."""
+        parameters = self.parameters
+        if parameters is not None:
+            parameters = [row for row, take in zip(parameters, chosen, strict=True) if take]
+        return Problems(self.x0[chosen], self.goal[chosen], parameters)
+
+
+def fresh_problems(system: System, count: int, seed: int = TEST_SEED) -> tuple[Array, Array]:
+    """Initial states and goals (N, n_x) that nobody trains on."""
+    return system.sample(np.random.default_rng(seed), count)
+
+
+def draw_problems(system: System, count: int, seed: int = TEST_SEED) -> Problems:
+    """Problems with parameters from the ranges of a system.
+
+    A system of the catalogue may draw them by a function of its own. Problems whose start violates
+    a constraint are drawn again.
+
+    Raises:
+        ValueError: if such a start is all that is drawn.
+    """
+    draw = draw_of(system)
+    if draw is None and not (system.ranges or system.task.constraints):
+        return Problems(*fresh_problems(system, count, seed))
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        for _ in range(REDRAWS):
+            one = _drawn(system, rng) if draw is None else draw(rng)
+            if _may_start(system, *one):
+                break
+        else:
+            raise ValueError(
+                f"every start of '{system.name}' violates a constraint, with parameters from its "
+                'ranges; write a smaller x0_box or narrower ranges'
+            )
+        found.append(one)
+    x0, goal, parameters = zip(*found, strict=True)
+    return Problems(np.array(x0), np.array(goal), list(parameters) if system.ranges else None)
+
+
+def _drawn(system: System, rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
+    (x0,), (goal,) = system.sample(rng, 1)
+    (p,) = system.sample_parameters(rng, 1)
+    own = dict(zip(system.parameters, p.tolist(), strict=True))
+    return x0, goal, {name: own[name] for name in system.ranges}
+
+
+def _may_start(system: System, x0: Array, goal: Array, parameters: Mapping[str, float]) -> bool:
+    """Whether no constraint is violated at the start."""
+    p = system.parameter_rows(parameters)
+    found = system.task.constraints.evaluate(x0, system.trims(goal, p), goal, list(p), 0.0)
+    return all(h <= 0.0 for h in found)
