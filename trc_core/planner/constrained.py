@@ -131,6 +131,9 @@ class ConstrainedPlanning(Planning):
 
     def _is_dear(self, found: Found, violation: Array, share: float) -> bool:
         """Whether violations (B,) cost more than a share of the merit."""
+        if len(violation) == 1:  # plain numbers: NumPy's calls would cost more than their work
+            M = float(found.J[0])
+            return not self._weight * float(violation[0]) <= share * abs(M) < math.inf
         dear = self._weight * violation > share * np.abs(found.J)
         return bool((dear | ~np.isfinite(found.J)).any())
 

@@ -299,7 +299,8 @@ class Controller:
         moving: bool = False,
     ) -> Problems:
         """The problems from states x (B, n_x) along references r (B, T + 1, n_x)."""
-        r = inputs.nearest_turn(self.system, x, r)
+        if self.system.angles:
+            r = inputs.nearest_turn(self.system, x, r, moving)
         own = inputs.checked_weights(self.system, weights) if weights else None
         if weights or moving:
             self._require_adjustable('to goals and with the weights of its system; others')

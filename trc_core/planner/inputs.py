@@ -94,23 +94,25 @@ def checked_reference(system: System, value: ArrayLike) -> tuple[Array, bool]:
     return reference, True
 
 
-def nearest_turn(system: System, x: Array, reference: Array) -> Array:
+def nearest_turn(system: System, x: Array, reference: Array, moving: bool) -> Array:
     """References whose angles begin within half a turn of the states and go on without jumps.
 
     To wrapped differences it is the same; networks read plain ones.
 
     Args:
         system: names the angles.
-        x: states (..., n_x).
-        reference: (..., T + 1, n_x).
+        x: states (B, n_x).
+        reference: (B, T + 1, n_x).
+        moving: whether the references are no goals that stand still.
     """
-    if not system.angles:
+    angles = system.wrapped
+    off = x[:, angles] - reference[:, 0, angles]
+    if not moving and not (abs(off) > math.pi).any():
         return reference
     turned = reference.copy()
-    angles = system.wrapped
-    turned[..., angles] = np.unwrap(turned[..., angles], axis=-2)
-    off = (x - turned[..., 0, :])[..., angles]
-    turned[..., angles] += (TURN * np.round(off / TURN))[..., None, :]
+    if moving:
+        turned[..., angles] = np.unwrap(turned[..., angles], axis=1)
+    turned[..., angles] += (TURN * np.round(off / TURN))[:, None]
     return turned
 
 

@@ -65,6 +65,8 @@ def get_system(name: str) -> System:
     """
     if name in SYSTEMS:
         return SYSTEMS[name]
+    if name in DRAWN:
+        return DRAWN[name].system
     several_axes = re.fullmatch(r'double_integrator_(\d+)_axes', name)
     if several_axes:
         return double_integrator.multi_axis(int(several_axes[1]))
@@ -78,7 +80,7 @@ def get_system(name: str) -> System:
         _ = system.graph  # dynamics that do not work are refused here
         return system
     raise ValueError(
-        f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *offered])} "
+        f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *DRAWN, *offered])} "
         f'or give the path of a .py file'
     )
 
