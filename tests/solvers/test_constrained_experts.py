@@ -70,11 +70,11 @@ def test_a_constraint_on_the_control_is_a_bound(solver):
     )
     bounded = replace(FREE, u_min=[-0.7], u_max=[0.7])
     plan, expected = solver.solve(gentle, START, ORIGIN), qp.solve(bounded, START, ORIGIN)
-    assert plan.cost == pytest.approx(expected.cost, rel=1e-3 if solver is ilqr else 1e-7)
+    assert plan.cost == pytest.approx(expected.cost, rel=3e-3 if solver is ilqr else 1e-7)
     assert np.abs(plan.controls).max() <= 0.7 + 1e-4
 
 
-@pytest.mark.parametrize('seed', [2, 5, 7])
+@pytest.mark.parametrize('seed', [2, 3, 7])
 def test_ipopt_fatrop_and_sweeps_agree_among_circles_that_stand_or_move(seed):
     x0, goal, parameters = draw(np.random.default_rng(seed), moving=seed % 2 == 1)
     plan = nlp.solve(bicycle_circles, x0, goal, parameters=parameters)
@@ -82,7 +82,7 @@ def test_ipopt_fatrop_and_sweeps_agree_among_circles_that_stand_or_move(seed):
     swept = ilqr.solve(bicycle_circles, x0, goal, sweeps=300, parameters=parameters)
     assert plan.converged and staged.converged
     assert staged.cost == pytest.approx(plan.cost, rel=1e-6)
-    assert swept.cost == pytest.approx(plan.cost, rel=1e-4)
+    assert swept.cost == pytest.approx(plan.cost, rel=2e-5)
     # a circle is touched, and nothing is entered where it then is
     p = bicycle_circles.parameter_rows(parameters)
     r = np.tile(goal, (61, 1))
