@@ -55,10 +55,11 @@ def force_of(h, multipliers, force):
 
 @register_jitable
 def update_multipliers(h, most, multipliers, first):
-    """Lam <- max(0, lam + rho h), at most `most`; returns the largest violation.
+    """Lam <- max(0, lam + rho h), at most `most`; returns how far that was from a solution.
 
-    Violations of different units are compared by the roots of their `first` penalties (n_h,);
-    the result is in the unit of the constraint with the largest of those.
+    That is the largest |max(h, -lam / rho)|: a violation, or a multiplier that pushes where nothing
+    is in the way. Different units are compared by the roots of their `first` penalties (n_h,); the
+    result is in the unit of the constraint with the largest of those.
     """
     lam, rho = multipliers.lam, multipliers.rho
     worst, stiffest = 0.0, 0.0
@@ -67,8 +68,9 @@ def update_multipliers(h, most, multipliers, first):
     for i in range(rho.shape[0]):
         largest = 0.0
         for t in range(h.shape[0]):
+            if lam[t, i] < most or h[t, i] > 0.0:
+                largest = max(largest, abs(max(h[t, i], -lam[t, i] / rho[i])))
             lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * h[t, i]), most)
-            largest = max(largest, h[t, i])
         worst = max(worst, largest * np.sqrt(first[i] / stiffest))
     return worst
 
