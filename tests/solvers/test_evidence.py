@@ -7,13 +7,15 @@ import pytest
 
 from trc_core.solvers import multistart, nlp
 from trc_core.solvers.evidence import SAMPLE, _best, _ladder, evidence
+from trc_core.solvers.problem import Problem
 from trc_core.systems import SYSTEMS
 from trc_core.systems.bicycle_circles import bicycle_circles
 
 
 @pytest.mark.parametrize('name', ['double_integrator', 'pendulum'])
 def test_the_evidence_does_not_depend_on_units(name):
-    system, unit = SYSTEMS[name], 1000.0  # of every state, like millimetres for metres
+    system = replace(SYSTEMS[name], angles=())  # a turn has no other unit
+    unit = 1000.0  # of every state, like millimetres for metres
 
     def dynamics(x, u, **parameters):
         return [unit * rate for rate in system.dynamics([e / unit for e in x], u, **parameters)]
@@ -36,7 +38,8 @@ def test_where_several_starts_win_ipopt_does_not_side_with_the_ladder():
     system = SYSTEMS['pendulum']
     x0, goal = system.sample(np.random.default_rng(0), SAMPLE)
     rows = range(12)
-    ladder = [_best(system, x0[n], goal[n], _ladder(system, x0[n], goal[n]), 200) for n in rows]
+    problems = [Problem.of(system, x0[n], goal[n]) for n in rows]
+    ladder = [_best(problem, _ladder(problem), 200) for problem in problems]
     several = [multistart.solve(system, x0[n], goal[n]).cost for n in rows]
     beaten = [n for n in rows if 1.02 * several[n] < ladder[n]]
     assert beaten
