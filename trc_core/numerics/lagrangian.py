@@ -57,9 +57,9 @@ def force_of(h, multipliers, force):
 def update_multipliers(h, most, multipliers, first):
     """Lam <- max(0, lam + rho h), at most `most`; returns how far that was from a solution.
 
-    That is the largest |max(h, -lam / rho)|: a violation, or a multiplier that pushes where nothing
-    is in the way. Different units are compared by the roots of their `first` penalties (n_h,); the
-    result is in the unit of the constraint with the largest of those.
+    That is the largest |max(h, -lam / rho)|: a violation, or a multiplier that pushes where
+    nothing is in the way. Different units are compared by the roots of their `first` penalties
+    (n_h,); the result is in the unit of the constraint with the largest of those.
     """
     lam, rho = multipliers.lam, multipliers.rho
     worst, stiffest = 0.0, 0.0

@@ -86,7 +86,7 @@ def yield_rows(plant, requests, found, violation):
                 J = fly_law(plant, n - 1, x0, r, trial)
             terms_along(plant, trial, r, h)
             total, largest = violation_of(h)
-            if total < LESS * violation[b, 0] and math.isfinite(J):
+            if largest < LESS * violation[b, 1] and math.isfinite(J):
                 copy(trial.x, found.x[b])
                 copy(trial.u, found.u[b])
                 found.J[b], found.start[b], found.starts[b, 1 + n] = J, 1 + n, J

@@ -16,7 +16,7 @@ from trc_core.numerics.ilqr import Memory
 from trc_core.planner.backend import Problems, empty_memory
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.clock import now
-from trc_core.planner.inputs import SURPRISE, History
+from trc_core.planner.inputs import History
 from trc_core.planner.kernels import Budget, Found
 from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.sweeping import trajectories
@@ -24,7 +24,7 @@ from trc_core.problem.system import Array
 
 FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
 SURPRISED_SWEEPS = 20  # where violations are more than noise
-UNSAFE = 0.1  # share of the merit that violations cost, beyond which safety comes first
+UNSAFE = 5.0  # times the tolerance of constraints, beyond which safety comes first
 
 
 class ConstrainedPlanning(Planning):
@@ -71,7 +71,7 @@ class ConstrainedPlanning(Planning):
             violation = self._sweeping.violations(found, problems)
             if plan is not None and self._is_surprised(found, violation):
                 found, violation = self._again(found, problems, budget)
-        if self._is_dear(found, violation[:, 0], UNSAFE):
+        if self._is_beyond(found, violation, UNSAFE):
             self._yield(found, problems, violation)
         names = self.backend.candidates
         names = (*names, 'previous') if plan is not None else names
@@ -127,15 +127,14 @@ class ConstrainedPlanning(Planning):
 
     def _is_surprised(self, found: Found, violation: Array) -> bool:
         """Whether violations are more than noise."""
-        return self._is_dear(found, violation[:, 1], SURPRISE)
+        return self._is_beyond(found, violation, 1.0)
 
-    def _is_dear(self, found: Found, violation: Array, share: float) -> bool:
-        """Whether violations (B,) cost more than a share of the merit."""
+    def _is_beyond(self, found: Found, violation: Array, factor: float) -> bool:
+        """Whether one of the violations (B, 2) exceeds so many times the tolerance."""
+        most = factor * self.system.constraint_tolerance
         if len(violation) == 1:  # plain numbers: NumPy's calls would cost more than their work
-            M = float(found.J[0])
-            return not self._weight * float(violation[0]) <= share * abs(M) < math.inf
-        dear = self._weight * violation > share * np.abs(found.J)
-        return bool((dear | ~np.isfinite(found.J)).any())
+            return not (float(violation[0, 1]) <= most and math.isfinite(found.J[0]))
+        return bool((~(violation[:, 1] <= most) | ~np.isfinite(found.J)).any())
 
     def _yield(self, found: Found, problems: Problems, violation: Array) -> None:
         """Plans that would break constraints for the sake of J give way to safer ones.

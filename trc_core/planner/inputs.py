@@ -18,7 +18,6 @@ from trc_core.planner.backend import Weights
 from trc_core.problem.system import Array, System
 
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
-SURPRISE = 0.01  # share of the merit that violations may cost before they are worth a warning
 SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
 
 
@@ -257,8 +256,8 @@ def require_sweeps(polish: int) -> None:
 
 
 def is_violated(system: System, plan: Plan) -> bool:
-    """Whether a plan violates constraints by more than noise, judged by its merit."""
-    return (plan.merit - plan.cost) > SURPRISE * abs(plan.merit)
+    """Whether a plan violates constraints by more than noise."""
+    return plan.violation > system.constraint_tolerance
 
 
 def violation_warning(system: System, plan: Plan, r: Array, p: Array | None) -> str:

@@ -155,6 +155,9 @@ def _task(system: System) -> dict[str, Any]:
     weight = system.violation_weight
     if weight is not None and _number('violation_weight', weight) <= 0:
         raise ValueError(f'violation_weight is {weight!r}; write a number above 0')
+    tolerance = _number('constraint_tolerance', system.constraint_tolerance)
+    if tolerance <= 0:
+        raise ValueError(f'constraint_tolerance is {tolerance:g}; write a number above 0')
     return {
         'angles': _angles(system),
         'x_min': low,
@@ -163,6 +166,7 @@ def _task(system: System) -> dict[str, Any]:
         'laws': _laws(system),
         'goal_tolerance': _tolerance(system),
         'violation_weight': weight if weight is None else float(weight),
+        'constraint_tolerance': tolerance,
         'obstacles': _obstacles(system),
     }
 

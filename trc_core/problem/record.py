@@ -14,7 +14,10 @@ from trc_core.problem.terms import EQUILIBRIUM, Terms, require_law, require_trim
 from trc_core.problem.trace import GraphFormula, Signature
 
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
-TASK = ('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre', 'violation_weight')
+TASK = (
+    *('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre'),
+    *('violation_weight', 'constraint_tolerance'),
+)
 TERMS = ('constraints', 'residuals', 'terminal_residuals')
 ADDED = (*TERMS, 'trim')  # words that version 1 did not know, and that plans depend on
 NAMES = ('state_names', 'state_units', 'control_names', 'control_units')

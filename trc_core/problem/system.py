@@ -127,6 +127,9 @@ class System:
     """Cost of a constraint's violation by one unit, for comparing plans by the merit
     M = J + violation_weight sum max(0, h); larger than the multipliers of good plans. By
     default, a bound on those from the weights."""
+    constraint_tolerance: float = 0.01
+    """Violation that is noise, in the units of the constraints: beyond it more is tried, five
+    times beyond it what violates them least flies, whatever it costs."""
     obstacles: tuple[Obstacle, ...] = ()
     """The parameters that are obstacles, so that they can be filled from a list of such."""
     x0_centre: Array = field(default=None)  # type: ignore[arg-type]

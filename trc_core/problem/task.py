@@ -161,6 +161,7 @@ def task_contract(system: System) -> dict[str, Any]:
         'x0_centre': system.x0_centre.tolist(),
         'goal_centre': system.goal_centre.tolist(),
         'violation_weight': system.violation_weight,
+        'constraint_tolerance': system.constraint_tolerance if system.task.constraints else None,
         'obstacles': [list(obstacle) for obstacle in system.obstacles],
     }
     for key, value in optional.items():
