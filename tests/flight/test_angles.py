@@ -50,6 +50,15 @@ def test_a_pendulum_that_is_seen_wrapped_is_up_as_soon(controller, x):
     np.testing.assert_allclose(same, commands, atol=1e-6)
 
 
+@pytest.mark.parametrize('x', [(3.1, 0.5), (3.0, -1.0), (-2.5, -1.0)])
+def test_the_shipped_pendulum_that_counts_its_turns_is_up_as_soon(x):
+    network = Controller.load('pendulum')
+    straight, commands = swing_up(network, np.array(x), lambda x: x)
+    around, same = swing_up(network, np.array(x), wrapped)
+    assert around == straight < 6.0
+    np.testing.assert_allclose(same, commands, atol=1e-6)
+
+
 def test_the_fallback_steers_the_short_way(controller):
     near = np.array([TURN - 0.2, 0.0])
     np.testing.assert_allclose(

@@ -219,7 +219,8 @@ def test_angles_are_the_same_after_a_turn():
 
 
 def test_a_plant_that_moves_into_nan_is_an_infinite_merit_and_never_adopted():
-    system = replace(MASS, constraints=lambda x: {'root': -np.sqrt(1.0 - x[0])})
+    box = {'x0_box': [0.6, 1.0], 'goal_box': [0.6, 0.0]}
+    system = replace(MASS, constraints=lambda x: {'root': -np.sqrt(1.0 - x[0])}, **box)
     plan = improved(system, [0.5, 0.0], [0.0, 0.0], 20)
     assert np.isfinite(plan.merit) and plan.states[:, 0].max() < 1.0
 

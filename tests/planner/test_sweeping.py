@@ -118,7 +118,7 @@ def test_networks_of_other_backends_refuse_what_they_do_not_know():
 
 
 def test_a_car_goes_round_circles_and_says_how_it_is(car):
-    for seed in (11, 12):
+    for seed in (12, 13):
         x, goal, parameters = draw(np.random.default_rng(seed))
         plan = car.plan(x, goal, parameters=parameters)
         position = plan.states[1:, :2]

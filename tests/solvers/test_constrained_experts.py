@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from trc_core.numerics.cost import constraint_values
+from trc_core.numerics.reference import moving_trims
 from trc_core.problem.system import System
 from trc_core.solvers import fatrop, ilqr, multistart, nlp, qp
 from trc_core.solvers.affine import predict
@@ -126,7 +127,8 @@ def test_a_reference_is_tracked_at_the_least_cost(solver):
     reference = np.stack([np.sin(2.0 * t), 2.0 * np.cos(2.0 * t)], -1)
     # the same as one least-squares problem in all controls
     prediction = predict(wide, START)
-    rows, values = [np.sqrt(0.5) * np.eye(wide.horizon)], [np.zeros(wide.horizon)]
+    trim = moving_trims(wide, reference[None])[0, :, 0]  # efforts count from there
+    rows, values = [np.sqrt(0.5) * np.eye(wide.horizon)], [np.sqrt(0.5) * trim]
     wide = replace(wide, R=[0.5])
     for k in range(1, wide.horizon + 1):
         root = np.linalg.cholesky(wide.Q_f if k == wide.horizon else wide.Q).T

@@ -10,6 +10,7 @@ from trc_core.flight.delay import PendingCommands
 from trc_core.flight.reference import Goal, state_at, target_from
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
+from trc_core.flight.turns import Turns
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Pilot:
         self._estimator = estimator
         self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
+        self._turns = Turns(monitor.system, LONGEST_GAP * period)
         self.change(monitor.settings)
 
     def change(self, settings: Settings) -> None:
@@ -95,6 +97,7 @@ class Pilot:
         self._pending.clear()
         self._estimate = None if self._estimator is None else self._estimator.prior()
         self._last = None
+        self._turns.forget()
 
     @property
     def parameters(self) -> Array | None:
@@ -130,6 +133,7 @@ class Pilot:
         """
         p = self.parameters
         if measurement is not None:
+            measurement = self._turns.unwrapped(measurement)
             self._learn(measurement)
             p = self._with(parameters)
             measurement = self._pending.predicted(measurement, p)

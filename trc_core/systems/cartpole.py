@@ -32,7 +32,6 @@ cartpole = System(
         Joint('cart', position=0, velocity=1, effort=0),
         Joint('pole', position=2, velocity=3),
     ),
-    angles=('pole_angle',),
     dt=0.04,
     horizon=75,
     u_min=[-10.0],

@@ -13,7 +13,6 @@ cartpole_swingup = replace(
     x0_box=[1.0, 1.0, 3.141592653589793, 1.0],
     goal_box=[0.0, 0.0, 0.0, 0.0],
     goal_tolerance=[0.1] * 4,
-    angles=(),  # its network was trained with turns that count
 )
 
 shipped = replace(

@@ -20,7 +20,6 @@ pendulum = System(
     control_names=('torque',),
     control_units=('N m',),
     joints=(Joint('pivot', position=0, velocity=1, effort=0),),
-    angles=('angle',),
     dt=0.05,
     horizon=80,
     u_min=[-5.0],
