@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.numerics.backward import Gains, backward, new_curvature, no_push
 from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.ilqr import Gains, backward
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Trajectory
@@ -139,7 +139,7 @@ class CorrectionPolicy(nn.Module):
 class PlanGain:
     """Gain of the first control of a plan by its state, from a backward pass along the plan.
 
-    Source: the feedback of control-limited iLQR (see `ilqr.py`), second derivatives left out.
+    Source: the feedback of control-limited iLQR (see `backward.py`), second derivatives left out.
     """
 
     def __init__(self, system: System) -> None:
@@ -152,10 +152,13 @@ class PlanGain:
         found, r = np.zeros((B, n_u, self.system.n_x)), constant_reference(goal, T)
         kernel, plant = compiled(backward), plant_of(self.system)
 
+        n_x = self.system.n_x
+
         def run(rows: slice) -> None:
-            gains = Gains(np.empty((T, n_u)), np.empty((T, n_u, self.system.n_x)))
+            gains = Gains(np.empty((T, n_u)), np.empty((T, n_u, n_x)))
+            curvature, push = new_curvature(T, n_u, np.empty((0, n_x, n_x))), no_push(plant, T)
             for b in range(B)[rows]:
-                kernel(plant, Trajectory(x[b], u[b]), r[b], 0.0, gains)
+                kernel(plant, Trajectory(x[b], u[b]), r[b], 0.0, gains, curvature, push)
                 found[b] = gains.K[0]
 
         in_blocks(run, B, ROWS_PER_THREAD)

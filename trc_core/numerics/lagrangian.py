@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import CONSTRAINTS, count_of
+from trc_core.compile.plant import CONSTRAINTS, SLOPES, call_value_slopes, count_of
+from trc_core.numerics.box_qp import backsolve, factor
+from trc_core.numerics.cost import term_buffers
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
+
+
+STIFFNESS = 32.0  # of a first penalty, relative to the cost to go along the constraint
 
 
 class Multipliers(NamedTuple):
@@ -83,3 +88,45 @@ def shift_multipliers(lam, steps, shifted):
         place = t + int(steps + 0.5)
         for i in range(lam.shape[1]):
             shifted[t, i] = lam[place, i] if place <= T else 0.0
+
+
+@register_jitable
+def choose_penalties(plant, trajectory, r, curvature, rho):
+    """Fills the first penalties rho (n_h,), free of units.
+
+    Each is `STIFFNESS` times the curvature of the cost to go along the slope of its constraint,
+    1 / (h' P^-1 h'), in the geometric mean over the steps, so that an update of the multipliers
+    shrinks a violation about as many times. A constraint of the control alone has that of the
+    control.
+    """
+    terms, dynamics, x, u = plant.terms, plant.dynamics, trajectory.x, trajectory.u
+    functions, p, dt, (T, n_u), n_x = terms.functions, dynamics.p, dynamics.dt, u.shape, x.shape[1]
+    buffers, n_h = term_buffers(terms, n_x, n_u), rho.shape[0]
+    total, count = np.zeros(n_h), np.zeros(n_h)
+    L_x, L_u = np.zeros((n_x, n_x)), np.zeros((n_u, n_u))
+    all_x, all_u = np.ones(n_x, dtype=np.bool_), np.ones(n_u, dtype=np.bool_)
+    solved_x, solved_u = np.empty(n_x), np.empty(n_u)
+    for t in range(T):
+        values, by_x, by_u = buffers
+        function = functions[CONSTRAINTS, SLOPES]
+        call_value_slopes(function, x, t, u, t, r, p, t * dt, values, by_x, by_u)
+        factor(curvature.P[t], all_x, L_x)
+        factor(curvature.Q_uu[t], all_u, L_u)
+        for i in range(n_h):
+            along = 0.0
+            for j in range(n_x):
+                solved_x[j] = by_x[i, j]
+            backsolve(L_x, solved_x)
+            for j in range(n_x):
+                along += by_x[i, j] * solved_x[j]
+            if not along > 0.0:
+                for j in range(n_u):
+                    solved_u[j] = by_u[i, j]
+                backsolve(L_u, solved_u)
+                for j in range(n_u):
+                    along += by_u[i, j] * solved_u[j]
+            if along > 0.0 and np.isfinite(along):
+                total[i] -= np.log(along)
+                count[i] += 1.0
+    for i in range(n_h):
+        rho[i] = STIFFNESS * np.exp(total[i] / count[i]) if count[i] > 0.0 else terms.weight

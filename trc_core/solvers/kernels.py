@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.ilqr import Gains, backward, new_curvature, no_push
+from trc_core.numerics.backward import Gains, backward, new_curvature, no_push
 from trc_core.numerics.rollout import plain, reproject, rollout, row
 
 

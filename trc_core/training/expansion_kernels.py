@@ -16,9 +16,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.compile.plant import linearise as linearise_at
+from trc_core.numerics.backward import Gains, backward, new_curvature, no_push
 from trc_core.numerics.box_qp import factor
 from trc_core.numerics.cost import error_at
-from trc_core.numerics.ilqr import Gains, backward, new_curvature, no_push
 from trc_core.numerics.rollout import feedback, gate, row
 
 if TYPE_CHECKING:
