@@ -151,7 +151,7 @@ def test_compiled_constrained_sweeps_equal_plain_python():
     trajectory = Trajectory(np.empty_like(plan.states), np.zeros_like(plan.controls))
     trajectory.x[0] = x0
     memory = new_memory(plant, *plan.controls.shape, system.n_x)
-    M, spent, _ = improve(plant, r, 6, trajectory, replay(plant, r, trajectory), memory)
+    M, spent, _ = improve(plant, r, 6, trajectory, replay(plant, r, trajectory), memory, 0.0)
     assert (plan.merit, spent) == (pytest.approx(M, rel=1e-8), 6)
 
 

@@ -97,7 +97,7 @@ def test_compiled_sweeps_equal_plain_python(system):
     r = constant_reference(goal, system.horizon)
     plant, trajectory = readable_plant_of(system), Trajectory(states, controls)
     memory = new_memory(plant, *controls.shape, system.n_x)
-    J, spent, _ = improve(plant, r, 2, trajectory, replay(plant, r, trajectory), memory)
+    J, spent, _ = improve(plant, r, 2, trajectory, replay(plant, r, trajectory), memory, 0.0)
     plan = ilqr.solve(system, x0, goal, sweeps=2)
     assert (plan.cost, plan.cycles) == (pytest.approx(J, rel=1e-10), spent)
     np.testing.assert_allclose(plan.controls, controls, atol=1e-8)

@@ -69,7 +69,7 @@ def batch_sweep(plant, family, sweeps, r, found):
         trajectory = Trajectory(found.x[b], found.u[b])
         T, n_u = trajectory.u.shape
         J, memory = replay(own, r[b], trajectory), new_memory(own, T, n_u, r.shape[2])
-        found.J[b] = improve(own, r[b], sweeps, trajectory, J, memory)[0]
+        found.J[b] = improve(own, r[b], sweeps, trajectory, J, memory, 0.0)[0]
         reproject(own, law, trajectory, r[b], found.v[b])
         gradient(own, law, found.v[b], trajectory, r[b], found.gradient[b])
 

@@ -48,8 +48,8 @@ UPDATE_AFTER = 4  # accepted sweeps at the most between two updates of the multi
 NEARLY, DAMPED = 1e-4, 1e-2  # share of L to gain, and damping, at which they are updated at once
 PENALTY_FACTOR, LARGEST_GROWTH = 3.0, 9.0  # by which penalties grow, and at most
 ENOUGH = 0.25  # share of the violation before; where more is left, penalties grow
-FEASIBLE = 1e-5  # share of the merit that the violation of a constraint may cost,
-SOLVED = 1e-6  # and predicted share of L to gain, where a constrained plan has converged
+FEASIBLE = 1e-4  # share of the merit that the violation of a constraint may cost,
+SOLVED = 1e-5  # and predicted share of L to gain, where a constrained plan has converged
 TINY = 1e-300
 
 
@@ -90,7 +90,7 @@ class Values(NamedTuple):
 
 
 @register_jitable
-def forward(plant, trajectory, r, gains, share, multipliers, trial, h):
+def forward(plant, trajectory, r, gains, share, multipliers, margin, trial, h):
     """Rolls out u_t + share k_t + K_t (x_new_t - x_t), clipped, into trial.
 
     Fills its constraints h (T + 1, n_h); returns its `Values`.
@@ -118,12 +118,14 @@ def forward(plant, trajectory, r, gains, share, multipliers, trial, h):
     J += quadratic(plant.Q_f, error)
     if has_terms(plant.terms):
         J += terms_along(plant, trial, r, h)
-        return Values(J + penalty_of(h, multipliers), J + plant.terms.weight * violation_of(h)[0])
+        return Values(
+            J + penalty_of(h, margin, multipliers), J + plant.terms.weight * violation_of(h)[0]
+        )
     return Values(J, J)
 
 
 @register_jitable
-def line_search(plant, trajectory, r, gains, values, change, multipliers, trial, h):
+def line_search(plant, trajectory, r, gains, values, change, multipliers, margin, trial, h):
     """Halves the step until L falls by a share of what was predicted, then takes it.
 
     Returns:
@@ -132,7 +134,7 @@ def line_search(plant, trajectory, r, gains, values, change, multipliers, trial,
     """
     share, L = 1.0, values.L
     for _ in range(LINE_SEARCH_STEPS):
-        new = forward(plant, trajectory, r, gains, share, multipliers, trial, h)
+        new = forward(plant, trajectory, r, gains, share, multipliers, margin, trial, h)
         predicted = share * (change.linear + share * change.curved)
         if L > new.L and SUFFICIENT * predicted >= new.L - L:
             _keep(trial, trajectory)
@@ -142,7 +144,7 @@ def line_search(plant, trajectory, r, gains, values, change, multipliers, trial,
 
 
 @register_jitable
-def improve(plant, r, sweeps, trajectory, J, memory):
+def improve(plant, r, sweeps, trajectory, J, memory, margin):
     """Improves a plan by at most `sweeps` sweeps, in place.
 
     A sweep is one backward pass and one line search. The merit never rises: a sweep that finds
@@ -156,6 +158,7 @@ def improve(plant, r, sweeps, trajectory, J, memory):
         trajectory: its states are those of its controls, which lie inside the bounds.
         J: its merit.
         memory: what the plan before left; gets what this one leaves.
+        margin: by which sweeps keep off the constraints, in their units.
 
     Returns:
         The merit (J where there are no constraints), the sweeps spent, and whether nothing was
@@ -177,13 +180,13 @@ def improve(plant, r, sweeps, trajectory, J, memory):
     if n_h > 0:
         _keep(trajectory, best)
         terms_along(plant, trajectory, r, h)
-        values = Values(_lagrangian(h, J, weight, multipliers), J)
+        values = Values(_lagrangian(h, margin, J, weight, multipliers), J)
     violation, growth, damping, accepted, found = np.inf, 1.0, 0.0, 0, 0
     spent, converged, out_of_date = 0, False, False
     while spent < sweeps or out_of_date:
         # the backward pass of one sweep
         if n_h > 0 and not choosing:
-            force_of(h, multipliers, force)
+            force_of(h, margin, multipliers, force)
         push = Push(force, multipliers.rho)
         change = backward(plant, trajectory, r, damping, gains, curvature, push)
         if out_of_date:
@@ -191,7 +194,7 @@ def improve(plant, r, sweeps, trajectory, J, memory):
         if choosing:
             choose_penalties(plant, trajectory, r, curvature, memory.rho)
             multipliers = Multipliers(memory.lam, memory.rho.copy())
-            values, choosing = Values(_lagrangian(h, J, weight, multipliers), J), False
+            values, choosing = Values(_lagrangian(h, margin, J, weight, multipliers), J), False
             continue
         # its line search
         spent += 1
@@ -199,7 +202,7 @@ def improve(plant, r, sweeps, trajectory, J, memory):
         done, before = gain <= CONVERGED, values.L
         if not done:
             values = line_search(
-                plant, trajectory, r, gains, values, change, multipliers, trial, h_trial
+                plant, trajectory, r, gains, values, change, multipliers, margin, trial, h_trial
             )
         if before > values.L:
             accepted += 1
@@ -217,14 +220,14 @@ def improve(plant, r, sweeps, trajectory, J, memory):
             _keep(trajectory, best)
         nearly = gain <= NEARLY and damping <= DAMPED
         if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
-            worst = update_multipliers(h, weight, multipliers, memory.rho)
+            worst, deepest = update_multipliers(h, margin, weight, multipliers, memory.rho)
             converged = gain <= SOLVED and worst <= FEASIBLE * abs(values.M) / weight
-            if worst > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
+            if deepest > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
                 growth *= PENALTY_FACTOR
                 for i in range(n_h):
                     multipliers.rho[i] *= PENALTY_FACTOR
-            violation, accepted = worst, 0
-            values = Values(_lagrangian(h, values.M, weight, multipliers), values.M)
+            violation, accepted = deepest, 0
+            values = Values(_lagrangian(h, margin, values.M, weight, multipliers), values.M)
         if converged or spent == sweeps:
             _keep(best, trajectory)
             out_of_date = found < spent - 1  # the gains belong to another plan
@@ -238,9 +241,9 @@ def improve(plant, r, sweeps, trajectory, J, memory):
 
 
 @register_jitable
-def _lagrangian(h, M, weight, multipliers):
+def _lagrangian(h, margin, M, weight, multipliers):
     """L of a trajectory with constraints h (T + 1, n_h) and merit M."""
-    return M - weight * violation_of(h)[0] + penalty_of(h, multipliers)
+    return M - weight * violation_of(h)[0] + penalty_of(h, margin, multipliers)
 
 
 @register_jitable
@@ -275,5 +278,5 @@ def batch_improve(plant, r, sweeps, trajectories, outcome):
     for b in range(trajectories.u.shape[0]):
         memory, plan = new_memory(plant, T, n_u, n_x), row(trajectories, b)
         J = replay(plant, r[b], plan)
-        J, spent, converged = improve(plant, r[b], sweeps, plan, J, memory)
+        J, spent, converged = improve(plant, r[b], sweeps, plan, J, memory, 0.0)
         outcome.J[b], outcome.spent[b], outcome.converged[b] = J, spent, converged

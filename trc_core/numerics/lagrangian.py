@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
 
-STIFFNESS = 32.0  # of a first penalty, relative to the cost to go along the constraint
+STIFFNESS = 64.0  # of a first penalty, relative to the cost to go along the constraint
 
 
 class Multipliers(NamedTuple):
@@ -37,47 +37,52 @@ def without_multipliers(plant, T):
 
 
 @register_jitable
-def penalty_of(h, multipliers):
-    """The terms of L that constraints h (T + 1, n_h) add."""
+def penalty_of(h, margin, multipliers):
+    """The terms of L that constraints h (T + 1, n_h) add, kept off by a margin."""
     lam, rho = multipliers.lam, multipliers.rho
     total = 0.0
     for i in range(rho.shape[0]):
         for t in range(h.shape[0]):
             if rho[i] > 0.0:
-                force = max(0.0, lam[t, i] + rho[i] * h[t, i])
+                force = max(0.0, lam[t, i] + rho[i] * (h[t, i] + margin))
                 total += 0.5 * (force * force - lam[t, i] * lam[t, i]) / rho[i]
     return total
 
 
 @register_jitable
-def force_of(h, multipliers, force):
+def force_of(h, margin, multipliers, force):
     """Fills force (T + 1, n_h), the slope of L by every constraint."""
     lam, rho = multipliers.lam, multipliers.rho
     for t in range(h.shape[0]):
         for i in range(rho.shape[0]):
-            force[t, i] = max(0.0, lam[t, i] + rho[i] * h[t, i])
+            force[t, i] = max(0.0, lam[t, i] + rho[i] * (h[t, i] + margin))
 
 
 @register_jitable
-def update_multipliers(h, most, multipliers, first):
-    """Lam <- max(0, lam + rho h), at most `most`; returns how far that was from a solution.
+def update_multipliers(h, margin, most, multipliers, first):
+    """Lam <- max(0, lam + rho h), at most `most`.
 
-    That is the largest |max(h, -lam / rho)|: a violation, or a multiplier that pushes where
-    nothing is in the way. Different units are compared by the roots of their `first` penalties
-    (n_h,); the result is in the unit of the constraint with the largest of those.
+    Different units are compared by the roots of their `first` penalties (n_h,); what is returned
+    is in the unit of the constraint with the largest of those.
+
+    Returns:
+        How far that was from a solution, the largest |max(h, -lam / rho)|: a violation, or a
+        multiplier that pushes where nothing is in the way; and the largest violation alone.
     """
     lam, rho = multipliers.lam, multipliers.rho
-    worst, stiffest = 0.0, 0.0
+    worst, violation, stiffest = 0.0, 0.0, 0.0
     for i in range(rho.shape[0]):
         stiffest = max(stiffest, first[i])
     for i in range(rho.shape[0]):
-        largest = 0.0
+        largest, deepest, unit = 0.0, 0.0, np.sqrt(first[i] / stiffest)
         for t in range(h.shape[0]):
-            if lam[t, i] < most or h[t, i] > 0.0:
-                largest = max(largest, abs(max(h[t, i], -lam[t, i] / rho[i])))
-            lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * h[t, i]), most)
-        worst = max(worst, largest * np.sqrt(first[i] / stiffest))
-    return worst
+            inside = h[t, i] + margin
+            if lam[t, i] < most or inside > 0.0:
+                largest = max(largest, abs(max(inside, -lam[t, i] / rho[i])))
+            deepest = max(deepest, inside)
+            lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * inside), most)
+        worst, violation = max(worst, largest * unit), max(violation, deepest * unit)
+    return worst, violation
 
 
 @register_jitable

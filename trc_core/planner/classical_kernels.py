@@ -51,7 +51,7 @@ def classical_rows(plant, law, width, sweeps, requests, found, memory):
             for n in alive:
                 if math.isfinite(J[n]):
                     own = new_memory(plant, T, n_u, n_x)
-                    result = improve(plant, r, sweeps, row(candidates, n), J[n], own)
+                    result = improve(plant, r, sweeps, row(candidates, n), J[n], own, 0.0)
                     after[n], spent = result[0], spent + result[1]
                     if after[n] <= after[best]:
                         best = n

@@ -105,9 +105,11 @@ def nearest_turn(system: System, x: Array, reference: Array, moving: bool) -> Ar
         moving: whether the references are no goals that stand still.
     """
     angles = system.wrapped
+    if len(x) == 1 and not moving:  # plain numbers: NumPy's calls would cost more than their work
+        jumps = [abs(x.item(0, i) - reference.item(0, 0, i)) for i in angles.tolist()]
+        if max(jumps) <= math.pi:
+            return reference
     off = x[:, angles] - reference[:, 0, angles]
-    if not moving and not (abs(off) > math.pi).any():
-        return reference
     turned = reference.copy()
     if moving:
         turned[..., angles] = np.unwrap(turned[..., angles], axis=1)

@@ -258,7 +258,7 @@ def accept(plant, rep, settings, problem, v, output, trajectory, J):
             break
     if settings.sweeps > 0 and math.isfinite(J):
         memory = new_memory(plant, v.shape[0], v.shape[1], r.shape[1])
-        J = improve(plant, r, settings.sweeps, trajectory, J, memory)[0]
+        J = improve(plant, r, settings.sweeps, trajectory, J, memory, 0.0)[0]
     return J
 
 

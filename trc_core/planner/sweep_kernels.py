@@ -73,24 +73,25 @@ def follow(plant, plan, K, x0, steps, flown):
 
 
 @register_jitable
-def improve_rows(plant, requests, sweeps, found, memory, outcome):
+def improve_rows(plant, requests, sweeps, margin, found, memory, outcome):
     """Sweeps on every plan found, in place; they go on with its memory and leave theirs.
 
-    Rows without a finite merit are left as they are; the memory has a leading axis B.
+    Sweeps keep off the constraints by a margin. Rows without a finite merit are left as they are;
+    the memory has a leading axis B.
     """
     for b in range(found.u.shape[0]):
         J = found.J[b]
         if math.isfinite(J):
             own = Memory(memory.K[b], memory.lam[b], memory.rho[b])
             plan = Trajectory(found.x[b], found.u[b])
-            J, spent, converged = improve(plant, requests.r[b], sweeps, plan, J, own)
+            J, spent, converged = improve(plant, requests.r[b], sweeps, plan, J, own, margin)
             found.J[b] = J
             outcome.J[b] = J
             outcome.spent[b], outcome.converged[b] = spent, converged
 
 
 @register_jitable
-def go_on_rows(plant, plans, requests, steps, sweeps, found, memory, outcome, violation):
+def go_on_rows(plant, plans, requests, steps, sweeps, margin, found, memory, outcome, violation):
     """Plans that go on with those before: flown on by their own gains, then improved.
 
     Fills x, u, J and the last start of what is found, and the sum and the largest of its
@@ -104,7 +105,7 @@ def go_on_rows(plant, plans, requests, steps, sweeps, found, memory, outcome, vi
         copy(lam, memory.lam[b])
         found.J[b] = merit_along(plant, plan, r)
         found.starts[b, found.starts.shape[1] - 1] = found.J[b]
-    improve_rows(plant, requests, sweeps, found, memory, outcome)
+    improve_rows(plant, requests, sweeps, margin, found, memory, outcome)
     assess_rows(plant, requests, found, violation)
 
 

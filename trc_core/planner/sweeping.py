@@ -19,6 +19,7 @@ from trc_core.planner.kernels import ALL, Found
 from trc_core.planner.sweep_kernels import assess_rows, follow_rows, go_on_rows, improve_rows
 from trc_core.problem.system import Array, System
 
+MARGIN = 0.5  # of the tolerance, by which ticks keep off constraints: noise pushes into them
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 
 
@@ -38,6 +39,7 @@ class Sweeping:
         bind: Callable[[Callable[..., Any]], Callable[..., Any]],
     ) -> None:
         self.system, self._plant_of = system, plant_of
+        self._margin = MARGIN * system.constraint_tolerance
         self.is_constrained = len(system.task.constraints) > 0
         self._follow_rows, self._improve_rows = bind(follow_rows), bind(improve_rows)
         self._assess_rows, self._go_on_rows = bind(assess_rows), bind(go_on_rows)
@@ -65,7 +67,7 @@ class Sweeping:
         def run(plant: Plant, rows: slice) -> None:
             outcome, own = Outcome(J[rows], spent[rows], converged[rows]), memory.rows(rows)
             of, results = requests.rows(rows), found.rows(rows)
-            self._improve_rows(plant, of, at_once, results, own, outcome)
+            self._improve_rows(plant, of, at_once, 0.0, results, own, outcome)
 
         for _ in range(0, sweeps, at_once):
             if converged.all() or now() >= deadline:
@@ -130,7 +132,16 @@ class Sweeping:
             outcome = Outcome(found.seconds[rows], found.cycles[rows], converged[rows])
             of, results = requests.rows(rows), found.rows(rows)
             self._go_on_rows(
-                plant, plans, of, steps, sweeps, results, own, outcome, violation[rows]
+                plant,
+                plans,
+                of,
+                steps,
+                sweeps,
+                self._margin,
+                results,
+                own,
+                outcome,
+                violation[rows],
             )
 
         problems.share_out(self._plant_of(self.system), run)

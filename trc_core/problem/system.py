@@ -289,11 +289,11 @@ class System:
         if not changed.keys() <= self.parameters.keys():
             self._require_parameters(changed)
         p = self.p.copy() if rows is None else np.tile(self.p, (rows, 1))
-        for name, value in changed.items():
-            try:
+        try:
+            for name, value in changed.items():
                 p[..., self.places[name]] = value
-            except (TypeError, ValueError):
-                p[..., self.places[name]] = np.nan
+        except (TypeError, ValueError):
+            p[..., self.places[name]] = np.nan
         if not np.isfinite(p).all():
             wrong = [name for name in changed if not np.isfinite(p[..., self.places[name]]).all()]
             expected = 'a finite number' + ('' if rows is None else f', or {rows} of them')
