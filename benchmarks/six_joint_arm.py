@@ -16,9 +16,8 @@ from numpy import cos, sin
 
 from trc_core import System
 from trc_core.compile.binding import code_of, plant_of
-from trc_core.compile.kernels import compiled
+from trc_core.numerics.batch import improve_plans
 from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.rollout import Trajectory
 
 LINKS = (
@@ -131,15 +130,14 @@ def main() -> None:
     print(f'dynamics: {len(system.graph.instructions)} instructions, {_since(began):.2f} s')
     began = time.process_time()
     print(f'machine code: {sorted(code_of(system.graph).addresses)}, {_since(began):.2f} s')
-    plant, improve = plant_of(system), compiled(batch_improve)
+    plant = plant_of(system)
     x0, goal = system.sample(np.random.default_rng(0), 1)
     times = []
     for sweeps in (1, 2, 3, 4, 5, 6) * 20:
         plans = Trajectory(np.zeros((1, 51, 12)), np.zeros((1, 50, 6)))
         plans.x[:, 0] = x0
-        outcome = Outcome(np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_))
         began = time.thread_time()
-        improve(plant, constant_reference(goal, 50), sweeps, plans, outcome)
+        outcome = improve_plans(plant, constant_reference(goal, 50), sweeps, plans)
         times.append((sweeps, time.thread_time() - began, outcome.J[0]))
     best = {n: min(t for m, t, _ in times if m == n) for n in (1, 6)}
     print(

@@ -111,6 +111,13 @@ def test_unknown_weights_parameters_and_shapes_are_refused_in_one_line(mass, car
         mass.plan(x, bad)
 
 
+def test_a_warm_start_of_other_constraints_is_refused(car):
+    free = Controller.classical(replace(bicycle_circles, constraints=None, laws={}, obstacles=()))
+    x, goal = bicycle_circles.x0_centre, bicycle_circles.goal_centre
+    with pytest.raises(ValueError, match='it is no plan of bicycle_circles'):
+        car.plan(x, goal, warm_start=free.plan(x, goal))
+
+
 def test_networks_of_other_backends_refuse_what_they_do_not_know():
     torch = Controller.load('double_integrator', backend='torch')
     with pytest.raises(ValueError, match="need 'numba' or 'numpy'"):

@@ -41,6 +41,7 @@ SYSTEM = replace(
     Q_f=None,
     x0_box=np.ones(5),
     goal_box=np.ones(5),
+    goal_tolerance=None,
 )
 ALL = [*SYSTEMS.values(), SYSTEM]
 X = np.array([1.0, 2.0, 3.0, 4.0, 5.0])

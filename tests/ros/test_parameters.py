@@ -81,7 +81,7 @@ BROKEN = {
     ),
     'unknown system': (
         'system: vdp',
-        "unknown system 'vdp'; choose from ['cartpole', 'cartpole_swingup', 'double_integrator', ",
+        "unknown system 'vdp'; choose from ['bicycle_circles', 'cartpole', 'cartpole_swingup', ",
     ),
     'no such checkpoint': ('model_path: /no/such.safetensors', '/no/such.safetensors'),
     'mixed list': ('initial_goal: [1.0, 0]', 'write the numbers of a list alike: [1.0, 0.0]'),

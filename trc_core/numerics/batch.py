@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled, is_compiled
 from trc_core.numerics.batch_kernels import Family, Flown, batch_simulate, batch_step, batch_sweep
-from trc_core.numerics.ilqr import Outcome, batch_improve
+from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Law, Trajectory, rollout
 
 if TYPE_CHECKING:
+    from trc_core.compile.plant import Plant
     from trc_core.problem.system import Array, System
 
 ROWS_PER_THREAD = 32  # fewer are not worth waking a thread for
@@ -164,10 +165,29 @@ def roll_out(
 
 def improve_rows(system: System, r: Array, sweeps: int, trajectories: Trajectory) -> Outcome:
     """Box-iLQR sweeps on every row of trajectories, in place, by references (B, T + 1, n_x)."""
-    B = len(trajectories.u)
-    outcome = Outcome(np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_))
-    compiled(batch_improve)(plant_of(system), r, sweeps, trajectories, outcome)
+    return improve_plans(plant_of(system), r, sweeps, trajectories)
+
+
+def improve_plans(plant: Plant, r: Array, sweeps: int, plans: Trajectory) -> Outcome:
+    """Box-iLQR sweeps on the controls of plans (B) from their first states, in place.
+
+    Args:
+        plant: `Plant`.
+        r: references (B, T + 1, n_x).
+        sweeps: the most that a plan gets.
+        plans: of x only x[:, 0] is read.
+    """
+    B, T, n_u = plans.u.shape
+    outcome = Outcome(np.empty(B), np.zeros(B, np.int64), np.zeros(B, np.bool_))
+    compiled(batch_replay)(plant, r, plans, outcome.J)
+    memory = empty_memory(B, T, n_u, r.shape[2], len(plant.terms.uses_control))
+    compiled(batch_improve)(plant, r, sweeps, 0.0, plans, memory, outcome)
     return outcome
+
+
+def empty_memory(B: int, T: int, n_u: int, n_x: int, n_h: int) -> Memory:
+    """The memory of B plans that nothing came before."""
+    return Memory(np.zeros((B, T, n_u, n_x)), np.zeros((B, T + 1, n_h)), np.zeros((B, n_h)))
 
 
 def empty_trajectory(system: System, *batch: int) -> Trajectory:

@@ -9,6 +9,7 @@ compiles under Numba; none needs LAPACK.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ UPDATE_AFTER = 4  # accepted sweeps at the most between two updates of the multi
 NEARLY, DAMPED = 1e-4, 1e-2  # share of L to gain, and damping, at which they are updated at once
 PENALTY_FACTOR, LARGEST_GROWTH = 3.0, 9.0  # by which penalties grow, and at most
 ENOUGH = 0.25  # share of the violation before; where more is left, penalties grow
-FEASIBLE = 1e-4  # share of the merit that the violation of a constraint may cost,
+FEASIBLE = 4e-8  # share of the merit that a violation may cost, squared, by its first penalty,
 SOLVED = 1e-5  # and predicted share of L to gain, where a constrained plan has converged
 TINY = 1e-300
 
@@ -221,7 +222,7 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
         nearly = gain <= NEARLY and damping <= DAMPED
         if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
             worst, deepest = update_multipliers(h, margin, weight, multipliers, memory.rho)
-            converged = gain <= SOLVED and worst <= FEASIBLE * abs(values.M) / weight
+            converged = gain <= SOLVED and worst * worst <= FEASIBLE * abs(values.M)
             if deepest > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
                 growth *= PENALTY_FACTOR
                 for i in range(n_h):
@@ -272,11 +273,22 @@ def replay(plant, r, trajectory):
 
 
 @register_jitable
-def batch_improve(plant, r, sweeps, trajectories, outcome):
-    """`replay` and `improve` for every row of r (B, T + 1, n_x) and of the trajectories."""
-    (_, T, n_u), n_x = trajectories.u.shape, r.shape[2]
+def batch_replay(plant, r, trajectories, J):
+    """`replay` for every row of r (B, T + 1, n_x) and of the trajectories; fills J (B,)."""
     for b in range(trajectories.u.shape[0]):
-        memory, plan = new_memory(plant, T, n_u, n_x), row(trajectories, b)
-        J = replay(plant, r[b], plan)
-        J, spent, converged = improve(plant, r[b], sweeps, plan, J, memory, 0.0)
-        outcome.J[b], outcome.spent[b], outcome.converged[b] = J, spent, converged
+        J[b] = replay(plant, r[b], row(trajectories, b))
+
+
+@register_jitable
+def batch_improve(plant, r, sweeps, margin, trajectories, memory, outcome):
+    """`improve` for every row of r (B, T + 1, n_x), of the trajectories and of the memory.
+
+    `outcome.J` holds the merits before, and then those after; rows where it is not finite are
+    left as they are.
+    """
+    for b in range(trajectories.u.shape[0]):
+        J = outcome.J[b]
+        if math.isfinite(J):
+            own, plan = Memory(memory.K[b], memory.lam[b], memory.rho[b]), row(trajectories, b)
+            J, spent, converged = improve(plant, r[b], sweeps, plan, J, own, margin)
+            outcome.J[b], outcome.spent[b], outcome.converged[b] = J, spent, converged

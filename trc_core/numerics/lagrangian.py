@@ -62,19 +62,17 @@ def force_of(h, margin, multipliers, force):
 def update_multipliers(h, margin, most, multipliers, first):
     """Lam <- max(0, lam + rho h), at most `most`.
 
-    Different units are compared by the roots of their `first` penalties (n_h,); what is returned
-    is in the unit of the constraint with the largest of those.
+    Different units are compared by the roots of their `first` penalties (n_h,): the squares of
+    what is returned are in the unit of J.
 
     Returns:
         How far that was from a solution, the largest |max(h, -lam / rho)|: a violation, or a
         multiplier that pushes where nothing is in the way; and the largest violation alone.
     """
     lam, rho = multipliers.lam, multipliers.rho
-    worst, violation, stiffest = 0.0, 0.0, 0.0
+    worst, violation = 0.0, 0.0
     for i in range(rho.shape[0]):
-        stiffest = max(stiffest, first[i])
-    for i in range(rho.shape[0]):
-        largest, deepest, unit = 0.0, 0.0, np.sqrt(first[i] / stiffest)
+        largest, deepest, unit = 0.0, 0.0, np.sqrt(first[i])
         for t in range(h.shape[0]):
             inside = h[t, i] + margin
             if lam[t, i] < most or inside > 0.0:

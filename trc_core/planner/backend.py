@@ -13,11 +13,12 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
-from trc_core.numerics.ilqr import Memory
+from trc_core.numerics.batch import empty_memory, empty_trajectory
+from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
-from trc_core.numerics.rollout import plain
+from trc_core.numerics.rollout import Trajectory, plain
 from trc_core.planner import kernels
-from trc_core.planner.classical_kernels import classical_rows
+from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.network_sizes import require_sizes
@@ -195,15 +196,11 @@ class KernelBackend(Backend):
         return found
 
 
-def empty_memory(system: System, B: int) -> Memory:
-    """The memory of B plans that nothing came before."""
-    T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    n_h = len(system.task.constraints)
-    return Memory(np.zeros((B, T, n_u, n_x)), np.zeros((B, T + 1, n_h)), np.zeros((B, n_h)))
-
-
 class ClassicalBackend(Backend):
     """Starts that need no network: clipped LQR, u_trim held, the laws of the plant.
+
+    The best of them get a few sweeps, and the best after those is the plan; where `previous` is
+    trusted and the cheapest, it goes on as it is.
 
     Args:
         checkpoint: without a network; its system and representation count.
@@ -215,16 +212,60 @@ class ClassicalBackend(Backend):
         super().__init__(checkpoint, device, num_threads)
         self.candidates = ('lqr', 'trim', *self.system.laws)
         self._law = plain(checkpoint.representation.K_start[0])
-        self._rows = compiled(classical_rows)
-        self.kernels = (self._rows,)
+        self._start, self._improve = compiled(start_rows), compiled(batch_improve)
+        self.kernels = (self._start, self._improve)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
-        memory = problems.memory or empty_memory(self.system, len(problems.x0))
+        memory = problems.memory or memory_of(self.system, len(problems.x0))
 
         def run(plant: Plant, rows: slice) -> None:
             own, results, left = requests.rows(rows), found.rows(rows), memory.rows(rows)
-            self._rows(plant, self._law, STARTS, START_SWEEPS, own, results, left)
+            (B, N), last = results.starts.shape, problems.previous is not None
+            candidates = empty_trajectory(self.system, B, N)
+            self._start(plant, self._law, own, results, candidates)
+            for b in range(B):
+                J, plans = results.starts[b], Trajectory(candidates.x[b], candidates.u[b])
+                if last and own.trusted[b] and J.argmin() == N - 1:
+                    _take(results, b, plans, N - 1, float(J[N - 1]), 0)
+                else:
+                    self._improve_best(plant, own.r[b], J, plans, results, left, b)
 
         problems.share_out(plant_of(self.system), run, self.num_threads)
         return found
+
+    def _improve_best(
+        self,
+        plant: Plant,
+        r: Array,
+        J: Array,
+        plans: Trajectory,
+        results: Found,
+        left: Memory,
+        b: int,
+    ) -> None:
+        """Sweeps on the best starts of problem b, and the best of them into the results."""
+        best = np.argsort(J, kind='stable')[:STARTS]
+        tried = Trajectory(plans.x[best], plans.u[best])
+        own = memory_of(self.system, len(best))
+        outcome = Outcome(J[best], np.zeros(len(best), np.int64), np.zeros(len(best), np.bool_))
+        r = np.repeat(r[None], len(best), 0)
+        self._improve(plant, r, START_SWEEPS, 0.0, tried, own, outcome)
+        winner = int(np.argmin(outcome.J))
+        spent = int(outcome.spent.sum())
+        _take(results, b, tried, winner, float(outcome.J[winner]), spent)
+        results.start[b] = best[winner]
+        for values, theirs in zip(left, own, strict=True):
+            values[b] = theirs[winner]
+
+
+def _take(results: Found, b: int, plans: Trajectory, n: int, J: float, spent: int) -> None:
+    """Makes plan n the one of problem b."""
+    results.x[b], results.u[b], results.J[b] = plans.x[n], plans.u[n], J
+    results.start[b], results.cycles[b], results.seconds[b] = n, spent, 0.0
+
+
+def memory_of(system: System, B: int) -> Memory:
+    """The memory of B plans of a system that nothing came before."""
+    n_h = len(system.task.constraints)
+    return empty_memory(B, system.horizon, system.n_u, system.n_x, n_h)

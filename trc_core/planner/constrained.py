@@ -13,7 +13,7 @@ from trc_core.compile.binding import violation_weight
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
 from trc_core.numerics.ilqr import Memory
-from trc_core.planner.backend import Problems, empty_memory
+from trc_core.planner.backend import Problems, memory_of
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.clock import now
 from trc_core.planner.inputs import History
@@ -95,7 +95,7 @@ class ConstrainedPlanning(Planning):
 
     def _started(self, problems: Problems, budget: Budget, sweeps: int) -> tuple[Problems, Found]:
         """The best of the backend's plans, after sweeps."""
-        memory = problems.memory or empty_memory(self.system, len(problems.x0))
+        memory = problems.memory or memory_of(self.system, len(problems.x0))
         problems = problems._replace(memory=memory)
         found = self.backend.plan(problems, budget)
         spent = self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)

@@ -215,7 +215,22 @@ def checked_history(
         T = system.horizon
         _require_rows('states', plan.states, rows, (T + 1, system.n_x), system.name)
         _require_rows('controls', plan.controls, rows, (T, system.n_u), system.name)
+        _require_memory(system, rows, plan)
     return History(plan, elapsed, issued)
+
+
+def _require_memory(system: System, rows: int, plan: Plan) -> None:
+    """Compares what a plan left with what kernels read of it, which check no sizes."""
+    if plan.memory is None:
+        return
+    T, n_h = system.horizon, len(system.task.constraints)
+    expected = ((rows, T, system.n_u, system.n_x), (rows, T + 1, n_h), (rows, n_h))
+    shapes = tuple(np.shape(values) for values in plan.memory)
+    if shapes != expected:
+        raise ValueError(
+            f'warm_start left gains and multipliers of shapes {shapes}, expected {expected}: '
+            f'it is no plan of {system.name}'
+        )
 
 
 def _require_rows(

@@ -15,7 +15,7 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory, rollout
-from trc_core.planner.backend import Problems, empty_memory
+from trc_core.planner.backend import Problems, memory_of
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.correction import Correction, Observation
 from trc_core.planner.inputs import History
@@ -154,7 +154,7 @@ class Planning:
         found = self.backend.plan(problems, budget)
         memory = None
         if sweeps := self._sweeps(problems, polish):
-            memory = problems.memory or empty_memory(self.system, len(found.J))
+            memory = problems.memory or memory_of(self.system, len(found.J))
             self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
         return Solution(found, names, memory)
 

@@ -5,14 +5,11 @@ Plain Python that Numba compiles.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.compile.plant import CONSTRAINTS, advance, count_of
 from trc_core.numerics.cost import terms_along, violation_of, wrap
-from trc_core.numerics.ilqr import Memory, improve
 from trc_core.numerics.lagrangian import shift_multipliers
 from trc_core.numerics.rollout import Trajectory, clip, merit_along, reproject, row
 from trc_core.planner.kernels import copy, is_expected
@@ -73,29 +70,10 @@ def follow(plant, plan, K, x0, steps, flown):
 
 
 @register_jitable
-def improve_rows(plant, requests, sweeps, margin, found, memory, outcome):
-    """Sweeps on every plan found, in place; they go on with its memory and leave theirs.
+def go_on_rows(plant, plans, requests, steps, found, memory):
+    """Flies on with the plans before by their own gains, which go on with them.
 
-    Sweeps keep off the constraints by a margin. Rows without a finite merit are left as they are;
-    the memory has a leading axis B.
-    """
-    for b in range(found.u.shape[0]):
-        J = found.J[b]
-        if math.isfinite(J):
-            own = Memory(memory.K[b], memory.lam[b], memory.rho[b])
-            plan = Trajectory(found.x[b], found.u[b])
-            J, spent, converged = improve(plant, requests.r[b], sweeps, plan, J, own, margin)
-            found.J[b] = J
-            outcome.J[b] = J
-            outcome.spent[b], outcome.converged[b] = spent, converged
-
-
-@register_jitable
-def go_on_rows(plant, plans, requests, steps, sweeps, margin, found, memory, outcome, violation):
-    """Plans that go on with those before: flown on by their own gains, then improved.
-
-    Fills x, u, J and the last start of what is found, and the sum and the largest of its
-    violations (B, 2). The memory is that of the plans before, and then of the new ones.
+    Fills x, u, J and the last start of what is found, and shifts the multipliers of the memory.
     """
     lam = np.empty(memory.lam.shape[1:])
     for b in range(found.u.shape[0]):
@@ -105,8 +83,6 @@ def go_on_rows(plant, plans, requests, steps, sweeps, margin, found, memory, out
         copy(lam, memory.lam[b])
         found.J[b] = merit_along(plant, plan, r)
         found.starts[b, found.starts.shape[1] - 1] = found.J[b]
-    improve_rows(plant, requests, sweeps, margin, found, memory, outcome)
-    assess_rows(plant, requests, found, violation)
 
 
 @register_jitable

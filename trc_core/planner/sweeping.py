@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.compile.plant import Plant
-from trc_core.numerics.ilqr import Memory, Outcome
+from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory
 from trc_core.planner.backend import Problems
 from trc_core.planner.clock import now
 from trc_core.planner.kernels import ALL, Found
-from trc_core.planner.sweep_kernels import assess_rows, follow_rows, go_on_rows, improve_rows
+from trc_core.planner.sweep_kernels import assess_rows, follow_rows, go_on_rows
 from trc_core.problem.system import Array, System
 
 MARGIN = 0.5  # of the tolerance, by which ticks keep off constraints: noise pushes into them
@@ -41,23 +41,31 @@ class Sweeping:
         self.system, self._plant_of = system, plant_of
         self._margin = MARGIN * system.constraint_tolerance
         self.is_constrained = len(system.task.constraints) > 0
-        self._follow_rows, self._improve_rows = bind(follow_rows), bind(improve_rows)
+        self._follow_rows, self._improve = bind(follow_rows), bind(batch_improve)
         self._assess_rows, self._go_on_rows = bind(assess_rows), bind(go_on_rows)
-        self.kernels = (self._follow_rows, self._improve_rows)
+        self.kernels = (self._follow_rows, self._improve)
         """Those that every plant needs."""
         self.constrained_kernels = (self._assess_rows, self._go_on_rows)
         """Those that constraints, or the lack of a network, need as well."""
 
     def improve(
-        self, found: Found, problems: Problems, memory: Memory, sweeps: int, deadline: float
+        self,
+        found: Found,
+        problems: Problems,
+        memory: Memory,
+        sweeps: int,
+        deadline: float,
+        margin: float = 0.0,
     ) -> NDArray[np.int64]:
         """Spends sweeps on every plan in place, few at a time where there is a deadline.
+
+        They keep off the constraints by a margin, in their units.
 
         Returns:
             How many were spent on each (B,).
         """
-        B, requests = len(found.J), problems.requests(self.system)
-        J, spent, converged = found.J.copy(), np.zeros(B, np.int64), ~np.isfinite(found.J)
+        B, spent = len(found.J), np.zeros(len(found.J), np.int64)
+        converged = ~np.isfinite(found.J)
         few = SWEEPS_AT_ONCE if self.is_constrained else 1
         at_once, total = (
             sweeps if deadline == math.inf else min(sweeps, few),
@@ -65,9 +73,9 @@ class Sweeping:
         )
 
         def run(plant: Plant, rows: slice) -> None:
-            outcome, own = Outcome(J[rows], spent[rows], converged[rows]), memory.rows(rows)
-            of, results = requests.rows(rows), found.rows(rows)
-            self._improve_rows(plant, of, at_once, 0.0, results, own, outcome)
+            outcome = Outcome(found.J[rows], spent[rows], converged[rows])
+            plans, r = Trajectory(found.x[rows], found.u[rows]), problems.r[rows]
+            self._improve(plant, r, at_once, margin, plans, memory.rows(rows), outcome)
 
         for _ in range(0, sweeps, at_once):
             if converged.all() or now() >= deadline:
@@ -122,31 +130,17 @@ class Sweeping:
         Returns:
             The sum and the largest of the violations of every plan (B, 2).
         """
-        requests, memory, B = problems.requests(self.system), problems.memory, len(found.J)
+        requests, memory = problems.requests(self.system), problems.memory
         assert memory is not None
-        violation = np.empty((B, 2))
-        converged = np.zeros(B, np.bool_)
 
         def run(plant: Plant, rows: slice) -> None:
             plans, own = rows_of(earlier, rows), memory.rows(rows)
-            outcome = Outcome(found.seconds[rows], found.cycles[rows], converged[rows])
-            of, results = requests.rows(rows), found.rows(rows)
-            self._go_on_rows(
-                plant,
-                plans,
-                of,
-                steps,
-                sweeps,
-                self._margin,
-                results,
-                own,
-                outcome,
-                violation[rows],
-            )
+            self._go_on_rows(plant, plans, requests.rows(rows), steps, found.rows(rows), own)
 
         problems.share_out(self._plant_of(self.system), run)
         found.seconds[:] = 0.0
-        return violation
+        found.cycles[:] = self.improve(found, problems, memory, sweeps, math.inf, self._margin)
+        return self.violations(found, problems)
 
     def violations(self, found: Found, problems: Problems) -> Array:
         """The sum and the largest of the violations of every plan (B, 2)."""

@@ -130,7 +130,9 @@ def _boxes(system: System) -> dict[str, NDArray[np.float64]]:
     for key, middle in (('x0_box', 'x0_centre'), ('goal_box', 'goal_centre')):
         box = _array(key, getattr(system, key), (n_x,), (2, n_x))
         given = getattr(system, middle)
-        centre = np.zeros(n_x) if given is None else _array(middle, given, (n_x,))
+        if given is None or not np.any(given):  # zeros of another plant are no statement
+            given = np.zeros(n_x)
+        centre = _array(middle, given, (n_x,))
         if box.ndim == 2:
             low, high = box
             if np.any(low > high):
@@ -222,7 +224,7 @@ def _members(key: str, names: Any, known: Iterable[str], what: str) -> tuple[str
 
 def _reach(key: str, value: Any, n_x: int, without: float) -> NDArray[np.float64]:
     """Limits of the states; None, whole or in part, where there is none."""
-    if value is None:
+    if value is None or np.all(np.equal(value, without)):  # also of another plant
         return np.full(n_x, without)
     entries = [without if entry is None else entry for entry in np.ravel(np.array(value, object))]
     limits = _array(key, entries, (n_x,), finite=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import improve_rows
-from trc_core.numerics.ilqr import batch_improve
+from trc_core.numerics.ilqr import batch_improve, batch_replay
 from trc_core.numerics.parallel import cores
 from trc_core.numerics.representation import catching_law, is_odd
 from trc_core.numerics.rollout import Trajectory
@@ -39,7 +39,7 @@ SAME_OPTIMUM = 1e-6  # relative gap in J within which plans improved briefly are
 SPREAD = 0.03  # of the states near known plans, in half widths of the box
 ANGLE_WEIGHT = 3.0
 ROWS_PER_JOB = 32
-KERNELS = batch_fly, batch_follow_tails, batch_gains, batch_improve
+KERNELS = batch_fly, batch_follow_tails, batch_gains, batch_replay, batch_improve
 
 Rows = NDArray[np.int64]
 

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 from trc_core.compile.binding import plant_of, violation_weight
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
-from trc_core.numerics.batch import empty_trajectory
+from trc_core.numerics.batch import empty_trajectory, improve_plans
 from trc_core.numerics.cost import constant_reference, violations
-from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.reference import moving_trims
 from trc_core.numerics.rollout import Law, Trajectory, fly_law, plain, rollout
@@ -108,9 +107,8 @@ class Problem:
         Returns:
             The merit, the sweeps spent, and whether nothing was left to gain.
         """
-        outcome = Outcome(np.empty(1), np.empty(1, np.int64), np.empty(1, np.bool_))
         rows = Trajectory(states[None], controls[None])
-        compiled(batch_improve)(self.plant, self.r[None], sweeps, rows, outcome)
+        outcome = improve_plans(self.plant, self.r[None], sweeps, rows)
         return float(outcome.J[0]), int(outcome.spent[0]), bool(outcome.converged[0])
 
     def violations(self, states: Array, controls: Array) -> tuple[float, float]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.batch import empty_trajectory
+from trc_core.numerics.batch import empty_memory, empty_trajectory
 from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.ilqr import Outcome, batch_improve
+from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
@@ -45,8 +45,9 @@ class IlqrMpc:
         """The plan from x (n_x,), given that of one step before."""
         plans, outcome, r = self._empty(goal[None])
         last = None if previous is None else Trajectory(previous.states, previous.controls)
-        self._start(x, r[0], last, row(plans, 0))
-        self._improve(self._plant, r, self._sweeps(previous), plans, outcome)
+        outcome.J[0] = self._start(x, r[0], last, row(plans, 0))
+        memory = self._memory(1)
+        self._improve(self._plant, r, self._sweeps(previous), 0.0, plans, memory, outcome)
         J, spent, converged = (values[0] for values in outcome)
         return Plan(plans.u[0], plans.x[0], float(J), 'ilqr', bool(converged), int(spent))
 
@@ -57,10 +58,11 @@ class IlqrMpc:
 
         def improve(rows: slice) -> None:
             for b in range(len(x))[rows]:
-                self._start(x[b], r[b], last and row(last, b), row(plans, b))
-            own = Trajectory(plans.x[rows], plans.u[rows])
+                outcome.J[b] = self._start(x[b], r[b], last and row(last, b), row(plans, b))
+            own, memory = Trajectory(plans.x[rows], plans.u[rows]), self._memory(len(r[rows]))
             results = Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows])
-            self._improve(self._plant, r[rows], self._sweeps(previous), own, results)
+            sweeps = self._sweeps(previous)
+            self._improve(self._plant, r[rows], sweeps, 0.0, own, memory, results)
 
         in_blocks(improve, len(x), ROWS_PER_THREAD)
         fields: Any = {'cost': outcome.J, 'converged': outcome.converged, 'cycles': outcome.spent}
@@ -72,16 +74,25 @@ class IlqrMpc:
     def _empty(self, goal: Array) -> tuple[Trajectory, Outcome, Array]:
         """Arrays for the plans to goals (B, n_x), and the references."""
         B = len(goal)
-        outcome = Outcome(np.empty(B), np.empty(B, np.int64), np.empty(B, np.bool_))
+        outcome = Outcome(np.empty(B), np.zeros(B, np.int64), np.zeros(B, np.bool_))
         reference = constant_reference(goal, self.system.horizon)
         return empty_trajectory(self.system, B), outcome, reference
 
-    def _start(self, x: Array, r: Array, last: Trajectory | None, plan: Trajectory) -> None:
-        """Fills the trajectory of the last plan from its second state on, or of the LQR."""
+    def _memory(self, B: int) -> Memory:
+        system = self.system
+        n_h = len(system.task.constraints)
+        return empty_memory(B, system.horizon, system.n_u, system.n_x, n_h)
+
+    def _start(self, x: Array, r: Array, last: Trajectory | None, plan: Trajectory) -> float:
+        """Fills the trajectory of the last plan from its second state on, or of the LQR.
+
+        Returns:
+            Its merit.
+        """
         v = np.zeros(plan.u.shape)
         if last is not None:
             self._shift(self._plant, self._law, last, r, 1.0, v)
-        self._rollout(self._plant, self._law, v, x, r, plan)
+        return float(self._rollout(self._plant, self._law, v, x, r, plan))
 
 
 def shifted(system: System, plan: Plan) -> Plan:
