@@ -33,7 +33,7 @@ def dynamics(x, u, m, M, length, **_):""",
     x_max=[None, 1.2, 1.5, None], x_min=[None, -1.2, -1.5, None],
     goal_tolerance=[0.05, 0.05, 0.1, None],
     parameters={'m': 0.7, 'M': 2.0, 'length': 0.8,
-                'pole_x': 0.5, 'pole_y': -1.0, 'pole_r': 0.25},""",
+                'pole_x': 0.5, 'pole_y': -1.0, 'pole_r': 0.22},""",
     )
     .replace(
         'x0_box=[2.0, 0.6, 0.5, 0.5], goal_box=[0.0] * 4',

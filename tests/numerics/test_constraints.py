@@ -158,7 +158,11 @@ def test_compiled_constrained_sweeps_equal_plain_python():
 def test_units_do_not_change_what_sweeps_find():
     """The same car in millimetres, its weights so that J is the same number."""
     x0, goal, parameters = draw(np.random.default_rng(7))
-    metres = bicycle_circles.with_parameters(**parameters)
+    metres = replace(  # one weight of violations: all constraints in one unit
+        bicycle_circles.with_parameters(**parameters),
+        x_min=[None, None, None, -0.5, None],
+        x_max=[None, None, None, 2.0, None],
+    )
     scale = np.array([1e3, 1e3, 1.0, 1e3, 1.0])
 
     def dynamics(x, u, **p):

@@ -130,7 +130,7 @@ def _boxes(system: System) -> dict[str, NDArray[np.float64]]:
     for key, middle in (('x0_box', 'x0_centre'), ('goal_box', 'goal_centre')):
         box = _array(key, getattr(system, key), (n_x,), (2, n_x))
         given = getattr(system, middle)
-        if given is None or not np.any(given):  # zeros of another plant are no statement
+        if given is None or _is_left_over(given, 0.0):
             given = np.zeros(n_x)
         centre = _array(middle, given, (n_x,))
         if box.ndim == 2:
@@ -222,9 +222,14 @@ def _members(key: str, names: Any, known: Iterable[str], what: str) -> tuple[str
     return tuple(names)
 
 
+def _is_left_over(value: Any, without: float) -> bool:
+    """Whether an array states nothing: `replace` brings those of a plant with other states."""
+    return isinstance(value, np.ndarray) and bool(np.all(value == without))
+
+
 def _reach(key: str, value: Any, n_x: int, without: float) -> NDArray[np.float64]:
     """Limits of the states; None, whole or in part, where there is none."""
-    if value is None or np.all(np.equal(value, without)):  # also of another plant
+    if value is None or _is_left_over(value, without):
         return np.full(n_x, without)
     entries = [without if entry is None else entry for entry in np.ravel(np.array(value, object))]
     limits = _array(key, entries, (n_x,), finite=False)
