@@ -103,9 +103,7 @@ def violation_weight(system: System) -> float:
     """
     if system.violation_weight is not None:
         return system.violation_weight
-    middle = np.abs(system.x0_centre - system.goal_centre)
-    error = system.x0_box + system.goal_box + middle
-    slopes = 2.0 * (np.abs(system.Q_f) + system.horizon * np.abs(system.Q)) @ error
+    slopes = 2.0 * (np.abs(system.Q_f) + system.horizon * np.abs(system.Q)) @ system.reach
     return float(max(slopes.max(), 1.0))
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from trc_core.problem.system import FAR, System
 from trc_core.problem.system import Obstacle as Row
-from trc_core.problem.system import System
 
-FAR = 1e4  # [m] where an obstacle lies that is not there
 Point = tuple[float, float, float]  # x, y, z
 Key = tuple[int, str]  # number and name of the list that it is from; rows are in this order
 

@@ -9,9 +9,7 @@ import numpy as np
 
 from trc_core.flight.limits import CommandLimits
 from trc_core.planner.controller import TOLERANCE
-from trc_core.problem.system import Array, System
-
-CONSTRAINT_TOLERANCE = 0.01
+from trc_core.problem.system import CONSTRAINT_TOLERANCE, Array, System
 
 
 @dataclass(frozen=True, eq=False)

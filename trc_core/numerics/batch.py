@@ -186,8 +186,14 @@ def improve_plans(plant: Plant, r: Array, sweeps: int, plans: Trajectory) -> Out
 
 
 def empty_memory(B: int, T: int, n_u: int, n_x: int, n_h: int) -> Memory:
-    """The memory of B plans that nothing came before."""
+    """The memory of B plans, each of its arrays zero."""
     return Memory(np.zeros((B, T, n_u, n_x)), np.zeros((B, T + 1, n_h)), np.zeros((B, n_h)))
+
+
+def memory_of(system: System, B: int) -> Memory:
+    """The memory of B plans of a system that nothing came before."""
+    n_h = len(system.task.constraints)
+    return empty_memory(B, system.horizon, system.n_u, system.n_x, n_h)
 
 
 def empty_trajectory(system: System, *batch: int) -> Trajectory:

@@ -75,6 +75,10 @@ class Memory(NamedTuple):
             return self
         return Memory(self.K[rows], self.lam[rows], self.rho[rows])
 
+    def copied(self) -> Memory:
+        """The same numbers in arrays of its own."""
+        return Memory(self.K.copy(), self.lam.copy(), self.rho.copy())
+
 
 @register_jitable
 def new_memory(plant, T, n_u, n_x):

@@ -13,6 +13,16 @@ NUDGE = 1e-6  # of the control range, for slopes
 DAMPING = 1e-9  # of the least squares, relative to their largest slope
 
 
+def trims_along(system: System, reference: Array, p: Array | None, moving: bool) -> Array:
+    """The controls (B, T, n_u) that J counts efforts from along references (B, T + 1, n_x).
+
+    They hold states that stand still and follow those that move; `p` is as in `moving_trims`.
+    """
+    if moving:
+        return moving_trims(system, reference, p)
+    return np.ascontiguousarray(system.trims(reference[:, :-1], p))
+
+
 def moving_trims(system: System, reference: Array, p: Array | None = None) -> Array:
     """The controls (B, T, n_u) that follow references (B, T + 1, n_x), within the bounds.
 
@@ -27,7 +37,7 @@ def moving_trims(system: System, reference: Array, p: Array | None = None) -> Ar
     """
     now, then = reference[:, :-1], reference[:, 1:]
     if system.trim is not None:
-        return np.ascontiguousarray(system.trims(now, p))
+        return trims_along(system, reference, p, moving=False)
     shape, step = (*now.shape[:-1], system.n_u), BatchStep(system)
     now, then = now.reshape(-1, system.n_x), then.reshape(-1, system.n_x)
     rows = (

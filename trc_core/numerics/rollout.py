@@ -119,11 +119,7 @@ def rollout(plant, law, v, x0, r, trajectory):
         effort_at(u, t, u_trim, effort)
         J += stage(Q, R, error, effort)
         advance(dynamics, x, u, t)
-    error_at(x, r, T, angles, error)
-    J += quadratic(plant.Q_f, error)
-    if has_terms(plant.terms):
-        J += merit_terms(plant, trajectory, r)
-    return J
+    return with_end(plant, trajectory, r, J, error)
 
 
 @register_jitable
@@ -138,7 +134,13 @@ def merit_along(plant, trajectory, r):
         error_at(x, r, t, angles, error)
         effort_at(u, t, u_trim, effort)
         J += stage(Q, R, error, effort)
-    error_at(x, r, T, angles, error)
+    return with_end(plant, trajectory, r, J, error)
+
+
+@register_jitable
+def with_end(plant, trajectory, r, J, error):
+    """The cost of all stages with that of the end and the terms: the merit; error is scratch."""
+    error_at(trajectory.x, r, trajectory.u.shape[0], plant.angles, error)
     J += quadratic(plant.Q_f, error)
     if has_terms(plant.terms):
         J += merit_terms(plant, trajectory, r)

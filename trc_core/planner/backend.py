@@ -13,7 +13,7 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
-from trc_core.numerics.batch import empty_memory, empty_trajectory
+from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Trajectory, plain
@@ -183,10 +183,6 @@ class KernelBackend(Backend):
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
         plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
-        if len(requests.x0) == 1:  # nothing to share out
-            plant = problems.adjusted(plant)
-            self._plan_rows(plant, self._model, budget, requests, found)
-            return found
 
         def run(plant: Plant, rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)
@@ -263,9 +259,3 @@ def _take(results: Found, b: int, plans: Trajectory, n: int, J: float, spent: in
     """Makes plan n the one of problem b."""
     results.x[b], results.u[b], results.J[b] = plans.x[n], plans.u[n], J
     results.start[b], results.cycles[b], results.seconds[b] = n, spent, 0.0
-
-
-def memory_of(system: System, B: int) -> Memory:
-    """The memory of B plans of a system that nothing came before."""
-    n_h = len(system.task.constraints)
-    return empty_memory(B, system.horizon, system.n_u, system.n_x, n_h)

@@ -12,8 +12,9 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import violation_weight
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
+from trc_core.numerics.batch import memory_of
 from trc_core.numerics.ilqr import Memory
-from trc_core.planner.backend import Problems, memory_of
+from trc_core.planner.backend import Problems
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.clock import now
 from trc_core.planner.inputs import History
@@ -61,16 +62,14 @@ class ConstrainedPlanning(Planning):
         plan = history.plan
         if plan is not None and plan.memory is not None:
             problems, found, violation = self._gone_on(problems, history, max(polish, 1))
-            if self._is_surprised(found, violation):
-                found, violation = self._again(found, problems, budget)
         else:
             if plan is not None:
                 problems = self.going_on(problems, history)
             first = budget.cycles if self._is_classical else FIRST_SWEEPS
             problems, found = self._started(problems, budget, max(polish, first))
             violation = self._sweeping.violations(found, problems)
-            if plan is not None and self._is_surprised(found, violation):
-                found, violation = self._again(found, problems, budget)
+        if plan is not None and self._is_surprised(found, violation):
+            found, violation = self._again(found, problems, budget)
         if self._is_beyond(found, violation, UNSAFE):
             self._yield(found, problems, violation)
         names = self.backend.candidates
@@ -85,8 +84,7 @@ class ConstrainedPlanning(Planning):
         plan = history.plan
         assert plan is not None and plan.memory is not None
         earlier = trajectories(self.system, plan, len(problems.x0))
-        memory = Memory(*(values.copy() for values in plan.memory))
-        problems = problems._replace(memory=memory, previous=earlier.u)
+        problems = problems._replace(memory=plan.memory.copied(), previous=earlier.u)
         found = self.backend.empty(problems)
         found.starts[:], found.start[:] = math.inf, found.starts.shape[1] - 1
         steps = float(history.steps(self.system.dt))
@@ -98,18 +96,22 @@ class ConstrainedPlanning(Planning):
         memory = problems.memory or memory_of(self.system, len(problems.x0))
         problems = problems._replace(memory=memory)
         found = self.backend.plan(problems, budget)
+        self._improve(found, problems, memory, sweeps, budget)
+        return problems, found
+
+    def _improve(
+        self, found: Found, problems: Problems, memory: Memory, sweeps: int, budget: Budget
+    ) -> None:
+        """Spends sweeps on every plan; without a network they are the cycles of a plan."""
         spent = self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
         if self._is_classical:
             found.cycles[:] += spent
-        return problems, found
 
     def _again(self, found: Found, problems: Problems, budget: Budget) -> tuple[Found, Array]:
         """More sweeps on plans that violate constraints, then other starts; the better ones."""
         memory = problems.memory
         assert memory is not None
-        spent = self._sweeping.improve(found, problems, memory, SURPRISED_SWEEPS, budget.deadline)
-        if self._is_classical:
-            found.cycles[:] += spent
+        self._improve(found, problems, memory, SURPRISED_SWEEPS, budget)
         violation = self._sweeping.violations(found, problems)
         if now() >= budget.deadline or not self._is_surprised(found, violation):
             return found, violation

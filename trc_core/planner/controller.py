@@ -16,7 +16,7 @@ from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.reference import moving_trims
+from trc_core.numerics.reference import trims_along
 from trc_core.numerics.rollout import plain
 from trc_core.planner import inputs
 from trc_core.planner.backend import Problems
@@ -305,10 +305,8 @@ class Controller:
         if weights or moving:
             self._require_adjustable('to goals and with the weights of its system; others')
         trim = None
-        if moving:
-            trim = moving_trims(self.system, r, p)
-        elif self.system.trim is not None:
-            trim = np.ascontiguousarray(self.system.trims(r[:, :-1], p))
+        if moving or self.system.trim is not None:
+            trim = trims_along(self.system, r, p, moving)
         return Problems(x, r, p=p, bounds=self._bounds, weights=own, trim=trim, moving=moving)
 
     def _changed(
@@ -316,13 +314,7 @@ class Controller:
     ) -> Array:
         """The parameters (n_p,) or (rows, n_p), changed by name."""
         self._require_adjustable('for the parameters that it was loaded with; others')
-        changed = self.system.parameter_rows(parameters, rows)
-        if p is not None:
-            places = [list(self.system.parameters).index(name) for name in parameters]
-            p = p.copy()
-            p[places] = changed[places]
-            return p
-        return changed
+        return self.system.parameter_rows(parameters, rows, p)
 
     def _budget(self, end: float) -> Budget:
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)

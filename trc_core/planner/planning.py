@@ -12,10 +12,11 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile import binding
 from trc_core.compile.kernels import compiled, is_compiled
 from trc_core.compile.plant import Plant
+from trc_core.numerics.batch import memory_of
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory, rollout
-from trc_core.planner.backend import Problems, memory_of
+from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.correction import Correction, Observation
 from trc_core.planner.inputs import History

@@ -34,12 +34,18 @@ def follow_rows(plant, law, plans, requests, steps, tolerance, memory):
     flown = Trajectory(np.empty((T + 1, n_x)), np.empty((T, n_u)))
     lam = np.empty(memory.lam.shape[1:])
     for b in range(B):
-        plan, K = row(plans, b), memory.K[b]
+        plan = row(plans, b)
         requests.trusted[b] = is_expected(plant, plan, requests.x0[b], steps, tolerance)
-        follow(plant, plan, K, requests.x0[b], steps, flown)
+        go_on(plant, plan, requests.x0[b], steps, flown, memory, b, lam)
         reproject(plant, law, flown, requests.r[b], requests.previous[b])
-        shift_multipliers(memory.lam[b], steps, lam)
-        copy(lam, memory.lam[b])
+
+
+@register_jitable
+def go_on(plant, plan, x0, steps, flown, memory, b, lam):
+    """Flies on with plan b by its gains and shifts its multipliers, by way of lam (T + 1, n_h)."""
+    follow(plant, plan, memory.K[b], x0, steps, flown)
+    shift_multipliers(memory.lam[b], steps, lam)
+    copy(lam, memory.lam[b])
 
 
 @register_jitable
@@ -78,9 +84,7 @@ def go_on_rows(plant, plans, requests, steps, found, memory):
     lam = np.empty(memory.lam.shape[1:])
     for b in range(found.u.shape[0]):
         plan, r = Trajectory(found.x[b], found.u[b]), requests.r[b]
-        follow(plant, row(plans, b), memory.K[b], requests.x0[b], steps, plan)
-        shift_multipliers(memory.lam[b], steps, lam)
-        copy(lam, memory.lam[b])
+        go_on(plant, row(plans, b), requests.x0[b], steps, plan, memory, b, lam)
         found.J[b] = merit_along(plant, plan, r)
         found.starts[b, found.starts.shape[1] - 1] = found.J[b]
 

@@ -103,7 +103,7 @@ class Sweeping:
             law: of the coordinates of `previous`.
             tolerance: (n_x,) within which a state was expected.
         """
-        requests, memory = problems.requests(self.system), _copy(memory)
+        requests, memory = problems.requests(self.system), memory.copied()
 
         def run(plant: Plant, rows: slice) -> None:
             plans, own = rows_of(earlier, rows), memory.rows(rows)
@@ -163,8 +163,3 @@ def trajectories(system: System, plan: Plan, B: int) -> Trajectory:
 def rows_of(plans: Trajectory, rows: slice) -> Trajectory:
     """Views of some trajectories."""
     return plans if rows == ALL else Trajectory(plans.x[rows], plans.u[rows])
-
-
-def _copy(memory: Memory) -> Memory:
-    K, lam, rho = memory
-    return Memory(K.copy(), lam.copy(), rho.copy())

@@ -65,7 +65,7 @@ def slopes_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     tape = Tape(longest)
     n_x, n_u = graph.inputs['x'], graph.inputs['u']
     arguments = tape.inputs(sum(graph.inputs.values()))
-    outputs = [_on(tape, e) for e in graph.evaluate(arguments, EXPRESSIONS)['dynamics']]
+    outputs = [tape.expression(e) for e in graph.evaluate(arguments, EXPRESSIONS)['dynamics']]
     slopes = np.array(jacobian(outputs, arguments[: n_x + n_u]), dtype=object)
     A, B = list(slopes[:, :n_x].ravel()), list(slopes[:, n_x:].ravel())
     return tape.graph(graph.inputs, {'dynamics': outputs, 'A': A, 'B': B})
@@ -83,7 +83,7 @@ def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
         found = graph.evaluate([*x, *u, *p], EXPRESSIONS)
         return np.array(found['dynamics'], dtype=object)
 
-    step = [_on(tape, e) for e in rk4(f, x, u, dt)]
+    step = [tape.expression(e) for e in rk4(f, x, u, dt)]
     return tape.graph({**graph.inputs, 'dt': 1}, {'step': step})
 
 
@@ -104,7 +104,7 @@ def step_jacobian_graph(graph: Graph, longest: int = LONGEST) -> Graph:
         return np.array(found['dynamics'], dtype=object), np.concatenate([by_x, by_u], axis=1)
 
     step = rk4_slopes(slopes, x, u, dt)
-    A, B = ([_on(tape, e) for e in part.ravel()] for part in np.split(step, [n_x], axis=1))
+    A, B = ([tape.expression(e) for e in part.ravel()] for part in np.split(step, [n_x], axis=1))
     return tape.graph({**graph.inputs, 'dt': 1}, {'A': A, 'B': B})
 
 
@@ -115,7 +115,3 @@ def _arguments(graph: Graph, longest: int) -> tuple[Tape, Any, Any, list[Express
     *arguments, dt = tape.inputs(sum(sizes) + 1)
     x, u, p = np.split(np.array(arguments, dtype=object), np.cumsum(sizes)[:-1])
     return tape, x, u, list(p), dt
-
-
-def _on(tape: Tape, value: Any) -> Expression:
-    return value if isinstance(value, Expression) else tape.constant(value)

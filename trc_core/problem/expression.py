@@ -58,6 +58,10 @@ class Tape:
             raise ValueError(f'a formula contains the constant {number}')
         return self.write('constant', number)
 
+    def expression(self, value: Any) -> Expression:
+        """A value as an expression: one it is, or the constant of a number."""
+        return value if isinstance(value, Expression) else self.constant(value)
+
     def write(self, *instruction: Any) -> Expression:
         """The expression of an instruction, which is written unless it already stands there.
 
@@ -249,7 +253,7 @@ def apply(name: str, *values: Any) -> Any:
     tape = next((value.tape for value in values if isinstance(value, Expression)), None)
     if tape is None:
         return NUMPY[name](*values)
-    operands = [v if isinstance(v, Expression) else tape.constant(v) for v in values]
+    operands = [tape.expression(v) for v in values]
     numbers = [operand.number for operand in operands]
     if None not in numbers:
         with np.errstate(all='ignore'):

@@ -23,6 +23,8 @@ from trc_core.problem.trim import Trim, trim_of, trims_of
 Array = NDArray[np.float64]
 MAPPINGS = ('parameters', 'ranges', 'laws')
 STOP = 'stop'  # the law that brings a plant to a stop
+FAR = 1e4  # [m] where an obstacle lies that is not there
+CONSTRAINT_TOLERANCE = 0.01  # in the units of the constraints
 
 
 class Joint(NamedTuple):
@@ -127,7 +129,7 @@ class System:
     """Cost of a constraint's violation by one unit, for comparing plans by the merit
     M = J + violation_weight sum max(0, h); larger than the multipliers of good plans. By
     default, a bound on those from the weights."""
-    constraint_tolerance: float = 0.01
+    constraint_tolerance: float = CONSTRAINT_TOLERANCE
     """Violation that is noise, in the units of the constraints: beyond it more is tried, five
     times beyond it what violates them least flies, whatever it costs."""
     obstacles: tuple[Obstacle, ...] = ()
@@ -279,8 +281,15 @@ class System:
                 p[:, place] = rng.uniform(*self.ranges[name], n)
         return p
 
-    def parameter_rows(self, changed: Mapping[str, ArrayLike], rows: int | None = None) -> Array:
+    def parameter_rows(
+        self,
+        changed: Mapping[str, ArrayLike],
+        rows: int | None = None,
+        known: Array | None = None,
+    ) -> Array:
         """The parameters (n_p,), or (rows, n_p), with some of them changed by name.
+
+        Those that do not change are the system's own, or those `known` (n_p,).
 
         Raises:
             ValueError: if a parameter does not exist, and the message lists those that do, or if
@@ -288,7 +297,8 @@ class System:
         """
         if not changed.keys() <= self.parameters.keys():
             self._require_parameters(changed)
-        p = self.p.copy() if rows is None else np.tile(self.p, (rows, 1))
+        known = self.p if known is None else known
+        p = known.copy() if rows is None else np.tile(known, (rows, 1))
         try:
             for name, value in changed.items():
                 p[..., self.places[name]] = value

@@ -16,8 +16,8 @@ from trc_core.problem.terms import (
     joined,
     limit_terms,
     terms_from_graph,
+    terms_of,
     traced_law,
-    traced_terms,
 )
 from trc_core.problem.trace import Signature
 
@@ -53,11 +53,9 @@ class Task:
         signature = system.signature
 
         def traced(word: str, owned: Any) -> Terms:
-            if isinstance(owned, Terms):
-                return owned
             if owned is None:
                 return joined([], signature)
-            return traced_terms(f"{word} of '{system.name}'", owned, signature)
+            return terms_of(f"{word} of '{system.name}'", owned, signature)
 
         assert system.x_min is not None and system.x_max is not None
         limits = limit_terms(system.state_names, system.x_min, system.x_max, signature)
@@ -78,7 +76,7 @@ class Task:
         if terminal.uses_control.any():
             raise ValueError('terminal_residuals depend on u; there is no control at the end')
         laws = [
-            (f'{name} ', law if isinstance(law, Terms) else traced_law(title, law, signature))
+            (f'{name} ', terms_of(title, law, signature, traced_law))
             for name, law in system.laws.items()
             for title in [f"law '{name}' of '{system.name}'"]
         ]
@@ -184,8 +182,7 @@ def task_record(system: System) -> dict[str, Any]:
     for word in ('constraints', 'residuals', 'terminal_residuals'):
         owned = getattr(system, word)
         if owned is not None:
-            terms = owned if isinstance(owned, Terms) else None
-            terms = terms or traced_terms(f"{word} of '{system.name}'", owned, signature)
+            terms = terms_of(f"{word} of '{system.name}'", owned, signature)
             found[word] = _terms_record(terms)
     found['laws'] = {name: _law_record(system, law) for name, law in system.laws.items()}
     if system.trim is not None:
@@ -195,9 +192,8 @@ def task_record(system: System) -> dict[str, Any]:
 
 
 def _law_record(system: System, law: Any) -> dict[str, Any]:
-    if not isinstance(law, Terms):
-        law = traced_law(f"a law of '{system.name}'", law, system.signature)
-    return _terms_record(law)
+    title = f"a law of '{system.name}'"
+    return _terms_record(terms_of(title, law, system.signature, traced_law))
 
 
 def _terms_record(terms: Terms) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.problem.derivative import jacobian
-from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
+from trc_core.problem.expression import EXPRESSIONS, Tape
 from trc_core.problem.graph import NUMPY, Algebra, Graph
 from trc_core.problem.returned import named_terms
 from trc_core.problem.trace import NotationError, Request, Signature, traced_graph
@@ -65,7 +65,7 @@ class Terms:
         tape = Tape()
         arguments = tape.inputs(sum(inputs.values()))
         found = self.graph.evaluate(arguments, EXPRESSIONS)[OUTPUT]
-        values = [e if isinstance(e, Expression) else tape.constant(e) for e in found]
+        values = [tape.expression(e) for e in found]
         n_x, n_u = inputs['x'], inputs['u']
         rows = jacobian(values, arguments[: n_x + n_u])
         by_x = [e for row in rows for e in row[:n_x]]
@@ -145,6 +145,16 @@ def traced_terms(title: str, formula: Callable[..., Any], signature: Signature) 
     return Terms(tuple(names), graph)
 
 
+def terms_of(
+    title: str,
+    owned: Any,
+    signature: Signature,
+    trace: Callable[[str, Callable[..., Any], Signature], Terms] = traced_terms,
+) -> Terms:
+    """What a system owns as terms: those of a formula are traced, those of a file stand."""
+    return owned if isinstance(owned, Terms) else trace(title, owned, signature)
+
+
 def traced_law(title: str, law: Callable[..., Any], signature: Signature) -> Terms:
     """A control law that a user wrote: one term for every control, named by its place.
 
@@ -191,7 +201,7 @@ def joined(parts: Sequence[tuple[str, Terms]], signature: Signature) -> Terms:
     names, values = [], []
     for prefix, terms in parts:
         found = terms.graph.evaluate(arguments, EXPRESSIONS)[OUTPUT]
-        values += [e if isinstance(e, Expression) else tape.constant(e) for e in found]
+        values += [tape.expression(e) for e in found]
         names += [f'{prefix}{name}' for name in terms.names]
     return Terms(tuple(names), tape.graph(inputs, {OUTPUT: values}))
 

@@ -84,7 +84,7 @@ def traced_graph(request: Request, inputs: Mapping[str, int], output: str) -> Gr
     arguments = tape.inputs(sum(inputs.values()))
     try:
         terms = _traced(request, arguments)
-        expressions = [e if isinstance(e, Expression) else tape.constant(e) for e in terms]
+        expressions = [tape.expression(e) for e in terms]
     except NotationError as failure:
         raise ValueError(f'{request.title} {failure}') from failure.__cause__
     except (ArithmeticError, TypeError, ValueError) as error:

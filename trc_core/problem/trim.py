@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from trc_core.problem.discretise import slopes_graph
-from trc_core.problem.terms import EQUILIBRIUM, Terms, traced_trim
+from trc_core.problem.terms import EQUILIBRIUM, Terms, terms_of, traced_trim
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array, System
@@ -64,11 +64,10 @@ def _raw_trims(system: System, law: Any, reference: Array, p: Array) -> Array:
     columns = [np.broadcast_to(values, rows) for values in np.moveaxis(own, -1, 0)]
     if isinstance(law, str):
         return _equilibrium(system, reference, columns)
-    if not isinstance(law, Terms):
-        law = traced_trim(f"u_trim of '{system.name}'", law, system.signature)
+    terms = terms_of(f"u_trim of '{system.name}'", law, system.signature, traced_trim)
     u = np.zeros((*rows, system.n_u))
     with np.errstate(all='ignore'):
-        found = law.evaluate(reference, u, reference, columns, 0.0)
+        found = terms.evaluate(reference, u, reference, columns, 0.0)
     return np.stack([np.broadcast_to(e, rows) for e in found], axis=-1)
 
 

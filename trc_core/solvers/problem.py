@@ -15,7 +15,7 @@ from trc_core.compile.plant import Plant, with_problem
 from trc_core.numerics.batch import empty_trajectory, improve_plans
 from trc_core.numerics.cost import constant_reference, violations
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.reference import moving_trims
+from trc_core.numerics.reference import trims_along
 from trc_core.numerics.rollout import Law, Trajectory, fly_law, plain, rollout
 from trc_core.problem.system import Array, System
 
@@ -55,11 +55,8 @@ class Problem:
         """
         x0, r = state_vector(system, 'x0', x0), reference(system, goal)
         p = system.parameter_rows(parameters) if parameters else system.p
-        if np.ndim(goal) == 2:
-            trim = moving_trims(system, r[None], p)[0]
-        else:
-            trim = np.ascontiguousarray(system.trims(r[:-1], p))
-        return cls(system, x0, r, p, trim)
+        moving = np.ndim(goal) == 2
+        return cls(system, x0, r, p, trims_along(system, r[None], p, moving)[0])
 
     @property
     def goal(self) -> Array:

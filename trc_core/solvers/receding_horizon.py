@@ -9,9 +9,9 @@ import numpy as np
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.batch import empty_memory, empty_trajectory
+from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.cost import constant_reference
-from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
+from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
@@ -46,7 +46,7 @@ class IlqrMpc:
         plans, outcome, r = self._empty(goal[None])
         last = None if previous is None else Trajectory(previous.states, previous.controls)
         outcome.J[0] = self._start(x, r[0], last, row(plans, 0))
-        memory = self._memory(1)
+        memory = memory_of(self.system, 1)
         self._improve(self._plant, r, self._sweeps(previous), 0.0, plans, memory, outcome)
         J, spent, converged = (values[0] for values in outcome)
         return Plan(plans.u[0], plans.x[0], float(J), 'ilqr', bool(converged), int(spent))
@@ -59,7 +59,8 @@ class IlqrMpc:
         def improve(rows: slice) -> None:
             for b in range(len(x))[rows]:
                 outcome.J[b] = self._start(x[b], r[b], last and row(last, b), row(plans, b))
-            own, memory = Trajectory(plans.x[rows], plans.u[rows]), self._memory(len(r[rows]))
+            own = Trajectory(plans.x[rows], plans.u[rows])
+            memory = memory_of(self.system, len(own.u))
             results = Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows])
             sweeps = self._sweeps(previous)
             self._improve(self._plant, r[rows], sweeps, 0.0, own, memory, results)
@@ -77,11 +78,6 @@ class IlqrMpc:
         outcome = Outcome(np.empty(B), np.zeros(B, np.int64), np.zeros(B, np.bool_))
         reference = constant_reference(goal, self.system.horizon)
         return empty_trajectory(self.system, B), outcome, reference
-
-    def _memory(self, B: int) -> Memory:
-        system = self.system
-        n_h = len(system.task.constraints)
-        return empty_memory(B, system.horizon, system.n_u, system.n_x, n_h)
 
     def _start(self, x: Array, r: Array, last: Trajectory | None, plan: Trajectory) -> float:
         """Fills the trajectory of the last plan from its second state on, or of the LQR.

@@ -3,11 +3,10 @@
 import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
-from trc_core.problem.system import Array, Obstacle, System
+from trc_core.problem.system import FAR, Array, Obstacle, System
 from trc_core.systems.shipped import ShippedSystem
 
 CIRCLES = 6
-FAR = 1e4  # [m] where a circle lies that is not there
 WHEELBASE = 0.33
 
 

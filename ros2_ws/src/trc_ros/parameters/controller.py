@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trc_core.flight.safety import FALLBACKS
-from trc_core.flight.settings import CONSTRAINT_TOLERANCE
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import TOLERANCE
+from trc_core.problem.system import CONSTRAINT_TOLERANCE
 from trc_ros.conversions import GOAL_TYPES, PARAMETER_TYPES, REFERENCE_TYPES, STATE_TYPES
 from trc_ros.parameters.specs import BOTH, Spec
 
