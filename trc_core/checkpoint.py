@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 
 from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
 from trc_core.numerics.representation import Coordinates, Representation
+from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
 from trc_core.problem.system import System
 from trc_core.systems.registry import system_of_record
@@ -96,6 +97,10 @@ class Checkpoint:
         system = self.system.with_parameters(**parameters)
         tensors = self.coordinates.numbers(system).tensors()
         return replace(self, system=system, tensors={**self.tensors, **tensors})
+
+    def with_input_gains(self) -> Checkpoint:
+        """This network for its plant with the gains of the controls as parameters, all 1."""
+        return replace(self, system=with_input_gains(self.system))
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:

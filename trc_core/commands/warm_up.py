@@ -15,6 +15,7 @@ from trc_core.checkpoint import find_checkpoint, shipped_checkpoints
 from trc_core.command_line import report_errors, spinner
 from trc_core.compile import binding
 from trc_core.compile.kernels import cache_folder, compiled, is_compiled
+from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.numerics.batch import improve_rows, roll_out
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import batch_improve
@@ -81,11 +82,22 @@ def plant_named(name: str) -> System | None:
 
 
 def ready(controller: Controller) -> float:
-    """Warms a controller up, showing that it compiles if it does; returns seconds of a plan."""
+    """Warms a controller up, showing that it compiles if it does; returns seconds of a plan.
+
+    What it needs to learn in flight is compiled as well.
+    """
     if controller.is_compiled:
-        return controller.warm_up()
+        return _ready(controller)
     with spinner(f'compiling {controller.system.name} (once)'):
-        return controller.warm_up()
+        return _ready(controller)
+
+
+def _ready(controller: Controller) -> float:
+    if controller.adjustable:
+        able = controller.with_input_gains()
+        able.warm_up()
+        ParameterEstimator(able.system).warm_up()
+    return controller.warm_up()
 
 
 class FirstPlan(NamedTuple):

@@ -156,13 +156,18 @@ def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
         'trc, 1 cycle': lambda: one.plan,
         'trc': lambda: controller.plan,
     }
-    if system.parameters and one.adjustable:
-        planners['trc, 1 cycle, learning'] = lambda: learning(one)
+    if one.adjustable and not controller.checkpoint.correction:
+        able = one.with_input_gains()
+        planners['trc, 1 cycle, learning'] = lambda: learning(able)
     return planners
 
 
 def learning(controller: Controller) -> Tick:
-    """Adaptive planning: the controller with the plant's parameters as estimated in the flight."""
+    """Adaptive planning: the controller with the plant's parameters as estimated in the flight.
+
+    Args:
+        controller: one that takes the gains of its controls as parameters, to learn them as well.
+    """
     estimator = ParameterEstimator(controller.system)
     estimate, seconds = estimator.prior(), np.array([controller.system.dt])
 

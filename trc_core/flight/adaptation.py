@@ -6,7 +6,7 @@ A model that is a few percent wrong loses a plant that is steered along its limi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,8 @@ from trc_core.numerics.rollout import hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
+ADOPTED, DROPPED = 2.0, 1.25  # mean squares of the model's errors over those of the estimate's
+WINDOW = 20  # dt of the plan that the errors are averaged over
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,14 @@ class Estimate:
     """Mean (n_p,)."""
     covariance: Array
     """Its covariance (n_p, n_p)."""
+    model_error: float = 0.0
+    """Recent mean of the squared error by which the model predicts the motion, in units of the
+    noise."""
+    error: float = 0.0
+    """The same of the estimate."""
+    is_adopted: bool = False
+    """Whether plans are made with the estimate, as it has predicted the motion clearly better than
+    the model."""
 
 
 class ParameterEstimator:
@@ -38,8 +48,14 @@ class ParameterEstimator:
     its share of what the motion shows. Source: Anderson and Moore, Optimal Filtering (1979),
     section 8.2.
 
+    Noise, delays and friction that the model does not have can mislead such a filter. Plans are
+    therefore made with the model's own parameters until the estimate has predicted the motion
+    with half of the model's mean squared error, and again once it predicts it with more than
+    four fifths.
+
     Args:
-        system: the plant as it is modelled.
+        system: the plant as it is modelled. What is learned are those of its parameters that its
+            dynamics read and that are not zero.
         noise: standard deviation of every measured coordinate (n_x,); by default a thousandth of
             the box of initial states. Motion that it makes look impossible is not learned from.
         uncertainty: standard deviation of a parameter's ratio to the model's before any motion.
@@ -48,8 +64,7 @@ class ParameterEstimator:
             than that part of it.
 
     Raises:
-        ValueError: if the system has no parameters, one of them is zero, or a number is out of
-            range.
+        ValueError: if there is nothing to learn, or a number is out of range.
     """
 
     def __init__(
@@ -58,15 +73,19 @@ class ParameterEstimator:
         noise: ArrayLike | None = None,
         uncertainty: float = 0.1,
         drift: float = 0.01,
-        limit: float = 0.5,
+        limit: float = 1.0,
     ) -> None:
-        self._system, self._model = system, system.p
-        if not self._model.size or not self._model.all():
+        self._system = system
+        read = system.graph.entries_read('p')
+        learned = [place in read and value != 0.0 for place, value in enumerate(system.p)]
+        self.names = tuple(np.array(list(system.parameters))[learned].tolist())
+        """The parameters that are learned."""
+        if not self.names:
             raise ValueError(
                 f"nothing to learn: system '{system.name}' has the parameters "
-                f'{dict(system.parameters)}; give it some, none of them zero'
+                f'{dict(system.parameters)}; give it one that its dynamics read, not zero'
             )
-        sigma = 1e-3 * system.x0_box if noise is None else np.asarray(noise, dtype=np.float64)
+        sigma = 1e-3 * _widths(system) if noise is None else np.asarray(noise, dtype=np.float64)
         if sigma.shape != (system.n_x,) or not (sigma > 0).all():
             raise ValueError(f'noise is {sigma.tolist()}; give {system.n_x} positive numbers')
         for name, value in (('uncertainty', uncertainty), ('limit', limit)):
@@ -74,8 +93,11 @@ class ParameterEstimator:
                 raise ValueError(f'{name} is {value}; choose a positive number')
         if not drift >= 0:
             raise ValueError(f'drift is {drift}; choose 0 or more')
-        self._noise = np.diag(sigma**2)
-        self._uncertainty, self._drift, self._limit = uncertainty, drift, math.log1p(limit)
+        self._sigma = sigma
+        self._prior = uncertainty**2 * np.diag(np.array(learned, dtype=np.float64))
+        self._drift = drift**2 * np.diag(np.array(learned, dtype=np.float64))
+        self._limit = math.log1p(limit)
+        self._kernel = compiled(hold_sequence_slopes)
 
     def warm_up(self) -> None:
         """Compiles the kernel."""
@@ -84,15 +106,31 @@ class ParameterEstimator:
 
     def prior(self) -> Estimate:
         """The estimate before any motion: the model."""
-        n_p = len(self._model)
-        return Estimate(np.zeros(n_p), self._uncertainty**2 * np.eye(n_p))
+        return Estimate(np.zeros(len(self._prior)), self._prior)
 
-    def parameters(self, estimate: Estimate) -> Array:
-        """The estimated parameters (n_p,), as `Controller.plan` takes them."""
-        return self._model * np.exp(estimate.log_ratio)
+    def parameters(self, estimate: Estimate, model: Array | None = None) -> Array:
+        """The parameters (n_p,) to plan with, as `Controller.plan` takes them.
+
+        They are the estimated ones where the estimate is adopted, else the model's.
+
+        Args:
+            estimate: of their ratios to the model's.
+            model: the parameters (n_p,) of the model; those of the system by default.
+        """
+        model = self._system.p if model is None else model
+        return self._estimated(estimate, model) if estimate.is_adopted else model
+
+    def _estimated(self, estimate: Estimate, model: Array) -> Array:
+        return np.asarray(model * np.exp(estimate.log_ratio))
 
     def update(
-        self, estimate: Estimate, x: Array, controls: Array, seconds: Array, x_next: Array
+        self,
+        estimate: Estimate,
+        x: Array,
+        controls: Array,
+        seconds: Array,
+        x_next: Array,
+        model: Array | None = None,
     ) -> Estimate:
         """The estimate after a motion; unchanged where the motion is an outlier.
 
@@ -102,21 +140,56 @@ class ParameterEstimator:
             controls: obeyed by the plant meanwhile (N, n_u), in turn.
             seconds: duration of each (N,).
             x_next: measured state (n_x,) after it.
+            model: the parameters (n_p,) of the model meanwhile; those of the system by default.
         """
-        n_x, n_p = len(x), len(self._model)
-        expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_p))
-        p = self.parameters(estimate)
-        plant = with_parameters(plant_of(self._system), p)
-        kernel = compiled(hold_sequence_slopes)
-        kernel(plant, x, controls, seconds, expected, by_x, by_p)
-        P = estimate.covariance + self._drift**2 * float(seconds.sum()) * np.eye(n_p)
-        noise = self._noise + by_x @ self._noise @ by_x.T
-        S, innovation = by_p @ P @ by_p.T + noise, difference(self._system, x_next, expected)
+        # What the estimate and the model say of the motion.
+        model, duration = self._system.p if model is None else model, float(seconds.sum())
+        expected, by_x, by_p = self._predicted(
+            self._estimated(estimate, model), x, controls, seconds
+        )
+        innovation = difference(self._system, x_next, expected)
+        expected, _, _ = self._predicted(model, x, controls, seconds)
+        models = difference(self._system, x_next, expected)
+        # Outliers are left out.
+        P = estimate.covariance + self._drift * duration
+        noise = np.diag(self._sigma**2) + (by_x * self._sigma**2) @ by_x.T
+        S = by_p @ P @ by_p.T + noise
         if not (np.isfinite(S).all() and np.isfinite(innovation).all()):
             return estimate
-        if innovation @ np.linalg.solve(S, innovation) > n_x * OUTLIER**2:
+        if innovation @ np.linalg.solve(S, innovation) > len(innovation) * OUTLIER**2:
             return estimate
+        # Which of them is to be flown with, and what the motion teaches.
+        estimate = self._judged(estimate, innovation, models, duration)
         gain = np.linalg.solve(S, by_p @ P).T
-        rest = np.eye(n_p) - gain @ by_p
+        rest = np.eye(len(P)) - gain @ by_p
         log_ratio = np.clip(estimate.log_ratio + gain @ innovation, -self._limit, self._limit)
-        return Estimate(log_ratio, rest @ P @ rest.T + gain @ noise @ gain.T)
+        covariance = rest @ P @ rest.T + gain @ noise @ gain.T
+        return replace(estimate, log_ratio=log_ratio, covariance=covariance)
+
+    def _predicted(
+        self, p: Array, x: Array, controls: Array, seconds: Array
+    ) -> tuple[Array, Array, Array]:
+        """The state (n_x,) after a motion, and its slopes by x (n_x, n_x) and log p (n_x, n_p)."""
+        n_x = len(x)
+        expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, len(p)))
+        plant = with_parameters(plant_of(self._system), p)
+        self._kernel(plant, x, controls, seconds, expected, by_x, by_p)
+        return expected, by_x, by_p
+
+    def _judged(self, estimate: Estimate, own: Array, models: Array, seconds: float) -> Estimate:
+        """The estimate with what its prediction error and the model's say about its worth."""
+        share = -math.expm1(-seconds / (WINDOW * self._system.dt))
+        error, model_error = (
+            before + share * (float(np.mean((off / self._sigma) ** 2)) - before)
+            for before, off in ((estimate.error, own), (estimate.model_error, models))
+        )
+        needed = DROPPED if estimate.is_adopted else ADOPTED
+        is_adopted = model_error > needed * error
+        return replace(estimate, error=error, model_error=model_error, is_adopted=is_adopted)
+
+
+def _widths(system: System) -> Array:
+    """The half widths of the box of initial states (n_x,), of the goals where there is none."""
+    return np.where(
+        system.x0_box > 0.0, system.x0_box, np.where(system.reach > 0, system.reach, 1)
+    )

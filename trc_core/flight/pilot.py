@@ -106,6 +106,15 @@ class Pilot:
             return None
         return self._estimator.parameters(self._estimate)
 
+    @property
+    def learned(self) -> dict[str, float]:
+        """The parameters that are learned in flight, by name, as plans are made with them."""
+        p = self.parameters
+        if p is None or self._estimator is None:
+            return {}
+        places = self.controller.system.places
+        return {name: float(p[places[name]]) for name in self._estimator.names}
+
     def restart(self) -> None:
         """Forgets the flight, but not what the plant still obeys or what was learned of it."""
         self.monitor.restart()
@@ -131,11 +140,12 @@ class Pilot:
             goal_time: time of its arrival, None for one that does not age.
             parameters: of the plant by name, where they are not those of its system.
         """
-        p = self.parameters
+        p = None
         if measurement is not None:
             measurement = self._turns.unwrapped(measurement)
-            self._learn(measurement)
-            p = self._with(parameters)
+            model = self._stated(parameters)
+            self._learn(measurement, model)
+            p = self._learned_of(model)
             measurement = self._pending.predicted(measurement, p)
         proposal = self._propose(measurement, goal, goal_time, p)
         now = self.clock()
@@ -146,16 +156,24 @@ class Pilot:
         """The time at which a plan from a measurement takes effect."""
         return measurement.time + self.input_delay
 
-    def _with(self, parameters: Mapping[str, float]) -> Array | None:
-        """The learned parameters (n_p,) and those given; None if they are the system's own."""
-        learned = self.parameters
+    def _stated(self, parameters: Mapping[str, float]) -> Array | None:
+        """The parameters (n_p,) with those given by name; None if they are the system's own.
+
+        They are not checked: a plan with what is not finite fails, and the fallback flies.
+        """
         if not parameters:
-            return learned
+            return None
         system = self.controller.system
-        p = (system.p if learned is None else learned).copy()
+        p = system.p.copy()
         for name, value in parameters.items():
             p[system.places[name]] = value
         return p
+
+    def _learned_of(self, model: Array | None) -> Array | None:
+        """The parameters (n_p,) to plan with, given the model's; None for the system's own."""
+        if self._estimator is None or self._estimate is None:
+            return model
+        return self._estimator.parameters(self._estimate, model)
 
     def _issued(self, now: float, decision: Decision) -> Decision:
         """The decision, its control noted as under way to the plant."""
@@ -166,15 +184,20 @@ class Pilot:
             self._pending.issued(now, decision.control, oldest)
         return decision
 
-    def _learn(self, measurement: Measurement) -> None:
-        """Compares the motion since the last measurement with what was commanded."""
+    def _learn(self, measurement: Measurement, model: Array | None) -> None:
+        """Compares the motion since the last measurement with what was commanded.
+
+        Args:
+            measurement: the newest state.
+            model: the parameters (n_p,) that the plant is said to have; None: the system's own.
+        """
         last, self._last = self._last, measurement
         if self._estimator is None or self._estimate is None or last is None:
             return
         if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
             controls, seconds = self._pending.obeyed(last.time, measurement.time)
             self._estimate = self._estimator.update(
-                self._estimate, last.x, controls, seconds, measurement.x
+                self._estimate, last.x, controls, seconds, measurement.x, model
             )
 
     def _propose(

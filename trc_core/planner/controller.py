@@ -64,6 +64,7 @@ class Controller:
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
         self.tolerance = tolerance
+        self._num_threads = num_threads
         inputs.require_settings(self.cycles, tolerance, num_threads)
         self.backend, self.reason = choose(backend, device, checkpoint)
         """Which backend plans, and why it was taken."""
@@ -126,6 +127,19 @@ class Controller:
         if parameters:
             checkpoint = checkpoint.with_parameters(parameters)
         return cls(checkpoint, backend, device, cycles, tolerance, num_threads)
+
+    def with_input_gains(self) -> Controller:
+        """A twin that takes the gain of every control as a parameter, like `force_gain` of force.
+
+        They are 1 until a plan is asked for with others: what a plant's inputs turn out to be
+        worth can be learned in flight.
+
+        Raises:
+            ValueError: if the backend takes no parameters.
+        """
+        self._require_adjustable('for the parameters that it was loaded with; gains')
+        checkpoint, threads = self.checkpoint.with_input_gains(), self._num_threads
+        return Controller(checkpoint, self.backend, 'cpu', self.cycles, self.tolerance, threads)
 
     @property
     def correction(self) -> Correction | None:

@@ -132,6 +132,16 @@ class Graph:
                 found.append(algebra[name](*[found[k] for k in operands]))
         return {name: [found[k] for k in places] for name, places in self.outputs.items()}
 
+    def entries_read(self, name: str) -> frozenset[int]:
+        """The entries of an input vector that some instruction reads."""
+        first = 0
+        for key, length in self.inputs.items():
+            if key == name:
+                break
+            first += length
+        read = {k for operation, k, *_ in self.instructions if operation == 'input'}
+        return frozenset(k - first for k in read if first <= k < first + length)
+
     def record(self) -> dict[str, Any]:
         """The graph as JSON values."""
         return {

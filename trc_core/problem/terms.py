@@ -74,13 +74,7 @@ class Terms:
 
     def uses(self, name: str) -> bool:
         """Whether any term reads one of the inputs 'x', 'u', 'r', 'p' and 't'."""
-        first = 0
-        for key, length in self.graph.inputs.items():
-            if key == name:
-                break
-            first += length
-        read = {k for operation, k, *_ in self.graph.instructions if operation == 'input'}
-        return not read.isdisjoint(range(first, first + length))
+        return bool(self.graph.entries_read(name))
 
     @cached_property
     def uses_control(self) -> NDArray[np.bool_]:

@@ -64,7 +64,17 @@ def load_controller(values: dict[str, Any]) -> Controller:
         num_threads=values['num_threads'],
     )
     require_agreement(controller.system, parameters.group(values, 'contract'))
-    return controller
+    learns = values['adaptation.enabled'] and not why_not_learned(controller)
+    return controller.with_input_gains() if learns else controller
+
+
+def why_not_learned(controller: Controller) -> str:
+    """The reason for which a controller cannot plan with learned parameters; empty if it can."""
+    if not controller.adjustable:
+        return f"the backend '{controller.backend}' plans with fixed parameters"
+    if controller.correction is not None:
+        return 'a fine-tuned controller corrects its commands itself'
+    return ''
 
 
 def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> None:

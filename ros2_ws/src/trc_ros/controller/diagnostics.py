@@ -79,7 +79,7 @@ def input_status(
 
 def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> Status:
     """Model that flies: its name, reloads, learned parameters and newest plan."""
-    system, learned = pilot.controller.system, pilot.parameters
+    system = pilot.controller.system
     values: dict[str, object] = {
         'system': system.name,
         'model': model,
@@ -88,9 +88,7 @@ def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> S
         'dt_s': system.dt,
         'horizon_steps': system.horizon,
     }
-    if learned is not None:
-        named = zip(system.parameters, learned.tolist(), strict=True)
-        values |= {f'learned_{name}': value for name, value in named}
+    values |= {f'learned_{name}': value for name, value in pilot.learned.items()}
     if plan is not None:
         values |= {'plan_cost': plan.cost, 'plan_cycles': plan.cycles, 'plan_source': plan.source}
     return Status('model', OK, model, values)

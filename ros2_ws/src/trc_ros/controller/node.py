@@ -24,7 +24,12 @@ from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
-from trc_ros.loading import load_controller, make_ready, require_same_plant
+from trc_ros.loading import (
+    load_controller,
+    make_ready,
+    require_same_plant,
+    why_not_learned,
+)
 from trc_ros.parameters import table as parameters
 from trc_ros.process import StartupError, one_line, run
 
@@ -113,6 +118,8 @@ class ControllerNode(LifecycleNode):
         self._flight = Flight(self, pilot, values, live, goal)
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
+        if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
+            self.get_logger().info(f'nothing is learned in flight: {reason}')
 
     @transition
     def on_activate(self) -> None:
@@ -185,17 +192,13 @@ def make_pilot(
 
 
 def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterEstimator | None:
-    """Makes the estimator of the plant's parameters, compiled; None without adaptation.
+    """Makes the estimator of the plant's parameters, compiled; None where nothing is learned.
 
     Raises:
-        ValueError: if the system has no parameters, or the backend plans with fixed ones.
+        ValueError: if `adaptation.noise` does not fit the system.
     """
-    if not values['adaptation.enabled']:
+    if not values['adaptation.enabled'] or why_not_learned(controller):
         return None
-    if not controller.adjustable:
-        raise ValueError(
-            f"adaptation needs the backend 'numba' or 'numpy', not '{controller.backend}'"
-        )
     noise = parameters.state_vector(
         'adaptation.noise', values['adaptation.noise'], controller.system.state_names
     )

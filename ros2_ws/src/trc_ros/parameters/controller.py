@@ -87,8 +87,9 @@ PLANNING = (
     ),
     Spec(
         'adaptation.enabled',
-        False,
-        'Learn the physical parameters of the plant in flight, and plan with them.',
+        True,
+        'Learn the physical parameters of the plant and the gains of its controls in flight, and '
+        'plan with them where they predict the motion clearly better than the model does.',
     ),
     Spec(
         'adaptation.noise',
