@@ -28,10 +28,10 @@ def test_an_open_loop_flight_costs_what_the_plan_says():
     def planner(x, goal, previous):
         return plan if previous is None else shifted(system, previous)
 
-    cost, fallen = fly(planner, system, PerturbedPlant(system), x0, goal, system.horizon)
-    assert cost == pytest.approx(plan.cost, rel=1e-9)
-    assert cost == pytest.approx(trajectory_cost(system, plan.states, plan.controls, goal))
-    assert not fallen
+    flown = fly(planner, system, PerturbedPlant(system), x0, goal, system.horizon)
+    assert flown.cost == pytest.approx(plan.cost, rel=1e-9)
+    assert flown.cost == pytest.approx(trajectory_cost(system, plan.states, plan.controls, goal))
+    assert flown.held and not flown.fallen
 
 
 def test_a_plant_in_error_has_larger_parameters_and_a_smaller_gain():
@@ -44,11 +44,12 @@ def test_a_plant_in_error_has_larger_parameters_and_a_smaller_gain():
     np.testing.assert_allclose(nominal.step(x, u), system.step(x, u))
 
 
-def test_a_pole_that_nobody_holds_falls():
+def test_a_pole_that_nobody_holds_is_not_held():
     system = SYSTEMS['cartpole']
     x0, goal = np.array([0.0, 0.0, 0.2, 0.0]), np.zeros(4)
     idle = replace(ilqr.solve(system, x0, goal), controls=np.zeros((system.horizon, 1)))
-    assert fly(lambda *_: idle, system, PerturbedPlant(system), x0, goal, system.horizon)[1]
+    plant = PerturbedPlant(system)
+    assert not fly(lambda *_: idle, system, plant, x0, goal, system.horizon).held
 
 
 @pytest.mark.parametrize('name', BARS)
@@ -57,6 +58,7 @@ def test_one_warm_cycle_a_tick_keeps_up_with_converged_mpc(name):
     assert flown.ratios('trc, 1 cycle').mean() <= BARS[name]
     assert flown.ratios('trc').mean() <= BARS[name]
     assert not any(flown.flights['trc'].fallen)
+    assert all(flown.flights['trc'].held)
     assert (flown.ratios(CONVERGED) == 1).all()
 
 

@@ -84,9 +84,9 @@ def test_parameters_are_learned_across_the_jump_of_an_angle():
     assert estimator.parameters(estimate)[0] == pytest.approx(11.0, rel=0.01)
 
 
-def test_a_flight_that_ends_a_turn_away_has_not_fallen():
+def test_a_flight_that_ends_a_turn_away_holds_its_goal():
     up = np.array([TURN + 0.05, 0.0])
-    cost, fallen = fly(None, SYSTEM, None, up, GOAL, 0)
-    _, far = fly(None, replace(SYSTEM, angles=()), None, up, GOAL, 0)
-    assert (fallen, far) == (False, True)
-    assert cost == pytest.approx(SYSTEM.Q_f[0, 0] * 0.05**2)
+    flown = fly(None, SYSTEM, None, up, GOAL, 0)
+    assert flown.held
+    assert not fly(None, replace(SYSTEM, angles=()), None, up, GOAL, 0).held
+    assert flown.cost == pytest.approx(SYSTEM.Q_f[0, 0] * 0.05**2)

@@ -412,7 +412,7 @@ def test_the_oracle_is_converged_mpc_where_nothing_is_hidden():
     system = controller.system
     x0, goal = (a[0] for a in fresh_problems(system, 1))
     flights = [
-        fly(planner, system, PerturbedPlant(system), x0, goal, 10)[0]
+        fly(planner, system, PerturbedPlant(system), x0, goal, 10).cost
         for planner in (
             OracleMpc(system, PerturbedPlant(system)),
             tick_planners(controller)[CONVERGED](),

@@ -46,10 +46,12 @@ def test_a_recorded_plan_costs_what_the_plan_says(name):
     plan = ilqr.solve(system, x0, goal)
     flight = recorded(system, plan, before=0.3)
     ticks = system.horizon
-    states, cost = evaluation.evaluate_flight(flight, x0, goal, EPOCH, ticks)
+    states, flown = evaluation.evaluate_flight(flight, x0, goal, EPOCH, ticks)
     np.testing.assert_allclose(states, plan.states, atol=1e-4)
-    assert cost == pytest.approx(plan.cost, rel=1e-4)
-    assert cost == pytest.approx(trajectory_cost(system, states, plan.controls, goal), rel=1e-6)
+    assert flown.cost == pytest.approx(plan.cost, rel=1e-4)
+    counted = trajectory_cost(system, states, plan.controls, goal)
+    assert flown.cost == pytest.approx(counted, rel=1e-6)
+    assert not flown.fallen
     with pytest.raises(ValueError, match='the bag ends before the flight'):
         evaluation.evaluate_flight(flight, x0, goal, EPOCH, ticks + 1)
     with pytest.raises(ValueError, match='holds no state'):
@@ -58,10 +60,11 @@ def test_a_recorded_plan_costs_what_the_plan_says(name):
 
 def test_flights_that_differ_do_not_agree():
     good, bad = np.array([1.0, 1.02]), np.array([1.0, 1.2])
-    ones = np.ones(2)
-    assert evaluation.Agreement('x', ones, good, ones).agrees
-    disagreement = evaluation.Agreement('x', ones, bad, ones)
+    ones, fallen, held = np.ones(2), np.array([True, True]), np.array([True, False])
+    assert evaluation.Agreement('x', ones, good, fallen, held).agrees
+    disagreement = evaluation.Agreement('x', ones, bad, fallen, held)
     assert not disagreement.agrees and 'within 3%: no' in str(disagreement)
+    assert '2 fallen, 1 not held' in str(disagreement)
 
 
 def test_the_loop_over_dds_costs_what_it_costs_in_process(tmp_path):
@@ -71,7 +74,7 @@ def test_the_loop_over_dds_costs_what_it_costs_in_process(tmp_path):
     found = evaluation.evaluate(name, controller, name, x0, goal, tmp_path, horizons=1.0)
     # a loaded machine may be late; a plant that nobody steers costs ten times as much
     assert found.ratios == pytest.approx(1.0, abs=0.15)
-    assert found.success.all()
+    assert found.held.all() and not found.fallen.any()
     (flight,) = read_bag(tmp_path / 'bag')
     assert len(flight.horizons) > 10
     assert (tmp_path / 'report.html').read_text().count('<img') == 2

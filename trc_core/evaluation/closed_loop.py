@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from trc_core.evaluation.flown import Flown
 from trc_core.flight.adaptation import ParameterEstimator
-from trc_core.numerics.cost import difference, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
@@ -19,9 +19,10 @@ from trc_core.solvers.receding_horizon import IlqrMpc
 
 Tick = Callable[[Array, Array, Plan | None], Plan]
 HORIZONS = 2  # that a flight lasts
-HEADINGS = ('mean', 'median', 'p95', 'max', 'fallen')
+HEADINGS = ('mean', 'median', 'p95', 'max', 'fallen', 'not held')
 SWEEPS = 200  # at most, of converged MPC
 CONVERGED = 'converged MPC'
+LEARNING = 'trc, learning'  # what the node does by default
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,15 @@ class Flights:
     cost: Array
     """Closed-loop cost (N,): stage costs along the way, and the terminal cost at the end."""
     fallen: NDArray[np.bool_]
-    """Whether a flight ended further from its goal than any training state begins; (N,)."""
+    """Whether the plant was lost on the way, as `flown.has_fallen`; (N,)."""
+    held: NDArray[np.bool_]
+    """Whether it ended at the goal, as `flown.is_held`; (N,)."""
 
 
 def fly(
     planner: Tick, model: System, plant: PerturbedPlant, x0: Array, goal: Array, ticks: int
-) -> tuple[float, bool]:
-    """Flies once from x0 to goal (n_x,); gives the cost, and whether it ended far from the goal.
+) -> Flown:
+    """Flies once from x0 to goal (n_x,), unless a state is not finite before.
 
     Args:
         planner: state, goal, plan of the tick before (None at first) -> plan.
@@ -69,15 +72,14 @@ def fly(
         goal: goal state.
         ticks: how many commands are flown.
     """
-    x, plan, J = x0, None, 0.0
-    for _ in range(ticks):
-        plan = planner(x, goal, plan)
+    states, plan = [x0], None
+    controls = np.empty((ticks, model.n_u))
+    while len(states) <= ticks and np.isfinite(states[-1]).all():
+        plan = planner(states[-1], goal, plan)
         u = plan.controls[0]
-        J += float(stage_cost(model, difference(model, x, goal), u))
-        x = plant.step(x, u)
-    error = difference(model, x, goal)
-    fallen = not bool((np.abs(error) <= model.reach).all())
-    return J + float(terminal_cost(model, error)), fallen
+        controls[len(states) - 1] = u
+        states.append(plant.step(states[-1], u))
+    return Flown.of(model, np.array(states), controls[: len(states) - 1], goal)
 
 
 def fly_all(
@@ -92,8 +94,11 @@ def fly_all(
     ticks = round(HORIZONS * model.horizon)
     rows = progress or range(len(x0))
     found = [fly(planner(), model, plant, x0[i], goal[i], ticks) for i in rows]
-    cost, fallen = zip(*found, strict=True)
-    return Flights(np.array(cost), np.array(fallen))
+    return Flights(
+        np.array([flight.cost for flight in found]),
+        np.array([flight.fallen for flight in found]),
+        np.array([flight.held for flight in found]),
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,8 @@ class Comparison:
             ratio = self.ratios(label)
             figures = np.mean(ratio), np.median(ratio), np.quantile(ratio, 0.95), np.max(ratio)
             row = ''.join(f'{value:11.5f}' for value in figures)
-            lines.append(f'{label:22}{row}{flights.fallen.sum():>11}')
+            counts = flights.fallen.sum(), (~flights.held).sum()
+            lines.append(f'{label:22}{row}' + ''.join(f'{count:>11}' for count in counts))
         return '\n'.join(lines)
 
 
@@ -156,9 +162,9 @@ def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
         'trc, 1 cycle': lambda: one.plan,
         'trc': lambda: controller.plan,
     }
-    if one.adjustable and not controller.checkpoint.correction:
-        able = one.with_input_gains()
-        planners['trc, 1 cycle, learning'] = lambda: learning(able)
+    if controller.adjustable and not controller.checkpoint.correction:
+        able = controller.with_input_gains()
+        planners[LEARNING] = lambda: learning(able)
     return planners
 
 

@@ -187,6 +187,7 @@ def _unknown(name: str, error: float, flights: int) -> Figures:
                 'median': float(np.median(flown.cost / best)),
                 'max': float(np.max(flown.cost / best)),
                 'fallen': int(flown.fallen.sum()),
+                'not held': int((~flown.held).sum()),
             }
             for label, flown in found.items()
         }
@@ -273,8 +274,9 @@ def _flown(results: Results, name: str) -> str:
 
 
 def _flight(figures: Figures) -> str:
-    fell = f', {figures["fallen"]} fell' if figures['fallen'] else ''
-    return f'{ratio(figures["mean"])} ({ratio(figures["max"])}){fell}'
+    counts = {'fell': figures['fallen'], 'not held': figures.get('not held')}  # newer than others
+    lost = ''.join(f', {count} {what}' for what, count in counts.items() if count)
+    return f'{ratio(figures["mean"])} ({ratio(figures["max"])}){lost}'
 
 
 def draw(results: Results) -> Any:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from trc_core import Controller
 from trc_core.evaluation.closed_loop import HORIZONS, PerturbedPlant, fly
+from trc_core.evaluation.flown import Flown
 from trc_core.lab.report.bag import RecordedFlight, read_bag
 from trc_core.lab.report.command import report
-from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.problem.system import Array
 from trc_ros.lab.bag import Bag
 from trc_ros.lab.recording import Recorder, Samples, mean_controls
@@ -36,8 +37,10 @@ class Agreement:
     """Closed-loop cost in process (N,)."""
     over_ros: Array
     """Closed-loop cost from the bag (N,)."""
-    success: Array
-    """Whether the recorded flight ended at its goal (N,)."""
+    fallen: NDArray[np.bool_]
+    """Whether the recorded flight lost the plant (N,)."""
+    held: NDArray[np.bool_]
+    """Whether it ended at its goal (N,)."""
 
     @property
     def ratios(self) -> Array:
@@ -55,7 +58,7 @@ class Agreement:
             f'{self.title}: closed-loop cost over ROS 2 over that in process, '
             f'{len(ratios)} flights',
             f'mean {ratios.mean():.4f}, lowest {ratios.min():.4f}, highest {ratios.max():.4f}; '
-            f'{self.success.mean():.0%} ended at the goal',
+            f'{self.fallen.sum()} fallen, {(~self.held).sum()} not held',
             f'within {TOLERANCE:.0%}: {"yes" if self.agrees else "no"}',
         ]
         return '\n'.join(lines)
@@ -102,12 +105,14 @@ def evaluate(
     first = [states[0] for states, _ in found]
     plant = PerturbedPlant(system)
     inside = [
-        fly(controller.plan, system, plant, x, g, ticks)[0]
+        fly(controller.plan, system, plant, x, g, ticks).cost
         for x, g in zip(first, goal, strict=True)
     ]
-    states = np.array([states for states, _ in found])
-    costs = np.array([cost for _, cost in found])
-    return Agreement(title, np.array(inside), costs, is_success(system, states, goal))
+    judged = [flown for _, flown in found]
+    costs = np.array([flown.cost for flown in judged])
+    fallen = np.array([flown.fallen for flown in judged])
+    held = np.array([flown.held for flown in judged])
+    return Agreement(title, np.array(inside), costs, fallen, held)
 
 
 def _record(
@@ -131,8 +136,8 @@ def _record(
 
 def evaluate_flight(
     flight: RecordedFlight, x0: Array, goal: Array, began: float, ticks: int
-) -> tuple[Array, float]:
-    """States at the ticks of a recorded flight (ticks + 1, n_x), and its cost.
+) -> tuple[Array, Flown]:
+    """States at the ticks of a recorded flight (ticks + 1, n_x), and how it went.
 
     It begins with the first command that answers the restarted plant.
 
@@ -158,7 +163,7 @@ def evaluate_flight(
     columns = flight.states.values.T
     states = np.stack([np.interp(instants, times, column) for column in columns], -1)
     controls = mean_controls(system, commands, instants)
-    return states, float(trajectory_cost(system, states, controls, goal[None]))
+    return states, Flown.of(system, states, controls, goal)
 
 
 def _restart(flight: RecordedFlight, x0: Array, began: float) -> float:
