@@ -31,8 +31,13 @@ ROOMS: dict[str, set[str]] = {
     'systems': {'problem'},
     'exported_network': {'compile'},
     'provenance': {'numerics'},
+    'network_config': set(),
+    'checkpoint_tensors': {'problem', 'numerics', 'network_config'},
 }
-ROOMS['checkpoint'] = {'problem', 'numerics', 'systems', 'exported_network'}
+ROOMS['checkpoint'] = {
+    *('problem', 'numerics', 'systems'),
+    *('exported_network', 'network_config', 'checkpoint_tensors'),
+}
 BASE = set(ROOMS)
 ROOMS['solvers'] = {'problem', 'compile', 'numerics'}
 ROOMS['data'] = BASE | {'solvers'}

@@ -1,6 +1,7 @@
 """Checkpoints: what is saved comes back; what is damaged is refused in one line."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests.crane_flight import CRANE, START, fly
 from tests.old_checkpoints import read_record, strip_equations, write_record
-from tests.random_models import randomised
+from tests.random_models import ARCHITECTURES, randomised
 from trc_core import Controller, get_system
 from trc_core.checkpoint import (
     RECORD,
+    find_checkpoint,
     load_checkpoint,
     read_checkpoint,
     save_checkpoint,
@@ -24,7 +27,7 @@ from trc_core.checkpoint import (
 )
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
-from trc_core.models.plan_representation import stabilised
+from trc_core.models.plan_representation import gated, stabilised
 
 BLOCKED = ('sympy', 'casadi', 'torch', 'scipy', 'matplotlib', 'control')
 STRANGER = f"""
@@ -43,10 +46,11 @@ print(json.dumps(fly(sys.argv[1])))
 
 FUZZ = """
 import json, sys
-from tests.damaged_records import outcomes
+from tests.damaged_checkpoints import outcomes
 
-print(json.dumps(outcomes(*sys.argv[1:], 1000)))
+print(json.dumps(outcomes(*sys.argv[1:3], int(sys.argv[3]))))
 """
+CASES = int(os.environ.get('TRC_FUZZ_CASES', '900'))
 ROOT = Path(__file__).parents[1]
 
 
@@ -315,20 +319,144 @@ def test_numbers_of_another_size_are_refused(shipped, tmp_path):
         load_checkpoint(path)
 
 
-def test_a_thousand_damaged_records_end_in_refusals_or_the_same_plan(own, tmp_path):
-    count = in_a_child(FUZZ, own, tmp_path / 'damaged.safetensors')
-    assert set(count) == {'refused', 'equal', 'another problem'}
-    assert min(count.values()) >= 10
-    assert sum(count.values()) == 1000
+@pytest.fixture(scope='module')
+def poorly_started(own, tmp_path_factory):
+    """The same without an LQR plan to start from, so that what the network proposes counts."""
+    checkpoint, gains = load_checkpoint(own), 'representation.K_start'
+    nothing = np.zeros_like(checkpoint.tensors[gains])
+    path = tmp_path_factory.mktemp('poor') / 'crane.safetensors'
+    return save_checkpoint(
+        path, replace(checkpoint, tensors={**checkpoint.tensors, gains: nothing})
+    )
+
+
+def test_damaged_files_are_refused_or_plan_as_their_numbers_say(poorly_started, tmp_path):
+    """TRC_FUZZ_CASES=10000 tries more of them."""
+    found = in_a_child(FUZZ, poorly_started, tmp_path / 'damaged.safetensors', CASES)
+    assert sum(found.values()) == CASES
+    kinds = {kind.partition(' ')[0].rstrip(':') for kind in found}
+    assert kinds == {'record', 'tensors', 'file'}
+    ends = {kind.partition(': ')[2] for kind in found}
+    assert ends <= {'refused', 'equal', 'another plan', 'infinite cost'}, found
+    assert {kind for kind in found if kind.endswith('infinite cost')} <= {'record: infinite cost'}
+    for kind in ('without', 'renamed', 'no_number'):
+        assert found[f'tensors {kind}: refused'] > 0
+        assert f'tensors {kind}: equal' not in found
+    assert found['tensors another_number: another plan'] > 0  # plans do hang on the weights
+
+
+def changed(path, whole, edit):
+    """A copy of a checkpoint at `path` after `edit(record, tensors)`, as another program would."""
+    record = read_record(whole)
+    with safe_open(whole, framework='numpy') as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    edit(record, tensors)
+    save_file(tensors, path, metadata={RECORD: json.dumps(record)})
+    return path
+
+
+MLP = 'recursive_reasoning.L_level.blocks.0.mlp.input.weight'
+UNFIT = {
+    'one that is missing': (lambda t: t.pop(MLP), f"the tensor '{MLP}' is missing"),
+    'one too many': (
+        lambda t: t.update(more=np.zeros(2, np.float32)),
+        "the tensor 'more' belongs to no part of the model",
+    ),
+    'a row less': (
+        lambda t: t.update({MLP: t[MLP][1:].copy()}),
+        f"{MLP} has shape (31, 16), 'my_crane' needs (32, 16)",
+    ),
+    'another type': (
+        lambda t: t.update({MLP: t[MLP].astype(np.float64)}),
+        f'{MLP} is float64, expected float32',
+    ),
+    'NaN': (lambda t: t[MLP].fill(np.nan), f'{MLP} holds numbers that are not finite'),
+    'infinite gains': (
+        lambda t: t['representation.K'].fill(np.inf),
+        'representation.K holds numbers that are not finite',
+    ),
+    'gains of fewer steps': (
+        lambda t: t.update({'representation.K': t['representation.K'][:15].copy()}),
+        "representation.K has shape (15, 1, 4), 'my_crane' needs (40, 1, 4)",
+    ),
+    'a metric of zeros': (
+        lambda t: t['representation.L'].fill(0.0),
+        'representation.L holds a matrix that has no inverse',
+    ),
+    'a state that is none': (
+        lambda t: t.update({'representation.mirror': np.array(4)}),
+        "representation.mirror is 4, 'my_crane' has 4",
+    ),
+    'other bounds': (
+        lambda t: t['representation.u_max'].fill(80.0),
+        "representation.u_max is [80.0], that of 'my_crane' [8.0]",
+    ),
+}
+
+
+@pytest.mark.parametrize(('edit', 'message'), UNFIT.values(), ids=UNFIT)
+def test_a_tensor_that_the_record_does_not_ask_for_is_refused_by_name(
+    edit, message, own, tmp_path
+):
+    path = changed(tmp_path / 'crane.safetensors', own, lambda record, tensors: edit(tensors))
+    with pytest.raises(ValueError, match=re.escape(message)) as refused:
+        load_checkpoint(path)
+    assert str(refused.value).startswith(f"'{path}' is not a usable trc checkpoint: ")
+
+
+@pytest.mark.parametrize('architecture', ARCHITECTURES)
+@pytest.mark.parametrize('tokens', ['vector', 'horizon'])
+def test_the_weights_that_a_config_asks_for_are_those_of_pytorchs_model(architecture, tokens):
+    choices = {'plans': 1, 'latent_dim': 16, 'hidden_dim': 12, **ARCHITECTURES[architecture]}
+    choices['num_heads'] = choices.get('num_heads', 4 * (tokens == 'horizon'))
+    system = get_system('quadrotor_2d')
+    model = TinyRecursiveControl.for_system(system, gated(system), tokens=tokens, **choices)
+    weights = {
+        name: tuple(value.shape)
+        for name, value in model.state_dict().items()
+        if not name.startswith('representation.')
+    }
+    assert model.config.shapes(model.representation.problem_dim) == weights
+
+
+def test_what_fine_tuning_added_is_checked_as_well(tmp_path):
+    whole = find_checkpoint('van_der_pol_tuned')
+    for edit, message in (
+        (lambda t: t.pop('correction.prior'), "the tensor 'correction.prior' is missing"),
+        (
+            lambda t: t.update({'correction.hidden_weight': np.zeros((32, 5))}),
+            'correction.hidden_weight has shape (32, 5)',
+        ),
+        (
+            lambda t: t.update({'correction.trust': np.array(np.nan)}),
+            'correction.trust holds numbers that are not finite',
+        ),
+    ):
+        path = changed(tmp_path / 'tuned.safetensors', whole, lambda _, t, edit=edit: edit(t))
+        with pytest.raises(ValueError, match=re.escape(message)):
+            Controller.load(path)
+
+
+def test_a_weight_that_changed_on_disk_is_noticed(own, tmp_path):
+    content = bytearray(own.read_bytes())
+    content[-5] ^= 1
+    path = tmp_path / 'crane.safetensors'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='it was damaged since'):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize(
     ('key', 'value', 'message'),
     [
-        ('plans', 3, 'initial_generator.output has '),
-        ('feedback', ['terminal', 'trajectory'], 'error_encoder.hidden has '),
-        ('first_cycles', -1, 'first_cycles of the model is -1, expected at least 0'),
-        ('beam', [0], 'beam of the model is 0, expected at least 1'),
+        ('plans', 3, 'initial_generator.output.weight has shape (40, 16)'),
+        ('feedback', ['terminal', 'trajectory'], 'error_encoder.hidden.weight has shape'),
+        ('first_cycles', -1, 'first_cycles must not be negative, got -1'),
+        ('beam', [0], 'beam must hold numbers from 1 to 1000, got [0]'),
+        ('sweeps', 10**12, 'sweeps must be at most 1000, got 1000000000000'),
+        ('activation', 'relu', "unknown activation 'relu'; choose from ['swiglu', 'silu']"),
+        ('depth', 3, "the model has the unknown field 'depth'"),
+        ('control_horizon', 41, "control_horizon of the model is 41, 'my_crane' needs 40"),
         ('L_cycles', 'many', "L_cycles of the model is 'many'"),
         ('use_two_level', float('nan'), 'use_two_level of the model is nan'),
     ],

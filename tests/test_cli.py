@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.crane_flight import CRANE
-from tests.old_checkpoints import strip_equations
+from tests.old_checkpoints import read_record, strip_equations, write_record
 from trc_core import cli
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
@@ -122,6 +123,19 @@ def test_info_needs_no_plant_where_the_equations_are_in_the_file(own_checkpoint,
     assert shown.err == ''
     info.main([str(own_checkpoint), '--system', str(own_checkpoint.with_name('mine.py'))])
     assert capsys.readouterr() == (shown.out, '')
+
+
+@pytest.mark.parametrize('dynamics', [{}, 5, {'instructions': 'x' * 2000}, [[]]])
+def test_info_says_in_one_line_that_a_record_makes_no_sense(dynamics, own_checkpoint, capsys):
+    record = read_record(own_checkpoint)
+    record['system']['dynamics'] = dynamics
+    broken = own_checkpoint.with_name('broken.safetensors')
+    broken.write_bytes(own_checkpoint.read_bytes())
+    write_record(broken, record)
+    with suppress(SystemExit):
+        info.main([str(broken)])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines and all(line.startswith('trc info: ') and len(line) < 800 for line in lines)
 
 
 def test_info_refuses_another_plant(own_checkpoint, capsys):

@@ -5,6 +5,7 @@ A checkpoint is a safetensors file (no code, no pickle) whose metadata holds one
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import textwrap
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from trc_core.checkpoint_tensors import CORRECTION, require_tensors
 from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates, Representation
 from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
@@ -30,7 +33,12 @@ FORMAT = 3  # 2 held no equations
 READABLE = (2, 3)
 PRETRAINED = Path(__file__).parent / 'pretrained'
 KEYS = ('system', 'model', 'coordinates', 'training', 'metrics')  # of the record
-CORRECTION = 'correction.'  # begins the names of the tensors that fine-tuning adds
+DAMAGES = (
+    *(SafetensorError, ArithmeticError, AttributeError, LookupError),
+    *(MemoryError, RecursionError, TypeError, ValueError),
+)
+"""What readers raise where the contents of a file make no sense."""
+SEAL = f'{RECORD}.sha256'  # of record and tensors; files of earlier versions have none
 LONGEST_REASON = 500  # letters of what is wrong with a file
 
 
@@ -81,6 +89,16 @@ class Checkpoint:
             'metrics': dict(self.metrics),
         }
 
+    def require_tensors(self) -> None:
+        """Compares the tensors with all that the record says of them.
+
+        Raises:
+            ValueError: if one does not fit; the message names it.
+        """
+        held = {**self.tensors, **self.correction}
+        weights = self.graph is None
+        require_tensors(self.system, self.model, self.coordinates, held, weights)
+
     def without_correction(self) -> Checkpoint:
         """The checkpoint before it was fine-tuned."""
         return replace(self, correction={})
@@ -122,7 +140,9 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     held = {**checkpoint.tensors, **checkpoint.correction}
     tensors = {name: np.array(value, order='C') for name, value in held.items()}
     try:
-        save_file(tensors, temporary, metadata={RECORD: json.dumps(checkpoint.record)})
+        record = json.dumps(checkpoint.record)
+        seal = {RECORD: record, SEAL: _digest(record, tensors)}
+        save_file(tensors, temporary, metadata=seal)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -144,20 +164,20 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     """
     path = find_checkpoint(name_or_path)
     record, tensors = read_checkpoint(path)
-    with _named(path):
-        system = system_of_record(record['system'], system)
-        _require_fit(system, tensors)
+    with naming(path):
         correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
-        return Checkpoint(
+        checkpoint = Checkpoint(
             {key: a for key, a in tensors.items() if key not in correction},
-            system,
-            record['model'],
+            system_of_record(record['system'], system),
+            record['model'] and TRCConfig.from_record(record['model']).to_dict(),
             Coordinates.from_record(record['coordinates']),
             record['training'],
             record['metrics'],
             correction,
             path if path.suffix == GRAPH_SUFFIX else None,
         )
+        checkpoint.require_tensors()
+        return checkpoint
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -166,44 +186,22 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     Raises:
         ValueError: if the file is damaged, or of another format.
     """
-    with _named(path):
+    with naming(path):
         record, tensors = (_read_graph if path.suffix == GRAPH_SUFFIX else _read)(path)
         if record['format'] not in READABLE:
             raise ValueError(f'format {record["format"]}, this version reads {FORMAT}')
+        for key in KEYS:
+            if not isinstance(record[key], dict):
+                raise ValueError(f"'{key}' is {record[key]!r:.60}, expected names and values")
         return {key: record[key] for key in KEYS}, tensors
 
 
-def _require_fit(system: System, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Compares the numbers of the plans with a system's sizes: kernels check no index.
-
-    Raises:
-        ValueError: if they are another system's; the message names the tensor.
-    """
-    numbers = Representation.from_tensors(tensors)
-    T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    shapes = {
-        'K': (T, n_u, n_x),
-        'L': (T, n_u, n_u),
-        'K_start': (max(len(numbers.K_start), 1), T, n_u, n_x),
-        **dict.fromkeys(('G', 'W', 'C', 'D', 'S'), (n_x, n_x)),
-    }
-    for name, expected in shapes.items():
-        shape = getattr(numbers, name).shape
-        if shape != expected:
-            raise ValueError(
-                f"representation.{name} has shape {shape}, '{system.name}' needs {expected}"
-            )
-    places = [*numbers.angles, max(numbers.mirror, 0)]
-    if not all(0 <= place < n_x for place in places):
-        raise ValueError(f"representation turns the states {places}, '{system.name}' has {n_x}")
-
-
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turns every error about the contents of a file into one that names the file."""
     try:
         yield
-    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except DAMAGES as error:
         reason = textwrap.shorten(str(error), LONGEST_REASON, placeholder=' ...')
         raise ValueError(f"'{path}' is not a usable trc checkpoint: {reason}") from error
 
@@ -211,8 +209,21 @@ def _named(path: Path) -> Iterator[None]:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The record and the tensors of a safetensors file."""
     with safe_open(path, framework='numpy') as file:
-        record = json.loads((file.metadata() or {})[RECORD])
-        return record, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    record = metadata[RECORD]
+    if SEAL in metadata and metadata[SEAL] != _digest(record, tensors):
+        raise ValueError('its contents are not those that were written: it was damaged since')
+    return json.loads(record), tensors
+
+
+def _digest(record: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    """A hash of all that a file holds."""
+    digest = hashlib.sha256(record.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f'{name} {value.dtype} {value.shape}'.encode())
+        digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest()
 
 
 def _read_graph(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

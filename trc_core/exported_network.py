@@ -71,6 +71,12 @@ class ExportedNetwork:
             for argument in self.session.get_inputs()
         }
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The length of a row of every input and output, by name."""
+        ends = (*self.session.get_inputs(), *self.session.get_outputs())
+        return {end.name: end.shape[-1] if end.shape else None for end in ends}
+
     def run(self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The named outputs; inputs that they do not depend on may be missing or too many."""
         feed = {name: inputs.get(name, nothing) for name, nothing in self._nothing.items()}

@@ -1,5 +1,6 @@
 """`trc export` and the backend 'onnx': the kernels' plans from one file, without PyTorch."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -109,6 +110,39 @@ def test_a_swing_up_costs_the_same(exported):
     expected, found = (controller.plan_batch(x0, goal) for controller in (kernels, graph))
     assert np.isclose(found.cost, expected.cost, rtol=1e-4).mean() >= 0.95
     assert (found.source == 'refined').mean() > 0.5
+
+
+def edited(path, target, edit):
+    """A copy of a graph after `edit(record)`."""
+    model = onnx.load(path)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == 'trc')
+    record = json.loads(entry.value)
+    edit(record)
+    entry.value = json.dumps(record)
+    onnx.save(model, target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('latent_dim', 64, 'z of the graph has the size 128, its record needs 64'),
+        ('plans', 2, 'first_plans of the graph has the size 100, its record needs 200'),
+        ('feedback', ['gradient'], 'consequences of the graph has the size'),
+        ('control_horizon', 50, "control_horizon of the model is 50, 'van_der_pol' needs 100"),
+    ],
+)
+def test_a_graph_of_other_sizes_than_its_record_says_is_refused(
+    key, value, message, exported, tmp_path
+):
+    path = edited(
+        exported('van_der_pol'),
+        tmp_path / 'm.onnx',
+        lambda record: record['model'].update({key: value}),
+    )
+    with pytest.raises(ValueError, match=message) as refused:
+        Controller.load(path)
+    assert str(refused.value).startswith(f"'{path}' is not a usable trc checkpoint: ")
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -9,7 +9,14 @@ from typing import Any
 
 import yaml
 
-from trc_core.checkpoint import CORRECTION, find_checkpoint, load_checkpoint, read_checkpoint
+from trc_core.checkpoint import (
+    CORRECTION,
+    DAMAGES,
+    find_checkpoint,
+    load_checkpoint,
+    naming,
+    read_checkpoint,
+)
 from trc_core.command_line import report_errors
 from trc_core.systems import get_system
 from trc_core.systems.registry import system_of_record
@@ -30,8 +37,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             load_checkpoint(path, get_system(arguments.system))
         else:
             _compare_with_ours(record['system'], parser.prog)
+        with naming(path):
+            text = describe(record, tensors)
         print(f'file: {path}')
-        print(describe(record, tensors), end='')
+        print(text, end='')
 
 
 def describe(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
@@ -59,8 +68,9 @@ def _compare_with_ours(contract: Mapping[str, Any], program: str) -> None:
     """Says where the system is unknown here, or another: the file can be read all the same."""
     try:
         system_of_record(contract)
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGES as error:
+        reason = ' '.join(str(error).split())
         print(
-            f'{program}: no system here fits this file (--system names one): {error}',
+            f'{program}: no system here fits this file (--system names one): {reason:.500}',
             file=sys.stderr,
         )

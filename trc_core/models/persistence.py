@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from trc_core.models.config import TRCConfig
 from trc_core.models.plan_representation import LIMITS, PlanRepresentation
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System
 

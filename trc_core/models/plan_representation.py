@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trc_core.models.config import TRCConfig
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates, Representation
 from trc_core.problem.system import Array, System
 

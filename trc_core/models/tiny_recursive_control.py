@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trc_core.models.config import TRCConfig
 from trc_core.models.decoders import (
     ControlSequenceDecoder,
     FreshControlDecoder,
@@ -27,6 +26,7 @@ from trc_core.models.recursive_reasoning import (
 from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Dynamics, Iterate, as_dynamics
 from trc_core.models.tokens import TOKENS
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.constants import NEWTON_CLAMP
 from trc_core.problem.system import System
 

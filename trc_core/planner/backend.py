@@ -21,7 +21,6 @@ from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
 from trc_core.planner.network import network_of, settings_of
-from trc_core.planner.network_sizes import require_sizes
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
@@ -174,7 +173,6 @@ class KernelBackend(Backend):
     ) -> None:
         super().__init__(checkpoint, device, num_threads)
         settings, net = settings_of(checkpoint), network_of(checkpoint)
-        require_sizes(checkpoint, net, settings)
         self._model = Model(checkpoint.representation, settings, net)
         self._readable = readable
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)

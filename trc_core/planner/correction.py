@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.checkpoint import CORRECTION
+from trc_core.checkpoint_tensors import CORRECTION, DELAYS, feature_count
 from trc_core.problem.system import Array, System
 
 AnyArray = Any  # a NumPy array or a PyTorch tensor
 Step = Callable[[AnyArray, AnyArray], AnyArray]
 """The model: states (B, n_x) one dt after holding controls (B, n_u)."""
 
-DELAYS = 4  # 0 to 3 ticks
 FORGETTING = 0.99  # of the evidence against a delay, per tick
 CREDIBLE = 4.0  # the most that one tick counts against a delay, in squared half ranges
 SMOOTHING = 0.8  # of the mean disturbance, per tick
@@ -114,11 +113,6 @@ class Weights:
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The inverse of `from_tensors`."""
         return {CORRECTION + f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
-
-
-def feature_count(system: System) -> int:
-    """Number of inputs of the network of a correction."""
-    return system.n_x + 4 * system.n_u
 
 
 def widths(system: System) -> Array:

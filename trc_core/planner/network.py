@@ -108,13 +108,14 @@ def network_of(checkpoint: Checkpoint) -> Network:
     """The weights of a checkpoint, in float32.
 
     Raises:
-        ValueError: if a tensor is missing, or the model is not of the architecture that ships.
+        ValueError: if a tensor does not fit, or the model is not of the architecture that ships.
     """
     config, reader = checkpoint.model, _Reader(checkpoint)
     if differs := uncompiled(config):
         raise ValueError(
             f"compiled kernels do not fly models with {differs}: take backend='torch', or 'onnx'"
         )
+    checkpoint.require_tensors()  # kernels check no index
     two_level, T = config['use_two_level'], config['control_horizon']
     blocks = config['L_layers'] if two_level else config['num_reasoning_blocks']
     layers = _layers(reader, config, blocks)
@@ -192,8 +193,6 @@ class _Reader:
         self.tensors = checkpoint.tensors
 
     def tensor(self, name: str) -> Weights:
-        if name not in self.tensors:
-            raise ValueError(f"the checkpoint has no tensor '{name}'")
         return np.ascontiguousarray(self.tensors[name], dtype=np.float32)
 
     def layer(self, name: str) -> Layer:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
-from trc_core.models.config import TRCConfig
 from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings

@@ -31,6 +31,7 @@ class OnnxBackend(Backend):
         super().__init__(checkpoint, device, num_threads)
         assert checkpoint.graph is not None
         self.graph = ExportedNetwork(checkpoint.graph, num_threads)
+        _require_sizes(checkpoint, self.graph)
         self._model = Model(checkpoint.representation, settings_of(checkpoint), self.graph)
         names = read_problem, kernels.start, kernels.observe, kernels.accept
         self.kernels = tuple(compiled(kernel) for kernel in names)
@@ -91,3 +92,33 @@ class OnnxBackend(Backend):
         names = ['output', 'z_H_next', 'z_L_next']
         (output,), latents.H[:], latents.L[:] = self.graph.run(names, inputs)
         return self._accept(plant, rep, settings, problem, v, output, trajectory, J), True
+
+
+def _require_sizes(checkpoint: Checkpoint, graph: ExportedNetwork) -> None:
+    """Compares what a graph reads and writes with what its record says of the network.
+
+    Raises:
+        ValueError: if a size differs; the message names it.
+    """
+    config, settings, rep = checkpoint.model, settings_of(checkpoint), checkpoint.representation
+    n_x, latent = checkpoint.system.n_x, config['latent_dim']
+    steps = checkpoint.system.horizon * checkpoint.system.n_u
+    sizes = {
+        'problem': 2 * n_x + 2 * len(rep.angles) + len(rep.inputs) + 1,
+        'plan': 2 * steps,
+        'first_plans': config['plans'] * steps,
+        'output': steps,
+        **dict.fromkeys(('z', 'z_H', 'z_L', 'z_problem', 'z_H_first', 'z_L_first'), latent),
+        **dict.fromkeys(('z_H_next', 'z_L_next'), latent),
+    }
+    if settings.consequences:
+        sizes['consequences'] = settings.consequences
+    if settings.gradient:
+        sizes['slope'] = steps
+    for name, size in sizes.items():
+        found = graph.sizes.get(name)
+        if found != size:
+            raise ValueError(
+                f"'{checkpoint.graph}' is not a usable trc checkpoint: {name} of the graph has "
+                f'the size {found}, its record needs {size}'
+            )
