@@ -25,8 +25,9 @@ HEAVY = (
 # table is in the order of the data: a room names only rooms above it.
 ROOMS: dict[str, set[str]] = {
     'command_line': set(),
+    'whole_files': set(),
     'problem': set(),
-    'compile': {'problem'},
+    'compile': {'problem', 'whole_files'},
     'numerics': {'problem', 'compile'},
     'systems': {'problem'},
     'exported_network': {'compile'},
@@ -36,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS['checkpoint'] = {
     *('problem', 'numerics', 'systems'),
-    *('exported_network', 'network_config', 'checkpoint_tensors'),
+    *('exported_network', 'network_config', 'checkpoint_tensors', 'whole_files'),
 }
 BASE = set(ROOMS)
 ROOMS['solvers'] = {'problem', 'compile', 'numerics'}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from trc_core.checkpoint_tensors import CORRECTION, require_tensors
 from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
@@ -28,6 +27,7 @@ from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
 from trc_core.problem.system import System
 from trc_core.systems.registry import system_of_record
+from trc_core.whole_files import write_whole
 
 FORMAT = 3  # 2 held no equations
 READABLE = (2, 3)
@@ -136,17 +136,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
             'file that it is exported from'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     held = {**checkpoint.tensors, **checkpoint.correction}
     tensors = {name: np.array(value, order='C') for name, value in held.items()}
-    try:
-        record = json.dumps(checkpoint.record)
-        seal = {RECORD: record, SEAL: _digest(record, tensors)}
-        save_file(tensors, temporary, metadata=seal)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    record = json.dumps(checkpoint.record)
+    seal = {RECORD: record, SEAL: _digest(record, tensors)}
+    write_whole(path, save(tensors, metadata=seal))
     return path
 
 

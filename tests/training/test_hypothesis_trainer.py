@@ -173,6 +173,31 @@ def test_a_resumed_run_is_the_run_that_was_interrupted(finished, tmp_path, monke
         np.testing.assert_array_equal(weights, models[1].tensors[name], err_msg=name)
 
 
+def test_labels_that_a_power_cut_has_damaged_are_made_again(tmp_path, monkeypatch, caplog):
+    system, made = SYSTEMS['pendulum'], []
+
+    def labels(system, count, seed, progress):
+        made.append(count)
+        n, T = count, system.horizon
+        numbers = np.zeros((n, 2)), np.zeros((n, 2)), np.ones((n, T + 1, 2)), np.ones((n, T, 1))
+        return Labels(*numbers, np.arange(n, dtype=float), np.ones(n, dtype=bool))
+
+    monkeypatch.setattr(hypothesis_trainer, 'library_labels', labels)
+    first = hypothesis_trainer.cached_labels(tmp_path, system, 3, 0)
+    path = tmp_path / hypothesis_trainer.LABELS_FILE
+    whole = path.read_bytes()
+    for damaged in (b'', whole[:200], bytes(len(whole)), whole.replace(b'\xf0?', b'\xf1?')):
+        path.write_bytes(damaged)
+        caplog.clear()
+        again = hypothesis_trainer.cached_labels(tmp_path, system, 3, 0)
+        np.testing.assert_array_equal(again.controls, first.controls)
+        assert path.read_bytes()[:2] == b'PK'
+        (notice,) = caplog.messages
+        assert notice.startswith(f"'{path}' is damaged")
+    hypothesis_trainer.cached_labels(tmp_path, system, 3, 0)
+    assert made == [3] * 5  # the whole file is read
+
+
 def test_labels_of_another_plant_are_not_used(finished):
     digests = {
         hypothesis_trainer.labels_digest(system, 100, 0)

@@ -1,6 +1,8 @@
 """The trainers: they learn, resume, reproduce, and say what is wrong."""
 
 import csv
+import resource
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +19,7 @@ from trc_core.data import lqr_generator
 from trc_core.systems import SYSTEMS
 from trc_core.training import cost_trainer, supervised_trainer
 from trc_core.training.cost_trainer import CostTrainingConfig
-from trc_core.training.fitting import moving_average
+from trc_core.training.fitting import WholeCheckpoints, moving_average
 from trc_core.training.run_folder import run_folder
 
 TINY = ['--latent_dim', '16', '--hidden_dim', '16']
@@ -185,6 +187,52 @@ def test_an_interrupted_run_goes_on_where_it_stopped(dataset, tmp_path, monkeypa
     )
     supervised(dataset, output, '--epochs', '4', '--resume', 'true')
     assert seen[0] == 9
+
+
+def test_a_run_on_a_full_disk_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    """Nothing half-written is left."""
+    short = ['--steps', '3', '--validate_every', '3', '--warmup_steps', '1', '--batch_size', '32']
+    run = ['--system', 'van_der_pol', *TINY, *short, '--output_dir', str(tmp_path / 'run')]
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    step = cost_trainer.CostTraining.training_step
+
+    def filling(self, *batch):
+        if self.trainer.global_step == 2:  # what has to be compiled was kept
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
+        return step(self, *batch)
+
+    monkeypatch.setattr(cost_trainer.CostTraining, 'training_step', filling)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit):
+            cost_trainer.main(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        signal.signal(signal.SIGXFSZ, before)
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert 'File too large' in last and str(tmp_path / 'run') in last
+    left = {path.name for path in tmp_path.rglob('*')}
+    assert not left & {'last.ckpt', 'best_model.safetensors', 'last_model.safetensors'}
+    assert not [name for name in left if name.endswith('.tmp')]
+
+
+def test_lightnings_own_state_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'last.ckpt'
+    state = {'weights': torch.arange(3.0)}
+    WholeCheckpoints().save_checkpoint(state, path)
+    whole = path.read_bytes()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, most))
+        with pytest.raises(OSError, match=r"File too large: '.*last\.ckpt'"):
+            WholeCheckpoints().save_checkpoint({'weights': torch.arange(4.0)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == ['last.ckpt']
+    torch.testing.assert_close(torch.load(path, weights_only=True), state)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from trc_core.evaluation.problems import TEST_SEED, fresh_problems
 from trc_core.planner.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
+from trc_core.whole_files import whole_file, write_whole
 
 CYCLES = (1, 3, 5, 10)
 DEFAULT = 'van_der_pol'
@@ -238,11 +239,12 @@ def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence
 
 def _write(output: Path, results: Sequence[Evaluation]) -> None:
     """The figures as JSON, and a picture of every table."""
-    output.write_text(json.dumps(_figures(results), indent=2) + '\n')
+    write_whole(output, json.dumps(_figures(results), indent=2) + '\n')
     for result in results:
         name = f'_{result.title}' if len(results) > 1 else ''
         rows = {label: asdict(s) for label, s in result.scores.items()}
-        excess_chart(rows).savefig(output.with_name(f'{output.stem}{name}.png'), dpi=90)
+        with whole_file(output.with_name(f'{output.stem}{name}.png')) as temporary:
+            excess_chart(rows).savefig(temporary, format='png', dpi=90)
 
 
 def _figures(results: Sequence[Evaluation]) -> dict[str, Any]:

@@ -19,13 +19,6 @@ def cache_folder() -> Path:
     return folder if os.access(folder, os.W_OK) else _private_folder()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file at once or not at all, whoever else writes it."""
-    temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 @cache
 def _private_folder() -> Path:
     """A folder for this process only."""

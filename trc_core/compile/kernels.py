@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import sys
 import time
@@ -20,11 +19,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trc_core.compile.cache import cache_folder, write_whole
+from trc_core.compile.cache import cache_folder
+from trc_core.compile.sealed_cache import seal
+from trc_core.whole_files import notice_damage, write_whole
 
 PACKAGE = Path(__file__).parents[1]
 STARTED = time.time()
-BINDING = """from numba import njit
+BINDING = """# with a cache of sealed files
+from numba import njit
 
 from {module} import {kernel} as kernel
 
@@ -44,7 +46,9 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
         arguments=', '.join(inspect.signature(kernel).parameters),
     )
     digest = _digest(source, *_sources(kernel.__module__))
-    return getattr(_module_from_source(kernel.__name__, digest, source), kernel.__name__)
+    function = getattr(_module_from_source(kernel.__name__, digest, source), kernel.__name__)
+    seal(function)
+    return function
 
 
 def is_compiled(function: Callable[..., Any]) -> bool:
@@ -61,13 +65,15 @@ def _module_from_source(stem: str, digest: str, source: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     path = cache_folder() / f'{name}.py'
-    if not path.exists() or path.read_text() != source:
+    if path.exists() and path.read_bytes() != source.encode():
+        notice_damage(path)
+        path.unlink()
+    if not path.exists():
         write_whole(path, source.encode())
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(compile(source, str(path), 'exec'), module.__dict__)  # no .pyc that could be damaged
     return module
 
 

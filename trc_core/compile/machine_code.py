@@ -17,8 +17,9 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from trc_core.compile.cache import cache_folder, write_whole
+from trc_core.compile.cache import cache_folder
 from trc_core.problem.graph import Graph
+from trc_core.whole_files import notice_damage, notice_unkept, write_whole
 
 SCALARS = ('dt', 't')  # inputs that are passed as numbers
 VERSION = 1  # of the code that is written here; part of every hash
@@ -82,13 +83,19 @@ def _kept(path: Path) -> MachineCode | None:
     """Machine code from a file; None where there is none that is whole."""
     try:
         return MachineCode(path.read_bytes())
-    except (OSError, ValueError):  # missing, or cut short by a power failure: made again
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # cut short by a power failure: made again
+        notice_damage(path, error)
         return None
 
 
 def _made(path: Path, functions: Mapping[str, Graph]) -> MachineCode:
     content = _packed(tuple(functions), _object_file(functions))
-    write_whole(path, content)
+    try:
+        write_whole(path, content)
+    except OSError as error:  # a full disk: this process has it all the same
+        notice_unkept(path, error)
     return MachineCode(content)
 
 

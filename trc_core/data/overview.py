@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from trc_core.data.trajectories import TrajectoryData
 from trc_core.numerics.cost import is_success
+from trc_core.whole_files import whole_file
 
 ACTIVE = 1e-6  # share of the control range within which a bound counts as active
 SHOWN = 60
@@ -67,6 +67,5 @@ def draw(data: TrajectoryData, path: Path) -> None:
         axis.set_ylabel(f'{system.control_names[i]} [{system.control_units[i]}]')
     axes[-1].set_xlabel('time [s]')
     axes[0].set_title(f'{system.name}: {shown} of {len(data)} trajectories')
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    figure.savefig(temporary, format='png', dpi=120)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=120)

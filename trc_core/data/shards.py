@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import numpy as np
 
 from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
-from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
+from trc_core.data.trajectories import ARRAYS, TrajectoryData
 from trc_core.numerics.plan import Plan
 from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.packing import packed, unpacked
 from trc_core.solvers.starting_points import agreement
+from trc_core.whole_files import read_arrays, write_arrays
 
 REJECTIONS = 10  # give up when a shard rejects this many times its own size
 KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
@@ -36,7 +36,7 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
     done = recipe.num_samples - sum(n for _, n in missing)
     with tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar:
         for index, arrays in run(solve_shard, tasks, backend, workers):
-            write_npz(_file(folder, index), **arrays)
+            write_arrays(_file(folder, index), **arrays)
             bar.update(len(arrays['cost']))
 
 
@@ -101,10 +101,8 @@ def solve_shard(
 def read_shard(recipe: Recipe, folder: Path, index: int, n: int) -> dict[str, Any] | None:
     """The arrays of a shard; None if it is absent, cut short or damaged (a power cut)."""
     system = recipe.system
-    try:
-        with np.load(_file(folder, index), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in KEYS}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    arrays = read_arrays(_file(folder, index), *KEYS)
+    if arrays is None:
         return None
     shapes = [arrays[key].shape for key in ('controls', 'states', 'cost')]
     expected = [

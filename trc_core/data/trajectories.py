@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from trc_core.numerics.cost import trajectory_cost
 from trc_core.problem.record import system_record
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import system_of_record
+from trc_core.whole_files import write_arrays
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
@@ -90,21 +90,8 @@ def save_arrays(path: str | Path, data: TrajectoryData) -> Path:
     """Writes `data` to the file `path`, at once or not at all."""
     path = Path(path)
     arrays = {key: getattr(data, key) for key in ARRAYS}
-    write_npz(path, metadata=np.array(json.dumps(dict(data.metadata))), **arrays)
+    write_arrays(path, metadata=np.array(json.dumps(dict(data.metadata))), **arrays)
     return path
-
-
-def write_npz(path: Path, **arrays: Any) -> None:
-    """`np.savez` to a temporary name in the same folder, then renamed."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())  # a renamed file without contents is no use after a power cut
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_arrays(path: str | Path, system: System | None = None) -> TrajectoryData:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -20,6 +19,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers import fatrop, multistart, nlp
 from trc_core.solvers.packing import call, packed
+from trc_core.whole_files import notice_unkept, read_arrays, write_arrays
 
 STARTS = 12  # of IPOPT, where one cannot be trusted
 
@@ -96,13 +96,14 @@ def keep(
     contract = [system.contract(), system.graph.digest, key, *stated]
     digest = hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:16]
     path = cache_folder() / f'{name}_{system.name}_{digest}.npz'
-    if not path.exists():
-        temporary = path.with_name(f'{path.stem}.{os.getpid()}.npz')
-        arrays: dict[str, Any] = dict(compute())
-        np.savez(temporary, **arrays)
-        temporary.replace(path)
-    with np.load(path) as kept:
-        return dict(kept)
+    kept = read_arrays(path)
+    if kept is None:
+        kept = dict(compute())
+        try:
+            write_arrays(path, **kept)
+        except OSError as error:  # a full disk: what was computed is not lost to this call
+            notice_unkept(path, error)
+    return kept
 
 
 def _on_every_core(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
 from trc_core.training.fitting import BEST_MODEL, current_commit
 from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
+from trc_core.whole_files import write_whole
 
 PROGRAM, AS_MODULE = 'trc finetune', 'python -m trc_core.finetuning.finetuner'
 SCALAR_RATE = 10.0  # of the few numbers that every tick has a say in, over the network's
@@ -152,9 +154,9 @@ class Finetuning:
             'optimiser': self.optimiser.state_dict(),
             'progress': asdict(self.progress),
         }
-        temporary = path.with_suffix('.tmp')
-        torch.save(state, temporary)
-        temporary.replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(path, content.getvalue())
 
     def restore(self) -> None:
         """Goes on where `save` left off, if it ever did."""

@@ -20,6 +20,7 @@ from trc_core.finetuning.problems import TEST_SEED, Problems, Scenario, planner_
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
 from trc_core.problem.system import Array, System
+from trc_core.whole_files import write_whole
 
 UNTUNED, TUNED, ILQR = 'trc, un-tuned', 'trc, tuned', 'iLQR-MPC'
 AHEAD_ONLY = 'trc, tuned, looking ahead only'
@@ -126,8 +127,8 @@ def test_and_report(
     origin = _origin(after.training)
     text = describe(test, before.system, origin, stem.name)
     record = {'origin': origin, **test.record()}
-    stem.with_suffix('.json').write_text(json.dumps(record, indent=2) + '\n')
-    stem.with_suffix('.md').write_text(text)
+    write_whole(stem.with_suffix('.json'), json.dumps(record, indent=2) + '\n')
+    write_whole(stem.with_suffix('.md'), text)
     draw(flown, before.system, stem.with_suffix('.png'))
     print(text)
     return test

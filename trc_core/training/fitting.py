@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     TQDMProgressBar,
@@ -27,6 +29,7 @@ from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
 from trc_core.training.config import FitConfig
 from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
+from trc_core.whole_files import write_whole
 
 SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
 BEST_MODEL = 'best_model.safetensors'
@@ -87,6 +90,18 @@ class TrainingModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.best_score = checkpoint['best_score']
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's own state, `last.ckpt`, written at once or not at all, also on a full disk."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(path), content.getvalue())
 
 
 class ModelExport(pl.Callback):
@@ -191,6 +206,7 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
             CSVLogger(output_dir, 'csv', ''),
             TensorBoardLogger(output_dir, 'tensorboard', ''),
         ],
+        plugins=[WholeCheckpoints()],
         callbacks=[
             ModelExport(output_dir, config, command),
             WeightAveraging(use_buffers=False, avg_fn=moving_average(config.ema_decay)),

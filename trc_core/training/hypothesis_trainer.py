@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +30,7 @@ from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.expansion import local_forms
 from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import hypothesis_loss, local_distance, robust_distance
+from trc_core.whole_files import read_arrays, write_arrays
 
 LABELS_FILE = 'labels.npz'
 WORST = 1.0  # J/J* - 1 of a row counts up to here: all wrong basins are equally bad
@@ -94,14 +94,11 @@ class HypothesisConfig(PlantConfig):
 def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels:
     """The labels in `folder`, computed and saved if they are missing or of other settings."""
     path, digest = folder / LABELS_FILE, labels_digest(system, count, seed)
-    if path.exists():
-        with np.load(path) as arrays:
-            if str(arrays['digest']) == digest:
-                return Labels(**{field.name: arrays[field.name] for field in fields(Labels)})
+    kept = read_arrays(path, 'digest', *(field.name for field in fields(Labels)))
+    if kept is not None and str(kept.pop('digest')) == digest:
+        return Labels(**kept)
     labels = library_labels(system, count, seed, _show_progress)
-    temporary = path.with_name(f'labels.{os.getpid()}.npz')
-    np.savez(temporary, digest=np.array(digest), **vars(labels))
-    temporary.replace(path)
+    write_arrays(path, digest=np.array(digest), **vars(labels))
     return labels
 
 

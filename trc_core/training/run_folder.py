@@ -18,6 +18,7 @@ import yaml
 from trc_core.command_line import interrupts
 from trc_core.systems import System
 from trc_core.training.config import RunConfig
+from trc_core.whole_files import write_whole
 
 RESUME_FILE = 'last.ckpt'
 CONFIG_FILE, PLANT_FILE = 'config.yaml', 'plant.json'
@@ -72,8 +73,8 @@ def _prepare(output_dir: Path, config: RunConfig, system: System) -> None:
     if config.resume:
         raise ValueError(f"nothing to resume in '{output_dir}'")
     output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / CONFIG_FILE).write_text(yaml.safe_dump(settings, sort_keys=False))
-    (output_dir / PLANT_FILE).write_text(json.dumps(plant, indent=2) + '\n')
+    write_whole(output_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
+    write_whole(output_dir / PLANT_FILE, json.dumps(plant, indent=2) + '\n')
 
 
 def _release(output_dir: Path) -> None:

@@ -33,6 +33,7 @@ from trc_core.lab.benchmark.process import cold_start, soak
 from trc_core.lab.benchmark.report import report
 from trc_core.lab.benchmark.scaling import by_cycles, by_horizon, throughput
 from trc_core.lab.benchmark.versions import beside_another_version
+from trc_core.whole_files import write_whole
 
 Section = Callable[[Options, dict[str, Any]], None]
 STEM = 'benchmark'
@@ -189,6 +190,6 @@ def write(results: dict[str, Any], folder: Path, name: str) -> Path:
     except ModuleNotFoundError:
         plots = []
     page = folder / f'{name}.md'
-    page.write_text(report(results, plots))
-    (folder / f'{name}.json').write_text(json.dumps(results, indent=1) + '\n')
+    write_whole(page, report(results, plots))
+    write_whole(folder / f'{name}.json', json.dumps(results, indent=1) + '\n')
     return page

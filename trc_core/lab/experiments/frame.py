@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from trc_core import provenance
+from trc_core.whole_files import write_whole
 
 Figures = dict[str, Any]
 Work = Callable[[], Figures]
@@ -92,9 +93,7 @@ class Record:
         """Keeps the figures of one more unit."""
         unit = {'seconds': round(seconds, 1), 'load': load, 'figures': _rounded(figures)}
         self.contents['units'][name] = unit
-        temporary = self.path.with_suffix('.tmp')
-        temporary.write_text(json.dumps(self.contents, separators=(',', ':')) + '\n')
-        temporary.replace(self.path)
+        write_whole(self.path, json.dumps(self.contents, separators=(',', ':')) + '\n')
 
 
 def run(
@@ -133,7 +132,7 @@ def publish(experiment: Experiment, record: Record, order: list[str]) -> Path:
     """Writes the page and the picture of a complete record."""
     results = {name: record.results[name] for name in order}
     page = record.path.with_suffix('.md')
-    page.write_text(render(experiment, record.contents, results))
+    write_whole(page, render(experiment, record.contents, results))
     _save(experiment.draw(results), record.path.with_suffix('.png'))
     return page
 

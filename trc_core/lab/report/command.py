@@ -22,6 +22,7 @@ from trc_core.lab.report.html import (
     table,
 )
 from trc_core.systems import System, get_system
+from trc_core.whole_files import write_whole
 
 COLUMNS = ('mean', 'median', 'p95', 'worst', 'success', 'wrong')
 BAG_SUFFIXES = ('.mcap', '.db3')
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_output(arguments.output, '.html')
         html = report(arguments.run, system)
         output = arguments.output or arguments.run.with_suffix('.html')
-        output.write_text(html)
+        write_whole(output, html)
         print(output)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from trc_core.planner.onnx.backend import OnnxBackend
 from trc_core.planner.onnx.builder import Builder
 from trc_core.planner.onnx.network_graph import NetworkGraph
 from trc_core.problem.system import Array
+from trc_core.whole_files import whole_file
 
 STATES = 50  # that both are compared on
 CONTROL_TOLERANCE, COST_TOLERANCE = 1e-5, 1e-4
@@ -63,15 +63,10 @@ def export(
         )
     check_output(path, GRAPH_SUFFIX)
     content = graph_of(checkpoint)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with whole_file(path) as temporary:
         temporary.write_bytes(content)
         exported = OnnxBackend(replace(checkpoint, graph=temporary), 'cpu', 1)
         difference = compare(checkpoint, exported, backend(), reference)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return Written(path, difference, reference)
 
 

@@ -18,6 +18,7 @@ from trc_core.evaluation.flown import Flown
 from trc_core.lab.report.bag import RecordedFlight, read_bag
 from trc_core.lab.report.command import report
 from trc_core.problem.system import Array
+from trc_core.whole_files import write_whole
 from trc_ros.lab.bag import Bag
 from trc_ros.lab.recording import Recorder, Samples, mean_controls
 from trc_ros.lab.two_nodes import DELIVERY_TIME, TwoNodes
@@ -97,7 +98,7 @@ def evaluate(
     starts = _record(controller, model, x0, goal, folder / 'bag', ticks * system.dt + LONGER)
     # Read states and costs back from the bag.
     (flight,) = read_bag(folder / 'bag', system)
-    (folder / 'report.html').write_text(report(folder / 'bag', system))
+    write_whole(folder / 'report.html', report(folder / 'bag', system))
     found = [
         evaluate_flight(flight, x, g, t, ticks) for x, g, t in zip(x0, goal, starts, strict=True)
     ]

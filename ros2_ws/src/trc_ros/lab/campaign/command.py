@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trc_core import get_system
 from trc_core.command_line import report_errors
 from trc_core.flight.safety import FALLBACKS
+from trc_core.whole_files import write_whole
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
 from trc_ros.lab.children import set_environment
@@ -135,6 +136,6 @@ def write(store: Store, output: Path) -> None:
     from trc_ros.lab.campaign.report import page, summary
 
     draw_overview(store, output / f'{STEM}.png')
-    (output / f'{STEM}.md').write_text(page(store, f'{STEM}.png'))
+    write_whole(output / f'{STEM}.md', page(store, f'{STEM}.png'))
     print(f'\n{summary(store)}')
     print(f'{output}/: {STEM}.json, {STEM}.md, {STEM}.png')

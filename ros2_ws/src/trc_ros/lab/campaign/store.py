@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trc_core.whole_files import write_whole
 from trc_ros.lab.campaign.verdict import Verdict
 
 
@@ -58,9 +59,7 @@ class Store:
             'trials': [verdict.as_json() for verdict in self.verdicts.values()],
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._path.with_suffix('.unfinished')
-        unfinished.write_text(json.dumps(content, indent=1) + '\n')
-        unfinished.replace(self._path)
+        write_whole(self._path, json.dumps(content, indent=1) + '\n')
 
     @property
     def problems(self) -> list[str]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from trc_core import provenance
 from trc_core.command_line import report_errors
+from trc_core.whole_files import write_whole
 from trc_ros.lab.children import set_environment
 from trc_ros.lab.loop_benchmark.bars import bars
 from trc_ros.lab.loop_benchmark.cases import DEFAULT, Case, parse
@@ -121,9 +122,9 @@ def write(results: dict[str, Any], folder: Path) -> str:
     picture = f'{STEM}.png'
     draw(results['cases'], folder / picture)
     met = {bar.what: bar.met for bar in bars(results['cases'])}
-    (folder / f'{STEM}.json').write_text(json.dumps({**results, 'met': met}, indent=1) + '\n')
+    write_whole(folder / f'{STEM}.json', json.dumps({**results, 'met': met}, indent=1) + '\n')
     page = report(results, [picture])
-    (folder / f'{STEM}.md').write_text(page)
+    write_whole(folder / f'{STEM}.md', page)
     return page
 
 
