@@ -233,6 +233,58 @@ def test_the_equations_are_the_files_own_or_the_given_ones(own, tmp_path):
         load_checkpoint(own, get_system(str(other)))
 
 
+OTHERS = {
+    'equations': ('0.1 * v', '0.2 * v', "made with other equations than those of 'my_crane' here"),
+    'dt': ('dt=0.05', 'dt=0.04', "made with dt 0.05, 'my_crane' here has 0.04"),
+    'horizon': ('horizon=40', 'horizon=50', "made with horizon 40, 'my_crane' here has 50"),
+    'substeps': (
+        'dt=0.05',
+        'substeps=2, dt=0.05',
+        "made with substeps 1, 'my_crane' here has 2",
+    ),
+}
+
+
+@pytest.mark.parametrize('word', OTHERS)
+def test_a_plant_that_moves_otherwise_is_refused_or_flown_with_a_warning(
+    word, own, tmp_path, caplog
+):
+    before, after, message = OTHERS[word]
+    (tmp_path / 'crane.py').write_text(CRANE.replace(before, after))
+    other = get_system(str(tmp_path / 'crane.py'))
+    with pytest.raises(ValueError, match=f"crane.safetensors' .*{message}"):
+        Controller.load(own, system=other)
+    if word == 'horizon':  # the network has no outputs for those steps
+        with pytest.raises(
+            ValueError, match=r"control_horizon of the model is 40, 'my_crane' nee"
+        ):
+            Controller.load(own, system=other, force=True)
+        return
+    assert not caplog.messages
+    plan = Controller.load(own, system=other, force=True).plan(START, np.zeros(4))
+    (warning,) = caplog.messages
+    assert f"'my_crane' flies with other {word} than the network was trained for" in warning
+    predicted = [plan.states[0]]
+    for u in plan.controls:
+        predicted.append(other.step(predicted[-1], u))
+    np.testing.assert_allclose(plan.states, predicted, atol=1e-9)  # on the plant that was given
+    assert (
+        plan.candidates['lqr']
+        == Controller.classical(other).plan(START, [0] * 4).candidates['lqr']
+    )
+
+
+def test_other_numbers_of_a_given_plant_do_not_count_and_that_is_said(own, tmp_path, caplog):
+    (tmp_path / 'crane.py').write_text(CRANE.replace('u_max=[8.0]', 'u_max=[5.0]'))
+    other = get_system(str(tmp_path / 'crane.py'))
+    assert load_checkpoint(own, other).system.u_max == [8.0]
+    assert caplog.messages == ["'my_crane' here has other u_max; those of the file count"]
+    assert load_checkpoint(own, other, force=True).system.u_max == [5.0]
+    caplog.clear()
+    load_checkpoint(own, get_system(str(own.with_name('crane.py'))))
+    assert not caplog.messages
+
+
 def test_parameters_in_another_order_are_other_equations(own, tmp_path):
     path, record = tmp_path / 'crane.safetensors', read_record(own)
     path.write_bytes(own.read_bytes())

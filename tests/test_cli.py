@@ -21,8 +21,10 @@ from tests.old_checkpoints import read_record, strip_equations, write_record
 from trc_core import cli
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.commands import info, warm_up
+from trc_core.commands import export, info, warm_up
 from trc_core.data.backends import require
+from trc_core.finetuning import finetuner
+from trc_core.planner import controller
 from trc_core.solvers import lqr, nlp
 from trc_core.systems import get_system, pendulum
 from trc_core.training.recipes import STAGES
@@ -143,6 +145,34 @@ def test_info_refuses_another_plant(own_checkpoint, capsys):
         info.main([str(own_checkpoint), '--system', 'pendulum'])
     shown = capsys.readouterr()
     assert "made for the system 'mine', not for 'pendulum'" in shown.err and not shown.out
+
+
+@pytest.mark.parametrize('verb', ['info', 'warm-up', 'export', 'evaluate', 'finetune'])
+def test_a_plant_that_moves_otherwise_is_refused_unless_forced(
+    verb, own_checkpoint, capsys, monkeypatch
+):
+    monkeypatch.chdir(own_checkpoint.parent)
+    file = own_checkpoint.with_name('mine.py')
+    text = file.read_text()
+    file.write_text(re.sub(r'dt=[0-9.]+', 'dt=0.04', text))
+    loaded = []
+    for module in (controller, info, export, finetuner):
+        load = module.load_checkpoint
+
+        def load_only(*arguments, load=load, **named):
+            loaded.append(load(*arguments, **named).system.dt)
+            raise ValueError('enough')
+
+        monkeypatch.setattr(module, 'load_checkpoint', load_only)
+    named = [] if verb in ('info', 'warm-up') else ['--checkpoint']
+    arguments = [verb, *named, str(own_checkpoint), '--system', str(file)]
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert "'mine' here has 0.04" in capsys.readouterr().err and not loaded
+    force = ['--force', 'true'] if verb == 'finetune' else ['--force']
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, *force])
+    assert 'enough' in capsys.readouterr().err and loaded == [0.04]
 
 
 def test_evaluate_puts_the_baselines_beside_the_controller(tmp_path):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from trc_core.checkpoint_tensors import CORRECTION, require_tensors
+from trc_core.checkpoint_tensors import CORRECTION, REPRESENTATION, require_tensors
 from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates, Representation
@@ -112,9 +112,15 @@ class Checkpoint:
         Raises:
             ValueError: if the plant has no such parameter.
         """
-        system = self.system.with_parameters(**parameters)
-        tensors = self.coordinates.numbers(system).tensors()
-        return replace(self, system=system, tensors={**self.tensors, **tensors})
+        return self.on(self.system.with_parameters(**parameters))
+
+    def on(self, system: System) -> Checkpoint:
+        """This network for another plant, with the numbers of the representation of that one."""
+        tensors = {**self.tensors, **self.coordinates.numbers(system).tensors()}
+        for name in ('u_min', 'u_max', 'u_trim'):
+            if f'{REPRESENTATION}{name}' in tensors:
+                tensors[f'{REPRESENTATION}{name}'] = getattr(system, name)
+        return replace(self, system=system, tensors=tensors)
 
     def with_input_gains(self) -> Checkpoint:
         """This network for its plant with the gains of the controls as parameters, all 1."""
@@ -144,13 +150,17 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
-def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> Checkpoint:
+def load_checkpoint(
+    name_or_path: str | Path, system: System | None = None, force: bool = False
+) -> Checkpoint:
     """Reads a shipped checkpoint by name, or a file (also one of `trc export`) by path.
 
     Args:
         name_or_path: a shipped name, or the path of a file.
         system: the plant that it was trained for, compared with the one in the file; needed for
             files of version 1, which hold no equations, if it has no name here.
+        force: fly `system` itself, with a warning, where its equations or numbers are others
+            than those in the file: the weights are the file's, gains and metrics computed anew.
 
     Raises:
         FileNotFoundError: if there is no such checkpoint; the message lists the shipped ones.
@@ -160,9 +170,10 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
     record, tensors = read_checkpoint(path)
     with naming(path):
         correction = {key: a for key, a in tensors.items() if key.startswith(CORRECTION)}
+        own = system_of_record(record['system'], system, force)
         checkpoint = Checkpoint(
             {key: a for key, a in tensors.items() if key not in correction},
-            system_of_record(record['system'], system),
+            own,
             record['model'] and TRCConfig.from_record(record['model']).to_dict(),
             Coordinates.from_record(record['coordinates']),
             record['training'],
@@ -170,6 +181,8 @@ def load_checkpoint(name_or_path: str | Path, system: System | None = None) -> C
             correction,
             path if path.suffix == GRAPH_SUFFIX else None,
         )
+        if force and system is not None:
+            checkpoint = checkpoint.on(own)
         checkpoint.require_tensors()
         return checkpoint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import signal
@@ -51,6 +52,16 @@ def check_output(path: Path, suffix: str) -> None:
         raise OSError(f"cannot make the folder of '{path}': {error.strerror}") from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"'{path}' cannot be written; choose another place")
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Adds --force, for commands that take a checkpoint and a system."""
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='with --system: take that plant although its equations, dt or other numbers are not '
+        "those of the checkpoint, with a warning (the horizon has to be the network's)",
+    )
 
 
 @contextmanager

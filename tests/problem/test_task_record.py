@@ -34,7 +34,7 @@ print(json.dumps(fly(sys.argv[1])))
 """
 FUZZ = """
 import json, sys
-from tests.damaged_records import outcomes
+from tests.damaged_checkpoints import outcomes
 
 print(json.dumps(outcomes(*sys.argv[1:], 250)))
 """
@@ -135,7 +135,7 @@ def test_a_file_with_another_word_is_refused_in_one_line(word, own, tmp_path):
     assert '\n' not in str(refused.value)
 
 
-def test_numbers_notation_and_order_may_differ(own, crane, tmp_path):
+def test_numbers_notation_and_order_may_differ(own, crane, tmp_path, caplog):
     text = (
         LADEN.replace("'pole_r': 0.22", "'pole_r': 0.3")
         .replace('x_max=[None, 1.2', 'x_max=[None, 1.0')
@@ -144,6 +144,8 @@ def test_numbers_notation_and_order_may_differ(own, crane, tmp_path):
     )
     other = system_of(text, tmp_path / 'crane.py')
     assert load_checkpoint(own, other).system.contract() == crane.contract()  # the file's
+    (notice,) = caplog.messages
+    assert notice == "'my_crane' here has other parameters and x_max; those of the file count"
 
 
 def test_a_file_from_before_the_words_is_refused_where_they_are_stated(own, crane, tmp_path):
@@ -197,8 +199,9 @@ def test_a_broken_word_is_refused_in_one_line(place, value, message, own, tmp_pa
 
 def test_damaged_words_end_in_refusals_or_the_same_plan(own, tmp_path):
     count = in_a_child(FUZZ, own, tmp_path / 'damaged.safetensors')
-    assert set(count) == {'refused', 'equal', 'another problem'}
-    assert min(count.values()) >= 2
+    ends = {kind.partition(': ')[2] for kind in count}
+    assert ends <= {'refused', 'equal', 'another plan', 'infinite cost'}, count
+    assert count['record: refused'] > 10 and count['record: equal'] > 2
     assert sum(count.values()) == 250
 
 

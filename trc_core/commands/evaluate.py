@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
-from trc_core.command_line import check_output, report_errors
+from trc_core.command_line import add_force, check_output, report_errors
 from trc_core.commands.warm_up import ready
 from trc_core.evaluation.baselines import (
     BASELINES,
@@ -35,7 +35,7 @@ DEFAULT = 'van_der_pol'
 OVER_ROS = Path('outputs/over_ros')
 FITTING = {  # what goes with a flag that asks for something else than the usual table
     'ros': ('closed_loop', 'checkpoint', 'states', 'seed'),
-    'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed'),
+    'closed_loop': ('checkpoint', 'system', 'force', 'set', 'states', 'seed'),
     'expert': ('system', 'set', 'states', 'seed', 'output'),
 }
 
@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add('--states', type=int, default=200, help='number of test problems (default %(default)s)')
     add('--seed', type=int, default=TEST_SEED, help='of the problems (default %(default)s)')
+    add_force(parser)
     _add_closed_loop(parser)
     _add_output(parser)
     return parser
@@ -149,6 +150,8 @@ def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
         raise ValueError('--ros goes with --closed_loop, on a plant without error')
     if arguments.output:
         check_output(arguments.output, '.json')
+    if arguments.record and arguments.force:
+        raise ValueError('--record goes without --force: a certificate is of the trained plant')
     if arguments.record:
         _check_certifiable(find_checkpoint(arguments.checkpoint or DEFAULT))
 
@@ -193,7 +196,9 @@ def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
     checkpoint = arguments.checkpoint or DEFAULT
     own = get_system(arguments.system) if arguments.system else None
     parameters = parse_settings(arguments.set)
-    controller = Controller.load(checkpoint, system=own, parameters=parameters)
+    controller = Controller.load(
+        checkpoint, system=own, parameters=parameters, force=arguments.force
+    )
     ready(controller)
     return ' '.join([checkpoint, *arguments.set]), controller
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trc_core.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from trc_core.command_line import report_errors
+from trc_core.command_line import add_force, report_errors
 from trc_core.exported_network import GRAPH_SUFFIX
 from trc_core.planner.backends import export_network
 from trc_core.systems import get_system
@@ -21,10 +21,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, help='default: NAME.onnx, in this folder')
     parser.add_argument('--cycles', type=int, help="refinement cycles; default: the checkpoint's")
     parser.add_argument('--system', help='the plant, where it is neither shipped nor installed')
+    add_force(parser)
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
         system = None if arguments.system is None else get_system(arguments.system)
-        checkpoint = load_checkpoint(arguments.checkpoint, system)
+        checkpoint = load_checkpoint(arguments.checkpoint, system, arguments.force)
         if arguments.cycles is not None:
             checkpoint = with_cycles(checkpoint, arguments.cycles)
         stem = find_checkpoint(arguments.checkpoint).stem

@@ -17,7 +17,7 @@ from trc_core.checkpoint import (
     naming,
     read_checkpoint,
 )
-from trc_core.command_line import report_errors
+from trc_core.command_line import add_force, report_errors
 from trc_core.systems import get_system
 from trc_core.systems.registry import system_of_record
 
@@ -29,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--system', help='a name or a .py file: refuse a checkpoint that is not for this plant'
     )
+    add_force(parser)
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
         path = find_checkpoint(arguments.checkpoint)
         record, tensors = read_checkpoint(path)
         if arguments.system:
-            load_checkpoint(path, get_system(arguments.system))
+            load_checkpoint(path, get_system(arguments.system), arguments.force)
         else:
             _compare_with_ours(record['system'], parser.prog)
         with naming(path):

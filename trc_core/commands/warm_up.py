@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trc_core.checkpoint import find_checkpoint, shipped_checkpoints
-from trc_core.command_line import report_errors, spinner
+from trc_core.command_line import add_force, report_errors, spinner
 from trc_core.compile import binding
 from trc_core.compile.kernels import cache_folder, compiled, is_compiled
 from trc_core.flight.adaptation import ParameterEstimator
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         f'LQR after at most {SWEEPS} sweeps of iLQR',
     )
     parser.add_argument('--system', help='a .py file: the plant, if it has no name here')
+    add_force(parser)
     return parser
 
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if plant is not None:
                 print(f'{name}: {ready_plant(plant)}')
             else:
-                controller = Controller.load(name, system=own)
+                controller = Controller.load(name, system=own, force=arguments.force)
                 print(f'{name}: {ready(controller) * 1e3:.2f} ms a plan')
 
 

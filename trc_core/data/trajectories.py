@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from trc_core.numerics.cost import trajectory_cost
 from trc_core.problem.record import system_record
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import system_of_record
-from trc_core.whole_files import write_arrays
+from trc_core.whole_files import DAMAGES, write_arrays
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
@@ -116,7 +115,7 @@ def load_arrays(path: str | Path, system: System | None = None) -> TrajectoryDat
         is_reference = 'metadata' not in contents and REFERENCE_KEYS['current_state'] in contents
         data = (_from_reference if is_reference else _from_ours)(contents, system)
         check_contents(data)
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (TypeError, *DAMAGES) as error:
         raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
     return data
 
@@ -130,7 +129,7 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
     try:
         with np.load(file, allow_pickle=False) as archive:
             metadata: dict[str, Any] = json.loads(str(archive['metadata']))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGES as error:
         raise ValueError(f"'{file}' is not a usable dataset: {error}") from error
     return metadata
 

@@ -38,6 +38,9 @@ class FinetuneConfig(ModelMismatch, RunConfig):
     """Shipped name or path of the controller to start from."""
     system: str = ''
     """The plant that the checkpoint must be of; a .py file where only that defines it."""
+    force: bool = False
+    """Take that file's plant although its equations, dt or other numbers are not those of the
+    checkpoint, with a warning."""
     output_dir: str = 'outputs/finetuned'
     """Where checkpoints, logs and the report go."""
     algorithm: str = 'policy_gradient'

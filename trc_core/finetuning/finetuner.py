@@ -202,8 +202,8 @@ def load_for(config: FinetuneConfig) -> Checkpoint:
         ValueError: if it is of another system than the config's.
     """
     system = get_system(config.system) if config.system else None
-    of_file = system if config.system.endswith('.py') else None
-    checkpoint = load_checkpoint(config.checkpoint, of_file)
+    of_file = system if config.force or config.system.endswith('.py') else None
+    checkpoint = load_checkpoint(config.checkpoint, of_file, config.force)
     if system is not None and checkpoint.system.name != system.name:
         raise ValueError(
             f"'{config.checkpoint}' is a controller of '{checkpoint.system.name}', "

@@ -105,13 +105,16 @@ class Controller:
         parameters: Mapping[str, float] | None = None,
         tolerance: float = TOLERANCE,
         num_threads: int | None = None,
+        force: bool = False,
     ) -> Controller:
         """A controller of a shipped checkpoint, by name, or of a `.safetensors` or `.onnx` file.
 
         The name 'classical' with a `system` makes one without a network, as `classical` does.
         `system` is the plant or the path of its .py file, if it is neither shipped nor installed;
         `parameters` are those of this very plant, like `{'mu': 1.3}`, where they differ from the
-        ones the network was trained for. The other arguments are those of the class.
+        ones the network was trained for. A `system` with other equations, `dt` or horizon than the
+        file's is refused; `force` flies it all the same, with a warning. The other arguments are
+        those of the class.
 
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
@@ -123,7 +126,7 @@ class Controller:
                 raise ValueError("'classical' needs a plant: give system=, a name or a .py file")
             checkpoint = Checkpoint.classical(system)
         else:
-            checkpoint = load_checkpoint(name_or_path, system)
+            checkpoint = load_checkpoint(name_or_path, system, force)
         if parameters:
             checkpoint = checkpoint.with_parameters(parameters)
         return cls(checkpoint, backend, device, cycles, tolerance, num_threads)

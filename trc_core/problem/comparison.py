@@ -11,6 +11,8 @@ from trc_core.problem.system import Array, System
 from trc_core.problem.terms import Terms, traced_trim
 
 PROBES, SAME = 16, 1e-9
+MOTION = ('dt', 'horizon', 'substeps')
+"""Numbers without which a network does not plan what it was trained to."""
 
 
 def same_dynamics(first: System, second: System) -> bool:
@@ -43,6 +45,24 @@ def differing_word(first: System, second: System) -> str | None:
         if not _same_terms(ours[word], theirs[word], first, second, probes):
             return word
     return None
+
+
+def differing_numbers(first: System, second: System) -> dict[str, tuple[Any, Any]]:
+    """The numbers in which two systems of the same names differ, by name: both values."""
+    ours, theirs = first.contract(), second.contract()
+    shared = [key for key in theirs if key in ours]
+    return {k: (ours[k], theirs[k]) for k in shared if not _alike(ours[k], theirs[k])}
+
+
+def _alike(ours: Any, theirs: Any) -> bool:
+    """Whether two JSON values are the same, numbers but for their last digits."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(_alike(ours[k], theirs[k]) for k in ours)
+    try:
+        a, b = (np.array(value, dtype=np.float64) for value in (ours, theirs))
+    except (TypeError, ValueError):
+        return bool(ours == theirs)
+    return a.shape == b.shape and _equal(a, b)
 
 
 def _task_terms(system: System) -> dict[str, Terms | str | None]:

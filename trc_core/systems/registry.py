@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trc_core.problem.comparison import differing_word
+from trc_core.problem.comparison import MOTION, differing_numbers, differing_word
 from trc_core.problem.record import (
     require_same_names,
     system_from_record,
@@ -49,6 +50,7 @@ DRAWN = {
 }
 """Systems whose problems are drawn by a function of their own."""
 ENTRY_POINTS = 'trc.systems'
+notices = logging.getLogger('trc')
 
 
 def get_system(name: str) -> System:
@@ -97,8 +99,13 @@ def draw_of(system: System) -> Draw | None:
     return known.draw if known.system.graph.digest == system.graph.digest else None
 
 
-def system_of_record(record: Mapping[str, Any], given: System | None = None) -> System:
+def system_of_record(
+    record: Mapping[str, Any], given: System | None = None, force: bool = False
+) -> System:
     """The system of a checkpoint or a dataset, built from its record.
+
+    Numbers of `given` that differ (parameters, bounds, weights) do not count; a line of the log
+    says so.
 
     Args:
         record: of a checkpoint or a dataset.
@@ -106,19 +113,51 @@ def system_of_record(record: Mapping[str, Any], given: System | None = None) -> 
             functions must be the same. Records of version
             1 hold no equations: then those of `given` are taken, or of the system of that name
             here.
+        force: take `given` itself, whatever it is, with a warning where it differs.
 
     Raises:
-        ValueError: if they do not move alike, or there are no equations; the message says why.
+        ValueError: if they do not move alike, have another `dt` or horizon, or there are no
+            equations; the message says why.
     """
     if 'dynamics' not in record:
-        return with_contract(get_system(record['name']) if given is None else given, record)
-    system = system_from_record(record)
-    if given is not None:
-        require_same_names(given, record)
-        word = differing_word(given, system)
-        if word is not None:
-            raise ValueError(f"made with other {word} than those of '{given.name}' here")
+        system = with_contract(get_system(record['name']) if given is None else given, record)
+    else:
+        system = system_from_record(record)
+    if given is None:
+        return system
+    require_same_names(given, record)
+    if force:
+        _warn_of_force(given, system)
+        return given
+    word = differing_word(given, system)
+    if word is not None:
+        raise ValueError(f"made with other {word} than those of '{given.name}' here")
+    differing = differing_numbers(given, system)
+    for name in MOTION:
+        if name in differing:
+            ours, theirs = differing[name]
+            raise ValueError(
+                f"made with {name} {theirs}, '{given.name}' here has {ours}; give that of the "
+                'file, or --force (force=True) to fly this one'
+            )
+    if differing:
+        notices.warning(
+            "'%s' here has other %s; those of the file count", given.name, ' and '.join(differing)
+        )
     return system
+
+
+def _warn_of_force(given: System, trained: System) -> None:
+    """Says in one line what a network was not trained for."""
+    word = differing_word(given, trained)
+    found = [*([word] if word else []), *differing_numbers(given, trained)]
+    if found:
+        notices.warning(
+            "'%s' flies with other %s than the network was trained for: it may plan no better "
+            'than the LQR',
+            given.name,
+            ' and '.join(found),
+        )
 
 
 def system_from_file(path: Path) -> System:
