@@ -29,6 +29,7 @@ from trc_core.data.trajectories import (
     save_arrays,
 )
 from trc_core.data.trajectory_dataset import assign
+from trc_core.evaluation.reference import _on_every_core
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr, lqr
 from trc_core.solvers.experts import EXPERTS, suitable_expert
@@ -426,6 +427,41 @@ def test_an_interruption_ends_with_its_own_exit_code(tmp_path, capsys, monkeypat
     with pytest.raises(SystemExit, match='130'):
         main(arguments)
     assert 'the same command resumes' in capsys.readouterr().err
+
+
+KILLED = """
+import os, signal
+from trc_core import System
+
+def dynamics(x, u):
+    if os.environ.get('FIRST_PROCESS') != str(os.getpid()):
+        os.kill(os.getpid(), signal.SIGKILL)  # as a system does that is out of memory
+    return [x[1], u[0]]
+
+mortal = System(
+    name='mortal', dynamics=dynamics, state_names=('p', 'v'), state_units=('m', 'm/s'),
+    control_names=('a',), control_units=('m/s^2',), joints=(), dt=0.1, horizon=10,
+    u_min=[-1.0], u_max=[1.0], Q=[1.0, 1.0], R=[0.1], x0_box=[1.0, 1.0], goal_box=[0.0, 0.0],
+)
+"""
+
+
+def test_a_killed_worker_is_one_line_that_says_what_to_do(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('FIRST_PROCESS', str(os.getpid()))
+    file = tmp_path / 'mortal.py'
+    file.write_text(KILLED)
+    arguments = ['--system', str(file), '--num_samples', '4', '--output_dir', str(tmp_path / 'd')]
+    with pytest.raises(SystemExit, match='1'):
+        main([*arguments, '--expert', 'ilqr', '--workers', '2'])
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line)
+    assert 'a worker process was killed' in line and 'fewer --workers goes on' in line
+
+
+def test_a_worker_killed_among_the_optima_of_an_evaluation_is_one_line():
+    rows = [(137,)] * 3
+    with pytest.raises(ChildProcessError, match=r'was killed.* LOKY_MAX_CPU_COUNT=1') as killed:
+        _on_every_core(DOUBLE_INTEGRATOR, os._exit, rows)
+    assert '\n' not in str(killed.value)
 
 
 def test_generating_and_loading_import_no_torch():

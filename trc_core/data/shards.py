@@ -13,16 +13,21 @@ from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData
 from trc_core.numerics.plan import Plan
 from trc_core.solvers.experts import EXPERTS
-from trc_core.solvers.packing import packed, unpacked
+from trc_core.solvers.packing import killed_workers, packed, unpacked
 from trc_core.solvers.starting_points import agreement
 from trc_core.whole_files import read_arrays, write_arrays
 
 REJECTIONS = 10  # give up when a shard rejects this many times its own size
+ADVICE = 'the same command with fewer --workers goes on: what is solved is kept'
 KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
 
 
 def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> None:
-    """Solves the shards that `folder` lacks, or holds damaged, and writes each when it is done."""
+    """Solves the shards that `folder` lacks, or holds damaged, and writes each when it is done.
+
+    Raises:
+        ChildProcessError: if a worker is killed.
+    """
     from joblib import effective_n_jobs
     from tqdm import tqdm
 
@@ -34,7 +39,10 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
     tasks = [(job, i, n, away and backend == 'loky') for i, n in missing]
     label = f'{recipe.system.name} by {recipe.expert}'
     done = recipe.num_samples - sum(n for _, n in missing)
-    with tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar:
+    with (
+        killed_workers(ADVICE),
+        tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar,
+    ):
         for index, arrays in run(solve_shard, tasks, backend, workers):
             write_arrays(_file(folder, index), **arrays)
             bar.update(len(arrays['cost']))
@@ -48,10 +56,12 @@ def prepare(recipe: Recipe) -> None:
 
     Raises:
         ValueError: if the expert refuses the system.
+        ChildProcessError: if the child is killed.
     """
     from joblib import Parallel, delayed
 
-    Parallel(n_jobs=2)([delayed(_solve_first)(packed(recipe, recipe.system))])
+    with killed_workers(ADVICE):
+        Parallel(n_jobs=2)([delayed(_solve_first)(packed(recipe, recipe.system))])
 
 
 def _solve_first(job: bytes) -> None:

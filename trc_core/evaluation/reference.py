@@ -18,9 +18,10 @@ from trc_core.evaluation.problems import Problems
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers import fatrop, multistart, nlp
-from trc_core.solvers.packing import call, packed
+from trc_core.solvers.packing import call, killed_workers, packed
 from trc_core.whole_files import notice_unkept, read_arrays, write_arrays
 
+ADVICE = 'set LOKY_MAX_CPU_COUNT=1 for fewer workers, or ask for fewer --states'
 STARTS = 12  # of IPOPT, where one cannot be trusted
 
 
@@ -115,8 +116,9 @@ def _on_every_core(
     if away:
         solve = partial(call, packed(solve, system))
     workers = joblib.Parallel(n_jobs=-1 if away else 1, return_as='generator')
-    jobs = workers(joblib.delayed(solve)(*row) for row in rows)
-    return list(tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False))
+    with killed_workers(ADVICE):
+        jobs = workers(joblib.delayed(solve)(*row) for row in rows)
+        return list(tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False))
 
 
 def _arrays(names: Iterable[str], found: list[Any]) -> dict[str, NDArray[Any]]:

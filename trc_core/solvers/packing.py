@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from trc_core.problem.system import System
+
+
+@contextmanager
+def killed_workers(advice: str) -> Iterator[None]:
+    """Turns the end of a worker process into one line that says what to do.
+
+    Raises:
+        ChildProcessError: if one was killed, most often by a system that is out of memory.
+    """
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise ChildProcessError(
+            f'a worker process was killed, most often for want of memory; {advice}'
+        ) from error
 
 
 def packed(job: Any, system: System) -> bytes:
