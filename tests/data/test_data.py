@@ -455,6 +455,9 @@ def test_a_killed_worker_is_one_line_that_says_what_to_do(tmp_path, capsys, monk
         main([*arguments, '--expert', 'ilqr', '--workers', '2'])
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line)
     assert 'a worker process was killed' in line and 'fewer --workers goes on' in line
+    recipe = Recipe(get_system(str(file)), 'ilqr', 4)  # killed among the shards, not before
+    with pytest.raises(ChildProcessError, match='fewer --workers goes on'):
+        solve_shards(recipe, tmp_path, 2, 'loky')
 
 
 def test_a_worker_killed_among_the_optima_of_an_evaluation_is_one_line():
