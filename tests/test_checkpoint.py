@@ -235,12 +235,12 @@ def test_the_equations_are_the_files_own_or_the_given_ones(own, tmp_path):
 
 OTHERS = {
     'equations': ('0.1 * v', '0.2 * v', "made with other equations than those of 'my_crane' here"),
-    'dt': ('dt=0.05', 'dt=0.04', "made with dt 0.05, 'my_crane' here has 0.04"),
-    'horizon': ('horizon=40', 'horizon=50', "made with horizon 40, 'my_crane' here has 50"),
+    'dt': ('dt=0.05', 'dt=0.04', "dt is 0.05 in the file but 0.04 in 'my_crane' here"),
+    'horizon': ('horizon=40', 'horizon=50', "horizon is 40 in the file but 50 in 'my_crane' here"),
     'substeps': (
         'dt=0.05',
         'substeps=2, dt=0.05',
-        "made with substeps 1, 'my_crane' here has 2",
+        "substeps is 1 in the file but 2 in 'my_crane' here",
     ),
 }
 

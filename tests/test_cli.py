@@ -168,7 +168,7 @@ def test_a_plant_that_moves_otherwise_is_refused_unless_forced(
     arguments = [verb, *named, str(own_checkpoint), '--system', str(file)]
     with pytest.raises(SystemExit):
         cli.main(arguments)
-    assert "'mine' here has 0.04" in capsys.readouterr().err and not loaded
+    assert "in the file but 0.04 in 'mine' here" in capsys.readouterr().err and not loaded
     force = ['--force', 'true'] if verb == 'finetune' else ['--force']
     with pytest.raises(SystemExit):
         cli.main([*arguments, *force])

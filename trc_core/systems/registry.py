@@ -137,8 +137,8 @@ def system_of_record(
         if name in differing:
             ours, theirs = differing[name]
             raise ValueError(
-                f"made with {name} {theirs}, '{given.name}' here has {ours}; give that of the "
-                'file, or --force (force=True) to fly this one'
+                f"{name} is {theirs} in the file but {ours} in '{given.name}' here; give that of "
+                'the file, or --force (force=True) to fly this one'
             )
     if differing:
         notices.warning(
