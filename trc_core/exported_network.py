@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 GRAPH_SUFFIX, RECORD = '.onnx', 'trc'
 KIND, NETWORK = 'trc.graph', 'network'
 NUMBERS = 'trc.representation'
+SEAL = b'\xc2\x3e\x20'  # a field of 32 bytes that readers of ONNX do not know, and skip
+DIGEST = hashlib.sha256().digest_size
+
+
+def sealed(content: bytes) -> bytes:
+    """A graph with a hash of its bytes behind them, by which damage is noticed."""
+    return content + SEAL + hashlib.sha256(content).digest()
+
+
+def has_seal(content: bytes) -> bool:
+    """Whether a graph ends in a hash, right or wrong; those of other programs do not."""
+    return content[: len(content) - DIGEST].endswith(SEAL)
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether a graph ends in the hash of its bytes."""
+    return has_seal(content) and content == sealed(content[: -DIGEST - len(SEAL)])
 
 
 class ExportedNetwork:
@@ -49,8 +66,11 @@ class ExportedNetwork:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 4  # what is wrong with a file is raised
         try:
+            content = path.read_bytes()
+            if has_seal(content) and not is_whole(content):
+                raise ValueError('it was damaged since it was written')
             self.session = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=['CPUExecutionProvider']
+                content, options, providers=['CPUExecutionProvider']
             )
             metadata = self.session.get_modelmeta().custom_metadata_map
             if metadata[KIND] != NETWORK:

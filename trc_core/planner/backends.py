@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.exported_network import cached_graph
+from trc_core.exported_network import cached_graph, is_whole
 from trc_core.planner.backend import Backend, ClassicalBackend, KernelBackend
 from trc_core.planner.network import uncompiled
-from trc_core.whole_files import notice_damage, write_whole
+from trc_core.whole_files import notice_damage
 
 if TYPE_CHECKING:
     from trc_core.planner.onnx.writing import Written
@@ -44,29 +43,18 @@ def _exported(checkpoint: Checkpoint) -> Path:
         ValueError: if it has to be made, and cannot be.
     """
     path = cached_graph(checkpoint)
-    seal = path.with_suffix('.sha256')
-    if path.exists() and not _is_sealed(path, seal):
+    if path.exists() and not is_whole(path.read_bytes()):
         notice_damage(path)
         path.unlink()
     if not path.exists():
         try:
             export_network(checkpoint, path)
-            write_whole(seal, _digest(path))
         except ModuleNotFoundError as error:
             raise ValueError(
                 "backend 'onnx' needs an exported graph: run trc export --checkpoint NAME on a "
                 f"machine with trc[onnx] and load the .onnx file (no module '{error.name}' here)"
             ) from None
     return path
-
-
-def _is_sealed(path: Path, seal: Path) -> bool:
-    """Whether a file still has the hash that was written beside it."""
-    return seal.exists() and seal.read_bytes() == _digest(path).encode()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def export_network(checkpoint: Checkpoint, path: Path) -> Written:

@@ -11,7 +11,7 @@ import numpy as np
 
 from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint
 from trc_core.command_line import check_output
-from trc_core.exported_network import metadata_of
+from trc_core.exported_network import metadata_of, sealed
 from trc_core.numerics.cost import constant_reference
 from trc_core.planner.backend import Backend, Problems
 from trc_core.planner.kernels import Budget, Found
@@ -62,7 +62,7 @@ def export(
             'started from'
         )
     check_output(path, GRAPH_SUFFIX)
-    content = graph_of(checkpoint)
+    content = sealed(graph_of(checkpoint))
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
         exported = OnnxBackend(replace(checkpoint, graph=temporary), 'cpu', 1)
