@@ -20,7 +20,7 @@ from trc_core.finetuning.problems import TEST_SEED, Problems, Scenario, planner_
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
 from trc_core.problem.system import Array, System
-from trc_core.whole_files import write_whole
+from trc_core.whole_files import whole_file, write_whole
 
 UNTUNED, TUNED, ILQR = 'trc, un-tuned', 'trc, tuned', 'iLQR-MPC'
 AHEAD_ONLY = 'trc, tuned, looking ahead only'
@@ -245,4 +245,5 @@ def draw(flown: Mapping[str, FlightRecord], system: System, path: Path) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=130)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=130)
