@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from tests.newcomer_plants import PLANTS
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.numerics import batch
@@ -12,9 +13,9 @@ from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import is_odd
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.numerics.rollout import Trajectory, plain, rollout
-from trc_core.solvers import library, multistart
+from trc_core.solvers import library, multistart, nlp
 from trc_core.solvers.library import library_labels
-from trc_core.solvers.library_kernels import Tails, tail_plan
+from trc_core.solvers.library_kernels import Goals, Tails, batch_follow_tails, tail_plan
 from trc_core.systems import SYSTEMS
 
 PENDULUM = SYSTEMS['pendulum']
@@ -76,7 +77,7 @@ def test_following_a_tail_from_where_it_begins_repeats_it(labels, number):
     gains = np.random.default_rng(0).normal(size=(5, T, n_u, n_x))
     tails = Tails(labels.states[:5], labels.controls[:5], gains, K, 40)
     law, v = plain(np.empty((T, n_u, n_x))), np.empty((T, n_u))
-    tail_plan(plant_of(PENDULUM), tails, number, law.K, v)
+    tail_plan(tails, number, law.K, v)
     mirror = 1.0 if number < 5 * 40 else -1.0
     x, u = np.empty((T + 1, n_x)), np.empty((T, n_u))
     x0, r = mirror * labels.states[3, 25], constant_reference(np.zeros(n_x), T)
@@ -99,7 +100,7 @@ def test_plants_that_are_not_odd_have_no_mirrored_tails():
     assert is_odd(PENDULUM) and not is_odd(lopsided)
     for system, twice in ((PENDULUM, 2), (lopsided, 1)):
         pool = library._Pool(system, np.random.default_rng(0), None)
-        pool.add(np.ones((3, 2)), box=True)
+        pool.add(np.ones((3, 2)), np.zeros((3, 2)), box=True)
         pool.cost[:] = 1.0
         assert pool.library().tree.n == twice * 3 * (system.horizon // 2)
 
@@ -133,16 +134,35 @@ def test_progress_counts_up_to_the_end():
     assert seen == [(5, 9), (9, 9)]
 
 
-@pytest.mark.parametrize(
-    ('system', 'count', 'message'),
-    [
-        (PENDULUM, 0, 'count is 0, expected at least 1'),
-        (SYSTEMS['cartpole'], 10, r"'cartpole' has goal_box \[1.0, .*fixed at the origin"),
-    ],
-)
-def test_what_cannot_be_made_is_named(system, count, message):
-    with pytest.raises(ValueError, match=message):
-        library_labels(system, count)
+@pytest.mark.parametrize('name', ['motor', 'arm'])
+def test_labels_to_many_goals_are_as_good_as_ipopt(name):
+    system = PLANTS[name]
+    labels = library_labels(system, 12)
+    assert np.ptp(labels.goal, axis=0).any()
+    J = trajectory_cost(system, labels.states, labels.controls, labels.goal[:, None])
+    np.testing.assert_allclose(labels.cost, J, rtol=1e-10)
+    for x0, goal, cost in zip(labels.x0[:4], labels.goal, labels.cost, strict=False):
+        assert cost == pytest.approx(nlp.solve(system, x0, goal).cost, rel=1e-5)
+
+
+def test_a_tail_leads_to_another_goal_of_a_plant_that_is_the_same_everywhere():
+    quadrotor = SYSTEMS['quadrotor_2d']
+    x0, away = np.array([0.5, -0.3, 0.1, 0.0, 0.2, 0.0]), np.array([3.0, 1.0, 0, 0, 0, 0.0])
+    plan = nlp.solve(quadrotor, x0, np.zeros(6))
+    T, n_u, n_x = quadrotor.horizon, quadrotor.n_u, quadrotor.n_x
+    gains, K = np.zeros((1, T, n_u, n_x)), finite_horizon_gains(quadrotor)[0]
+    tails = Tails(plan.states[None], plan.controls[None] - quadrotor.u_trim, gains, K, T // 2)
+    goals = Goals(away[None], np.tile(quadrotor.u_trim, (1, T, 1)))
+    found, count = np.empty((1, 1, T, n_u)), np.empty(1, dtype=np.int64)
+    near = np.zeros((1, 1), dtype=np.int64)
+    follow = compiled(batch_follow_tails)
+    follow(plant_of(quadrotor), goals, tails, near, (x0 + away)[None], found, count)
+    np.testing.assert_allclose(found[0, 0], plan.controls, atol=1e-9)
+
+
+def test_no_labels_are_an_error():
+    with pytest.raises(ValueError, match='count is 0, expected at least 1'):
+        library_labels(PENDULUM, 0)
 
 
 def test_a_plant_whose_plans_all_diverge_is_named():

@@ -175,9 +175,9 @@ class PlanRepresentation(nn.Module):
         """Length of the input of the state encoder."""
         return 2 * self.K.shape[-1] + 2 * len(self.angle_states) + len(self.inputs) + 1
 
-    def open_loop_controls(self, v: Tensor) -> Tensor:
-        """clip(u_trim + v), for K = 0 and no dynamics at hand (B, T, n_u)."""
-        return torch.clamp(self.u_trim + v, self.u_min, self.u_max)
+    def open_loop_controls(self, v: Tensor, trim: Tensor | None = None) -> Tensor:
+        """clip(trim + v), for K = 0 and no dynamics at hand (B, T, n_u); u_trim by default."""
+        return torch.clamp((self.u_trim if trim is None else trim) + v, self.u_min, self.u_max)
 
 
 def _derive(representation: PlanRepresentation, _: object = None) -> None:

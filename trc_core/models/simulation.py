@@ -162,8 +162,15 @@ class CostedDynamics(Dynamics):
     def simulate(self, v: Tensor, current_state: Tensor, target_state: Tensor) -> Iterate:
         found = self._fly(None, v.detach(), current_state.detach(), target_state.detach())
         if not self.representation.has_feedback:
-            found = found._replace(controls=self.representation.open_loop_controls(v))
+            trim = self.trims(target_state)
+            found = found._replace(controls=self.representation.open_loop_controls(v, trim))
         return found._replace(v=found.v + (v - v.detach()))
+
+    def trims(self, goal: Tensor) -> Tensor:
+        """The controls (B, 1, n_u), or (n_u,), that hold goals (B, n_x)."""
+        if self.system.trim is None:
+            return self.representation.u_trim
+        return goal.new_tensor(self.system.trims(goal.detach().cpu().numpy())[:, None])
 
     def starts(self, current_state: Tensor, target_state: Tensor) -> list[Iterate]:
         """The clipped LQR plans of the representation."""
@@ -308,7 +315,7 @@ class TorchDynamics(CostedDynamics):
             K_start, no_gate = numbers.K_start[start], torch.zeros_like(G)
             states, controls, cost = self._rollout(K_start, no_gate, v.double(), x0, goal)
         feedback = [_feedback(K[t], G, self._error(states[:, t], goal)) for t in range(v.shape[1])]
-        v = controls - numbers.u_trim + torch.stack(feedback, 1)
+        v = controls - self.trims(goal) + torch.stack(feedback, 1)
         with torch.enable_grad():
             v.requires_grad_()
             J = self._rollout(K, G, v, x0, goal)[2]
@@ -319,10 +326,10 @@ class TorchDynamics(CostedDynamics):
         self, K: Tensor, G: Tensor, v: Tensor, x0: Tensor, goal: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States (B, T + 1, n_x), controls (B, T, n_u), J (B,), differentiable in v."""
-        limits = self.representation
+        limits, trimmed = self.representation, self.trims(goal) + v
         x, states, controls = x0, [x0], []
         for t in range(v.shape[1]):
-            raw = limits.u_trim + v[:, t] - _feedback(K[t], G, self._error(x, goal))
+            raw = trimmed[:, t] - _feedback(K[t], G, self._error(x, goal))
             u = ProjectedClip.apply(raw, limits.u_min, limits.u_max)
             x = self.step(x, u)
             states.append(x)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled, is_compiled
+from trc_core.compile.plant import with_problem
 from trc_core.numerics.batch_kernels import Family, Flown, batch_simulate, batch_step, batch_sweep
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
 from trc_core.numerics.parallel import in_blocks
@@ -69,7 +70,7 @@ class BatchRollout:
             flown: gains (N, T, n_u, n_x) to fly with, without a gate; the law's by default.
         """
         kernel, numbers = compiled(batch_simulate), plant_of(self.system)
-        family = self._family(plant, len(v))
+        family = self._family(plant, r)
         law = Law(self.K, self.G) if flown is None else Law(flown, np.zeros_like(self.G))
         found = self._empty(v)
 
@@ -89,7 +90,7 @@ class BatchRollout:
     ) -> Simulated:
         """Improves controls (B, T, n_u) by box-iLQR sweeps from states[:, 0]; J never rises."""
         kernel, numbers = compiled(batch_sweep), plant_of(self.system)
-        family = self._family(plant, len(controls))
+        family = self._family(plant, r)
         found = self._empty(controls)
         found.x[:], found.u[:] = states, controls
 
@@ -99,9 +100,12 @@ class BatchRollout:
         in_blocks(run, len(controls), ROWS_PER_THREAD)
         return _simulated(found)
 
-    def _family(self, plant: NDArray[np.int64] | None, rows: int) -> Family:
-        of = np.zeros(rows, dtype=np.int64) if plant is None else plant
-        return Family(self.p, self.K, self.G, of)
+    def _family(self, plant: NDArray[np.int64] | None, r: Array) -> Family:
+        of = np.zeros(len(r), dtype=np.int64) if plant is None else plant
+        trim = plant_of(self.system).u_trim[None]
+        if self.system.trim is not None:
+            trim = trims_by_row(self.system, r, self.p[of])
+        return Family(self.p, self.K, self.G, of, trim)
 
     def _empty(self, v: Array) -> Flown:
         B, T, _ = v.shape
@@ -165,7 +169,24 @@ def roll_out(
 
 def improve_rows(system: System, r: Array, sweeps: int, trajectories: Trajectory) -> Outcome:
     """Box-iLQR sweeps on every row of trajectories, in place, by references (B, T + 1, n_x)."""
-    return improve_plans(plant_of(system), r, sweeps, trajectories)
+    plant, B = plant_of(system), len(r)
+    if system.trim is None:
+        return improve_plans(plant, r, sweeps, trajectories)
+    trims = trims_by_row(system, r)
+    outcome = Outcome(np.empty(B), np.zeros(B, np.int64), np.zeros(B, np.bool_))
+    for b in range(B):
+        own, one = with_problem(plant, system.p, trims[b]), slice(b, b + 1)
+        plans = Trajectory(trajectories.x[one], trajectories.u[one])
+        for values, found in zip(outcome, improve_plans(own, r[one], sweeps, plans), strict=True):
+            values[b] = found[0]
+    return outcome
+
+
+def trims_by_row(system: System, r: Array, p: Array | None = None) -> Array:
+    """The controls (B, T, n_u) that hold references r (B, T + 1, n_x); p is (n_p,) or (B, n_p)."""
+    stands = (r == r[:, :1]).all()  # then one time step is all there is to solve
+    trims = system.trims(r[:, :1] if stands else r[:, :-1], p)
+    return np.ascontiguousarray(np.broadcast_to(trims, (len(r), system.horizon, system.n_u)))
 
 
 def improve_plans(plant: Plant, r: Array, sweeps: int, plans: Trajectory) -> Outcome:

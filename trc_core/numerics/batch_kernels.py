@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import hold, with_parameters
+from trc_core.compile.plant import hold, with_parameters, with_problem
 from trc_core.numerics.ilqr import improve, new_memory, replay
 from trc_core.numerics.rollout import Law, Trajectory, gradient, reproject, rollout
 
@@ -24,10 +24,19 @@ class Family(NamedTuple):
     K: Array  # (N, T, n_u, n_x) gains of the plans
     G: Array  # (n_x, n_x) gate of the plans
     of: NDArray[np.int64]  # (B,)
+    u_trim: Array  # (1 or B, T, n_u)
 
     def rows(self, rows: slice) -> Family:
         """The family of some rows."""
-        return self._replace(of=self.of[rows])
+        u_trim = self.u_trim[rows] if len(self.u_trim) > 1 else self.u_trim
+        return self._replace(of=self.of[rows], u_trim=u_trim)
+
+
+@register_jitable
+def member(plant, family, b):
+    """The plant of row b, and the law of its plans."""
+    n, own = family.of[b], family.u_trim[b if family.u_trim.shape[0] > 1 else 0]
+    return with_problem(plant, family.p[n], own), Law(family.K[n], family.G)
 
 
 class Flown(NamedTuple):
@@ -52,10 +61,10 @@ def batch_simulate(plant, family, flown, v, x0, r, found):
     reproduces its controls with the family's law, and the gradient there, are `found`.
     """
     for b in range(v.shape[0]):
-        n = family.of[b]
-        own, law = with_parameters(plant, family.p[n]), Law(family.K[n], family.G)
+        own, law = member(plant, family, b)
         trajectory = Trajectory(found.x[b], found.u[b])
-        found.J[b] = rollout(own, Law(flown.K[n], flown.G), v[b], x0[b], r[b], trajectory)
+        start = Law(flown.K[family.of[b]], flown.G)
+        found.J[b] = rollout(own, start, v[b], x0[b], r[b], trajectory)
         reproject(own, law, trajectory, r[b], found.v[b])
         gradient(own, law, found.v[b], trajectory, r[b], found.gradient[b])
 
@@ -64,8 +73,7 @@ def batch_simulate(plant, family, flown, v, x0, r, found):
 def batch_sweep(plant, family, sweeps, r, found):
     """`improve` for every row of `found`, then re-projection and gradient."""
     for b in range(found.u.shape[0]):
-        n = family.of[b]
-        own, law = with_parameters(plant, family.p[n]), Law(family.K[n], family.G)
+        own, law = member(plant, family, b)
         trajectory = Trajectory(found.x[b], found.u[b])
         T, n_u = trajectory.u.shape
         J, memory = replay(own, r[b], trajectory), new_memory(own, T, n_u, r.shape[2])

@@ -88,7 +88,7 @@ def trajectory_cost(
         J (...,).
     """
     if trim is None:
-        trim = system.u_trim if system.trim is None else system.trims(reference[..., :-1, :], p)
+        trim = _trims(system, reference, p)
     error = difference(system, states, reference, algebra)
     J = stage_cost(system, error[..., :-1, :], controls, trim).sum(-1) + terminal_cost(
         system, error[..., -1, :]
@@ -107,6 +107,15 @@ def trajectory_cost(
         for value in _values(task.terminal_residuals, x, u, r, p, T, algebra):
             J = J + value * value
     return J
+
+
+def _trims(system: System, reference: Any, p: Any) -> Array:
+    """The controls that hold a reference, or a goal that stands for all of it."""
+    if system.trim is None:
+        return system.u_trim
+    held = reference if isinstance(reference, np.ndarray) else reference.detach().cpu().numpy()
+    moves = held.ndim > 1 and held.shape[-2] > 1
+    return system.trims(held[..., :-1, :] if moves else held, p)
 
 
 def constraint_values(

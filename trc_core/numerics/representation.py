@@ -112,7 +112,7 @@ def gated(system: System) -> Representation:
     Everything is in units of the boxes and of half the control range; angles are also read as
     sine and cosine. Problems of an odd plant are mirrored to one half of the states.
     """
-    law = catching_law(system, np.zeros(system.n_x))
+    law = catching_law(system, system.goal_centre)
     values, vectors = np.linalg.eigh(law.G)
     box = np.diag(1 / np.where(system.x0_box > 0, system.x0_box, 1.0))
     angles = system.wrapped if system.angles else np.flatnonzero(system.x0_box >= np.pi)
@@ -192,7 +192,8 @@ def catching_law(system: System, goal: Array) -> Law:
     which no control saturates: the largest |K e| over e' P e <= 1 is sqrt(K P^-1 K').
     """
     K, P, _ = finite_horizon_gains(system, goal)
-    reach = np.minimum(system.u_max - system.u_trim, system.u_trim - system.u_min)
+    trim = system.trims(goal)
+    reach = np.minimum(system.u_max - trim, trim - system.u_min)
     gain = np.einsum('ij,jk,ik->i', K[0], np.linalg.pinv(P[0]), K[0])
     level = GATE * float(max(np.min(reach**2 / np.maximum(gain, TINY)), TINY))
     return Law(K, P[0] / level)

@@ -9,14 +9,16 @@ from trc_core.problem.system import Array, System
 
 
 def linearise(system: System, goal: ArrayLike) -> tuple[Array, Array]:
-    """A (n_x, n_x) and B (n_x, n_u) of the discrete step at the goal with u = u_trim."""
-    return system.step_jacobian(goal, system.u_trim)
+    """A (n_x, n_x) and B (n_x, n_u) of the discrete step at the goal with its trim."""
+    return system.step_jacobian(goal, system.trims(np.asarray(goal, dtype=np.float64)))
 
 
 def finite_horizon_gains(
     system: System, goal: ArrayLike | None = None
 ) -> tuple[Array, Array, Array]:
-    """Backward Riccati recursion of the discrete LQ problem about the goal (default: zeros).
+    """Backward Riccati recursion of the discrete LQ problem about a goal.
+
+    That of the middle of the goal box by default.
 
     H_t = R + B' P_{t+1} B,  K_t = H_t^{-1} B' P_{t+1} A,
     P_t = Q + K_t' R K_t + (A - B K_t)' P_{t+1} (A - B K_t),  P_T = Q_f.
@@ -24,7 +26,7 @@ def finite_horizon_gains(
     Returns:
         K (T, n_u, n_x), P (T + 1, n_x, n_x) and H (T, n_u, n_u).
     """
-    A, B = linearise(system, np.zeros(system.n_x) if goal is None else goal)
+    A, B = linearise(system, system.goal_centre if goal is None else goal)
     T = system.horizon
     K = np.empty((T, system.n_u, system.n_x))
     P = np.empty((T + 1, system.n_x, system.n_x))

@@ -13,6 +13,8 @@ from trc_core.problem.terms import EQUILIBRIUM, Terms, terms_of, traced_trim
 if TYPE_CHECKING:
     from trc_core.problem.system import Array, System
 
+GOALS = 20  # tried, of the goal box
+DIFFERENT = 0.5  # of a drift that another control takes away
 NEWTON_STEPS, NEWTON_TOLERANCE = 20, 1e-10
 TINY = 1e-200
 DAMPING = 1e-9  # of the least-squares steps, relative to the largest slope
@@ -62,6 +64,8 @@ def _raw_trims(system: System, law: Any, reference: Array, p: Array) -> Array:
     rows = reference.shape[:-1]
     own = p if p.ndim == 1 else p.reshape(*p.shape[:-1], *[1] * (len(rows) - p.ndim + 1), -1)
     columns = [np.broadcast_to(values, rows) for values in np.moveaxis(own, -1, 0)]
+    if 0 in rows:
+        return np.zeros((*rows, system.n_u))
     if isinstance(law, str):
         return _equilibrium(system, reference, columns)
     terms = terms_of(f"u_trim of '{system.name}'", law, system.signature, traced_trim)
@@ -88,6 +92,35 @@ def _require_equilibrium(system: System, u: Array) -> None:
             f"goal_box: '{name}' drifts by {drift[wrong[0]]:.3g} {unit} a second; write a "
             'goal_box around a state that can be held, or u_trim as numbers'
         )
+
+
+def unheld_goal(system: System) -> str | None:
+    """Says in a line that a constant u_trim does not hold all goals; None where it does.
+
+    It does not where a state drifts out of its `goal_tolerance` within a plan, or where it has
+    none, through the boxes, and another control within the bounds lets it drift less than half.
+    """
+    if system.trim is not None:
+        return None
+    _, goals = system.sample(np.random.default_rng(0), GOALS)
+    own = [np.full(GOALS, value) for value in system.p]
+    better = np.clip(_equilibrium(system, goals, own), system.u_min, system.u_max)
+    held = np.broadcast_to(system.u_trim, better.shape)
+    with np.errstate(all='ignore'):
+        drift, least = system.derivative(goals, held), system.derivative(goals, better)
+    width = system.x0_box + system.goal_box
+    allowed = np.where(np.isfinite(system.goal_tolerance), system.goal_tolerance, width)
+    allowed = np.where(allowed > 0.0, allowed, np.inf)
+    share = np.abs(drift) * system.horizon * system.dt / allowed
+    changed = np.abs(drift - least) > DIFFERENT * np.abs(drift)
+    row, place = np.unravel_index(np.argmax(np.where(changed, share, 0.0)), share.shape)
+    if not changed[row, place] or not share[row, place] > 1.0:
+        return None
+    name, unit = system.state_names[place], system.state_units[place]
+    return (
+        f"u_trim does not hold all goals of '{system.name}': at one of them '{name}' drifts by "
+        f"{drift[row, place]:.3g} {unit} a second; u_trim='equilibrium' holds each"
+    )
 
 
 def _equilibrium(system: System, reference: Array, p: Sequence[Array]) -> Array:

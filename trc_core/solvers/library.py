@@ -19,12 +19,19 @@ from numpy.typing import NDArray
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import improve_rows
+from trc_core.numerics.cost import constant_reference, difference
 from trc_core.numerics.ilqr import batch_improve, batch_replay
 from trc_core.numerics.parallel import cores
 from trc_core.numerics.representation import catching_law, is_odd
 from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import Array, System
-from trc_core.solvers.library_kernels import Tails, batch_fly, batch_follow_tails, batch_gains
+from trc_core.solvers.library_kernels import (
+    Goals,
+    Tails,
+    batch_fly,
+    batch_follow_tails,
+    batch_gains,
+)
 from trc_core.solvers.starting_points import SEGMENTS
 
 FIRST, STARTS = 600, 12  # states that begin from random plans, and how many plans each
@@ -51,7 +58,7 @@ class Labels:
     x0: Array
     """(N, n_x)."""
     goal: Array
-    """(N, n_x), zeros."""
+    """(N, n_x)."""
     states: Array
     """(N, T + 1, n_x); the first is x0."""
     controls: Array
@@ -70,26 +77,21 @@ def library_labels(
 ) -> Labels:
     """Labels for `count` states; the same for the same arguments, whatever the machine's load.
 
-    Tails are near in units of the box, where an angle (a half width of pi or more) weighs three
-    times: a swing-up's cost and its local optima change fastest along it.
+    Tails are near in units of the boxes, by their errors and their goals. An angle (a half width
+    of pi or more) weighs three times: a swing-up's cost and its local optima change fastest along
+    it.
 
     Args:
-        system: the plant; its goal must be fixed at the origin.
+        system: the plant.
         count: how many labels, at least 1; a few thousand serve each other best.
         seed: of the states and the random plans.
         progress: called after every round with the labels so far and `count`.
 
     Raises:
-        ValueError: if `count` is less than 1, the goal is not fixed at the origin, or a state is
-            left from which every plan diverges.
+        ValueError: if `count` is less than 1, or a state is left from which every plan diverges.
     """
     if count < 1:
         raise ValueError(f'count is {count}, expected at least 1')
-    if np.any(system.goal_box != 0.0):
-        raise ValueError(
-            f"system '{system.name}' has goal_box {system.goal_box.tolist()}, but a library of "
-            f'tails needs a goal fixed at the origin; use the expert nlp, ilqr or multistart'
-        )
     with ThreadPoolExecutor(cores(), thread_name_prefix='trc-library') as threads:
         pool = _Pool(system, np.random.default_rng(seed), threads)
         pool.begin(min(FIRST, (count + 1) // 2))
@@ -109,12 +111,29 @@ class _Library:
 
     tails: Tails
     tree: Any
-    """A KD-tree over the first states of the tails, in the units of `_metric`."""
+    """A KD-tree over the tails, by `_Metric`."""
 
-    def near(self, x0: Array) -> Rows:
-        """Numbers (B, at most NEAR) of the tails that begin nearest to x0 (B, n_x), scaled."""
+    def near(self, points: Array) -> Rows:
+        """Numbers (B, at most NEAR) of the tails that begin nearest to points (B, n)."""
         rank = np.arange(1, min(NEAR, self.tree.n) + 1)
-        return np.ascontiguousarray(self.tree.query(x0, rank)[1], dtype=np.int64)
+        return np.ascontiguousarray(self.tree.query(points, rank)[1], dtype=np.int64)
+
+
+class _Metric:
+    """The units of errors and goals, in which tails are near."""
+
+    def __init__(self, system: System) -> None:
+        width = system.x0_box + system.goal_box
+        turns = np.where(system.x0_box >= np.pi, ANGLE_WEIGHT, 1.0)
+        self._error = turns / np.where(width > 0.0, width, 1.0)
+        reach = system.goal_box + np.abs(system.goal_centre)
+        self._goal = np.where(reach > 0.0, 1.0 / np.where(reach > 0.0, reach, 1.0), 0.0)
+
+    def __call__(self, error: Array, goal: Array) -> Array:
+        """Points (..., n) of errors and goals (..., n_x); goals only where there are several."""
+        if not self._goal.any():
+            return error * self._error
+        return np.concatenate([error * self._error, goal * self._goal], -1)
 
 
 class _Pool:
@@ -125,10 +144,11 @@ class _Pool:
     ) -> None:
         T, n_x = system.horizon, system.n_x
         self.system, self.rng, self.threads = system, rng, threads
-        self.law, self.metric = catching_law(system, np.zeros(n_x)), _metric(system)
+        self.law, self.metric = catching_law(system, system.goal_centre), _Metric(system)
         for kernel in KERNELS:  # not in the jobs: threads must not import the same binding at once
             compiled(kernel)
         _ = plant_of(system)
+        self.goals = Goals(np.zeros((0, n_x)), np.zeros((0, T, system.n_u)))
         self.states = np.zeros((0, T + 1, n_x))
         self.controls = np.zeros((0, T, system.n_u))
         self.cost = np.zeros(0)
@@ -136,7 +156,7 @@ class _Pool:
 
     def begin(self, count: int) -> None:
         """The first states: random starts, then the tails of each other's plans."""
-        rows = self.add(self.box_states(count), box=True)
+        rows = self.add(*self.system.sample(self.rng, count), box=True)
         self.start_randomly(rows, STARTS)
         for _ in range(FIRST_ROUNDS):
             self.ask(self.library(), rows, KEEP_NEW)
@@ -144,22 +164,19 @@ class _Pool:
     def grow(self, count: int) -> None:
         """Adds `count` states, and lets old ones profit from what they found."""
         library, along = self.library(), self.path_states(count - count // 2)
-        box = self.add(self.box_states(count // 2), box=True)
-        new = np.concatenate([box, self.add(along, box=False)])
+        box = self.add(*self.system.sample(self.rng, count // 2), box=True)
+        new = np.concatenate([box, self.add(*along, box=False)])
         self.ask(library, new, KEEP_NEW)
         self.start_randomly(self.some(new, PROBED), PROBES)
         self.ask(self.library(), self.some(np.arange(len(self.cost)), RETRIED), KEEP_RETRIED)
 
-    def box_states(self, count: int) -> Array:
-        """(count, n_x), uniform in the box."""
-        return self.system.sample(self.rng, count)[0]
-
-    def path_states(self, count: int) -> Array:
-        """(count, n_x), near the first two thirds of known plans."""
+    def path_states(self, count: int) -> tuple[Array, Array]:
+        """States near the first two thirds of known plans, and their goals, each (count, n_x)."""
         row = self.rng.choice(self.known(), count)
         t = self.rng.integers(1, max(2, self.system.horizon * 2 // 3), count)
         noise = self.rng.normal(size=(count, self.system.n_x))
-        return self.states[row, t] + SPREAD * self.system.x0_box * noise
+        x0 = self.states[row, t] + SPREAD * self.system.x0_box * noise
+        return x0, self.goals.x[row]
 
     def some(self, rows: Rows, count: int) -> Rows:
         """At most `count` of the rows, in order."""
@@ -176,9 +193,13 @@ class _Pool:
             raise ValueError(f"every plan of system '{self.system.name}' diverges")
         return rows
 
-    def add(self, x0: Array, *, box: bool) -> Rows:
-        """New rows for the states x0 (B, n_x), without a plan yet."""
-        old, B = len(self.cost), len(x0)
+    def add(self, x0: Array, goal: Array, *, box: bool) -> Rows:
+        """New rows for the states x0 and goals (B, n_x), without a plan yet."""
+        old, B, T = len(self.cost), len(x0), self.system.horizon
+        trim = np.repeat(self.system.trims(goal)[:, None], T, 1)
+        self.goals = Goals(
+            np.concatenate([self.goals.x, goal]), np.concatenate([self.goals.u_trim, trim])
+        )
         self.states = _extended(self.states, B, 0.0)
         self.controls = _extended(self.controls, B, 0.0)
         self.cost, self.box = _extended(self.cost, B, np.inf), _extended(self.box, B, box)
@@ -190,25 +211,28 @@ class _Pool:
         from scipy.spatial import cKDTree
 
         system, rows = self.system, self.some(self.known(), LIBRARY)
-        states, controls = self.states[rows], self.controls[rows]
+        states, controls, goals = self.states[rows], self.controls[rows], self.goals.rows(rows)
         gains = np.empty((*controls.shape, system.n_x))
-        compiled(batch_gains)(plant_of(system), Trajectory(states, controls), gains)
+        compiled(batch_gains)(plant_of(system), goals, Trajectory(states, controls), gains)
         starts = max(1, system.horizon // 2)
-        begins = states[:, :starts].reshape(-1, system.n_x) * self.metric
+        errors, efforts = difference(system, states, goals.x[:, None]), controls - goals.u_trim
+        goal = np.repeat(goals.x[:, None], starts, 1)
+        points = self.metric(errors[:, :starts], goal)
+        begins = points.reshape(-1, points.shape[-1])
         if is_odd(system):
             begins = np.concatenate([begins, -begins])
-        return _Library(Tails(states, controls, gains, self.law.K, starts), cKDTree(begins))
+        return _Library(Tails(errors, efforts, gains, self.law.K, starts), cKDTree(begins))
 
     def ask(self, library: _Library, rows: Rows, keep: int) -> None:
         """Every row follows the nearest tails and improves the `keep` cheapest."""
         follow, system = compiled(batch_follow_tails), self.system
 
         def job(part: Rows) -> None:
-            x0 = self.states[part, 0]
-            near = library.near(x0 * self.metric)
+            x0, goals = self.states[part, 0], self.goals.rows(part)
+            near = library.near(self.metric(difference(system, x0, goals.x), goals.x))
             candidates = np.empty((len(part), keep, system.horizon, system.n_u))
             count = np.empty(len(part), dtype=np.int64)
-            follow(plant_of(system), library.tails, near, x0, candidates, count)
+            follow(plant_of(system), goals, library.tails, near, x0, candidates, count)
             controls = candidates[np.arange(keep) < count[:, None]]
             self.compete(np.repeat(part, count), controls, TRIAL['tail'], keep)
 
@@ -223,7 +247,8 @@ class _Pool:
         def job(part: Rows) -> None:
             candidates = np.empty_like(v[part])
             x0 = self.states[rows[part], 0]
-            fly(plant_of(system), self.law, v[part], x0, candidates)
+            goals = self.goals.rows(rows[part])
+            fly(plant_of(system), goals, self.law, v[part], x0, candidates)
             controls = candidates.reshape(-1, system.horizon, system.n_u)
             self.compete(np.repeat(rows[part], starts), controls, TRIAL['random'], KEEP_RANDOM)
 
@@ -256,7 +281,8 @@ class _Pool:
         C, T, n_x = len(rows), self.system.horizon, self.system.n_x
         plans = Trajectory(np.empty((C, T + 1, n_x)), controls)
         plans.x[:, 0] = self.states[rows, 0]
-        outcome = improve_rows(self.system, np.zeros_like(plans.x), sweeps, plans)
+        r = constant_reference(self.goals.x[rows], T)
+        outcome = improve_rows(self.system, r, sweeps, plans)
         return plans.x, outcome.J
 
     def share_out(self, job: Callable[[Rows], None], rows: Rows) -> None:
@@ -274,8 +300,7 @@ class _Pool:
                 f'{len(self.cost)} states, first from {self.states[lost[0], 0].tolist()}'
             )
         x0 = self.states[:, 0].copy()
-        goal = np.zeros_like(x0)
-        return Labels(x0, goal, self.states, self.controls, self.cost, self.box)
+        return Labels(x0, self.goals.x, self.states, self.controls, self.cost, self.box)
 
 
 def _distinct(rows: Rows, J: Array, known: Array, keep: int) -> Rows:
@@ -293,12 +318,6 @@ def _distinct(rows: Rows, J: Array, known: Array, keep: int) -> Rows:
             chosen.append(int(n))
             taken, last = taken + 1, J[n]
     return np.array(chosen, dtype=np.int64)
-
-
-def _metric(system: System) -> Array:
-    """Weights (n_x,) of the states in distances between them."""
-    width = np.where(system.x0_box > 0.0, system.x0_box, 1.0)
-    return np.where(system.x0_box >= np.pi, ANGLE_WEIGHT, 1.0) / width
 
 
 def _extended(array: NDArray[Any], rows: int, value: float) -> NDArray[Any]:

@@ -7,6 +7,8 @@ plan reports that it did not converge, and `nlp` is the expert to use.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -42,6 +44,8 @@ def solve(system: System, x0: ArrayLike, goal: ArrayLike) -> Plan:
     except ModuleNotFoundError:
         raise ValueError('the expert qp needs DAQP; install it with pip install daqp') from None
     x0, goal = state_vector(system, 'x0', x0), state_vector(system, 'goal', goal)
+    if system.trim is not None:  # numbers, for this goal
+        system = replace(system, u_trim=system.trims(goal))
     # the QP in w = u - u_trim
     H, f = condensed(system, predict(system, x0), goal)
     lower = np.tile(system.u_min - system.u_trim, system.horizon)

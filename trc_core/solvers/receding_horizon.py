@@ -9,6 +9,7 @@ import numpy as np
 
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
+from trc_core.compile.plant import Plant, with_problem
 from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.ilqr import Outcome, batch_improve
@@ -47,7 +48,8 @@ class IlqrMpc:
         last = None if previous is None else Trajectory(previous.states, previous.controls)
         outcome.J[0] = self._start(x, r[0], last, row(plans, 0))
         memory = memory_of(self.system, 1)
-        self._improve(self._plant, r, self._sweeps(previous), 0.0, plans, memory, outcome)
+        plant = self._plant_for(r[0])
+        self._improve(plant, r, self._sweeps(previous), 0.0, plans, memory, outcome)
         J, spent, converged = (values[0] for values in outcome)
         return Plan(plans.u[0], plans.x[0], float(J), 'ilqr', bool(converged), int(spent))
 
@@ -59,11 +61,12 @@ class IlqrMpc:
         def improve(rows: slice) -> None:
             for b in range(len(x))[rows]:
                 outcome.J[b] = self._start(x[b], r[b], last and row(last, b), row(plans, b))
-            own = Trajectory(plans.x[rows], plans.u[rows])
-            memory = memory_of(self.system, len(own.u))
-            results = Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows])
-            sweeps = self._sweeps(previous)
-            self._improve(self._plant, r[rows], sweeps, 0.0, own, memory, results)
+            for part in [rows] if self.system.trim is None else _one_by_one(rows, len(x)):
+                own = Trajectory(plans.x[part], plans.u[part])
+                memory = memory_of(self.system, len(own.u))
+                results = Outcome(outcome.J[part], outcome.spent[part], outcome.converged[part])
+                plant, sweeps = self._plant_for(r[part][0]), self._sweeps(previous)
+                self._improve(plant, r[part], sweeps, 0.0, own, memory, results)
 
         in_blocks(improve, len(x), ROWS_PER_THREAD)
         fields: Any = {'cost': outcome.J, 'converged': outcome.converged, 'cycles': outcome.spent}
@@ -85,10 +88,23 @@ class IlqrMpc:
         Returns:
             Its merit.
         """
-        v = np.zeros(plan.u.shape)
+        v, plant = np.zeros(plan.u.shape), self._plant_for(r)
         if last is not None:
-            self._shift(self._plant, self._law, last, r, 1.0, v)
-        return float(self._rollout(self._plant, self._law, v, x, r, plan))
+            self._shift(plant, self._law, last, r, 1.0, v)
+        return float(self._rollout(plant, self._law, v, x, r, plan))
+
+    def _plant_for(self, r: Array) -> Plant:
+        """The plant with the trim of a reference r (T + 1, n_x)."""
+        if self.system.trim is None:
+            return self._plant
+        trim = np.ascontiguousarray(self.system.trims(r[:-1]))
+        plant: Plant = with_problem(self._plant, self.system.p, trim)
+        return plant
+
+
+def _one_by_one(rows: slice, count: int) -> list[slice]:
+    """The rows of a slice of `count` rows, each as a slice."""
+    return [slice(b, b + 1) for b in range(count)[rows]]
 
 
 def shifted(system: System, plan: Plan) -> Plan:

@@ -36,7 +36,8 @@ def local_forms(
     """
     B, T, n_u = labels.controls.shape
     form = Form(np.empty((B, T * n_u, T * n_u), np.float32), np.empty((B, T, n_u), np.float32))
-    kernel, plant, law = compiled(batch_local_form), plant_of(system), representation.law
+    kernel, law = compiled(batch_local_form), representation.law
+    plant, trims = plant_of(system), np.repeat(system.trims(labels.goal)[:, None], T, 1)
 
     def fill(first: int) -> None:
         rows = slice(first, first + ROWS_PER_JOB)
@@ -44,7 +45,7 @@ def local_forms(
         trajectories = Trajectory(labels.states[rows], labels.controls[rows])
         r = constant_reference(labels.goal[rows], T)
         own = Form(form.M[rows], form.held[rows])
-        kernel(plant, law, scale * representation.L_inverse, trajectories, r, own)
+        kernel(plant, trims[rows], law, scale * representation.L_inverse, trajectories, r, own)
 
     with ThreadPoolExecutor() as threads:
         list(threads.map(fill, range(0, B, ROWS_PER_JOB)))

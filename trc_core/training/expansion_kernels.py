@@ -16,6 +16,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.compile.plant import linearise as linearise_at
+from trc_core.compile.plant import with_problem
 from trc_core.numerics.backward import Gains, backward, new_curvature, no_push
 from trc_core.numerics.box_qp import factor
 from trc_core.numerics.cost import error_at
@@ -150,7 +151,11 @@ def local_form(plant, law, units, trajectory, r, M, held):
 
 
 @register_jitable
-def batch_local_form(plant, law, units, trajectories, r, form):
-    """`local_form` for every row; units (B, T, n_u, n_u) are relative to the plan's J."""
+def batch_local_form(plant, u_trim, law, units, trajectories, r, form):
+    """`local_form` for every row, with its own u_trim (B, T, n_u) and reference r (B, T + 1, n_x).
+
+    The units (B, T, n_u, n_u) are relative to the plan's J.
+    """
     for b in range(units.shape[0]):
-        local_form(plant, law, units[b], row(trajectories, b), r[b], form.M[b], form.held[b])
+        own = with_problem(plant, plant.dynamics.p, u_trim[b])
+        local_form(own, law, units[b], row(trajectories, b), r[b], form.M[b], form.held[b])

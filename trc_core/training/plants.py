@@ -15,7 +15,7 @@ from trc_core.models.simulation import CostedDynamics, Iterate, as_arrays
 from trc_core.numerics.batch import BatchRollout
 from trc_core.numerics.cost import constant_reference, difference
 from trc_core.numerics.representation import Coordinates
-from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.riccati import finite_horizon_gains, linearise
 from trc_core.problem.system import Array, System
 
 GRID_POINTS = 21  # per range; between them the numbers of a plan change little
@@ -125,14 +125,14 @@ class FamilyDynamics(CostedDynamics):
     def shifted(self, iterate: Iterate, goal: Tensor) -> Tensor:
         """The plans (B, T, n_u) one step later, with their feedback; the LQR ends them."""
         assert iterate.states is not None
-        flights, u_trim = self.plants.flights, self.system.u_trim
+        flights = self.plants.flights
         states, controls, goals = as_arrays(iterate.states, iterate.controls, goal)
         error = difference(self.system, states[:, 1:-1], goals[:, None])  # (B, T - 1, n_x)
         weight = 1 / (1 + np.einsum('bti,ij,btj->bt', error, flights.G, error) ** 2)
         K = flights.K[self.index.numpy(), :-1]
         v = np.zeros_like(controls)
         feedback = np.einsum('btij,btj->bti', K, error)
-        v[:, :-1] = controls[:, 1:] - u_trim + weight[..., None] * feedback
+        v[:, :-1] = controls[:, 1:] - self.trims(goal).numpy() + weight[..., None] * feedback
         return torch.from_numpy(v)
 
 
@@ -142,7 +142,7 @@ def why_not_stabilised(system: System) -> str | None:
     The LQR's metric is useless where its gains are not finite, or where a mode grows that no
     control reaches. Source: the Popov-Belevitch-Hautus test, rank [lambda I - A, B] < n_x.
     """
-    A, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
+    A, B = linearise(system, system.goal_centre)
     if not (np.isfinite(A).all() and np.isfinite(B).all()):
         return 'its linearisation about the goal is not finite'
     if not np.isfinite(_gains(system)).all():

@@ -84,10 +84,15 @@ class SupervisedTraining(TrainingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of the first plan and of every cycle."""
+        batch = self._with_trims(batch)
         plans, units = self._unguarded_plans(batch)
         loss = self.loss(self.model.representation, batch, units, plans)
         self.log('train/loss', loss, prog_bar=True)
         return loss
+
+    def _with_trims(self, batch: Batch) -> Batch:
+        """The batch with the controls `trim` that hold its goals."""
+        return {**batch, 'trim': self.dynamics.trims(batch['target_state'].double())}
 
     def _unguarded_plans(self, batch: Batch) -> tuple[list[Iterate], Units]:
         """The first plan and that of every cycle, unguarded, and their units.
@@ -106,6 +111,7 @@ class SupervisedTraining(TrainingModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Mean J/J* of the refined plans on the held-out samples, J* being the dataset's."""
+        batch = self._with_trims(batch)
         x0, goal = batch['current_state'], batch['target_state']
         *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
         expert = self.dynamics.simulate(expert_plan(self.model.representation, batch), x0, goal)
@@ -115,10 +121,13 @@ class SupervisedTraining(TrainingModule):
 
 
 def expert_plan(representation: PlanRepresentation, batch: Batch) -> Tensor:
-    """The expert's v (B, T, n_u): v_t = u_t - u_trim + K_t (x_t - goal)."""
+    """The expert's v (B, T, n_u): v_t = u_t - trim + K_t (x_t - goal).
+
+    The trim of the batch is that of the representation, u_trim, where it has none.
+    """
     error = batch['states'][:, :-1].double() - batch['target_state'].double()[:, None]
     feedback = torch.einsum('tij,btj->bti', representation.K, error)
-    return batch['controls'].double() - representation.u_trim + feedback
+    return batch['controls'].double() - batch.get('trim', representation.u_trim) + feedback
 
 
 def train(config: SupervisedConfig, command: str) -> None:
