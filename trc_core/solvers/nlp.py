@@ -87,7 +87,8 @@ def solve(
         parameters: those that differ from the system's own, by name.
 
     Returns:
-        The optimal controls, clipped into the bounds, and their trajectory on the true dynamics.
+        The optimal controls, clipped into the bounds, and their trajectory on the true dynamics;
+        those of a plant that is unstable over the horizon are corrected by feedback on the way.
         `converged` is True when IPOPT met its tolerance, the replayed J agrees with it and no
         constraint is violated by more than 1e-6; `candidates` holds the merit of every start that
         converged, `cycles` the iterations of them all.
@@ -124,6 +125,8 @@ class Answer(NamedTuple):
 
     controls: Array
     """(T, n_u), inside the bounds."""
+    states: Array
+    """(T + 1, n_x), consistent with the dynamics to the solver's tolerance."""
     cost: float
     """J as the solver sees it."""
     scale: float
@@ -143,19 +146,32 @@ def answer(method: Method, problem: Problem, x: Array, u: Array) -> Answer:
     guessed = np.clip(x[1:], system.x_min, system.x_max)
     numbers = program.numbers(problem, scale)
     found = solver(x0=joined(u, guessed), p=numbers, **method.limits(program))
-    controls = program.controls(found['x']).clip(system.u_min, system.u_max)
+    controls, states = program.parts(found['x'])
+    controls, states = controls.clip(system.u_min, system.u_max), np.vstack([problem.x0, states])
     statistics = solver.stats()
     iterations, success = int(statistics['iter_count']), bool(statistics['success'])
-    return Answer(controls, float(found['f']) * scale, scale, iterations, success)
+    return Answer(controls, states, float(found['f']) * scale, scale, iterations, success)
 
 
 def flown(method: Method, problem: Problem, found: Answer) -> Plan:
-    """The plan of an answer, its controls flown on the true dynamics."""
+    """The plan of an answer, flown on the true dynamics.
+
+    Its controls are flown as they are. Where the plant is so unstable that this leads elsewhere,
+    its states are tracked under feedback, which changes controls by the solver's tolerance.
+    """
     states, merit = problem.replay(found.controls)
     plan = problem.plan(found.controls, states, merit, method.source, cycles=found.iterations)
-    agrees = abs(plan.cost - found.cost) <= REPLAY_TOLERANCE * found.scale
-    converged = found.success and agrees and plan.violation <= FEASIBLE
+    if found.success and not _agrees(plan, found):
+        states, controls, merit = problem.track(found.states, found.controls)
+        tracked = problem.plan(controls, states, merit, method.source, cycles=found.iterations)
+        plan = tracked if tracked.merit < plan.merit else plan
+    converged = found.success and _agrees(plan, found) and plan.violation <= FEASIBLE
     return replace(plan, converged=bool(converged))
+
+
+def _agrees(plan: Plan, found: Answer) -> bool:
+    """Whether a plan that was flown costs what the solver says."""
+    return abs(plan.cost - found.cost) <= REPLAY_TOLERANCE * found.scale
 
 
 def optimise(method: Method, problem: Problem, x: Array, u: Array) -> Plan:

@@ -16,8 +16,9 @@ from trc_core.numerics.batch import empty_trajectory, improve_plans
 from trc_core.numerics.cost import constant_reference, violations
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.reference import trims_along
-from trc_core.numerics.rollout import Law, Trajectory, fly_law, plain, rollout
+from trc_core.numerics.rollout import Law, Trajectory, fly_law, plain, reproject, rollout
 from trc_core.problem.system import Array, System
+from trc_core.solvers.kernels import tracking_gains
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,18 @@ class Problem:
         law = plain(np.zeros((*controls.shape, self.system.n_x)))
         states, _, merit = self.fly(law, controls - self.trim)
         return states, merit
+
+    def track(self, states: Array, controls: Array) -> tuple[Array, Array, float]:
+        """Flies along states (T + 1, n_x) and controls (T, n_u) under feedback, as `fly`.
+
+        The gains are those of iLQR along them: an unstable plant, whose controls alone would let
+        the last digit of a state grow, stays near.
+        """
+        along = Trajectory(states, controls)
+        law, v = plain(np.zeros((*controls.shape, self.system.n_x))), np.zeros_like(controls)
+        compiled(tracking_gains)(self.plant, along, self.r, law.K)
+        compiled(reproject)(self.plant, law, along, self.r, v)
+        return self.fly(law, v)
 
     def hold_trim(self) -> tuple[Array, Array, float]:
         """What the trim does, as `fly`."""

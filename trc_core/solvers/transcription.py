@@ -85,11 +85,12 @@ class Program:
         parts = (problem.x0, problem.r.ravel(), problem.p, problem.trim.ravel(), [1.0 / scale])
         return np.concatenate(parts)
 
-    def controls(self, unknowns: Any) -> Array:
-        """The controls (T, n_u) among the unknowns."""
+    def parts(self, unknowns: Any) -> tuple[Array, Array]:
+        """The controls (T, n_u) and the states x_1 to x_T (T, n_x) among the unknowns."""
         system = self.system
         rows = np.asarray(unknowns).reshape(system.horizon, system.n_u + system.n_x)
-        return np.ascontiguousarray(rows[:, : system.n_u])
+        controls, states = np.split(rows, [system.n_u], axis=1)
+        return np.ascontiguousarray(controls), np.ascontiguousarray(states)
 
 
 def _size(bound: Array) -> Array:

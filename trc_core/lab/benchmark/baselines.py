@@ -107,7 +107,7 @@ class Ipopt:
         solver = self.cold if previous is None else self.warm
         self.numbers[: self.system.n_x] = x
         self.answer = solver(**start, **self.program.limits, p=self.numbers)
-        return self.program.controls(self.answer['x'])
+        return self.program.parts(self.answer['x'])[0]
 
     @staticmethod
     def _later(vector: Any, stage: int) -> Array:
