@@ -1,5 +1,6 @@
 """Plants of newcomers, whose goals are no single point, in every stage."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,15 +9,21 @@ import torch
 
 from tests.newcomer_plants import PLANTS, arm, motor
 from trc_core.checkpoint import load_checkpoint
+from trc_core.command_line import counted, expected_time
+from trc_core.commands import evaluate, systems
 from trc_core.commands import train as command
 from trc_core.data.lqr_generator import generate
 from trc_core.data.recipe import Recipe
+from trc_core.evaluation import reference
+from trc_core.evaluation.baselines import serving
 from trc_core.models.plan_representation import for_system
 from trc_core.models.simulation import SystemDynamics, TorchDynamics
 from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import Coordinates
-from trc_core.solvers import ilqr, nlp
+from trc_core.problem.trim import unheld_goal
+from trc_core.solvers import ilqr, nlp, qp
 from trc_core.solvers.receding_horizon import IlqrMpc
+from trc_core.systems import SYSTEMS
 from trc_core.training.supervised_trainer import expert_plan
 
 TINY = ['--latent_dim', '8', '--hidden_dim', '8', '--warmup_steps', '1', '--num_heads', '0']
@@ -95,7 +102,7 @@ def test_an_experts_plan_to_imitate_flies_the_experts_controls():
 
 
 @pytest.mark.parametrize('stage', STAGES)
-def test_every_stage_trains_a_motor_for_any_speed(stage, tmp_path):
+def test_every_stage_trains_a_motor_for_any_speed(stage, tmp_path, capfd):
     file = tmp_path / 'motor.py'
     file.write_text('from tests.newcomer_plants import motor\n')
     flags = ['--system', str(file), '--stage', stage, '--output_dir', str(tmp_path), *TINY]
@@ -105,6 +112,71 @@ def test_every_stage_trains_a_motor_for_any_speed(stage, tmp_path):
     command.main([*flags, *STAGES[stage]])
     checkpoint = load_checkpoint(tmp_path / 'best_model.safetensors')
     assert checkpoint.system.trim is not None
+    printed = capfd.readouterr().out
+    assert 'u_trim does not hold' not in printed
+    long = {'cost': '', 'hypotheses': ' s for 24 labels on', 'imitation': ' s for 12 samples on 1'}
+    assert long[stage] in printed
+
+
+def test_who_has_not_heard_of_trims_is_told_what_holds_the_goals(tmp_path, capsys):
+    file = tmp_path / 'motor.py'
+    file.write_text('from tests.newcomer_plants import untrimmed_motor\n')
+    systems.main([str(file)])
+    printed = capsys.readouterr().out
+    assert "u_trim does not hold all goals of 'untrimmed_motor'" in printed
+    assert "'current' drifts by" in printed and "u_trim='equilibrium' holds each" in printed
+    with pytest.raises(SystemExit):
+        command.main(['--system', str(file), '--stage', 'cost', '--steps', '-1'])
+    assert unheld_goal(replace(arm, u_trim=None)) is not None
+
+
+def test_goals_that_are_held_or_that_nothing_holds_better_are_not_spoken_of():
+    for system in (*SYSTEMS.values(), motor, arm, PLANTS['quadrotor_3d']):
+        assert unheld_goal(system) is None
+    moving = replace(SYSTEMS['double_integrator'], goal_box=[1.0, 1.0])
+    assert unheld_goal(moving) is None
+
+
+def test_the_time_of_long_work_is_foretold(capsys):
+    assert expected_time(720.0, counted(1000, 'sample'), 2) == (
+        'about 12 min for 1,000 samples on 2 cores'
+    )
+    assert expected_time(0.2, counted(1, 'label'), 1) == 'about 1 s for 1 label on 1 core'
+    assert expected_time(3.6e4, 'it', 1).startswith('about 10 h ')
+
+    def slow():
+        for n in range(20):
+            time.sleep(0.01 if n > 1 else 0.1)
+            yield n
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, 'WORTH_SAYING', 0.1)
+        assert list(reference._timed(slow(), 20, 2)) == list(range(20))
+        assert 's for 14 more optima on 2 cores' in capsys.readouterr().out
+        patch.setattr(reference, 'WORTH_SAYING', 10.0)
+        assert list(reference._timed(slow(), 20, 2)) == list(range(20))
+    assert capsys.readouterr().out == ''
+
+
+def test_who_cannot_serve_a_plant_is_left_out_before_anything_is_solved(capsys, monkeypatch):
+    kept, left_out = serving(arm, ['lqr', 'qp', 'ilqr2', 'nearest'])
+    assert kept == ('lqr', 'ilqr2', 'nearest')
+    assert list(left_out) == ['qp'] and left_out['qp'].endswith("system 'arm' is not linear")
+    assert serving(motor, ['qp', 'lqr'])[1] == {}
+    monkeypatch.setattr('trc_core.commands.evaluate.ready', None)  # who compiles, fails
+    with pytest.raises(SystemExit):
+        evaluate.main(['--checkpoint', 'cartpole', '--baseline', 'qp', '--states', '1'])
+    assert "the expert 'qp' serves linear plants" in capsys.readouterr().err
+    monkeypatch.undo()
+    evaluate.main(['--system', 'van_der_pol', '--expert', 'lqr,qp', '--states', '1'])
+    assert "left out: 'qp', which serves linear plants" in capsys.readouterr().out
+
+
+def test_the_quadratic_program_agrees_with_ipopt_about_every_speed():
+    for x0, goal in zip(*problems(motor, 3), strict=True):
+        assert qp.solve(motor, x0, goal).cost == pytest.approx(
+            nlp.solve(motor, x0, goal).cost, rel=1e-6
+        )
 
 
 @pytest.mark.parametrize('name', PLANTS)

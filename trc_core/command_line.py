@@ -64,6 +64,19 @@ def add_force(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def expected_time(seconds: float, what: str, cores: int) -> str:
+    """The time that work is going to take, like 'about 12 min for 1,000 samples on 2 cores'."""
+    for unit, length in (('h', 3600.0), ('min', 60.0), ('s', 1.0)):
+        if seconds >= 2.0 * length or unit == 's':
+            break
+    return f'about {max(1, round(seconds / length))} {unit} for {what} on {counted(cores, "core")}'
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, like '1,000 samples' or '1 core'."""
+    return f'{count:,} {what}' + ('' if count == 1 else 's')
+
+
 @contextmanager
 def interrupts() -> Iterator[None]:
     """Raises Ctrl-C as KeyboardInterrupt where compiled code has turned it into another error.

@@ -7,8 +7,9 @@ import importlib
 import json
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from trc_core.evaluation.baselines import (
     baseline_planners,
     default_baselines,
     planners,
+    serving,
 )
 from trc_core.evaluation.chart import excess_chart
 from trc_core.evaluation.closed_loop import Comparison, compare
 from trc_core.evaluation.evaluator import Evaluation, Planner, evaluate
 from trc_core.evaluation.problems import TEST_SEED, fresh_problems
+from trc_core.evaluation.verdict import verdict
 from trc_core.planner.controller import Controller
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.registry import parse_settings
@@ -129,9 +132,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(_flown(arguments))
             return
         results = []
-        for title, system, table in _requested(arguments):
-            results.append(evaluate(title, system, table, arguments.states, arguments.seed))
+        for asked in _requested(arguments):
+            found = evaluate(
+                asked.title, asked.system, asked.table(), arguments.states, arguments.seed
+            )
+            results.append(replace(found, left_out=asked.left_out))
             print(results[-1], flush=True)
+            if sentence := verdict(found.scores, asked.network):
+                print(sentence, flush=True)
         if arguments.record:
             _record(arguments, results[0], command)
         if arguments.output:
@@ -172,19 +180,39 @@ def _check_certifiable(path: Path) -> None:
     check_output(path, path.suffix)
 
 
-def _requested(arguments: argparse.Namespace) -> list[tuple[str, System, dict[str, Planner]]]:
-    """(title, system, planners) of every table that the flags ask for."""
+@dataclass(frozen=True)
+class _Asked:
+    """A table that the flags ask for."""
+
+    title: str
+    system: System
+    table: Callable[[], dict[str, Planner]]
+    """Makes its planners, which may take long."""
+    left_out: Mapping[str, str]
+    network: str = ''
+    """The label of the network as it is delivered; '' where there is none."""
+
+
+def _requested(arguments: argparse.Namespace) -> list[_Asked]:
+    """Every table that the flags ask for; who cannot serve is left out before any work."""
     if arguments.expert is None:
-        title, controller = _controller(arguments)
+        title, controller = _loaded(arguments)
+        system = controller.system
         chosen = _names(arguments.baseline) if arguments.baseline else None
-        baselines = chosen or default_baselines(controller.system)
-        return [(title, controller.system, planners(controller, CYCLES, baselines))]
+        kept, left_out = serving(system, chosen or default_baselines(system))
+        ready(controller)
+        table = partial(planners, controller, CYCLES, kept)
+        return [_Asked(title, system, table, left_out, f'trc, K = {controller.cycles}')]
     if arguments.set and not arguments.system:
         raise ValueError('--set needs --system')
     systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
     systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
-    names = _names(arguments.expert)
-    return [(system.name, system, baseline_planners(system, names)) for system in systems]
+    found = []
+    for system in systems:
+        kept, left_out = serving(system, _names(arguments.expert))
+        table = partial(baseline_planners, system, kept)
+        found.append(_Asked(system.name, system, table, left_out))
+    return found
 
 
 def _names(text: str) -> list[str]:
@@ -192,14 +220,20 @@ def _names(text: str) -> list[str]:
 
 
 def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
-    """The controller that the flags ask for, and its name."""
+    """The controller that the flags ask for, ready to fly, and its name."""
+    title, controller = _loaded(arguments)
+    ready(controller)
+    return title, controller
+
+
+def _loaded(arguments: argparse.Namespace) -> tuple[str, Controller]:
+    """The controller that the flags ask for, and its name; nothing is compiled yet."""
     checkpoint = arguments.checkpoint or DEFAULT
     own = get_system(arguments.system) if arguments.system else None
     parameters = parse_settings(arguments.set)
     controller = Controller.load(
         checkpoint, system=own, parameters=parameters, force=arguments.force
     )
-    ready(controller)
     return ' '.join([checkpoint, *arguments.set]), controller
 
 

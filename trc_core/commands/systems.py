@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from trc_core.command_line import report_errors
 from trc_core.problem.system import System
+from trc_core.problem.trim import unheld_goal
 from trc_core.systems.registry import ENTRY_POINTS, SYSTEMS, get_system
 
 COLUMNS = ('system', 'n_x', 'n_u', 'dt [s]', 'T', 'controls', 'parameters')
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         offered = [point.name for point in entry_points(group=ENTRY_POINTS)]
         systems = [get_system(name) for name in arguments.system or [*SYSTEMS, *offered]]
         print(table([COLUMNS, *(row(system) for system in systems)]))
+        for line in filter(None, map(unheld_goal, systems)):
+            print(line)
 
 
 def row(system: System) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from trc_core.command_line import report_errors
+from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
@@ -142,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = parse(getattr(module, config_name), PROGRAM, [*arguments, *flags])
         plant = config.system or 'the system of the dataset'
         print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
+        if config.system and (line := unheld_goal(get_system(config.system))):
+            print(f'{PROGRAM}: {line}', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))
 
 

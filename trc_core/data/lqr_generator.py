@@ -59,12 +59,12 @@ def generate(
     data = _finished(recipe, folder)
     # solve what is missing, check, write
     if data is None:
-        prepare(recipe)
+        seconds = prepare(recipe)
         try:
             kept.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"cannot write to '{folder}': {error.strerror}") from error
-        solve_shards(recipe, kept, workers, backend)
+        solve_shards(recipe, kept, workers, backend, seconds)
         data = joined(recipe, kept)
         _require_usable(data, kept)
         draw(data, folder / 'overview.png')

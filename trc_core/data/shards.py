@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trc_core.command_line import counted, expected_time
 from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData
@@ -17,13 +19,16 @@ from trc_core.solvers.packing import killed_workers, packed, unpacked
 from trc_core.solvers.starting_points import agreement
 from trc_core.whole_files import read_arrays, write_arrays
 
+TIMED, ENOUGH = 4, 5.0  # samples, and seconds, by which the time of all is foretold
 REJECTIONS = 10  # give up when a shard rejects this many times its own size
 ADVICE = 'the same command with fewer --workers goes on: what is solved is kept'
 KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
 
 
-def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> None:
+def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str, seconds: float) -> None:
     """Solves the shards that `folder` lacks, or holds damaged, and writes each when it is done.
+
+    Says first how long that will take, if a sample takes `seconds`.
 
     Raises:
         ChildProcessError: if a worker is killed.
@@ -38,7 +43,13 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
     job = packed(recipe, recipe.system) if away else recipe
     tasks = [(job, i, n, away and backend == 'loky') for i, n in missing]
     label = f'{recipe.system.name} by {recipe.expert}'
-    done = recipe.num_samples - sum(n for _, n in missing)
+    count = sum(n for _, n in missing)
+    done, cores = recipe.num_samples - count, effective_n_jobs(workers)
+    if backend == 'loky':
+        at_once = min(cores, len(missing))
+        print(
+            expected_time(seconds * count / at_once, counted(count, 'sample'), at_once), flush=True
+        )
     with (
         killed_workers(ADVICE),
         tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar,
@@ -48,11 +59,14 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
             bar.update(len(arrays['cost']))
 
 
-def prepare(recipe: Recipe) -> None:
+def prepare(recipe: Recipe) -> float:
     """Compiles what the recipe needs, and tells whether its expert fits its system.
 
     In a child process: code that Numba has just compiled and the same code from its cache differ
     in the last bits. Afterwards everybody, with any number of workers, takes it from the cache.
+
+    Returns:
+        The seconds that a sample takes, of a few.
 
     Raises:
         ValueError: if the expert refuses the system.
@@ -61,15 +75,21 @@ def prepare(recipe: Recipe) -> None:
     from joblib import Parallel, delayed
 
     with killed_workers(ADVICE):
-        Parallel(n_jobs=2)([delayed(_solve_first)(packed(recipe, recipe.system))])
+        jobs = Parallel(n_jobs=2)([delayed(_solve_first)(packed(recipe, recipe.system))])
+    return float(jobs[0])
 
 
-def _solve_first(job: bytes) -> None:
+def _solve_first(job: bytes) -> float:
     recipe: Recipe = unpacked(job)
     rows = 2 if EXPERTS[recipe.expert].solve_batch else 1  # neighbours need a neighbour
-    x0, goal = recipe.system.sample(np.random.default_rng(recipe.seed), rows)
-    for _ in recipe.solve(x0, goal):
+    x0, goal = recipe.system.sample(np.random.default_rng(recipe.seed), TIMED)
+    for _ in recipe.solve(x0[:rows], goal[:rows]):
         pass
+    began, solved = time.perf_counter(), 0
+    while solved < TIMED and time.perf_counter() - began < ENOUGH:
+        part = slice(solved, solved + rows)
+        solved += len(list(recipe.solve(x0[part], goal[part])))
+    return (time.perf_counter() - began) / solved
 
 
 def solve_shard(

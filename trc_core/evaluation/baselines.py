@@ -13,7 +13,8 @@ from trc_core.evaluation.reference import keep
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
-from trc_core.solvers import ilqr, multistart
+from trc_core.solvers import fatrop, ilqr, multistart
+from trc_core.solvers.affine import require_linear
 from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.library import library_labels
 
@@ -29,7 +30,8 @@ BASELINES = {
 """Those beside every controller, and how a table calls them."""
 CONSTRAINED = ('lqr', 'ilqr', 'multistart', 'nlp', 'fatrop')
 """Those beside a controller whose plant has constraints or ranges."""
-SIMPLE = ('nearest', 'qp', 'minimum_energy')
+LINEAR = ('qp', 'minimum_energy')
+SIMPLE = ('nearest', *LINEAR)
 ILQR_SWEEPS = re.compile(r'ilqr(\d+)')
 STORED_PLANS, STORED_SEED = 5000, 6_000_000
 
@@ -39,23 +41,57 @@ def default_baselines(system: System) -> tuple[str, ...]:
     return CONSTRAINED if system.task.constraints or system.ranges else tuple(BASELINES)
 
 
+def serving(system: System, names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The baselines that can serve a system, and the others with the reason; nothing is compiled.
+
+    Raises:
+        ValueError: if a name is unknown, or none can.
+    """
+    names = tuple(names)
+    _require_known(names)
+    reasons = {name: why for name in names if (why := _why_not(system, name))}
+    if len(reasons) == len(set(names)):
+        why = '; '.join(f"the expert '{name}' {reason}" for name, reason in reasons.items())
+        raise ValueError(f"no planner is left for '{system.name}': {why}")
+    return tuple(name for name in names if name not in reasons), reasons
+
+
+def _require_known(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in (*EXPERTS, 'nearest') and not ILQR_SWEEPS.fullmatch(name):
+            raise ValueError(
+                f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
+            )
+
+
+def _why_not(system: System, name: str) -> str | None:
+    """The reason why an expert cannot serve a system; None where it can."""
+    if name in SIMPLE and (system.task.constraints or system.ranges):
+        return 'knows no constraints or ranges'
+    if name in LINEAR:
+        try:
+            require_linear(system)
+        except ValueError as error:
+            return f'serves linear plants without residuals, and {str(error).split(";")[0]}'
+    if name == 'fatrop' and not fatrop.is_available():
+        return 'is not part of the CasADi that is installed'
+    return None
+
+
 def baseline_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
     """Planners by name: an expert, `ilqr<n>` for n sweeps from the clipped LQR, or `nearest`.
 
     Raises:
         ValueError: if a name is unknown, and the message lists the known ones, or if the plant
-            has constraints or ranges of which an expert knows nothing.
+            is not one that an expert can serve.
     """
     names = tuple(names)
-    for name in names:  # all of them first: a table of plans takes minutes to make
-        if name not in (*EXPERTS, 'nearest') and not ILQR_SWEEPS.fullmatch(name):
+    _require_known(names)  # all of them first: a table of plans takes minutes to make
+    for name in names:
+        if why := _why_not(system, name):
             raise ValueError(
-                f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
-            )
-        if name in SIMPLE and (system.task.constraints or system.ranges):
-            raise ValueError(
-                f"the expert '{name}' knows no constraints or ranges, and '{system.name}' has "
-                f'some; choose from {list(CONSTRAINED)} or ilqr<sweeps>'
+                f"the expert '{name}' {why}; for '{system.name}' choose from "
+                f'{list(CONSTRAINED)} or ilqr<sweeps>'
             )
     return {name: _planner(system, name) for name in names}
 

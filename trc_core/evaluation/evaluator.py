@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -150,6 +150,8 @@ class Evaluation:
     """Starts per state of the optimum that the planners are compared with."""
     unsolved: int
     """States left out because no solver converged."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Planners left out of the table, and why each cannot serve the system."""
 
     def __str__(self) -> str:
         optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
@@ -172,6 +174,7 @@ class Evaluation:
             )
         if self.unsolved:
             lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
+        lines += [f"left out: '{name}', which {why}" for name, why in self.left_out.items()]
         return '\n'.join(lines)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from trc_core.command_line import expected_time
 from trc_core.compile.kernels import cache_folder
 from trc_core.evaluation.problems import Problems
 from trc_core.numerics.plan import Plan
@@ -23,6 +25,7 @@ from trc_core.whole_files import notice_unkept, read_arrays, write_arrays
 
 ADVICE = 'set LOKY_MAX_CPU_COUNT=1 for fewer workers, or ask for fewer --states'
 STARTS = 12  # of IPOPT, where one cannot be trusted
+TIMED, WORTH_SAYING = 3, 10.0  # optima of a core, and seconds of all the others
 
 
 class Optima(NamedTuple):
@@ -116,9 +119,28 @@ def _on_every_core(
     if away:
         solve = partial(call, packed(solve, system))
     workers = joblib.Parallel(n_jobs=-1 if away else 1, return_as='generator')
+    cores = joblib.effective_n_jobs(-1) if away else 1
     with killed_workers(ADVICE):
         jobs = workers(joblib.delayed(solve)(*row) for row in rows)
-        return list(tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False))
+        found = tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False)
+        return list(_timed(found, len(rows), cores))
+
+
+def _timed(found: Iterable[Any], count: int, cores: int) -> Iterator[Any]:
+    """Passes optima on, and says after a few how long the others are going to take.
+
+    The first one of every core is not counted: it waits for a program to be built.
+    """
+    began = time.perf_counter()
+    for done, one in enumerate(found, start=1):
+        yield one
+        if done == cores:
+            began = time.perf_counter()
+        if done == TIMED * cores and count > done:
+            left = count - done
+            seconds = (time.perf_counter() - began) / (done - cores) * left
+            if seconds >= WORTH_SAYING:
+                tqdm.write(expected_time(seconds, f'{left:,} more optima', cores))
 
 
 def _arrays(names: Iterable[str], found: list[Any]) -> dict[str, NDArray[Any]]:
