@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trc_core.solvers import multistart, nlp
+from trc_core import System
+from trc_core.numerics.cost import is_success
+from trc_core.solvers import ilqr, lqr, multistart, nlp
 from trc_core.solvers.evidence import SAMPLE, _best, _ladder, evidence
 from trc_core.solvers.problem import Problem
 from trc_core.systems import SYSTEMS
@@ -32,6 +34,50 @@ def test_the_evidence_does_not_depend_on_units(name):
     first, second = evidence(system), evidence(in_small_units)
     assert second.is_enough == first.is_enough
     assert second.share == pytest.approx(first.share, abs=0.1)  # random starts are others
+
+
+def cart(unit):
+    """A cart of 1 kg, pushed by 2 N at most, whose positions are in metres divided by `unit`."""
+    return System(
+        name='cart',
+        dynamics=lambda x, u: [x[1], unit * u[0]],
+        state_names=('p', 'v'),
+        state_units=('m', 'm/s'),
+        control_names=('F',),
+        control_units=('N',),
+        joints=(),
+        dt=0.1,
+        horizon=18,
+        u_min=[-2.0],
+        u_max=[2.0],
+        Q=[10.0 / unit**2, 1.0 / unit**2],
+        R=[0.1],
+        x0_box=[unit, unit],
+        goal_box=[0.0, 0.0],
+    )
+
+
+def test_stage_and_success_are_the_same_in_kilometres_and_micrometres():
+    found = []
+    for unit in (1.0, 1e-3, 1e3, 1e6):
+        system = cart(unit)
+        x0 = unit * np.random.default_rng(0).uniform(-1, 1, (30, 2))
+        reached = []
+        for sweeps in (0, 100):
+            plans = [ilqr.solve(system, x, np.zeros(2), sweeps=sweeps) for x in x0]
+            states = np.array([plan.states for plan in plans])
+            reached.append(is_success(system, states, np.zeros(2)).tolist())
+        found.append((evidence(system), reached))
+    assert all(one == found[0] for one in found[1:])
+    assert 0 < sum(found[0][1][1]) < 30  # some plans succeed, and some do not
+
+
+def test_a_horizon_too_short_for_the_goal_is_no_evidence_of_local_optima():
+    short = replace(SYSTEMS['quadrotor_2d'], horizon=15)
+    x0, goal = short.sample(np.random.default_rng(0), 20)
+    ends = np.array([lqr.solve(short, a, b).states for a, b in zip(x0, goal, strict=True)])
+    assert not is_success(short, ends, goal).any()
+    assert not evidence(short).is_enough
 
 
 def test_where_several_starts_win_ipopt_does_not_side_with_the_ladder():
