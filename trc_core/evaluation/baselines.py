@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 
+from trc_core.command_line import counted, expected_time
 from trc_core.evaluation.evaluator import Planner
-from trc_core.evaluation.reference import keep
+from trc_core.evaluation.reference import WORTH_SAYING, keep
+from trc_core.numerics.parallel import cores
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.solvers import fatrop, ilqr, multistart
 from trc_core.solvers.affine import require_linear
 from trc_core.solvers.experts import EXPERTS
-from trc_core.solvers.library import library_labels
+from trc_core.solvers.library import library_labels, seconds_of_labels
 
 BASELINES = {
     'lqr': 'clipped LQR',
@@ -34,6 +37,7 @@ LINEAR = ('qp', 'minimum_energy')
 SIMPLE = ('nearest', *LINEAR)
 ILQR_SWEEPS = re.compile(r'ilqr(\d+)')
 STORED_PLANS, STORED_SEED = 5000, 6_000_000
+TIMED = 10  # stored plans, by which the time of all is foretold
 
 
 def default_baselines(system: System) -> tuple[str, ...]:
@@ -155,6 +159,7 @@ class NearestPlan:
 
 def _optimal_plans(system: System, count: int) -> dict[str, Array]:
     """x0, goal, states, controls and cost of `count` optima."""
+    _say_how_long(system, count)
     if multistart.is_needed(system):
         labels = library_labels(system, count, STORED_SEED)
         names = ('x0', 'goal', 'states', 'controls', 'cost')
@@ -163,3 +168,18 @@ def _optimal_plans(system: System, count: int) -> dict[str, Array]:
     plans = ilqr.solve_batch(system, x0, goal)
     found = {'states': plans.states, 'controls': plans.controls, 'cost': np.asarray(plans.cost)}
     return {'x0': x0, 'goal': goal, **found}
+
+
+def _say_how_long(system: System, count: int) -> None:
+    """Says how long optima are going to take, if that is long."""
+    at_once = cores() if multistart.is_needed(system) else 1
+    if multistart.is_needed(system):
+        seconds = seconds_of_labels(system, count, STORED_SEED)
+    else:
+        x0, goal = system.sample(np.random.default_rng(STORED_SEED), TIMED + 1)
+        ilqr.solve_batch(system, x0[:1], goal[:1])  # compiles
+        began = time.perf_counter()
+        ilqr.solve_batch(system, x0[1:], goal[1:])
+        seconds = (time.perf_counter() - began) / TIMED * count
+    if seconds >= WORTH_SAYING:
+        print(expected_time(seconds, counted(count, 'stored plan'), at_once), flush=True)

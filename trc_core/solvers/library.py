@@ -8,6 +8,7 @@ Half of the new states come from the box, half lie near known plans, where a con
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ SAME_OPTIMUM = 1e-6  # relative gap in J within which plans improved briefly are
 SPREAD = 0.03  # of the states near known plans, in half widths of the box
 ANGLE_WEIGHT = 3.0
 ROWS_PER_JOB = 32
+TIMED = 16  # labels, too few to be shared out, by which the time of all is foretold
 KERNELS = batch_fly, batch_follow_tails, batch_gains, batch_replay, batch_improve
 
 Rows = NDArray[np.int64]
@@ -103,6 +105,14 @@ def library_labels(
     if progress is not None:
         progress(count, count)
     return pool.labels()
+
+
+def seconds_of_labels(system: System, count: int, seed: int = 0) -> float:
+    """The time that `count` labels are going to take on this machine, from that of a few."""
+    library_labels(system, 2, seed)  # compiles
+    began = time.perf_counter()
+    library_labels(system, TIMED, seed)
+    return (time.perf_counter() - began) / TIMED * count / cores()
 
 
 @dataclass(frozen=True)

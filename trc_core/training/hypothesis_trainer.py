@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,7 +25,7 @@ from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.parallel import cores
-from trc_core.solvers.library import Labels, library_labels
+from trc_core.solvers.library import Labels, library_labels, seconds_of_labels
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.expansion import local_forms
@@ -35,7 +34,6 @@ from trc_core.training.losses import hypothesis_loss, local_distance, robust_dis
 from trc_core.whole_files import read_arrays, write_arrays
 
 LABELS_FILE = 'labels.npz'
-TIMED = 16  # labels, too few to be shared out, by which the time of all is foretold
 WORST = 1.0  # J/J* - 1 of a row counts up to here: all wrong basins are equally bad
 
 
@@ -100,19 +98,11 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
     kept = read_arrays(path, 'digest', *(field.name for field in fields(Labels)))
     if kept is not None and str(kept.pop('digest')) == digest:
         return Labels(**kept)
-    print(_expected(system, count, seed), flush=True)
+    seconds = seconds_of_labels(system, count, seed)
+    print(expected_time(seconds, counted(count, 'label'), cores()), flush=True)
     labels = library_labels(system, count, seed, _show_progress)
     write_arrays(path, digest=np.array(digest), **vars(labels))
     return labels
-
-
-def _expected(system: System, count: int, seed: int) -> str:
-    """The time that labels are going to take, from that of a few."""
-    library_labels(system, 2, seed)  # compiles
-    began = time.perf_counter()
-    library_labels(system, min(count, TIMED), seed)
-    seconds = (time.perf_counter() - began) / min(count, TIMED) * count / cores()
-    return expected_time(seconds, counted(count, 'label'), cores())
 
 
 def labels_digest(system: System, count: int, seed: int) -> str:
