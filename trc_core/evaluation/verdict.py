@@ -37,7 +37,10 @@ def verdict(scores: Mapping[str, Scores], network: str) -> str | None:
         return None
     for name, what in SWEEPS.items():
         if name in known and _does_the_same(known[name], ours):
-            return f'no network is needed here: {what} the same, and Controller.classical flies it'
+            return (
+                f'no network is needed here: {what} the same, and Controller.classical(system) '
+                'flies that'
+            )
     for name in ('ilqr', 'multistart'):
         if name in known and _does_the_same(known[name], ours):
             other = known[name]
