@@ -40,9 +40,10 @@ class Flown:
         fallen = has_fallen(system, states, goal)
         if not np.isfinite(states).all():
             return cls(np.inf, fallen, False)
-        flown = replace(system, horizon=max(1, len(controls)))
+        if system.task.residuals:  # of as many time steps as were flown
+            system = replace(system, horizon=max(1, len(controls)))
         reference = constant_reference(goal, len(controls))
-        cost = float(trajectory_cost(flown, states, controls, reference))
+        cost = float(trajectory_cost(system, states, controls, reference))
         return cls(cost, fallen, is_held(system, states[-1], goal))
 
 
