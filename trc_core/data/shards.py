@@ -25,10 +25,12 @@ ADVICE = 'the same command with fewer --workers goes on: what is solved is kept'
 KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
 
 
-def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str, seconds: float) -> None:
+def solve_shards(
+    recipe: Recipe, folder: Path, workers: int, backend: str, seconds: float | None = None
+) -> None:
     """Solves the shards that `folder` lacks, or holds damaged, and writes each when it is done.
 
-    Says first how long that will take, if a sample takes `seconds`.
+    Says first how long that will take, where it is known that a sample takes `seconds`.
 
     Raises:
         ChildProcessError: if a worker is killed.
@@ -45,11 +47,10 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str, secon
     label = f'{recipe.system.name} by {recipe.expert}'
     count = sum(n for _, n in missing)
     done, cores = recipe.num_samples - count, effective_n_jobs(workers)
-    if backend == 'loky':
+    if backend == 'loky' and seconds is not None:
         at_once = min(cores, len(missing))
-        print(
-            expected_time(seconds * count / at_once, counted(count, 'sample'), at_once), flush=True
-        )
+        line = expected_time(seconds * count / at_once, counted(count, 'sample'), at_once)
+        print(line, flush=True)
     with (
         killed_workers(ADVICE),
         tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar,
