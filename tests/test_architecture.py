@@ -25,6 +25,7 @@ HEAVY = (
 # table is in the order of the data: a room names only rooms above it.
 ROOMS: dict[str, set[str]] = {
     'command_line': set(),
+    'progress': set(),
     'problem': set(),
     'compile': {'problem'},
     'numerics': {'problem', 'compile'},

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trc_core import progress
 from trc_core.checkpoint import load_checkpoint
 from trc_core.commands import train as command
 from trc_core.systems import SYSTEMS
@@ -87,10 +88,17 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(tmp_path, capsys):
     assert settings['system'] == 'quadrotor_2d'
 
 
-def test_a_family_is_trained_and_its_checkpoint_takes_parameters(tmp_path, capsys):
+def test_a_family_is_trained_and_its_checkpoint_takes_parameters(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0.0)
     output = ['--output_dir', str(tmp_path / 'run')]
     command.main(['--recipe', 'van_der_pol_mu', *TINY, '--steps', '6', *output])
-    assert "stage cost (recipe 'van_der_pol_mu'" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "stage cost (recipe 'van_der_pol_mu'" in shown.out
+    lines = [line for line in shown.err.splitlines() if line.startswith('training: ')]
+    assert [line.split(' steps, ')[0] for line in lines[:6]] == [
+        f'training: {step} of 6' for step in range(1, 7)
+    ]
+    assert lines[0].endswith(' left') and '\r' not in shown.err
     checkpoint = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
     assert checkpoint.training['command'].startswith('trc train --recipe van_der_pol_mu')
     told = [checkpoint.with_parameters({'mu': mu}).representation.inputs for mu in (0.5, 1.5)]

@@ -13,6 +13,7 @@ from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData, write_npz
 from trc_core.numerics.plan import Plan
+from trc_core.progress import progress_bar
 from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.packing import packed, unpacked
 from trc_core.solvers.starting_points import agreement
@@ -24,7 +25,6 @@ KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
 def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> None:
     """Solves the shards that `folder` lacks, or holds damaged, and writes each when it is done."""
     from joblib import effective_n_jobs
-    from tqdm import tqdm
 
     missing = [(i, n) for i, n in recipe.shards() if read_shard(recipe, folder, i, n) is None]
     if not missing:
@@ -34,7 +34,7 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
     tasks = [(job, i, n, away and backend == 'loky') for i, n in missing]
     label = f'{recipe.system.name} by {recipe.expert}'
     done = recipe.num_samples - sum(n for _, n in missing)
-    with tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar:
+    with progress_bar(total=recipe.num_samples, initial=done, unit='sample', label=label) as bar:
         for index, arrays in run(solve_shard, tasks, backend, workers):
             write_npz(_file(folder, index), **arrays)
             bar.update(len(arrays['cost']))

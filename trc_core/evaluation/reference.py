@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trc_core.compile.kernels import cache_folder
 from trc_core.evaluation.problems import Problems
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 from trc_core.solvers import fatrop, multistart, nlp
 from trc_core.solvers.packing import call, packed
 
@@ -115,7 +115,7 @@ def _on_every_core(
         solve = partial(call, packed(solve, system))
     workers = joblib.Parallel(n_jobs=-1 if away else 1, return_as='generator')
     jobs = workers(joblib.delayed(solve)(*row) for row in rows)
-    return list(tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False))
+    return list(progress_bar(jobs, f'{system.name}: optimum', len(rows), leave=False))
 
 
 def _arrays(names: Iterable[str], found: list[Any]) -> dict[str, NDArray[Any]]:

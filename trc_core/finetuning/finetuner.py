@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
@@ -22,6 +21,7 @@ from trc_core.finetuning.problems import Problems
 from trc_core.finetuning.report import test_and_report
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
+from trc_core.progress import progress_bar
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
 from trc_core.training.fitting import BEST_MODEL, current_commit
@@ -102,7 +102,12 @@ class Finetuning:
         """Iterates to the end; returns why it ended early, '' if it did not."""
         config, progress = self.config, self.progress
         log = Log(self.output_dir, progress.iteration)
-        bar = tqdm(total=config.iterations, initial=progress.iteration, desc='fine-tuning')
+        bar = progress_bar(
+            total=config.iterations,
+            initial=progress.iteration,
+            label='fine-tuning',
+            unit='iterations',
+        )
         reason = ''
         if not progress.iteration:
             self.validate(log)

@@ -15,7 +15,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import (
     ModelCheckpoint,
-    TQDMProgressBar,
     WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -26,6 +25,7 @@ from trc_core.models.persistence import save_model
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
 from trc_core.training.config import FitConfig
+from trc_core.training.logs import StepProgress
 from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
 
 SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
@@ -186,6 +186,7 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
         val_check_interval=_interval(config, batches),
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=False,  # StepProgress is ours
         log_every_n_steps=20,
         logger=[
             CSVLogger(output_dir, 'csv', ''),
@@ -195,7 +196,7 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
             ModelExport(output_dir, config, command),
             WeightAveraging(use_buffers=False, avg_fn=moving_average(config.ema_decay)),
             resumable,
-            TQDMProgressBar(refresh_rate=20),
+            StepProgress(),
         ],
     )
 

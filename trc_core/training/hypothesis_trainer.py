@@ -25,6 +25,7 @@ from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.cost import WRONG_BASIN, is_success
+from trc_core.progress import progress_bar
 from trc_core.solvers.library import Labels, library_labels
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
@@ -98,7 +99,8 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
         with np.load(path) as arrays:
             if str(arrays['digest']) == digest:
                 return Labels(**{field.name: arrays[field.name] for field in fields(Labels)})
-    labels = library_labels(system, count, seed, _show_progress)
+    with progress_bar(label='labels', total=count) as bar:
+        labels = library_labels(system, count, seed, lambda done, _: bar.update(done - bar.n))
     temporary = path.with_name(f'labels.{os.getpid()}.npz')
     np.savez(temporary, digest=np.array(digest), **vars(labels))
     temporary.replace(path)
@@ -109,10 +111,6 @@ def labels_digest(system: System, count: int, seed: int) -> str:
     """Hash of everything that labels depend on."""
     made_of = [system.contract(), system.digest, count, seed]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _show_progress(done: int, count: int) -> None:
-    print(f'labels: {done} of {count}', flush=True)
 
 
 def split(labels: Labels, held_out: int) -> tuple[Labels, Labels]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core import Controller
 from trc_core.evaluation.closed_loop import HORIZONS, PerturbedPlant, fly
@@ -17,6 +16,7 @@ from trc_core.lab.report.bag import RecordedFlight, read_bag
 from trc_core.lab.report.command import report
 from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.problem.system import Array
+from trc_core.progress import progress_bar
 from trc_ros.lab.bag import Bag
 from trc_ros.lab.recording import Recorder, Samples, mean_controls
 from trc_ros.lab.two_nodes import DELIVERY_TIME, TwoNodes
@@ -120,7 +120,9 @@ def _record(
         record = functools.partial(Recorder, keep=bag.write)
         with TwoNodes(system, plant, {'model_path': model}, record) as nodes:
             operator = nodes.operator
-            for x, g in tqdm(list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'):
+            for x, g in progress_bar(
+                list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'
+            ):
                 operator.send_goal(g)
                 starts.append(time.time())
                 operator.reset_plant(x)
