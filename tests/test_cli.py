@@ -20,8 +20,9 @@ from tests.old_checkpoints import strip_equations
 from trc_core import cli
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.commands import info, warm_up
+from trc_core.commands import evaluate, export, info, warm_up
 from trc_core.data.backends import require
+from trc_core.finetuning import finetuner
 from trc_core.solvers import lqr, nlp
 from trc_core.systems import get_system, pendulum
 from trc_core.training.recipes import STAGES
@@ -90,6 +91,78 @@ def test_datasets_name_the_extra_that_they_need(monkeypatch):
 def test_info_shows_system_model_and_training():
     shown = run('info', 'van_der_pol').stdout
     assert all(key in shown for key in ('mu: 1.0', 'H_cycles: 3', 'command: trc train'))
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The checkpoints that verbs have asked for, which then end."""
+    asked = []
+
+    class EnoughError(ValueError):
+        pass
+
+    def take(name, *rest, **options):
+        asked.append(str(name))
+        raise EnoughError
+
+    monkeypatch.setattr(info, 'find_checkpoint', take)
+    monkeypatch.setattr(export, 'load_checkpoint', take)
+    monkeypatch.setattr(finetuner, 'load_checkpoint', take)
+    monkeypatch.setattr(evaluate.Controller, 'load', take)  # also that of warm-up
+    return asked
+
+
+VERBS_OF_CHECKPOINTS = ('info', 'export', 'finetune', 'evaluate', 'warm-up')
+
+
+@pytest.mark.parametrize('verb', VERBS_OF_CHECKPOINTS)
+@pytest.mark.parametrize(
+    'given', [['cartpole'], ['--checkpoint', 'cartpole'], ['--checkpoint=cartpole']]
+)
+def test_a_checkpoint_is_given_by_position_or_by_flag(verb, given, taken):
+    with pytest.raises(SystemExit, match='1'):
+        cli.main([verb, *given])
+    assert taken == ['cartpole']
+
+
+@pytest.mark.parametrize('verb', VERBS_OF_CHECKPOINTS)
+def test_a_checkpoint_that_is_given_twice_is_a_mistake(verb, taken, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, 'cartpole', '--checkpoint', 'pendulum'])
+    *_, error = capsys.readouterr().err.splitlines()
+    assert stop.value.code != 0 and not taken
+    assert error.startswith(f'trc {verb}: ')
+    assert error.endswith(('not allowed with argument CHECKPOINT', '--checkpoint, not both'))
+
+
+@pytest.mark.parametrize('verb', VERBS_OF_CHECKPOINTS)
+def test_help_shows_both_ways_to_give_a_checkpoint(verb, capsys):
+    with pytest.raises(SystemExit, match='0'):
+        cli.main([verb, '--help'])
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert '--checkpoint CHECKPOINT' in shown
+    assert '[CHECKPOINT' in shown or 'also as the first argument' in shown
+
+
+@pytest.mark.parametrize('verb', ['info', 'export'])
+def test_a_verb_that_needs_a_checkpoint_says_so(verb, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        cli.main([verb])
+    assert capsys.readouterr().err.endswith('arguments CHECKPOINT --checkpoint is required\n')
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--closed_loop', 'cartpole'], "'cartpole' is no number; a checkpoint stands in front"),
+        (['--closed_loop', '--ros', 'cartpole'], "put 'cartpole' in front of the flags"),
+        (['cartpole', '--expert', 'lqr'], '--expert goes with --system'),
+    ],
+)
+def test_a_name_that_a_flag_would_swallow_is_pointed_out(flags, message, taken, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['evaluate', *flags])
+    assert message in capsys.readouterr().err and not taken
 
 
 @pytest.fixture

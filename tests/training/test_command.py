@@ -1,6 +1,8 @@
 """`trc train` picks the stage and its settings, says so, and yields to the user."""
 
 import importlib
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,7 @@ def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
         (['--recipe', 'vdp'], 'invalid choice'),
         (['--stage', 'guesswork'], 'invalid choice'),
         (['--system', 'vdp'], "unknown system 'vdp'; choose from"),
+        (['cartpole', '--steps', '1'], 'a system is given by --system cartpole'),
         (['--lerning_rate', '1'], 'lerning_rate'),
         (['--ranges', '{nu: [1, 2]}'], 'has no parameter'),
         (['--ranges', '{mu: [2, 1]}'], 'must be [low, high]'),
@@ -145,6 +148,58 @@ def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):
     assert stop.value.code != 0
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('flags', 'stage', 'unknown', 'near', 'others'),
+    [
+        (
+            ['--system', 'cartpole_swingup', '--steps', '5'],
+            "'hypotheses' (recipe 'cartpole_swingup': ",
+            '--steps',
+            {'--first_steps', '--joint_steps'},
+            '--stage cost',
+        ),
+        (
+            ['--system', 'cartpole', '--labels=5'],
+            "'cost' (recipe 'cartpole': ",
+            '--labels',
+            set(),
+            '--stage hypotheses',
+        ),
+        (
+            ['--stage', 'process', '--epoch', '5'],
+            "'process' (as asked)",
+            '--epoch',
+            {'--epochs'},
+            'no other stage',
+        ),
+        (['--ema-decay', '0.9'], "'cost' (recipe", '--ema-decay', {'--ema_decay'}, 'no other'),
+    ],
+)
+def test_a_flag_of_another_stage_says_which_stage_this_is_and_which_has_it(
+    flags, stage, unknown, near, others, capsys
+):
+    with pytest.raises(SystemExit, match='1'):
+        command.main(flags)
+    [error] = capsys.readouterr().err.splitlines()
+    assert f'the stage is {stage}' in error and f'where {unknown} is no setting' in error
+    assert f'; {others}' in error and error.endswith(' has it')
+    listed = re.findall(r'--\w+', error.partition('the flags are ')[2].partition(';')[0])
+    module, config = command.MODULES[stage.split("'")[1]]
+    settings = fields(getattr(importlib.import_module(module), config))
+    assert set(listed) == {f'--{setting.name}' for setting in settings}
+    assert near <= set(listed[:3])
+
+
+def test_a_key_of_another_stage_in_a_file_is_named_with_the_file(tmp_path, capsys):
+    file = tmp_path / 'c.yaml'
+    file.write_text('hidden_dim: 16\nsteps: 3\n')
+    with pytest.raises(SystemExit, match='1'):
+        command.main(['--system', 'pendulum', '--config', str(file)])
+    [error] = capsys.readouterr().err.splitlines()
+    assert f"where 'steps' in '{file}' is no setting" in error
+    assert error.endswith('; --stage cost has it')
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def solve_shards(recipe: Recipe, folder: Path, workers: int, backend: str) -> No
     tasks = [(job, i, n, away and backend == 'loky') for i, n in missing]
     label = f'{recipe.system.name} by {recipe.expert}'
     done = recipe.num_samples - sum(n for _, n in missing)
-    with progress_bar(total=recipe.num_samples, initial=done, unit='sample', label=label) as bar:
+    with progress_bar(total=recipe.num_samples, initial=done, unit='samples', label=label) as bar:
         for index, arrays in run(solve_shard, tasks, backend, workers):
             write_npz(_file(folder, index), **arrays)
             bar.update(len(arrays['cost']))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from trc_core.command_line import report_errors
+from trc_core.command_line import checkpoint_as_flag, report_errors
 from trc_core.finetuning.algorithms import ALGORITHMS, Algorithm
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.log import Log
@@ -232,7 +233,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fine-tunes a checkpoint on plants that differ from its model."""
     program = AS_MODULE if argv is None else PROGRAM
     with report_errors(program):
-        best = finetune(parse(FinetuneConfig, program, argv), run_as_command(program, argv))
+        arguments = checkpoint_as_flag(sys.argv[1:] if argv is None else argv)
+        best = finetune(parse(FinetuneConfig, program, arguments), run_as_command(program, argv))
         print(best)
 
 
