@@ -59,6 +59,9 @@ MUJOCO = ['mujoco>=3.1']
 # Other people's environments, to fine-tune on.
 GYMNASIUM = ['gymnasium>=1.0']
 
+# Figures of trainings on wandb's pages; what trains comes with `train`.
+WANDB = ['wandb>=0.18']
+
 # The baselines; PyTorch comes with `train`.
 BENCHMARK = [
     'casadi>=3.6',
@@ -127,6 +130,7 @@ setup(
         'onnx': ONNX,
         'mujoco': MUJOCO,
         'gymnasium': GYMNASIUM,
+        'wandb': WANDB,
         'benchmark': BENCHMARK,
         'test': TEST,
         'lint': LINT,

@@ -108,7 +108,7 @@ class Finetuning:
         """
         done, total = self.progress.iteration, self.config.iterations
         with (
-            contextlib.closing(Log(self.output_dir, done)) as log,
+            contextlib.closing(Log(self.config, done)) as log,
             progress_bar(label='fine-tuning', total=total, initial=done, unit='iterations') as bar,
         ):
             return self._iterate(log, bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import shlex
 import sys
@@ -21,6 +22,7 @@ from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings
 
 Config = TypeVar('Config', bound='RunConfig')
+LOGGERS = ('tensorboard', 'wandb', 'csv', 'none')
 FLAGS_OF_EVERY_CONFIG = ('config', 'print_config', 'help')
 RULES: dict[str, Callable[[float], bool]] = {
     'be positive': lambda value: value > 0,
@@ -60,8 +62,14 @@ class RunConfig:
     """Threads of PyTorch; networks this small only get slower with more."""
     resume: bool = False
     """Continue an interrupted run in output_dir."""
+    logger: str = 'tensorboard'
+    """Where figures go: tensorboard or wandb, with csv beside them, csv alone, or none."""
 
     def __post_init__(self) -> None:
+        if self.logger not in LOGGERS:
+            raise ValueError(f"unknown logger '{self.logger}'; choose from {list(LOGGERS)}")
+        if self.logger == 'wandb' and importlib.util.find_spec('wandb') is None:
+            raise ValueError("the logger 'wandb' is missing; pip install 'trc[wandb]' adds it")
         require(self, 'be positive', 'learning_rate', 'gradient_clip')
         require(self, 'be at least 1', 'num_threads')
         require(self, 'not be negative', 'seed')
@@ -242,6 +250,8 @@ def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Con
 
     Raises:
         UnknownSettingError: for a flag or key that is not one of the config's fields.
+        ValueError: if a setting is refused; the message names it.
+        SystemExit: with the exit code 2 and the usage, for what is no value of a setting's type.
     """
     from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
@@ -249,17 +259,11 @@ def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Con
     parser = ArgumentParser(prog=program, description=config.__doc__)
     parser.add_argument('--config', action=ActionConfigFile, help='YAML file of these settings')
     parser.add_class_arguments(config)
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    try:
-        arguments = _settings_spelled_out(arguments)
-        require_known(config, arguments)
-        values = parser.parse_args(arguments)
-        values.pop('config', None)
-        return config(**values.as_dict())
-    except UnknownSettingError:
-        raise
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
+    arguments = _settings_spelled_out(sys.argv[1:] if argv is None else list(argv))
+    require_known(config, arguments)
+    values = parser.parse_args(arguments)
+    values.pop('config', None)
+    return config(**values.as_dict())
 
 
 def _settings_spelled_out(arguments: list[str]) -> list[str]:

@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     WeightAveraging,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -25,7 +24,7 @@ from trc_core.models.persistence import save_model
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
 from trc_core.training.config import FitConfig
-from trc_core.training.logs import StepProgress
+from trc_core.training.logs import StepProgress, close, loggers_of
 from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
 
 SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
@@ -185,6 +184,8 @@ def fit(
                 _require_finite(module)
         except NotFiniteError as error:
             raise _failed(module, output_dir, error) from None
+        finally:
+            close(trainer.loggers)
     if trainer.is_global_zero and not trainer.interrupted:
         print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
 
@@ -229,10 +230,7 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
         enable_model_summary=False,
         enable_progress_bar=False,  # StepProgress is ours
         log_every_n_steps=20,
-        logger=[
-            CSVLogger(output_dir, 'csv', ''),
-            TensorBoardLogger(output_dir, 'tensorboard', ''),
-        ],
+        logger=loggers_of(config) or False,
         callbacks=[
             ModelExport(output_dir, config, command),
             WeightAveraging(use_buffers=False, avg_fn=moving_average(config.ema_decay)),
