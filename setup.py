@@ -77,6 +77,7 @@ BENCHMARK = [
 
 # launch_testing, part of a ROS 2 installation, stops pytest 9 from starting.
 TEST = [
+    'build>=1.2',
     'catkin-pkg>=1.0',
     *GYMNASIUM,
     'hypothesis>=6.100',
@@ -86,6 +87,7 @@ TEST = [
     'pytest>=8.0,<9',
     'pytest-xdist>=3.5',
     'setuptools>=70.1',
+    'twine>=6.1',
 ]
 
 LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
@@ -101,6 +103,8 @@ setup(
     name=NAME,
     version=MANIFEST.findtext('version'),
     description=' '.join(MANIFEST.findtext('description', '').split()),
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     author='The trc maintainers',
     maintainer='The trc maintainers',
     maintainer_email=MANIFEST.find('maintainer').get('email'),
