@@ -85,7 +85,7 @@ TEST = [
     *ONNX,
     'playwright>=1.48',
     'pytest>=8.0,<9',
-    'pytest-xdist>=3.5',
+    'pytest-xdist>=3.7',
     'setuptools>=70.1',
     'twine>=6.1',
 ]

@@ -1,6 +1,7 @@
 """The house: data flows one way, and imports follow it, also those inside functions."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,15 @@ def part_of(module: Path) -> str:
 
 def imports(path: Path, nested: bool, root: Path = ROOT):
     """Modules imported at the top of a file, or anywhere in it; typing-only ones left out."""
-    tree = ast.parse(path.read_text())
+    return imports_of(path.read_text(), path, nested, root)
+
+
+@functools.cache  # several tests ask about every module
+def imports_of(text: str, path: Path, nested: bool, root: Path):
+    return tuple(read_imports(ast.parse(text), path, nested, root))
+
+
+def read_imports(tree: ast.Module, path: Path, nested: bool, root: Path):
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
