@@ -220,6 +220,15 @@ def test_evaluate_puts_the_baselines_beside_the_controller(tmp_path):
     assert 'clipped LQR' in shown.stdout
 
 
+def test_a_reader_who_has_enough_is_no_mistake():
+    command = [sys.executable, '-m', 'trc_core', 'info', 'van_der_pol']
+    reading, writing = os.pipe()
+    os.close(reading)
+    shown = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert shown.stderr == ''
+
+
 def test_ctrl_c_is_one_line_also_where_compiled_code_has_wrapped_it(capsys):
     wrapped = TypeError('unable to convert')
     wrapped.__cause__ = KeyboardInterrupt()

@@ -67,6 +67,9 @@ def report_errors(program: str) -> Iterator[None]:
     try:
         with interrupts():
             yield
+    except BrokenPipeError:  # whoever read the output has enough: `trc info NAME | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
+        raise SystemExit(1) from None
     except (ValueError, OSError) as error:
         print(f'{program}: {error}', file=sys.stderr)
         raise SystemExit(1) from None
