@@ -59,6 +59,9 @@ MUJOCO = ['mujoco>=3.1']
 # Other people's environments, to fine-tune on.
 GYMNASIUM = ['gymnasium>=1.0']
 
+# Figures of trainings on wandb's pages; what trains comes with `train`.
+WANDB = ['wandb>=0.18']
+
 # The baselines; PyTorch comes with `train`.
 BENCHMARK = [
     'casadi>=3.6',
@@ -74,6 +77,7 @@ BENCHMARK = [
 
 # launch_testing, part of a ROS 2 installation, stops pytest 9 from starting.
 TEST = [
+    'build>=1.2',
     'catkin-pkg>=1.0',
     *GYMNASIUM,
     'hypothesis>=6.100',
@@ -81,8 +85,9 @@ TEST = [
     *ONNX,
     'playwright>=1.48',
     'pytest>=8.0,<9',
-    'pytest-xdist>=3.5',
+    'pytest-xdist>=3.7',
     'setuptools>=70.1',
+    'twine>=6.1',
 ]
 
 LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
@@ -98,6 +103,8 @@ setup(
     name=NAME,
     version=MANIFEST.findtext('version'),
     description=' '.join(MANIFEST.findtext('description', '').split()),
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     author='The trc maintainers',
     maintainer='The trc maintainers',
     maintainer_email=MANIFEST.find('maintainer').get('email'),
@@ -127,6 +134,7 @@ setup(
         'onnx': ONNX,
         'mujoco': MUJOCO,
         'gymnasium': GYMNASIUM,
+        'wandb': WANDB,
         'benchmark': BENCHMARK,
         'test': TEST,
         'lint': LINT,

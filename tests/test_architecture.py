@@ -1,6 +1,7 @@
 """The house: data flows one way, and imports follow it, also those inside functions."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ HEAVY = (
 ROOMS: dict[str, set[str]] = {
     'command_line': set(),
     'whole_files': set(),
+    'progress': set(),
     'problem': set(),
     'compile': {'problem', 'whole_files'},
     'numerics': {'problem', 'compile'},
@@ -67,7 +69,15 @@ def part_of(module: Path) -> str:
 
 def imports(path: Path, nested: bool, root: Path = ROOT):
     """Modules imported at the top of a file, or anywhere in it; typing-only ones left out."""
-    tree = ast.parse(path.read_text())
+    return imports_of(path.read_text(), path, nested, root)
+
+
+@functools.cache  # several tests ask about every module
+def imports_of(text: str, path: Path, nested: bool, root: Path):
+    return tuple(read_imports(ast.parse(text), path, nested, root))
+
+
+def read_imports(tree: ast.Module, path: Path, nested: bool, root: Path):
     typing_only = {
         id(inner)
         for node in ast.walk(tree)

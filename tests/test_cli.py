@@ -21,7 +21,7 @@ from tests.old_checkpoints import read_record, strip_equations, write_record
 from trc_core import cli
 from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.command_line import report_errors
-from trc_core.commands import export, info, warm_up
+from trc_core.commands import evaluate, export, info, warm_up
 from trc_core.data.backends import require
 from trc_core.finetuning import finetuner
 from trc_core.planner import controller
@@ -37,19 +37,25 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_help_lists_every_verb():
-    assert all(verb in run('--help').stdout for verb in cli.VERBS)
-    assert run().returncode == 0
+def test_help_lists_every_verb(capsys):
+    shown = run('--help')
+    assert shown.returncode == 0
+    assert all(verb in shown.stdout for verb in cli.VERBS)
+    cli.main([])
+    assert capsys.readouterr().out == shown.stdout
 
 
 @pytest.mark.parametrize(
     'arguments', [*([verb] for verb in cli.VERBS), *(['train', '--stage', s] for s in STAGES)]
 )
-def test_help_describes_every_option(arguments):
-    shown = run(*arguments, '--help')
-    assert shown.returncode == 0
-    assert 'usage: trc ' + arguments[0] in shown.stdout
-    options = dict(OPTION.findall(shown.stdout))
+def test_help_describes_every_option(arguments, capsys, monkeypatch):
+    monkeypatch.setattr(os, 'environ', os.environ.copy())  # verbs over ROS choose a domain
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*arguments, '--help'])
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert 'usage: trc ' + arguments[0] in shown
+    options = dict(OPTION.findall(shown))
     bare = [option for option, text in options.items() if not text or text.startswith('(')]
     assert options and not bare
 
@@ -93,6 +99,78 @@ def test_datasets_name_the_extra_that_they_need(monkeypatch):
 def test_info_shows_system_model_and_training():
     shown = run('info', 'van_der_pol').stdout
     assert all(key in shown for key in ('mu: 1.0', 'H_cycles: 3', 'command: trc train'))
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The checkpoints that verbs have asked for, which then end."""
+    asked = []
+
+    class EnoughError(ValueError):
+        pass
+
+    def take(name, *rest, **options):
+        asked.append(str(name))
+        raise EnoughError
+
+    monkeypatch.setattr(info, 'find_checkpoint', take)
+    monkeypatch.setattr(export, 'load_checkpoint', take)
+    monkeypatch.setattr(finetuner, 'load_checkpoint', take)
+    monkeypatch.setattr(evaluate.Controller, 'load', take)  # also that of warm-up
+    return asked
+
+
+VERBS_OF_CHECKPOINTS = ('info', 'export', 'finetune', 'evaluate', 'warm-up')
+
+
+@pytest.mark.parametrize('verb', VERBS_OF_CHECKPOINTS)
+@pytest.mark.parametrize(
+    'given', [['cartpole'], ['--checkpoint', 'cartpole'], ['--checkpoint=cartpole']]
+)
+def test_a_checkpoint_is_given_by_position_or_by_flag(verb, given, taken):
+    with pytest.raises(SystemExit, match='1'):
+        cli.main([verb, *given])
+    assert taken == ['cartpole']
+
+
+@pytest.mark.parametrize('verb', VERBS_OF_CHECKPOINTS)
+def test_a_checkpoint_that_is_given_twice_is_a_mistake(verb, taken, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, 'cartpole', '--checkpoint', 'pendulum'])
+    *_, error = capsys.readouterr().err.splitlines()
+    assert stop.value.code != 0 and not taken
+    assert error.startswith(f'trc {verb}: ')
+    assert error.endswith(('not allowed with argument CHECKPOINT', '--checkpoint, not both'))
+
+
+@pytest.mark.parametrize('verb', VERBS_OF_CHECKPOINTS)
+def test_help_shows_both_ways_to_give_a_checkpoint(verb, capsys):
+    with pytest.raises(SystemExit, match='0'):
+        cli.main([verb, '--help'])
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert '--checkpoint CHECKPOINT' in shown
+    assert '[CHECKPOINT' in shown or 'also as the first argument' in shown
+
+
+@pytest.mark.parametrize('verb', ['info', 'export'])
+def test_a_verb_that_needs_a_checkpoint_says_so(verb, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        cli.main([verb])
+    assert capsys.readouterr().err.endswith('arguments CHECKPOINT --checkpoint is required\n')
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--closed_loop', 'cartpole'], "'cartpole' is no number; a checkpoint stands in front"),
+        (['--closed_loop', '--ros', 'cartpole'], "put 'cartpole' in front of the flags"),
+        (['cartpole', '--expert', 'lqr'], '--expert goes with --system'),
+    ],
+)
+def test_a_name_that_a_flag_would_swallow_is_pointed_out(flags, message, taken, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['evaluate', *flags])
+    assert message in capsys.readouterr().err and not taken
 
 
 @pytest.fixture
@@ -183,6 +261,15 @@ def test_evaluate_puts_the_baselines_beside_the_controller(tmp_path):
     assert {'clipped LQR', 'LQR + 1 iLQR sweep', 'trc, K = 3'} <= set(figures)
     assert 1 - 1e-6 <= figures['trc, K = 3']['mean'] <= figures['clipped LQR']['mean']
     assert 'clipped LQR' in shown.stdout
+
+
+def test_a_reader_who_has_enough_is_no_mistake():
+    command = [sys.executable, '-m', 'trc_core', 'info', 'van_der_pol']
+    reading, writing = os.pipe()
+    os.close(reading)
+    shown = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert shown.stderr == ''
 
 
 def test_ctrl_c_is_one_line_also_where_compiled_code_has_wrapped_it(capsys):

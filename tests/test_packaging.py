@@ -7,10 +7,15 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from trc_core import Controller
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = shutil.ignore_patterns('.git', '.venv*', '.*_cache', '__pycache__', '*.egg-info')
@@ -18,9 +23,9 @@ WRITTEN = {'build', 'demo', 'outputs'}  # by commands, beside the sources
 
 
 @pytest.fixture(scope='module')
-def wheel(tmp_path_factory):
-    """The wheel that pip would install, open for reading."""
-    place = tmp_path_factory.mktemp('wheel')
+def built(tmp_path_factory):
+    """The folder of an sdist, and of the wheel that was built from it and nothing else."""
+    place = tmp_path_factory.mktemp('built')
     tree = place / 'tree'
     shutil.copytree(
         ROOT,
@@ -29,15 +34,80 @@ def wheel(tmp_path_factory):
             {*SKIPPED(folder, names), *(WRITTEN if Path(folder) == ROOT else ())}
         ),
     )
-    subprocess.run(
-        [
-            *(sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps'),
-            *('--no-build-isolation', '--wheel-dir', str(place), str(tree)),
-        ],
-        check=True,
-    )
-    with zipfile.ZipFile(next(place.glob('*.whl'))) as archive:
+    build = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(place), str(tree)]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    return place
+
+
+@pytest.fixture(scope='module')
+def wheel(built):
+    """The wheel that pip would install, open for reading."""
+    with zipfile.ZipFile(next(built.glob('*.whl'))) as archive:
         yield archive
+
+
+def test_the_sdist_holds_every_file_of_the_tree(built):
+    with tarfile.open(next(built.glob('*.tar.gz'))) as archive:
+        packed = {name.partition('/')[2] for name in archive.getnames()}
+    tree = built / 'tree'
+    files = {path.relative_to(tree).as_posix() for path in tree.rglob('*') if path.is_file()}
+    own = {name for name in files if not name.startswith(('trc.egg-info/', '.'))}
+    assert 'tests/conftest.py' in own and 'ros2_ws/src/trc_ros/plant/node.py' in own
+    assert own <= packed
+
+
+def test_an_index_takes_sdist_and_wheel_with_a_description_in_markdown(built):
+    files = [*built.glob('*.whl'), *built.glob('*.tar.gz')]
+    check = [sys.executable, '-m', 'twine', 'check', '--strict', *map(str, files)]
+    shown = subprocess.run(check, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stdout
+    assert shown.stdout.count('PASSED') == len(files) == 2
+
+
+def requirements(name):
+    """What a distribution needs without extras, with what that needs in turn."""
+    found, left = set(), [name]
+    while left:
+        for line in importlib.metadata.requires(left.pop()) or ():
+            needed = Requirement(line)
+            wanted = needed.marker is None or needed.marker.evaluate({'extra': ''})
+            if wanted and needed.name not in found:
+                found.add(needed.name)
+                left.append(needed.name)
+    return found
+
+
+FLIGHT = """
+import sys
+from trc_core import Controller
+
+plan = Controller.load('van_der_pol', backend='numpy').plan([1.0, 0.5], [0.0, 0.0])
+print(plan.cost, sys.modules['trc_core'].__file__)
+"""
+
+
+def test_the_wheel_flies_in_an_environment_with_nothing_but_what_it_needs(built, tmp_path):
+    place = tmp_path / 'empty'
+    venv.create(place)
+    [site] = place.glob('lib/python*/site-packages')
+    for name in requirements('trc'):  # as if from an index, which takes a minute
+        for file in importlib.metadata.files(name):
+            top = site / file.parts[0]
+            if file.parts[0] != '..' and not top.exists():
+                top.symlink_to(file.locate().parents[len(file.parts) - 1] / file.parts[0])
+    install = [sys.executable, '-m', 'pip', '--python', str(place), 'install', '--quiet']
+    offline = ['--no-index', '--no-compile', '--disable-pip-version-check']
+    subprocess.run([*install, *offline, str(next(built.glob('*.whl')))], check=True)
+    python, clean = str(place / 'bin' / 'python'), dict(os.environ)
+    clean.pop('PYTHONPATH', None)
+    flown = subprocess.run(
+        [python, '-c', FLIGHT], capture_output=True, text=True, cwd=tmp_path, env=clean
+    )
+    assert flown.returncode == 0, flown.stderr
+    cost, module = flown.stdout.split()
+    ours = Controller.load('van_der_pol', backend='numpy').plan([1.0, 0.5], [0.0, 0.0])
+    assert float(cost) == pytest.approx(ours.cost, rel=1e-9)
+    assert Path(module).is_relative_to(place)
 
 
 def manifest():

@@ -1,4 +1,4 @@
-"""Command-line behaviour shared by all commands: one-line errors, interrupts, progress."""
+"""Command-line behaviour shared by all commands: checkpoints, one-line errors, interrupts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,56 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+CHECKPOINT_HELP = 'a shipped name or the path of a .safetensors or .onnx file'
 SPINNER, SPINNER_PERIOD = '|/-\\', 0.1  # [s]
+
+
+def add_checkpoint(
+    parser: argparse.ArgumentParser, about: str = '', *, required: bool = False, many: bool = False
+) -> None:
+    """Adds the checkpoint to a command: by position, or as `--checkpoint`, but not both.
+
+    Args:
+        parser: gets the argument, as `checkpoint`; None where nothing is given.
+        about: what the command takes beside shipped names and paths, or its default; for the help.
+        required: whether one must be given.
+        many: whether several may be given; then it is a list.
+    """
+    names = CHECKPOINT_HELP + about
+    either = parser.add_mutually_exclusive_group(required=required)
+    either.add_argument(
+        'checkpoint',
+        nargs='*' if many else '?',
+        default=argparse.SUPPRESS,  # where it is not given, the flag counts
+        metavar='CHECKPOINT',
+        help=names,
+    )
+    either.add_argument(
+        '--checkpoint',
+        nargs='+' if many else None,
+        metavar='CHECKPOINT',
+        help='the same as a flag',
+    )
+
+
+def checkpoint_as_flag(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which a checkpoint that stands first has become `--checkpoint`.
+
+    For commands whose flags argparse does not read.
+
+    Raises:
+        ValueError: if the flag is there as well.
+    """
+    if not arguments or arguments[0].startswith('-'):
+        return list(arguments)
+    first, *rest = arguments
+    if any(argument.partition('=')[0] == '--checkpoint' for argument in rest):
+        raise ValueError(f"give one checkpoint: '{first}' or --checkpoint, not both")
+    return ['--checkpoint', first, *rest]
 
 
 @contextmanager
@@ -22,6 +67,9 @@ def report_errors(program: str) -> Iterator[None]:
     try:
         with interrupts():
             yield
+    except BrokenPipeError:  # whoever read the output has enough: `trc info NAME | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
+        raise SystemExit(1) from None
     except (ValueError, OSError) as error:
         print(f'{program}: {error}', file=sys.stderr)
         raise SystemExit(1) from None

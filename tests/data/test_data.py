@@ -19,6 +19,7 @@ from trc_core.data import LQRDataset, TrajectoryDataset, backends, lqr_generator
 from trc_core.data import recipe as recipes
 from trc_core.data.backends import BACKENDS
 from trc_core.data.lqr_generator import choose_system, generate, main
+from trc_core.data.overview import draw
 from trc_core.data.recipe import Recipe
 from trc_core.data.shards import solve_shards
 from trc_core.data.trajectories import (
@@ -41,6 +42,12 @@ DOUBLE_INTEGRATOR = SYSTEMS['double_integrator']
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     monkeypatch.setattr(recipes, 'SHARD', 5)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Most of the time of a small dataset goes into its overview; one test has it drawn."""
+    monkeypatch.setattr(lqr_generator, 'draw', lambda data, path: None)
 
 
 @pytest.fixture(scope='module')
@@ -83,7 +90,8 @@ def test_what_was_generated_is_loaded(tmp_path, name, expert):
     np.testing.assert_allclose(loaded.cost, J, rtol=1e-12)
 
 
-def test_the_folder_holds_the_dataset_and_a_picture_only(tmp_path):
+def test_the_folder_holds_the_dataset_and_a_picture_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(lqr_generator, 'draw', draw)
     generate(Recipe(DOUBLE_INTEGRATOR, 'ilqr', 6), tmp_path, 1)
     assert sorted(os.listdir(tmp_path)) == ['dataset.npz', 'overview.png']
     assert (tmp_path / 'overview.png').read_bytes().startswith(b'\x89PNG')

@@ -1,11 +1,14 @@
 """`trc train` picks the stage and its settings, says so, and yields to the user."""
 
 import importlib
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from trc_core import progress
 from trc_core.checkpoint import load_checkpoint
 from trc_core.commands import train as command
 from trc_core.systems import SYSTEMS
@@ -87,10 +90,17 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(tmp_path, capsys):
     assert settings['system'] == 'quadrotor_2d'
 
 
-def test_a_family_is_trained_and_its_checkpoint_takes_parameters(tmp_path, capsys):
+def test_a_family_is_trained_and_its_checkpoint_takes_parameters(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0.0)
     output = ['--output_dir', str(tmp_path / 'run')]
     command.main(['--recipe', 'van_der_pol_mu', *TINY, '--steps', '6', *output])
-    assert "stage cost (recipe 'van_der_pol_mu'" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "stage cost (recipe 'van_der_pol_mu'" in shown.out
+    lines = [line for line in shown.err.splitlines() if line.startswith('training: ')]
+    assert [line.split(' steps, ')[0] for line in lines[:6]] == [
+        f'training: {step} of 6' for step in range(1, 7)
+    ]
+    assert lines[0].endswith(' left') and '\r' not in shown.err
     checkpoint = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
     assert checkpoint.training['command'].startswith('trc train --recipe van_der_pol_mu')
     told = [checkpoint.with_parameters({'mu': mu}).representation.inputs for mu in (0.5, 1.5)]
@@ -113,6 +123,7 @@ def test_a_plant_that_no_lqr_stabilises_gets_open_loop_plans(tmp_path, capsys):
         (['--recipe', 'vdp'], 'invalid choice'),
         (['--stage', 'guesswork'], 'invalid choice'),
         (['--system', 'vdp'], "unknown system 'vdp'; choose from"),
+        (['cartpole', '--steps', '1'], 'a system is given by --system cartpole'),
         (['--lerning_rate', '1'], 'lerning_rate'),
         (['--ranges', '{nu: [1, 2]}'], 'has no parameter'),
         (['--ranges', '{mu: [2, 1]}'], 'must be [low, high]'),
@@ -137,6 +148,58 @@ def test_mistakes_are_named(flags, message, tmp_path, monkeypatch, capsys):
     assert stop.value.code != 0
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('flags', 'stage', 'unknown', 'near', 'others'),
+    [
+        (
+            ['--system', 'cartpole_swingup', '--steps', '5'],
+            "'hypotheses' (recipe 'cartpole_swingup': ",
+            '--steps',
+            {'--first_steps', '--joint_steps'},
+            '--stage cost',
+        ),
+        (
+            ['--system', 'cartpole', '--labels=5'],
+            "'cost' (recipe 'cartpole': ",
+            '--labels',
+            set(),
+            '--stage hypotheses',
+        ),
+        (
+            ['--stage', 'process', '--epoch', '5'],
+            "'process' (as asked)",
+            '--epoch',
+            {'--epochs'},
+            'no other stage',
+        ),
+        (['--ema-decay', '0.9'], "'cost' (recipe", '--ema-decay', {'--ema_decay'}, 'no other'),
+    ],
+)
+def test_a_flag_of_another_stage_says_which_stage_this_is_and_which_has_it(
+    flags, stage, unknown, near, others, capsys
+):
+    with pytest.raises(SystemExit, match='1'):
+        command.main(flags)
+    [error] = capsys.readouterr().err.splitlines()
+    assert f'the stage is {stage}' in error and f'where {unknown} is no setting' in error
+    assert f'; {others}' in error and error.endswith(' has it')
+    listed = re.findall(r'--\w+', error.partition('the flags are ')[2].partition(';')[0])
+    module, config = command.MODULES[stage.split("'")[1]]
+    settings = fields(getattr(importlib.import_module(module), config))
+    assert set(listed) == {f'--{setting.name}' for setting in settings}
+    assert near <= set(listed[:3])
+
+
+def test_a_key_of_another_stage_in_a_file_is_named_with_the_file(tmp_path, capsys):
+    file = tmp_path / 'c.yaml'
+    file.write_text('hidden_dim: 16\nsteps: 3\n')
+    with pytest.raises(SystemExit, match='1'):
+        command.main(['--system', 'pendulum', '--config', str(file)])
+    [error] = capsys.readouterr().err.splitlines()
+    assert f"where 'steps' in '{file}' is no setting" in error
+    assert error.endswith('; --stage cost has it')
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import csv
 import resource
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,21 +87,76 @@ LEARN = cost_trainer.CostTraining.training_step
 REPORT = cost_trainer.CostTraining.report
 
 
-@pytest.mark.parametrize(
-    ('name', 'ruined', 'last'),
-    [('training_step', diverge_in_loss, 13), ('report', diverge_in_score, 30)],
-)
-def test_a_run_that_diverges_stops_and_keeps_the_best(
-    name, ruined, last, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(cost_trainer.CostTraining, name, ruined)
+def short_run(tmp_path):
     flags = ['--system', 'van_der_pol', *TINY, '--validation_states', '8']
     short = ['--steps', '40', '--validate_every', '10', '--warmup_steps', '10']
     cost_trainer.main([*flags, *short, '--output_dir', str(tmp_path / 'run')])
-    assert f'stopped at step {last}: ' in capsys.readouterr().out
-    best = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
-    assert best.training['steps'] < last
+
+
+def best_of(run):
+    best = load_checkpoint(run / 'best_model.safetensors')
     assert all(np.isfinite(tensor).all() for tensor in best.tensors.values())
+    return best
+
+
+def test_a_run_whose_score_grows_stops_and_keeps_the_best(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cost_trainer.CostTraining, 'report', diverge_in_score)
+    short_run(tmp_path)
+    assert 'stopped at step 30: ' in capsys.readouterr().out
+    assert best_of(tmp_path / 'run').training['steps'] < 30
+
+
+def test_a_run_with_nan_fails_with_the_reason_and_keeps_the_best(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cost_trainer.CostTraining, 'training_step', diverge_in_loss)
+    with pytest.raises(SystemExit, match='1'):
+        short_run(tmp_path)
+    shown = capsys.readouterr()
+    *_, error = shown.err.splitlines()
+    assert 'training failed: at step 13 the loss is nan; the best model before that is' in error
+    assert 'best score' not in shown.out
+    assert best_of(tmp_path / 'run').training['steps'] < 13
+
+
+EXPLODING = """
+from trc_core.systems import System
+
+
+def dynamics(x, u):
+    return x[1], 1e4 * x[0] ** 3 + u[0]
+
+
+exploding = System(
+    name='exploding', dynamics=dynamics, state_names=('x', 'y'), state_units=('m', 'm/s'),
+    control_names=('u',), control_units=('N',), joints=(), dt=0.2, horizon=12, u_min=[-1.0],
+    u_max=[1.0], Q=[1.0, 1.0], R=[1.0], x0_box=[9.0, 9.0], goal_box=[0.0, 0.0],
+)
+"""
+
+
+def nothing_finite(stage, dataset, tmp_path):
+    """Runs that cannot end well: of a plant that explodes, and at an absurd learning rate."""
+    output = ['--output_dir', str(tmp_path / 'run')]
+    if stage == 'imitation':
+        supervised(dataset, tmp_path / 'run', '--learning_rate', '1e38', '--epochs', '2')
+    else:
+        (tmp_path / 'exploding.py').write_text(EXPLODING)
+        flags = ['--system', str(tmp_path / 'exploding.py'), '--validation_states', '4']
+        cost_trainer.main([*flags, *TINY, '--steps', '2', *output])
+
+
+@pytest.mark.parametrize('stage', ['imitation', 'cost'])
+def test_a_run_that_never_had_a_finite_score_fails_and_leaves_no_model(
+    stage, dataset, tmp_path, capsys
+):
+    with pytest.raises(SystemExit, match='1'):
+        nothing_finite(stage, dataset, tmp_path)
+    shown = capsys.readouterr()
+    *_, error = shown.err.splitlines()
+    assert 'training failed: ' in error and ('inf' in error or 'nan' in error)
+    assert error.endswith('from which plans diverge') and 'there is no model; ' in error
+    assert 'best score' not in shown.out
+    left = {path.name for path in (tmp_path / 'run').iterdir()}
+    assert not left & {'best_model.safetensors', 'last.ckpt', 'config.yaml'}
 
 
 def test_a_finished_or_interrupted_run_is_never_overwritten(dataset, tmp_path, capsys):
@@ -264,12 +317,13 @@ def test_a_typo_in_the_yaml_is_an_error(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('config', ['supervised_training', 'cost_training'])
-def test_the_shipped_configs_are_accepted(config, tmp_path):
-    module = 'supervised_trainer' if config.startswith('super') else 'cost_trainer'
-    command = [sys.executable, '-m', f'trc_core.training.{module}', '--print_config']
+def test_the_shipped_configs_are_accepted(config, capsys):
+    module = supervised_trainer if config.startswith('super') else cost_trainer
     path = f'params/training/{config}.yaml'
-    run = subprocess.run([*command, '--config', path], capture_output=True, text=True, check=True)
-    shipped, effective = yaml.safe_load(Path(path).read_text()), yaml.safe_load(run.stdout)
+    with pytest.raises(SystemExit, match='0'):
+        module.main(['--config', path, '--print_config'])
+    shipped = yaml.safe_load(Path(path).read_text())
+    effective = yaml.safe_load(capsys.readouterr().out)
     assert {key: effective[key] for key in shipped} == shipped
 
 

@@ -13,8 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trc_core.checkpoint import GRAPH_SUFFIX, find_checkpoint, load_checkpoint, save_checkpoint
-from trc_core.command_line import add_force, check_output, report_errors
+from trc_core.checkpoint import (
+    GRAPH_SUFFIX,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    shipped_checkpoints,
+)
+from trc_core.command_line import add_checkpoint, add_force, check_output, report_errors
 from trc_core.commands.warm_up import ready
 from trc_core.evaluation.baselines import (
     BASELINES,
@@ -47,10 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Command line: what is scored, on which problems, and where the figures go."""
     parser = argparse.ArgumentParser('trc evaluate', description=main.__doc__)
     add = parser.add_argument
-    add(
-        '--checkpoint',
-        help="shipped name or path, or 'classical' with --system: no network (default: "
-        f'{DEFAULT})',
+    add_checkpoint(
+        parser,
+        f", or 'classical' with --system: no network (default: {DEFAULT}, without --expert)",
     )
     add(
         '--expert',
@@ -85,7 +90,7 @@ def _add_closed_loop(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         '--closed_loop',
-        type=float,
+        type=_model_error,
         nargs='?',
         const=0.0,
         metavar='ERROR',
@@ -102,6 +107,15 @@ def _add_closed_loop(parser: argparse.ArgumentParser) -> None:
         help='with --closed_loop: fly with both nodes over DDS as well, on a plant without error, '
         'and compare the costs; leaves a bag and a report in FOLDER (default: %(const)s)',
     )
+
+
+def _model_error(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no number; a checkpoint stands in front of the flags"
+        ) from None
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -150,12 +164,15 @@ def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     """Refuses flags that would be ignored, and places where figures could not be kept."""
     if arguments.states < 1:
         raise ValueError(f'--states must be at least 1, got {arguments.states}')
-    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    defaults = vars(parser.parse_args([]))
+    given = [name for name, value in vars(arguments).items() if value != defaults[name]]
     mode = next((name for name in FITTING if name in given), None)
     if mode is not None:
         _check_fitting(mode, given)
     if arguments.ros is not None and arguments.closed_loop != 0.0:
         raise ValueError('--ros goes with --closed_loop, on a plant without error')
+    if str(arguments.ros) in shipped_checkpoints():
+        raise ValueError(f"--ros takes a folder; put '{arguments.ros}' in front of the flags")
     if arguments.output:
         check_output(arguments.output, '.json')
     if arguments.record and arguments.force:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trc_core.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from trc_core.command_line import add_force, report_errors
+from trc_core.command_line import add_checkpoint, add_force, report_errors
 from trc_core.exported_network import GRAPH_SUFFIX
 from trc_core.planner.backends import export_network
 from trc_core.systems import get_system
@@ -17,7 +17,7 @@ from trc_core.systems import get_system
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes a controller for ONNX Runtime, after comparing its plans with the original's."""
     parser = argparse.ArgumentParser('trc export', description=main.__doc__)
-    parser.add_argument('--checkpoint', required=True, help='shipped name or path')
+    add_checkpoint(parser, required=True)
     parser.add_argument('--output', type=Path, help='default: NAME.onnx, in this folder')
     parser.add_argument('--cycles', type=int, help="refinement cycles; default: the checkpoint's")
     parser.add_argument('--system', help='the plant, where it is neither shipped nor installed')

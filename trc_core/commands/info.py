@@ -17,7 +17,7 @@ from trc_core.checkpoint import (
     naming,
     read_checkpoint,
 )
-from trc_core.command_line import add_force, report_errors
+from trc_core.command_line import add_checkpoint, add_force, report_errors
 from trc_core.systems import get_system
 from trc_core.systems.registry import system_of_record
 
@@ -25,7 +25,7 @@ from trc_core.systems.registry import system_of_record
 def main(argv: Sequence[str] | None = None) -> None:
     """Shows the system, the model, the training and the figures of a checkpoint."""
     parser = argparse.ArgumentParser('trc info', description=main.__doc__)
-    parser.add_argument('checkpoint', help='shipped name or path')
+    add_checkpoint(parser, required=True)
     parser.add_argument(
         '--system', help='a name or a .py file: refuse a checkpoint that is not for this plant'
     )

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from trc_core.command_line import report_errors
 from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
-from trc_core.training.config import parse, run_as_command
+from trc_core.training.config import (
+    UnknownSettingError,
+    parse,
+    run_as_command,
+    settings_in,
+    settings_of,
+)
 from trc_core.training.recipes import RECIPES, STAGES, Recipe
 
 PROGRAM = 'trc train'
@@ -110,14 +114,24 @@ def _spelled(value: Any) -> str:
 
 def _configured_system(path: Path | None) -> str | None:
     """The system that a config file names."""
-    if path is None or not path.is_file():
-        return None  # the stage's parser says what is wrong with it
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except yaml.YAMLError:
-        return None  # likewise
-    system = settings.get('system') if isinstance(settings, dict) else None
+    system = None if path is None else settings_in(path).get('system')
     return system if isinstance(system, str) else None
+
+
+def _of_another_stage(error: UnknownSettingError, choice: Choice) -> ValueError:
+    """The error of a setting that the stage lacks: why it is this stage, and which one has it."""
+    stages = [stage for stage in MODULES if error.name in settings_of(_stage(stage)[1])]
+    others = ', '.join(f'--stage {stage}' for stage in stages) or 'no other stage'
+    return ValueError(
+        f"the stage is '{choice.stage}' ({choice.reason}), where {error}; {others} has it"
+    )
+
+
+def _stage(name: str) -> tuple[Any, Any]:
+    """The module and the config class of a stage."""
+    module_name, config_name = MODULES[name]
+    module = importlib.import_module(module_name)
+    return module, getattr(module, config_name)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -128,10 +142,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     known, flags = parser.parse_known_args(argv)
     with report_errors(PROGRAM):
+        if flags and not flags[0].startswith('-'):
+            raise ValueError(f"'{flags[0]}' is no flag; a system is given by --system {flags[0]}")
         asked = known.system or _configured_system(known.config)
         choice = choose(asked, known.stage, known.recipe)
-        module_name, config_name = MODULES[choice.stage]
-        module = importlib.import_module(module_name)
+        module, config_class = _stage(choice.stage)
         arguments = [f'--{name}={_spelled(value)}' for name, value in choice.settings.items()]
         if known.config is not None:
             arguments.append(f'--config={known.config}')
@@ -140,7 +155,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(parser.format_help())
             print(f"flags of the stage '{choice.stage}':\n")
             flags = ['--help']
-        config = parse(getattr(module, config_name), PROGRAM, [*arguments, *flags])
+        try:
+            config = parse(config_class, PROGRAM, [*arguments, *flags])
+        except UnknownSettingError as error:
+            raise _of_another_stage(error, choice) from None
         plant = config.system or 'the system of the dataset'
         print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
         if config.system and (line := unheld_goal(get_system(config.system))):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trc_core.checkpoint import find_checkpoint, shipped_checkpoints
-from trc_core.command_line import add_force, report_errors, spinner
+from trc_core.command_line import add_checkpoint, add_force, report_errors, spinner
 from trc_core.compile import binding
 from trc_core.compile.kernels import cache_folder, compiled, is_compiled
 from trc_core.flight.adaptation import ParameterEstimator
@@ -31,13 +31,11 @@ SWEEPS = 20  # of a plant's first plan
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser('trc warm-up', description=main.__doc__)
-    parser.add_argument(
-        'names',
-        nargs='*',
-        metavar='CHECKPOINT|PLANT',
-        help='checkpoints: shipped names or paths (default: every shipped controller). Plants '
-        'without a checkpoint: .py files or names of systems; their first plan is the clipped '
-        f'LQR after at most {SWEEPS} sweeps of iLQR',
+    add_checkpoint(
+        parser,
+        ' (default: every shipped controller), or a plant without one, by its .py file or its '
+        f'name: its first plan is the clipped LQR after at most {SWEEPS} sweeps of iLQR',
+        many=True,
     )
     parser.add_argument('--system', help='a .py file: the plant, if it has no name here')
     add_force(parser)
@@ -55,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with report_errors(parser.prog):
         own = get_system(arguments.system) if arguments.system else None
         print(f'cache: {cache_folder()}')
-        for name in arguments.names or shipped_checkpoints():
+        for name in arguments.checkpoint or shipped_checkpoints():
             plant = plant_named(name)
             if plant is not None:
                 print(f'{name}: {ready_plant(plant)}')

@@ -14,6 +14,7 @@ from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
 from trc_core.data.trajectories import ARRAYS, TrajectoryData
 from trc_core.numerics.plan import Plan
+from trc_core.progress import progress_bar
 from trc_core.solvers.experts import EXPERTS
 from trc_core.solvers.packing import killed_workers, packed, unpacked
 from trc_core.solvers.starting_points import agreement
@@ -36,7 +37,6 @@ def solve_shards(
         ChildProcessError: if a worker is killed.
     """
     from joblib import effective_n_jobs
-    from tqdm import tqdm
 
     missing = [(i, n) for i, n in recipe.shards() if read_shard(recipe, folder, i, n) is None]
     if not missing:
@@ -53,7 +53,7 @@ def solve_shards(
         print(line, flush=True)
     with (
         killed_workers(ADVICE),
-        tqdm(total=recipe.num_samples, initial=done, unit='sample', desc=label) as bar,
+        progress_bar(total=recipe.num_samples, initial=done, unit='samples', label=label) as bar,
     ):
         for index, arrays in run(solve_shard, tasks, backend, workers):
             write_arrays(_file(folder, index), **arrays)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trc_core.evaluation.flown import Flown
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 from trc_core.simulation import in_error
 from trc_core.solvers.receding_horizon import IlqrMpc
 
@@ -142,7 +142,7 @@ def compare(
     model = controller.system
     plant, flights = PerturbedPlant.with_error(model, error), {}
     for label, planner in tick_planners(controller).items():
-        bar = tqdm(range(len(x0)), desc=label, leave=False)
+        bar = progress_bar(range(len(x0)), label=label, leave=False)
         flights[label] = fly_all(planner, model, plant, x0, goal, bar)
     return Comparison(title, flights)
 

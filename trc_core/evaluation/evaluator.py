@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trc_core.evaluation.problems import Problems, draw_problems
 from trc_core.evaluation.reference import Optima, best_known_optima, starts_needed
 from trc_core.numerics.cost import WRONG_BASIN, difference, is_success
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 
 Planner = Callable[..., Plan]
 """x0 (n_x,), goal (n_x,), also `parameters` by name where the problems have some -> Plan."""
@@ -194,7 +194,7 @@ def evaluate(
     problems, optima = problems.rows(optima.solved), optima.rows(optima.solved)
     scores = {}
     for label, planner in table.items():
-        bar = tqdm(range(count), desc=label, leave=False)
+        bar = progress_bar(range(count), label=label, leave=False)
         scores[label] = score(system, planner, problems, optima, bar)
     return Evaluation(title, scores, states, seed, starts, states - count)
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trc_core.command_line import expected_time
 from trc_core.compile.kernels import cache_folder
 from trc_core.evaluation.problems import Problems
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 from trc_core.solvers import fatrop, multistart, nlp
 from trc_core.solvers.packing import call, killed_workers, packed
 from trc_core.whole_files import notice_unkept, read_arrays, write_arrays
@@ -122,17 +122,17 @@ def _on_every_core(
     cores = joblib.effective_n_jobs(-1) if away else 1
     with killed_workers(ADVICE):
         jobs = workers(joblib.delayed(solve)(*row) for row in rows)
-        found = tqdm(jobs, f'{system.name}: optimum', len(rows), leave=False)
-        return list(_timed(found, len(rows), cores))
+        bar = progress_bar(jobs, f'{system.name}: optimum', len(rows), leave=False)
+        return list(_timed(bar, len(rows), cores))
 
 
-def _timed(found: Iterable[Any], count: int, cores: int) -> Iterator[Any]:
+def _timed(bar: Any, count: int, cores: int) -> Iterator[Any]:
     """Passes optima on, and says after a few how long the others are going to take.
 
     The first one of every core is not counted: it waits for a program to be built.
     """
     began = time.perf_counter()
-    for done, one in enumerate(found, start=1):
+    for done, one in enumerate(bar, start=1):
         yield one
         if done == cores:
             began = time.perf_counter()
@@ -140,7 +140,7 @@ def _timed(found: Iterable[Any], count: int, cores: int) -> Iterator[Any]:
             left = count - done
             seconds = (time.perf_counter() - began) / (done - cores) * left
             if seconds >= WORTH_SAYING:
-                tqdm.write(expected_time(seconds, f'{left:,} more optima', cores))
+                bar.write(expected_time(seconds, f'{left:,} more optima', cores))
 
 
 def _arrays(names: Iterable[str], found: list[Any]) -> dict[str, NDArray[Any]]:

@@ -35,7 +35,8 @@ class FinetuneConfig(ModelMismatch, RunConfig):
     """Settings with which a trained controller learns from plants that differ from its model."""
 
     checkpoint: str = 'van_der_pol'
-    """Shipped name or path of the controller to start from."""
+    """The controller to start from, a shipped name or a path; also as the first argument, without
+    the flag."""
     system: str = ''
     """The plant that the checkpoint must be of; a .py file where only that defines it."""
     force: bool = False

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from trc_core.command_line import report_errors
+from trc_core.command_line import checkpoint_as_flag, report_errors
 from trc_core.finetuning.algorithms import ALGORITHMS, Algorithm
 from trc_core.finetuning.config import FinetuneConfig
 from trc_core.finetuning.log import Log
@@ -23,6 +24,7 @@ from trc_core.finetuning.problems import Problems
 from trc_core.finetuning.report import test_and_report
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
+from trc_core.progress import progress_bar
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
 from trc_core.training.fitting import BEST_MODEL, current_commit
@@ -101,11 +103,20 @@ class Finetuning:
         )
 
     def run(self) -> str:
-        """Iterates to the end; returns why it ended early, '' if it did not."""
-        config, progress = self.config, self.progress
-        log = Log(self.output_dir, progress.iteration)
-        bar = tqdm(total=config.iterations, initial=progress.iteration, desc='fine-tuning')
-        reason = ''
+        """Iterates to the end; returns why it ended early, '' if it did not.
+
+        Raises:
+            ValueError: if a figure is not finite.
+        """
+        done, total = self.progress.iteration, self.config.iterations
+        with (
+            contextlib.closing(Log(self.config, done)) as log,
+            progress_bar(label='fine-tuning', total=total, initial=done, unit='iterations') as bar,
+        ):
+            return self._iterate(log, bar)
+
+    def _iterate(self, log: Log, bar: Any) -> str:
+        config, progress, reason = self.config, self.progress, ''
         if not progress.iteration:
             self.validate(log)
         while progress.iteration < config.iterations and not reason:
@@ -117,15 +128,13 @@ class Finetuning:
             if progress.iteration % config.validate_every == 0:
                 reason = self.validate(log)
             if not all(np.isfinite(list(figures.values()))):
-                reason = f'the figures of iteration {progress.iteration} are not finite: {figures}'
+                self._fail(f'of the figures {figures} not all are finite')
             progress.seconds += time.monotonic() - began
             progress.cpu_seconds += time.process_time() - cpu
             log.write(progress.iteration, {**figures, 'seconds': progress.seconds})
             bar.set_postfix({name: f'{value:.3g}' for name, value in figures.items()})
             bar.update()
             self.save()
-        bar.close()
-        log.close()
         return reason
 
     def validate(self, log: Log) -> str:
@@ -135,7 +144,7 @@ class Finetuning:
         nominal = float((found.nominal / self.baseline.nominal).mean())
         log.write(self.progress.iteration, {'val/score': score, 'val/nominal': nominal})
         if not np.isfinite(score):
-            return f'the validation score is {score}'
+            self._fail(f'the validation score is {score}')
         if score < self.progress.best and nominal <= self.config.nominal_limit:
             self.progress.best, self.progress.poor = score, 0
             metrics = {'validation': {'score': score, 'nominal': nominal}}
@@ -145,6 +154,15 @@ class Finetuning:
         if self.progress.poor >= PATIENCE:
             return f'the validation score {score:.4g} is far above {self.progress.best:.4g}'
         return ''
+
+    def _fail(self, reason: str) -> NoReturn:
+        best, kept = self.output_dir / BEST_MODEL, 'there is no model'
+        if np.isfinite(self.progress.best):
+            kept = f"the best model before that is kept in '{best}'"
+        raise ValueError(
+            f'fine-tuning failed: at iteration {self.progress.iteration} {reason}; {kept}; try a '
+            'smaller --learning_rate or --std'
+        )
 
     def save(self) -> None:
         """Writes what it takes to go on."""
@@ -172,7 +190,8 @@ def finetune(config: FinetuneConfig, command: str) -> Path:
     """Runs the stage; returns the tuned checkpoint, tested and with its record.
 
     Raises:
-        ValueError: if the checkpoint is of another system, or the plants do not fit it.
+        ValueError: if the checkpoint is of another system, the plants do not fit it, or figures
+            are not finite.
     """
     checkpoint = load_for(config)
     torch.set_num_threads(config.num_threads)
@@ -216,7 +235,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fine-tunes a checkpoint on plants that differ from its model."""
     program = AS_MODULE if argv is None else PROGRAM
     with report_errors(program):
-        best = finetune(parse(FinetuneConfig, program, argv), run_as_command(program, argv))
+        arguments = checkpoint_as_flag(sys.argv[1:] if argv is None else argv)
+        best = finetune(parse(FinetuneConfig, program, arguments), run_as_command(program, argv))
         print(best)
 
 

@@ -1,4 +1,4 @@
-"""Figures of a run that goes on for a while: CSV and TensorBoard."""
+"""Figures of a run that goes on for a while: CSV, and the logger that was chosen."""
 
 from __future__ import annotations
 
@@ -6,36 +6,45 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from trc_core.training.config import RunConfig
+from trc_core.training.logs import beside_csv, close
+
 COLUMNS = ('iteration', 'figure', 'value')
 
 
 class Log:
-    """Appends to `csv/metrics.csv`, one figure a line, and to `tensorboard/`.
+    """Appends to `csv/metrics.csv`, one figure a line, and to the logger of the config.
 
     Args:
-        output_dir: of the run.
+        config: of the run.
         iteration: with which it begins or goes on.
+
+    Raises:
+        ValueError: if wandb does not start.
     """
 
-    def __init__(self, output_dir: Path, iteration: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        path = output_dir / 'csv' / 'metrics.csv'
+    def __init__(self, config: RunConfig, iteration: int) -> None:
+        self._loggers = beside_csv(config, iteration)
+        self._file = None
+        if config.logger == 'none':
+            return
+        path = Path(config.output_dir) / 'csv' / 'metrics.csv'
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open('a', newline='')
-        self._rows = csv.writer(self._file)
         if not path.stat().st_size:
-            self._rows.writerow(COLUMNS)
-        self._tensorboard = SummaryWriter(str(output_dir / 'tensorboard'), purge_step=iteration)
+            csv.writer(self._file).writerow(COLUMNS)
 
     def write(self, iteration: int, figures: Mapping[str, float]) -> None:
         """Figures of one iteration, by name."""
-        for name, value in figures.items():
-            self._rows.writerow((iteration, name, value))
-            self._tensorboard.add_scalar(name, value, iteration)
-        self._file.flush()
+        for logger in self._loggers:
+            logger.log_metrics(dict(figures), iteration)
+        if self._file is not None:
+            rows = [(iteration, name, value) for name, value in figures.items()]
+            csv.writer(self._file).writerows(rows)
+            self._file.flush()
 
     def close(self) -> None:
-        """Closes both."""
-        self._file.close()
-        self._tensorboard.close()
+        """Closes all."""
+        close(self._loggers)
+        if self._file is not None:
+            self._file.close()

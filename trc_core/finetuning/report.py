@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core import provenance
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,6 +19,7 @@ from trc_core.finetuning.problems import TEST_SEED, Problems, Scenario, planner_
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 from trc_core.whole_files import whole_file, write_whole
 
 UNTUNED, TUNED, ILQR = 'trc, un-tuned', 'trc, tuned', 'iLQR-MPC'
@@ -163,7 +163,7 @@ def _fly_all(
     problems: Problems, held: Any, planners: Mapping[str, Planner], count: int
 ) -> dict[str, FlightRecord]:
     flown = {}
-    for label, planner in tqdm(planners.items(), desc='test', leave=False):
+    for label, planner in progress_bar(planners.items(), label='test', leave=False):
         scenario: Scenario = held(count, TEST_SEED)
         flown[label] = problems.fly(planner, scenario, horizons=TEST_HORIZONS)
     return flown

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
 
 from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
@@ -17,6 +22,8 @@ from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings
 
 Config = TypeVar('Config', bound='RunConfig')
+LOGGERS = ('tensorboard', 'wandb', 'csv', 'none')
+FLAGS_OF_EVERY_CONFIG = ('config', 'print_config', 'help')
 RULES: dict[str, Callable[[float], bool]] = {
     'be positive': lambda value: value > 0,
     'be at least 1': lambda value: value >= 1,
@@ -55,8 +62,14 @@ class RunConfig:
     """Threads of PyTorch; networks this small only get slower with more."""
     resume: bool = False
     """Continue an interrupted run in output_dir."""
+    logger: str = 'tensorboard'
+    """Where figures go: tensorboard or wandb, with csv beside them, csv alone, or none."""
 
     def __post_init__(self) -> None:
+        if self.logger not in LOGGERS:
+            raise ValueError(f"unknown logger '{self.logger}'; choose from {list(LOGGERS)}")
+        if self.logger == 'wandb' and importlib.util.find_spec('wandb') is None:
+            raise ValueError("the logger 'wandb' is missing; pip install 'trc[wandb]' adds it")
         require(self, 'be positive', 'learning_rate', 'gradient_clip')
         require(self, 'be at least 1', 'num_threads')
         require(self, 'not be negative', 'seed')
@@ -168,21 +181,89 @@ class PlantConfig(NetworkConfig):
         return get_system(self.system).with_parameters(**self.parameters)
 
 
+class UnknownSettingError(ValueError):
+    """Raised for a flag, or a key of a config file, that no field of a config has.
+
+    Args:
+        name: of the setting.
+        config: the config class without it.
+        where: the config file that names it; '' for a flag.
+    """
+
+    def __init__(self, name: str, config: type, where: str = '') -> None:
+        self.name = name
+        flags = ', '.join(f'--{known}' for known in nearest(name, settings_of(config)))
+        known = f'the keys are those of the flags {flags}' if where else f'the flags are {flags}'
+        shown = f"'{name}' in '{where}'" if where else f'--{name}'
+        super().__init__(f'{shown} is no setting; {known}')
+
+
+def settings_of(config: type) -> list[str]:
+    """The names of the fields of a config class, which are its flags."""
+    return [f.name for f in fields(config)]
+
+
+def nearest(name: str, known: Sequence[str]) -> list[str]:
+    """Names in the order of their likeness to another."""
+    wanted = name.lower().replace('-', '_')
+    return sorted(known, key=lambda other: -SequenceMatcher(None, wanted, other.lower()).ratio())
+
+
+def require_known(config: type, arguments: Sequence[str]) -> None:
+    """Looks through flags, and the keys of config files among them, for what a config lacks.
+
+    Raises:
+        UnknownSettingError: for the first; all settings stand in its message, the nearest first.
+    """
+    known = {*settings_of(config), *FLAGS_OF_EVERY_CONFIG}
+    rest = iter(arguments)
+    for argument in rest:
+        flag, equals, value = argument.partition('=')
+        name = flag.removeprefix('--').partition('.')[0]
+        if not flag.startswith('--') or not name:
+            continue
+        if name not in known:
+            raise UnknownSettingError(name, config)
+        if name == 'config':
+            path = value if equals else next(rest, '')
+            unknown = [key for key in settings_in(path) if key not in known]
+            if unknown:
+                raise UnknownSettingError(unknown[0], config, path)
+
+
+def settings_in(path: str | Path) -> dict[str, Any]:
+    """The settings of a config file; none where it is missing or no mapping.
+
+    What is wrong with such a file, the parser of the flags says.
+    """
+    try:
+        settings = yaml.safe_load(Path(path).read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return (
+        {str(key): value for key, value in settings.items()} if isinstance(settings, dict) else {}
+    )
+
+
 def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Config:
-    """A config from flags and `--config FILE.yaml`; unknown keys and wrong types are errors."""
+    """A config from flags and `--config FILE.yaml`; unknown keys and wrong types are errors.
+
+    Raises:
+        UnknownSettingError: for a flag or key that is not one of the config's fields.
+        ValueError: if a setting is refused; the message names it.
+        SystemExit: with the exit code 2 and the usage, for what is no value of a setting's type.
+    """
     from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the text of --help
     parser = ArgumentParser(prog=program, description=config.__doc__)
     parser.add_argument('--config', action=ActionConfigFile, help='YAML file of these settings')
     parser.add_class_arguments(config)
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    try:
-        values = parser.parse_args(_settings_spelled_out(arguments))
-        values.pop('config', None)
-        return config(**values.as_dict())
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
+    arguments = _settings_spelled_out(sys.argv[1:] if argv is None else list(argv))
+    require_known(config, arguments)
+    values = parser.parse_args(arguments)
+    values.pop('config', None)
+    return config(**values.as_dict())
 
 
 def _settings_spelled_out(arguments: list[str]) -> list[str]:

@@ -157,7 +157,7 @@ class CostTraining(TrainingModule):
         plants = PlantFamily(self.system, representation, parameters)
         self.validation = Validation.of(plants, config.validation_states, rng)
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Starts the new rows, refines all for a window of cycles, and steps the closed loops."""
         pool, model = self.pool, self.model
         rows = pool.renew()
@@ -173,8 +173,7 @@ class CostTraining(TrainingModule):
         self.log('train/cost_over_lq', (plan.cost / problem.units.s**2).mean(), prog_bar=True)
         self.log('train/loss', loss)
         if not torch.isfinite(loss):
-            self._stop(f'the loss is {loss.item()}')
-            return None
+            self.fail(f'the loss is {loss.item()}')
         pool.store(plan, latents)
         pool.tick(model, dynamics)
         return loss
@@ -217,7 +216,7 @@ class CostTraining(TrainingModule):
         self.report(ratio.mean(), {'cost_ratio_mean': ratio.mean(), 'cost_ratio_max': ratio.max()})
         late = self.trainer.global_step > self.config.steps / 2
         if not math.isfinite(self.score):
-            self._stop(f'the validation score is {self.score}')
+            self.fail(f'the validation score is {self.score}')
         elif late and self.score > DIVERGED * self.best_score:
             self._stop(f'the validation score {self.score:.4g} is far above {self.best_score:.4g}')
 

@@ -10,17 +10,15 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import (
     ModelCheckpoint,
-    TQDMProgressBar,
     WeightAveraging,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -28,12 +26,17 @@ from trc_core.models.persistence import save_model
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.systems import System
 from trc_core.training.config import FitConfig
+from trc_core.training.logs import StepProgress, close, loggers_of
 from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
 from trc_core.whole_files import write_whole
 
 SAVE_EVERY = 500  # steps that a crash can cost; Ctrl-C costs none
 BEST_MODEL = 'best_model.safetensors'
 LAST_MODEL = 'last_model.safetensors'
+
+
+class NotFiniteError(Exception):
+    """Raised where a loss, a score or a weight is not finite: no step makes it so again."""
 
 
 class TrainingModule(pl.LightningModule):
@@ -52,6 +55,18 @@ class TrainingModule(pl.LightningModule):
         self.score = math.inf
         self.best_score = math.inf
         self.metrics: dict[str, float] = {}
+
+    def fail(self, reason: str) -> NoReturn:
+        """Ends the run, because something is not finite; what was the best stays as it is."""
+        raise NotFiniteError(f'at step {self.trainer.global_step} {reason}')
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if outputs and not torch.isfinite(outputs['loss']):
+            self.fail(f'the loss is {outputs["loss"].item()}')
+
+    def on_validation_start(self) -> None:
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.parameters()):
+            self.fail('the weights are not finite')
 
     def report(self, score: Tensor, metrics: Mapping[str, Tensor]) -> None:
         """Logs validation figures; the model with the lowest score is the best."""
@@ -164,22 +179,49 @@ def fit(
     """Runs the training loop, resumable after an interruption.
 
     Raises:
-        ValueError: if output_dir holds another run, or a resumed run has another config or plant.
+        ValueError: if output_dir holds another run, a resumed run has another config or plant, or
+            the run ends with a score, a loss or weights that are not finite.
     """
     output_dir, batches = Path(config.output_dir), _loader(data)
     _quiet()
     torch.set_num_threads(config.num_threads)
     with run_folder(output_dir, config, module.system):
         trainer = _trainer(config, batches, epochs, command)
-        trainer.fit(
-            module,
-            batches,
-            _loader(validation),
-            ckpt_path=str(output_dir / RESUME_FILE) if read_progress(output_dir) else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                batches,
+                _loader(validation),
+                ckpt_path=str(output_dir / RESUME_FILE) if read_progress(output_dir) else None,
+                weights_only=True,
+            )
+            if not trainer.interrupted:
+                _require_finite(module)
+        except NotFiniteError as error:
+            raise _failed(module, output_dir, error) from None
+        finally:
+            close(trainer.loggers)
     if trainer.is_global_zero and not trainer.interrupted:
         print(f'best score {module.best_score:.6f}: {output_dir / BEST_MODEL}')
+
+
+def _require_finite(module: TrainingModule) -> None:
+    if not math.isfinite(module.score):
+        figures = ', '.join(f'{name} {value:g}' for name, value in module.metrics.items())
+        raise NotFiniteError(f'the score of the last validation is {module.score} ({figures})')
+
+
+def _failed(module: TrainingModule, output_dir: Path, reason: object) -> ValueError:
+    """The error of a run that has failed; without a best model its folder is free again."""
+    if math.isfinite(module.best_score):
+        kept = f"the best model before that is kept in '{output_dir / BEST_MODEL}'"
+    else:
+        (output_dir / RESUME_FILE).unlink(missing_ok=True)  # it would fail again
+        kept = 'there is no model'
+    return ValueError(
+        f'training failed: {reason}; {kept}; try a smaller --learning_rate, or an x0_box without '
+        'states from which plans diverge'
+    )
 
 
 def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: str) -> pl.Trainer:
@@ -201,17 +243,15 @@ def _trainer(config: FitConfig, batches: Iterable[Any], epochs: int, command: st
         val_check_interval=_interval(config, batches),
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=False,  # StepProgress is ours
         log_every_n_steps=20,
-        logger=[
-            CSVLogger(output_dir, 'csv', ''),
-            TensorBoardLogger(output_dir, 'tensorboard', ''),
-        ],
+        logger=loggers_of(config) or False,
         plugins=[WholeCheckpoints()],
         callbacks=[
             ModelExport(output_dir, config, command),
             WeightAveraging(use_buffers=False, avg_fn=moving_average(config.ema_decay)),
             resumable,
-            TQDMProgressBar(refresh_rate=20),
+            StepProgress(),
         ],
     )
 

@@ -25,6 +25,7 @@ from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.parallel import cores
+from trc_core.progress import progress_bar
 from trc_core.solvers.library import Labels, library_labels, seconds_of_labels
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
@@ -100,7 +101,8 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
         return Labels(**kept)
     seconds = seconds_of_labels(system, count, seed)
     print(expected_time(seconds, counted(count, 'label'), cores()), flush=True)
-    labels = library_labels(system, count, seed, _show_progress)
+    with progress_bar(label='labels', total=count) as bar:
+        labels = library_labels(system, count, seed, lambda done, _: bar.update(done - bar.n))
     write_arrays(path, digest=np.array(digest), **vars(labels))
     return labels
 
@@ -109,10 +111,6 @@ def labels_digest(system: System, count: int, seed: int) -> str:
     """Hash of everything that labels depend on."""
     made_of = [system.contract(), system.digest, count, seed]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _show_progress(done: int, count: int) -> None:
-    print(f'labels: {done} of {count}', flush=True)
 
 
 def split(labels: Labels, held_out: int) -> tuple[Labels, Labels]:

@@ -22,7 +22,7 @@ from trc_core.whole_files import write_whole
 
 RESUME_FILE = 'last.ckpt'
 CONFIG_FILE, PLANT_FILE = 'config.yaml', 'plant.json'
-NOT_PART_OF_THE_RUN = ('resume', 'output_dir')
+NOT_PART_OF_THE_RUN = ('resume', 'output_dir', 'logger')
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core.evaluation.problems import TEST_SEED
 from trc_core.lab.benchmark.interleaved import SHUFFLE_SEED
@@ -22,6 +21,7 @@ from trc_core.numerics.cost import difference, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import STOP, Array, System
+from trc_core.progress import progress_bar
 from trc_core.solvers import fatrop
 from trc_core.solvers.fatrop import FATROP
 from trc_core.solvers.nlp import IPOPT, Method, answer, flown, optimise
@@ -98,7 +98,7 @@ def plans_from_the_line(states: int) -> dict[str, dict[str, float]]:
         solvers['fatrop'] = _by(FATROP)
     records = {label: Record() for label in solvers}
     rng, order = np.random.default_rng(TEST_SEED), np.random.default_rng(SHUFFLE_SEED)
-    for i in tqdm(range(-1, states), 'from the line', leave=False):
+    for i in progress_bar(range(-1, states), 'from the line', leave=False):
         x0, goal, parameters = draw(rng)
         problem = Problem.of(bicycle_circles, x0, goal, parameters)
         x, u, _ = problem.fly_law(LINE, problem.r)
@@ -149,7 +149,7 @@ def flights(states: int, moving: bool) -> dict[str, Any]:
     ours: list[Flight] = []
     converged: list[Flight] = []
     left_out = 0
-    bar = tqdm(total=states, desc='moving' if moving else 'fixed', leave=False)
+    bar = progress_bar(total=states, label='moving' if moving else 'fixed', leave=False)
     while len(ours) < states:
         x0, goal, parameters = draw(rng, moving)
         first = controller.plan(x0, goal, parameters=parameters)

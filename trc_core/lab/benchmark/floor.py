@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.lab.benchmark.options import Options
@@ -30,6 +29,7 @@ from trc_core.planner.network import (
     settings_of,
 )
 from trc_core.planner.network_kernels import Latents, propose
+from trc_core.progress import progress_bar
 
 FASTMATH = {'reassoc', 'contract', 'arcp', 'nsz'}  # as everything that flies is compiled
 ROUNDS, SECONDS = 100, 2e-3
@@ -41,7 +41,7 @@ def network_floor(options: Options, results: dict[str, Any]) -> None:
 
     Of both the least of many interleaved measurements: what disturbs them only adds.
     """
-    for name in tqdm(options.systems, 'floor', leave=False):
+    for name in progress_bar(options.systems, 'floor', leave=False):
         checkpoint = load_checkpoint(name)
         net = network_of(checkpoint)
         copy = aligned(net.weights.size)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 from trc_core.solvers import ilqr
 from trc_core.solvers.receding_horizon import shifted
 from trc_core.solvers.replay import replay
@@ -138,7 +138,9 @@ class InterleavedTiming:
         gc.collect()
         gc.disable()
         try:
-            for r, present in enumerate(tqdm(schedule(shares, rounds), title, leave=False)):
+            for r, present in enumerate(
+                progress_bar(schedule(shares, rounds), title, leave=False)
+            ):
                 self._round(r % len(self.x0), present, np.random.default_rng([SHUFFLE_SEED, r]))
         finally:
             gc.enable()

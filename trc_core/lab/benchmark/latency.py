@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.evaluation.problems import fresh_problems
@@ -21,6 +20,7 @@ from trc_core.lab.benchmark.planners import available, controllers, every_cycle
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
+from trc_core.progress import progress_bar
 from trc_core.solvers import ilqr
 
 
@@ -118,7 +118,7 @@ def _back_to_back(
     gc.collect()
     gc.disable()
     try:
-        for _ in tqdm(range(max(1, options.alone // N)), title, leave=False):
+        for _ in progress_bar(range(max(1, options.alone // N)), title, leave=False):
             for i in range(N):
                 began = time.perf_counter_ns()
                 plans[i] = call(i, plans[i])

@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core.lab.benchmark.options import Options
+from trc_core.progress import progress_bar
 
 FIRST_PLAN = """
 import json, sys, time
@@ -57,7 +57,7 @@ def cold_start(options: Options, results: dict[str, Any]) -> None:
     for backend in [b for b in options.backends if b != 'numpy']:
         try:
             _start(name, backend)
-            bar = tqdm(range(options.starts), f'start: {backend}', leave=False)
+            bar = progress_bar(range(options.starts), f'start: {backend}', leave=False)
             samples = [_start(name, backend) for _ in bar]
         except subprocess.CalledProcessError as error:
             lines = error.stderr.strip().splitlines() or ['no message']
@@ -98,7 +98,7 @@ def soak(options: Options, results: dict[str, Any]) -> None:
     readings: list[float] = results.setdefault('rss_mb', [])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for line in tqdm(process.stdout, f'soak: {name}, tenths', TENTHS + 1, leave=False):
+        for line in progress_bar(process.stdout, f'soak: {name}, tenths', TENTHS + 1, leave=False):
             if 'before_mb' in results:
                 readings.append(float(line))
                 results['plans'] += step

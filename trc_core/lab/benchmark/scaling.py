@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.compile.kernels import compiled
@@ -22,6 +21,7 @@ from trc_core.numerics.parallel import cores
 from trc_core.planner.controller import Controller
 from trc_core.planner.kernels import plan_rows
 from trc_core.problem.system import System
+from trc_core.progress import progress_bar
 
 BATCH_SYSTEMS = ('double_integrator', 'van_der_pol')
 BATCH_BACKENDS = ('numba', 'torch')
@@ -60,7 +60,9 @@ def _by_batch(
 ) -> None:
     x0, goal = fresh_problems(checkpoint.system, max(options.batches))
     planner.call(x0[:1], goal[:1], None)
-    for B in tqdm(options.batches, f'{checkpoint.system.name}: {planner.label}', leave=False):
+    for B in progress_bar(
+        options.batches, f'{checkpoint.system.name}: {planner.label}', leave=False
+    ):
         seconds: list[float] = []
         while len(seconds) < RUNS and sum(seconds) < LONG:
             began = time.perf_counter()
@@ -87,7 +89,7 @@ def by_horizon(options: Options, results: dict[str, Any]) -> None:
     """Latency of the default cycles over longer horizons, with random weights."""
     shipped = load_checkpoint(_scaled(options))
     rows: dict[str, Any] = results.setdefault('by horizon', {})
-    for T in tqdm(options.horizons, f'{shipped.system.name}: horizons', leave=False):
+    for T in progress_bar(options.horizons, f'{shipped.system.name}: horizons', leave=False):
         system = replace(shipped.system, horizon=T)
         label = f'T = {T}'
         found, absent = available({label: partial(_of_horizon, shipped, system, label, options)})

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.benchmark.interleaved import SHUFFLE_SEED, percentiles
 from trc_core.lab.benchmark.options import Options
+from trc_core.progress import progress_bar
 from trc_core.systems import get_system
 
 HERE = Path(__file__).parents[3]
@@ -67,7 +67,7 @@ def _race(
     for task in ('cold', 'warm'):
         times: dict[str, list[int]] = {label: [] for label in versions}
         costs: dict[str, list[float]] = {label: [] for label in versions}
-        for _ in tqdm(range(rounds), f'{name}: {task}', leave=False):
+        for _ in progress_bar(range(rounds), f'{name}: {task}', leave=False):
             rows = rng.integers(0, states, AT_ONCE)
             for k in rng.permutation(len(versions)):
                 label = list(versions)[k]

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from trc_core import provenance
+from trc_core.progress import progress_bar
 from trc_core.whole_files import write_whole
 
 Figures = dict[str, Any]
@@ -119,7 +118,7 @@ def run(
     left = {name: work for name, work in units.items() if name not in record.contents['units']}
     if left:
         record.contents['runs'].append(provenance.brief())
-    bar = tqdm(left.items(), experiment.name, len(units), initial=len(units) - len(left))
+    bar = progress_bar(left.items(), experiment.name, len(units), initial=len(units) - len(left))
     for name, work in bar:
         bar.set_postfix_str(name)
         began, load = time.monotonic(), provenance.load()

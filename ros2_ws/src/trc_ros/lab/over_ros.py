@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trc_core import Controller
 from trc_core.evaluation.closed_loop import HORIZONS, PerturbedPlant, fly
@@ -18,6 +17,7 @@ from trc_core.evaluation.flown import Flown
 from trc_core.lab.report.bag import RecordedFlight, read_bag
 from trc_core.lab.report.command import report
 from trc_core.problem.system import Array
+from trc_core.progress import progress_bar
 from trc_core.whole_files import write_whole
 from trc_ros.lab.bag import Bag
 from trc_ros.lab.recording import Recorder, Samples, mean_controls
@@ -126,7 +126,9 @@ def _record(
         record = functools.partial(Recorder, keep=bag.write)
         with TwoNodes(system, plant, {'model_path': model}, record) as nodes:
             operator = nodes.operator
-            for x, g in tqdm(list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'):
+            for x, g in progress_bar(
+                list(zip(x0, goal, strict=True)), f'{system.name} over ROS 2'
+            ):
                 operator.send_goal(g)
                 starts.append(time.time())
                 operator.reset_plant(x)

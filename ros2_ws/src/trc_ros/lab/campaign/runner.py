@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core import Controller, provenance
 from trc_core.flight.safety import FALLBACKS
 from trc_core.lab.benchmark.environment import CLASSES
 from trc_core.problem.system import Array
+from trc_core.progress import progress_bar
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
 from trc_ros.lab.campaign.fallbacks import LqrPlan
@@ -42,8 +42,7 @@ def fly_campaign(
     lqr = lqr_plan_of(contracts[0])
     wanted = [(contract, fault) for contract in contracts for fault in faults]
     open_ = [(c, fault) for c, fault in wanted if (c.fallback, fault) not in store.verdicts]
-    # disable=None: a bar on a terminal, silence in a log file.
-    with tqdm(total=len(wanted), initial=len(wanted) - len(open_), disable=None) as bar:
+    with progress_bar(total=len(wanted), initial=len(wanted) - len(open_)) as bar:
         for contract in contracts:
             pending = [fault for c, fault in open_ if c is contract]
             while pending:
@@ -57,7 +56,7 @@ def fly_session(
     seed: int,
     lqr: LqrPlan,
     store: Store,
-    bar: tqdm[Any],
+    bar: Any,
 ) -> None:
     """Flies faults until none is left, or a process has ended that was not killed."""
     bar.set_description(f'{contract.fallback}: starting')

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from trc_core.problem.system import Array
+from trc_core.progress import progress_bar
 from trc_core.systems import System
 from trc_ros.lab.bag import Bag
 from trc_ros.lab.operator import Operator
@@ -61,12 +61,11 @@ def fly_all(systems: Sequence[System], seconds: float, seed: int, bag: Bag | Non
         NodeError: if a node ends early, stays silent or refuses what it is asked for.
     """
     layout = '{desc:40s} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s'
-    # disable=None: a bar on a terminal, silence in a log file.
-    with tqdm(total=seconds * len(systems), bar_format=layout, disable=None) as bar:
+    with progress_bar(total=seconds * len(systems), layout=layout) as bar:
         return [fly(system, seconds, seed, bag, bar) for system in systems]
 
 
-def fly(system: System, seconds: float, seed: int, bag: Bag | None, bar: tqdm[Any]) -> Flight:
+def fly(system: System, seconds: float, seed: int, bag: Bag | None, bar: Any) -> Flight:
     """Starts both nodes, sets the tasks, stops the nodes and reads the record."""
     x0, goals = system.sample(np.random.default_rng(seed), TASKS)
     plant = {'initial_state': x0[0].tolist()}
@@ -87,7 +86,7 @@ def fly(system: System, seconds: float, seed: int, bag: Bag | None, bar: tqdm[An
 
 
 def set_tasks(
-    operator: Operator, system: System, x0: Array, goals: Array, seconds: float, bar: tqdm[Any]
+    operator: Operator, system: System, x0: Array, goals: Array, seconds: float, bar: Any
 ) -> list[Task]:
     """Sets the tasks one after the other.
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from trc_core import provenance
 from trc_core.command_line import report_errors
+from trc_core.progress import progress_bar
 from trc_core.whole_files import write_whole
 from trc_ros.lab.children import set_environment
 from trc_ros.lab.loop_benchmark.bars import bars
@@ -104,8 +103,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     where['load before'] = provenance.load()
     results: dict[str, Any] = {'command': command, 'environment': where, 'cases': {}}
     try:
-        # disable=None: a bar on a terminal, silence in a log file.
-        with tqdm(total=seconds * len(options.cases), bar_format=LAYOUT, disable=None) as bar:
+        with progress_bar(total=seconds * len(options.cases), layout=LAYOUT) as bar:
             for case in options.cases:
                 bar.set_description_str(str(case))
                 results['cases'][str(case)] = measure(case, settings, bar.update)
