@@ -87,6 +87,9 @@ TEST = [
 
 LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
 
+# The site of the documents; it reads the sources and imports nothing.
+DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.30']
+
 
 def share(folder: str, pattern: str) -> tuple[str, list[str]]:
     """Pair a folder's files with their place below the package's share folder."""
@@ -130,6 +133,7 @@ setup(
         'benchmark': BENCHMARK,
         'test': TEST,
         'lint': LINT,
+        'docs': DOCS,
     },
     entry_points={
         'console_scripts': [
