@@ -43,6 +43,7 @@ def text_of(source):
 
 
 def section(program):
+    """A program as a section of a page."""
     return f'## {program.name}\n\n```python\n{program.read_text()}```\n'
 
 
