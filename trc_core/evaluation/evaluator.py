@@ -197,10 +197,9 @@ def evaluate(
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
-    """Figures of a PyTorch model on a dataset (the guide's function).
+    """Scores a PyTorch model on the states of a dataset.
 
-    The dynamics of the dataset's system are connected as feedback, and roll out what the model
-    plans.
+    The dynamics of the dataset's system are the feedback of the model, and simulate its plans.
 
     Args:
         model: a `TinyRecursiveControl`.

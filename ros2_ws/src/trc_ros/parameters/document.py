@@ -12,8 +12,8 @@ HEAD = """\
 # Parameters
 
 These are the parameters of the nodes `controller` and `plant`. Set them in `params/<system>.yaml`
-or by `--ros-args -p name:=value`. All units are SI. An integer is accepted for a double. An unknown
-name, a wrong type or a value out of range is refused in one line.
+or by `--ros-args -p name:=value`. All units are SI. An integer is accepted for a double. An
+unknown name, a wrong type or a value out of range is refused in one line.
 
 *Live* parameters may change while the node runs (`ros2 param set`): the controller applies them
 together, between two cycles. All others are read at configure (`controller`) or at start
