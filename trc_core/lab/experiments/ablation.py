@@ -155,7 +155,7 @@ def _trained(size: Size, variant: Variant, steps: int, seed: int) -> Figures:
 
 
 def _memory(size: Size, variant: Variant) -> Figures:
-    """Bytes of tensors: a training step with the loss on the output alone, and a plan of one state."""
+    """Bytes of tensors of a training step (loss on the output alone) and of a plan for a state."""
     system = get_system(size.system)
     model = _build(system, variant, 0)
     x0, goal = FreshStates(system, size.batch, 0)()
