@@ -30,7 +30,7 @@ class PerturbedPlant:
 
     Args:
         system: the physics.
-        gain: of the commands on their way into the plant.
+        gain: factor on every command.
     """
 
     system: System
@@ -59,15 +59,15 @@ class Flights:
 def fly(
     planner: Tick, model: System, plant: PerturbedPlant, x0: Array, goal: Array, ticks: int
 ) -> tuple[float, bool]:
-    """Flies once from x0 to goal (n_x,); gives the cost, and whether it ended far from the goal.
+    """Flies once from x0 to goal (n_x,). Returns the cost, and whether it ended far from the goal.
 
     Args:
-        planner: state, goal, plan of the tick before (None at first) -> plan.
-        model: whose cost is counted.
-        plant: what is flown.
+        planner: function of state, goal and previous plan (None at first) that returns a plan.
+        model: the system whose cost is counted.
+        plant: the plant that is flown.
         x0: initial state.
         goal: goal state.
-        ticks: how many commands are flown.
+        ticks: number of commands.
     """
     x, plan, J = x0, None, 0.0
     for _ in range(ticks):
