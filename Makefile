@@ -33,7 +33,7 @@ lint: $(VENV)/.installed-lint ## check format, lint and types
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs ## build the site of the documents into site/; a broken link is an error
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict  # --quiet would hide the broken links from --strict
 
 clean: ## remove environments, caches and everything the commands wrote
 	rm -rf .venv .venv-* build dist install log demo site *.egg-info
