@@ -33,7 +33,7 @@ START = (0.3, 0.0, 2.8, 0.2)  # the pole hangs, nearly
 CYCLES = 5
 MORE_CYCLES = 20  # after which nothing is left to gain: the J* of the picture
 FRAMES, STEPS_PER_FRAME, SPREAD = 14, 4, 2.1  # of the film; [m] between frames
-SIZE = (13.0, 6.2)  # [inch]
+SIZE = (11.8, 6.2)  # [inch]
 INK, SOFT, QUIET, GRID, PAPER = '#22303c', '#5b6873', '#8a97a3', '#e6eaee', '#ffffff'
 LOST, GOOD, CHOSEN = '#c3cbd3', '#7fb2f5', '#e8590c'
 GOOD_WORDS = '#3f86d8'
@@ -163,7 +163,7 @@ def draw_proposals(axes: Axes, story: Story) -> None:
         line, width, order = colour(story, i)
         axes.step(times, story.controls[i, :, 0], where='post', color=line, lw=width, zorder=order)
     proposals = len(story.controls) - 1
-    heading(axes, 1, 'Propose', f'The network proposes {proposals} control sequences.')
+    heading(axes, 1, 'Propose', f'The network proposes {proposals} sequences.')
     axes.set(xlabel='time [s]', ylabel='force [N]', xlim=(0, times[-1]))
 
 
@@ -173,9 +173,9 @@ def draw_roll_outs(axes: Axes, story: Story) -> None:
     for i in range(1, len(story.states)):
         line, width, order = colour(story, i)
         axes.plot(times, story.states[i, :, 2], color=line, lw=width, zorder=order)
-    heading(axes, 2, 'Roll out', 'The known dynamics show where each leads.')
+    heading(axes, 2, 'Roll out', 'Known dynamics show where each leads.')
     axes.set(xlabel='time [s]', ylabel='pole', xlim=(0, times[-1]), ylim=(-7, 7))
-    axes.text(2.97, 1.4, 'the cheapest', color=CHOSEN, ha='right')
+    axes.text(2.97, 0.3, 'the cheapest', color=CHOSEN, ha='right')
     axes.text(2.97, -1.2, 'others that swing it up', color=GOOD_WORDS, ha='right')
     axes.text(0.1, -4.9, 'those that do not', color=SOFT)
     axes.set_yticks([-2 * np.pi, -np.pi, 0, np.pi, 2 * np.pi])
@@ -192,14 +192,15 @@ def draw_cycles(axes: Axes, story: Story) -> None:
     axes.annotate('clipped LQR', (0, excess[0]), (9, -4), textcoords='offset points', fontsize=10)
     best = story.best / story.optimum - 1
     axes.plot(range(len(best)), best, 'o-', color=CHOSEN, lw=2.6, ms=7, zorder=5)
-    heading(axes, 3, 'Correct', 'Cycles change a plan only if its cost J falls.')
+    heading(axes, 3, 'Correct', 'Changes are kept if the cost J falls.')
     axes.set(
         xlabel='cycle',
-        ylabel='cost above the optimum',
         yscale='log',
         xlim=(-0.3, CYCLES + 0.3),
         yticks=[1e-6, 1e-4, 1e-2, 1e0, 1e2],
     )
+    words = 'cost above the optimum'
+    axes.text(0.99, 0.6, words, transform=axes.transAxes, ha='right', color=SOFT)
     axes.yaxis.set_major_formatter(lambda share, _: f'{100 * share:,.6g} %')
 
 
