@@ -30,7 +30,7 @@ class PerturbedPlant:
 
     Args:
         system: the physics.
-        gain: factor on every command.
+        gain: of the commands on their way into the plant.
     """
 
     system: System
@@ -59,15 +59,15 @@ class Flights:
 def fly(
     planner: Tick, model: System, plant: PerturbedPlant, x0: Array, goal: Array, ticks: int
 ) -> tuple[float, bool]:
-    """Flies once from x0 to goal (n_x,). Returns the cost, and whether it ended far from the goal.
+    """Flies once from x0 to goal (n_x,); gives the cost, and whether it ended far from the goal.
 
     Args:
-        planner: function of state, goal and previous plan (None at first) that returns a plan.
-        model: the system whose cost is counted.
-        plant: the plant that is flown.
+        planner: state, goal, plan of the tick before (None at first) -> plan.
+        model: whose cost is counted.
+        plant: what is flown.
         x0: initial state.
         goal: goal state.
-        ticks: number of commands.
+        ticks: how many commands are flown.
     """
     x, plan, J = x0, None, 0.0
     for _ in range(ticks):
