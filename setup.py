@@ -87,8 +87,8 @@ TEST = [
 
 LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
 
-# The site of the documents; it reads the sources and imports nothing.
-DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.30']
+# The site of the documents; it reads the sources and imports nothing. Ruff wraps signatures.
+DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.30', 'ruff>=0.6']
 
 
 def share(folder: str, pattern: str) -> tuple[str, list[str]]:

@@ -23,6 +23,7 @@ PAGES = {
 """Which page shows a file or a folder, by its path in the repository."""
 SOURCES = {page: source for source, page in PAGES.items() if source != 'docs/README.md'}
 LINK = re.compile(r'(\]\()(?![a-z]+:|#)([^)#\s]+)')
+STAR = re.compile(r'(?<=[JM])\*(?!\*)')  # of J* and M*, which begins no emphasis
 CODE = re.compile(r'(^```.*?^```|`[^`\n]*`)', re.DOTALL | re.MULTILINE)
 
 
@@ -51,7 +52,10 @@ def on_page_markdown(markdown, page, **_):
     """Turns links to files of the repository into links to the pages that show them."""
     source = SOURCES.get(page.file.src_uri, DOCS + page.file.src_uri)
     parts = CODE.split(markdown)
-    parts[::2] = [LINK.sub(lambda link: moved(link, source, page), part) for part in parts[::2]]
+    parts[::2] = [
+        STAR.sub(r'\\*', LINK.sub(lambda link: moved(link, source, page), part))
+        for part in parts[::2]
+    ]
     return ''.join(parts)
 
 
