@@ -56,11 +56,15 @@ class Obstacle(NamedTuple):
 class System:
     """A plant with sampled controls and a task.
 
-    J = sum over t < T of (x_t - r_t)' Q (x_t - r_t) + (u_t - u_trim)' R (u_t - u_trim)
-        + |residuals|^2, plus (x_T - r_T)' Q_f (x_T - r_T) + |terminal_residuals|^2, with no
-        factor dt; r is the reference, a constant goal for most. Differences of `angles` are
-        wrapped to [-pi, pi). `constraints` and state limits hold for t = 1..T, those that the
-        control enters for t = 0..T - 1.
+    The cost of a plan has no factor dt:
+
+        J = sum over t < T of (x_t - r_t)' Q (x_t - r_t) + (u_t - u_trim)' R (u_t - u_trim)
+                              + |residuals|^2
+            + (x_T - r_T)' Q_f (x_T - r_T) + |terminal_residuals|^2
+
+    The reference r is a constant goal for most problems. Differences of `angles` are wrapped to
+    [-pi, pi). `constraints` and state limits hold for t = 1..T; constraints that depend on the
+    control hold for t = 0..T - 1.
 
     `Q` and `R` may be given as diagonals; they are stored as matrices. Functions that state the
     task take what they need of `x`, `u`, `goal` (the reference state), `time` (seconds since the
