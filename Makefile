@@ -12,10 +12,11 @@ PACKAGING = setup.py package.xml pyproject.toml constraints.txt
 # sourced in this shell must not mix with them.
 export AMENT_PREFIX_PATH = $(abspath $(VENV))
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export NO_MKDOCS_2_WARNING ?= 1
 export FASTDDS_BUILTIN_TRANSPORTS ?= UDPv4
 unexport LD_LIBRARY_PATH PYTHONPATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,14 +32,18 @@ lint: $(VENV)/.installed-lint ## check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-docs ## build the site of the documents into site/; a broken link is an error
+	$(BIN)/mkdocs build --strict  # --quiet would hide the broken links from --strict
+
 clean: ## remove environments, caches and everything the commands wrote
-	rm -rf .venv .venv-* build dist install log demo *.egg-info
+	rm -rf .venv .venv-* build dist install log demo site *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 EXTRAS_demo = ros,demo
 EXTRAS_test = ros,demo,train,test
 EXTRAS_lint = train,lint
+EXTRAS_docs = docs
 
 $(VENV)/.installed-%: $(PACKAGING) | $(VENV)/pyvenv.cfg
 	@echo "installing trc[$(EXTRAS_$*)] into $(VENV) (a minute or two, once)"

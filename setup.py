@@ -92,6 +92,9 @@ TEST = [
 
 LINT = ['mypy>=1.10', 'ruff>=0.6', 'types-PyYAML', 'types-setuptools', 'types-tqdm']
 
+# The site of the documents; it reads the sources and imports nothing. Ruff wraps signatures.
+DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.30', 'ruff>=0.6']
+
 
 def share(folder: str, pattern: str) -> tuple[str, list[str]]:
     """Pair a folder's files with their place below the package's share folder."""
@@ -138,6 +141,7 @@ setup(
         'benchmark': BENCHMARK,
         'test': TEST,
         'lint': LINT,
+        'docs': DOCS,
     },
     entry_points={
         'console_scripts': [

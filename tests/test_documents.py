@@ -1,5 +1,6 @@
 """Every Python block of the documents runs, in order, as a reader would run it."""
 
+import importlib
 import os
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import matplotlib
 import pytest
 import torch
 
+import trc_core
 from trc_core import SYSTEMS
 from trc_core.data.lqr_generator import main as generate
 from trc_core.models import TinyRecursiveControl
@@ -20,6 +22,7 @@ WITH_COMMANDS = ('your_own_robot.md',)  # run as a whole by tests/ros/test_your_
 OURS = [path for path in GUIDES if path.name not in WITH_COMMANDS]
 PAGES = [*GUIDES, *ROOT.glob('[A-Z]*.md'), *(ROOT / 'docs').glob('*/*.md')]
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.DOTALL | re.MULTILINE)
+ENTRY = re.compile(r'^::: ([\w.]+)$', re.MULTILINE)
 LINK = re.compile(r'\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)')
 TABLE = re.compile(r'(?:^\|.*\n?)+', re.MULTILINE)
 ORIGIN = ('`[^`]+`', r'\bseeds?\b', r'\d{4}-\d\d-\d\d', r'the-machine\)|\bCPU\b')
@@ -129,6 +132,50 @@ def test_every_report_says_where_its_figures_come_from(page):
     row = re.search(rf'^\|.*\({re.escape(listed)}\).*$', INDEX.read_text(), re.MULTILINE)
     assert row, f'{INDEX.name} does not list {listed}'
     assert tells_origin(page.read_text().partition('\n## ')[0])
+
+
+def test_the_readme_shows_code_and_one_picture_before_its_only_table_of_figures():
+    text = (ROOT / 'README.md').read_text()
+    tables = list(TABLE.finditer(text))
+    assert text.count('\n') <= 120
+    assert len(tables) == 1
+    assert text.index('```python') < text.index('![') < tables[0].start()
+    assert text.count('![') == 1
+    assert max(row.count('|') - 1 for row in tables[0][0].splitlines()) <= 6
+
+
+def named_in_the_reference():
+    """The dotted names of modules and classes that the reference documents."""
+    pages = (ROOT / 'docs' / 'reference').glob('*.md')
+    return [name for page in pages for name in ENTRY.findall(page.read_text())]
+
+
+def resolved(name):
+    """The module, or what a module holds, of a dotted name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition('.')
+        return getattr(importlib.import_module(module), attribute)
+
+
+def test_the_reference_documents_what_exists_and_all_that_the_library_exports():
+    documented = [resolved(name) for name in named_in_the_reference()]
+    assert len(documented) > 30
+    held = [item for thing in documented for item in (thing, *vars(thing).values())]
+    for name in trc_core.__all__:
+        exported = getattr(trc_core, name)
+        assert any(item is exported for item in held), name
+
+
+def test_every_page_is_listed_and_stands_in_the_navigation_of_the_site():
+    docs = ROOT / 'docs'
+    site, index = (ROOT / 'mkdocs.yml').read_text(), (docs / 'README.md').read_text()
+    for page in docs.rglob('*.md'):
+        name = page.relative_to(docs).as_posix()
+        assert name == 'README.md' or re.search(rf'[:-] {re.escape(name)}$', site, re.M), name
+        if page.parent == docs and page != docs / 'README.md':
+            assert f']({name})' in index, name
 
 
 def test_the_tuning_guide_knows_every_parameter():

@@ -222,7 +222,7 @@ def test_make_help_lists_every_target():
         env=environment,
     )
     listed = set(re.findall(r'make (\w+) ', answer.stdout))
-    assert listed == {'help', 'demo', 'test', 'lint', 'clean'}
+    assert listed == {'help', 'demo', 'test', 'lint', 'docs', 'clean'}
 
 
 def names_below(wheel, folder):

@@ -63,7 +63,7 @@ class Checkpoint:
 
     @classmethod
     def classical(cls, system: System) -> Checkpoint:
-        """A plant without a network; `Controller` then plans by sweeps alone."""
+        """A checkpoint without a network; `Controller` then plans by iLQR sweeps."""
         coordinates = Coordinates('open_loop')
         return cls(coordinates.numbers(system).tensors(), system, {}, coordinates)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / 'docs' / 'your_own_robot.md').read_text()
 FILE = re.compile(
-    r'Save as `([\w.]+)`:\n\n```(?:python|yaml)\n(.*?)^```', re.DOTALL | re.MULTILINE
+    r'Save [\w ]*as `([\w.]+)`:\n\n```(?:python|yaml)\n(.*?)^```', re.DOTALL | re.MULTILINE
 )
 COMMANDS = re.compile(r'^```bash\n(.*?)^```', re.DOTALL | re.MULTILINE)
 ELSEWHERE = ('python3 -m venv', 'ros2 launch')  # the test stands in an environment of its own

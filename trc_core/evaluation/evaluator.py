@@ -1,4 +1,4 @@
-"""Scores of plans: J/J* against IPOPT, on states that training never saw."""
+"""Scores of plans: J/J* against the best known plans, on states that were not used in training."""
 
 from __future__ import annotations
 
@@ -32,31 +32,35 @@ class Scores:
     """Figures of one planner over a set of problems."""
 
     mean: float
+    """Mean of J/J*."""
     median: float
+    """Median of J/J*."""
     p95: float
+    """95th percentile of J/J*."""
     worst: float
-    """J/J*: mean, median, 95th percentile and maximum."""
+    """Maximum of J/J*."""
     success: float
     """Share of plans that end within `goal_tolerance` of the goal."""
     wrong: float
-    """Share with J more than 2 % above the best known: in the wrong basin, or not converged.
-    Where there are constraints, also those that violate one by more than 0.01 of its unit."""
+    """Share of plans with J more than 2 % above the best known: in another local optimum, or not
+    converged. With constraints, plans that violate one by more than 0.01 of its unit count too."""
     error: float | None = None
     """Mean of sum |x_T - goal|."""
     on_bound: float | None = None
     """Share of the controls that lie on a bound."""
     milliseconds: float | None = None
-    """Median time of a plan, under the load that there was."""
+    """Median time of a plan [ms]."""
     merit: float | None = None
-    """Mean of M/M*, the ratio of the merits; this and all below only with constraints."""
+    """Mean of M/M*, the ratio of the merits. This field and all below are for problems with
+    constraints."""
     merit_wrong: float | None = None
     """Share with a merit more than 2 % above the best known."""
     violation: float | None = None
     """Largest violation of a constraint, in its unit."""
     colliding: float | None = None
-    """Share of plans with a violation above 0.01,"""
+    """Share of plans with a violation above 0.01."""
     deep: float | None = None
-    """and above 0.05."""
+    """Share of plans with a violation above 0.05."""
 
     @classmethod
     def of(cls, ratio: Array, success: NDArray[np.bool_]) -> Scores:
@@ -147,7 +151,7 @@ class Evaluation:
     states: int
     seed: int
     starts: int
-    """Starts per state of the optimum that the planners are compared with."""
+    """Number of starts per state with which J* was computed."""
     unsolved: int
     """States left out because no solver converged."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -200,10 +204,9 @@ def evaluate(
 
 
 def evaluate_model(model: Any, dataset: Any) -> dict[str, Any]:
-    """Figures of a PyTorch model on a dataset (the guide's function).
+    """Scores a PyTorch model on the states of a dataset.
 
-    The dynamics of the dataset's system are connected as feedback, and roll out what the model
-    plans.
+    The dynamics of the dataset's system are the feedback of the model, and simulate its plans.
 
     Args:
         model: a `TinyRecursiveControl`.

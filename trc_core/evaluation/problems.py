@@ -1,4 +1,4 @@
-"""Test problems: states, goals and parameters that nobody trains on."""
+"""Test problems: states, goals and parameters that are not used in training."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Problems(NamedTuple):
     goal: Array
     """(N, n_x)."""
     parameters: list[dict[str, float]] | None = None
-    """By name, of every problem; None where all have the system's own."""
+    """Parameters of every problem by name; None if all have those of the system."""
 
     def arguments(self, i: int) -> dict[str, Mapping[str, float]]:
-        """What a planner is given beside the start and the goal of problem i."""
+        """The keyword arguments of a planner for problem i, beside its start and its goal."""
         return {} if self.parameters is None else {'parameters': self.parameters[i]}
 
     def rows(self, chosen: NDArray[np.bool_]) -> Problems:
-        """Those that are chosen (N,)."""
+        """The problems that are chosen (N,)."""
         parameters = self.parameters
         if parameters is not None:
             parameters = [row for row, take in zip(parameters, chosen, strict=True) if take]
@@ -38,7 +38,7 @@ class Problems(NamedTuple):
 
 
 def fresh_problems(system: System, count: int, seed: int = TEST_SEED) -> tuple[Array, Array]:
-    """Initial states and goals (N, n_x) that nobody trains on."""
+    """Initial states and goals (N, n_x) that are not used in training."""
     return system.sample(np.random.default_rng(seed), count)
 
 

@@ -1,4 +1,4 @@
-"""J* of test problems: the best that any solver is known to find, computed once and kept."""
+"""J* of test problems: the cost of the best known plan, computed once and cached."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Optima(NamedTuple):
     """Whether any solver converged to it (N,)."""
 
     def rows(self, chosen: NDArray[np.bool_]) -> Optima:
-        """Those that are chosen (N,)."""
+        """The optima that are chosen (N,)."""
         return Optima(self.cost[chosen], self.merit[chosen], self.solved[chosen])
 
 

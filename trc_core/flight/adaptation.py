@@ -42,10 +42,10 @@ class Estimate:
 
 
 class ParameterEstimator:
-    """An extended Kalman filter for parameters that wander slowly about the model's.
+    """An extended Kalman filter for physical parameters that change slowly.
 
-    Where several parameters act alike (a mass, and the force that moves it), each of them takes
-    its share of what the motion shows. Source: Anderson and Moore, Optimal Filtering (1979),
+    If several parameters have the same effect (a mass, and the force that moves it), the
+    correction is shared among them. Source: Anderson and Moore, Optimal Filtering (1979),
     section 8.2.
 
     Noise, delays and friction that the model does not have can mislead such a filter. Plans are
@@ -57,7 +57,7 @@ class ParameterEstimator:
         system: the plant as it is modelled. What is learned are those of its parameters that its
             dynamics read and that are not zero.
         noise: standard deviation of every measured coordinate (n_x,); by default a thousandth of
-            the box of initial states. Motion that it makes look impossible is not learned from.
+            the box of initial states. Measurements that it makes implausible are ignored.
         uncertainty: standard deviation of a parameter's ratio to the model's before any motion.
         drift: standard deviation that is added to it in a second.
         limit: no parameter is estimated at more than 1 + limit times the model's, or at less

@@ -24,16 +24,16 @@ LONGEST_GAP = 3  # periods between two measurements that parameters are learned 
 
 
 class Pilot:
-    """Asks the controller for a plan every cycle and flies what the safety monitor lets through.
+    """Runs control cycles: plans, and returns the command that the safety monitor chooses.
 
     Args:
-        controller: makes the plans.
-        monitor: judges them.
+        controller: the planner.
+        monitor: checks the plans and chooses the command.
         period: length of a cycle [s]; a plan that takes longer is late.
         clock: the time [s] on which measurements are stamped.
-        input_delay: seconds from a command to its effect on the plant; plans start from the
-            state then, as the commands already issued will have made it.
-        estimator: learns the plant's parameters in flight, to plan with; None: the model's own.
+        input_delay: seconds from a command to its effect on the plant. Plans start from the
+            state at that time, as predicted under the commands already issued.
+        estimator: estimates the plant's parameters in flight; None for those of the model.
         deadline: seconds that planning may take; most of a period by default, infinity for a
             simulation that waits.
 

@@ -1,4 +1,4 @@
-"""Safety monitor: a state machine, without a clock, that decides which control flies."""
+"""Safety monitor: a state machine that decides which control is commanded."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from trc_core.problem.system import Array, System
 
 
 class SafetyState(Enum):
-    """State of the monitor: where the control comes from."""
+    """State of the monitor, which says where the control comes from."""
 
     WAITING = 'waiting'
     """No state has arrived: nothing is commanded."""
     ACTIVE = 'active'
     """The newest plan flies."""
     DEGRADED = 'degraded'
-    """The newest plan was late or rejected: the rest of the last accepted plan flies. Or it
-    violates a constraint, and flies because nothing better was found."""
+    """The newest plan was late or rejected, and the rest of the last accepted plan flies; or the
+    newest plan violates a constraint, and flies because nothing better was found."""
     FALLBACK = 'fallback'
-    """State or goal is stale, or no usable plan is left: the fallback flies. Or somebody has
-    switched planning off: the safe control flies."""
+    """State or goal is too old, or no usable plan is left, and the fallback flies; or planning is
+    disabled, and the safe control flies."""
 
 
 class Condition(Enum):
@@ -63,7 +63,7 @@ TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """A valid state and when it arrived, on the clock that the caller lives by."""
+    """A valid state and the time of its measurement, on the clock of the caller."""
 
     x: Array  # (n_x,)
     time: float
@@ -71,7 +71,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Result of planning in one cycle: a plan, or why there is none."""
+    """Result of planning in one cycle: a plan, or the reason why there is none."""
 
     plan: Plan | None = None
     plan_time: float | None = None
@@ -83,7 +83,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Decision:
-    """Control of one cycle, and why it flies."""
+    """Control of one cycle, and the reason for it."""
 
     state: SafetyState
     control: Array | None  # (n_u,), finite and inside the limits; None: command nothing
@@ -125,7 +125,7 @@ def defect(plan: Plan, system: System) -> str:
 
 
 class SafetyMonitor:
-    """Decides every cycle what flies. Pure bookkeeping: all times come in as arguments.
+    """Decides in every cycle which control is commanded. All times are arguments; it has no clock.
 
     Args:
         system: the plant, for bounds, trim control and dt.

@@ -1,4 +1,4 @@
-"""Live settings: what may change between two control cycles, swapped at once."""
+"""Live settings, which may change between two control cycles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Settings:
     goal_timeout: float = 0.0
     """Age [s] beyond which a goal is stale; 0: goals do not age."""
     failure_tolerance: int = -1
-    """Late or rejected plans in a row that the tail may bridge; -1: as many as it reaches."""
+    """Largest number of consecutive late or rejected plans during which the last plan is used;
+    -1 for no limit but its end."""
     cycles: int | None = None
     """Refinement cycles of a plan; None: the checkpoint's own number."""
     tolerance: float = TOLERANCE

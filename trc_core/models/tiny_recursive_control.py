@@ -338,8 +338,8 @@ class TinyRecursiveControl(nn.Module):
     def create_small(cls, **overrides: Any) -> TinyRecursiveControl:
         """Single-latent, latent 64, hidden 128: 121 thousand weights.
 
-        The guide gives about 1 million, more than its own sizes can hold; the sizes are kept.
-        `overrides` are `TRCConfig` fields, here and below.
+        The sizes are those of the published design, which states a total of about 1 million.
+        `overrides` are fields of `TRCConfig`.
         """
         return cls(_preset(64, 128, 2, overrides, num_reasoning_blocks=2))
 
@@ -347,26 +347,33 @@ class TinyRecursiveControl(nn.Module):
     def create_medium(cls, **overrides: Any) -> TinyRecursiveControl:
         """Single-latent, latent 128, hidden 256: 629 thousand weights.
 
-        The guide gives about 530 thousand in one place and 3 million in others; its sizes allow
-        the first.
+        The sizes are those of the published design, which states totals of about 530 thousand
+        and of 3 million. `overrides` are fields of `TRCConfig`.
         """
         return cls(_preset(128, 256, 4, overrides, num_reasoning_blocks=3))
 
     @classmethod
     def create_large(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Single-latent, latent 256, hidden 512: 3.1 million weights (the guide: about 5)."""
+        """Single-latent, latent 256, hidden 512: 3.1 million weights.
+
+        The published design states about 5 million. `overrides` are fields of `TRCConfig`.
+        """
         return cls(_preset(256, 512, 8, overrides, num_reasoning_blocks=4))
 
     @classmethod
     def create_two_level_small(cls, **overrides: Any) -> TinyRecursiveControl:
-        """Two-level, latent 64, hidden 128: 121 thousand weights (the guide: about 150)."""
+        """Two-level, latent 64, hidden 128: 121 thousand weights.
+
+        The published design states about 150 thousand. `overrides` are fields of `TRCConfig`.
+        """
         return cls(_preset(64, 128, 2, overrides, use_two_level=True))
 
     @classmethod
     def create_two_level_medium(cls, **overrides: Any) -> TinyRecursiveControl:
         """Two-level, latent 128, hidden 256: 464 thousand weights.
 
-        The guide gives about 600 thousand, and 560 as the sum of its parts.
+        The published design states about 600 thousand, and 560 thousand as the sum of its parts.
+        `overrides` are fields of `TRCConfig`.
         """
         return cls(_preset(128, 256, 4, overrides, use_two_level=True))
 
@@ -374,8 +381,8 @@ class TinyRecursiveControl(nn.Module):
     def create_two_level_large(cls, **overrides: Any) -> TinyRecursiveControl:
         """Two-level, latent 256, hidden 512: 2.5 million weights.
 
-        The guide gives about 1.5 million, but its three blocks of these sizes alone hold 2.0
-        million; the sizes are kept.
+        The published design states about 1.5 million, but three blocks of its sizes alone have
+        2.0 million. `overrides` are fields of `TRCConfig`.
         """
         large = {'L_layers': 3, 'L_cycles': 6}
         return cls(_preset(256, 512, 8, overrides, use_two_level=True, **large))

@@ -27,9 +27,9 @@ class Plan:
     cost: float
     """J of this plan."""
     source: str
-    """Who made it: 'lqr', 'nlp', 'network', ..."""
+    """Origin of the plan: 'lqr', 'nlp', 'network', 'refined', ..."""
     converged: bool = True
-    """False when the maker could not do its job; the plan is then only its last iterate."""
+    """Whether the solver converged; if not, the plan is its last iterate."""
     cycles: int = 0
     """Refinement cycles (or solver iterations) spent."""
     candidates: Mapping[str, float] = field(default_factory=dict)
@@ -37,16 +37,17 @@ class Plan:
     violation: float = 0.0
     """The largest violation max(0, h) of a constraint, in its unit."""
     merit: float = None  # type: ignore[assignment]
-    """J + violation_weight sum max(0, h), by which plans are compared; J without constraints."""
+    """J + violation_weight sum max(0, h), by which plans are compared. Without constraints it is
+    J."""
     times: Array | None = None
     """Seconds of every state since the plan began (T + 1,); None from experts."""
     memory: Memory | None = None
-    """Gains and multipliers of its last sweep; the next plan gets them by `warm_start`."""
+    """Gains and multipliers of the last sweep, which the next plan gets by `warm_start`."""
     warnings: tuple[str, ...] = ()
-    """What the user should know, one line each."""
+    """Warnings about the state and the plan, one line each."""
     observation: Observation | None = None
-    """Estimates of a fine-tuned controller; the next plan gets them by `warm_start`. The arrays
-    have a leading axis B, 1 for a single plan."""
+    """Estimates of a fine-tuned controller, which the next plan gets by `warm_start`. The arrays
+    have a leading axis B, which is 1 for a single plan."""
 
     def __post_init__(self) -> None:
         if self.merit is None:

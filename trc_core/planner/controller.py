@@ -1,4 +1,4 @@
-"""The `Controller`: all that a robot needs. Imports neither PyTorch nor a solver."""
+"""The `Controller`, which plans for a plant. It imports neither PyTorch nor a solver."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ CLASSICAL = 'classical'  # instead of a checkpoint: no network
 
 
 class Controller:
-    """Plans with a trained network, never worse (by predicted cost) than clipped LQR.
+    """A planner for one plant, whose plans never have a higher predicted cost than clipped LQR.
 
-    Not safe to share between threads while planning; two controllers are.
+    A controller must not be shared between threads while it plans. Use one for each thread.
 
     Args:
         checkpoint: the network and its plant.
@@ -67,14 +67,14 @@ class Controller:
         self._num_threads = num_threads
         inputs.require_settings(self.cycles, tolerance, num_threads)
         self.backend, self.reason = choose(backend, device, checkpoint)
-        """Which backend plans, and why it was taken."""
+        """The reason why this backend was chosen."""
         by_sweeps = checkpoint.is_classical or len(self.system.task.constraints) > 0
         kind = ConstrainedPlanning if by_sweeps else Planning
         planning = kind(checkpoint, self.backend, device, num_threads)
         corrected = bool(checkpoint.correction)
         self._planning = CorrectedPlanning(planning, checkpoint) if corrected else planning
         self.adjustable = planning.backend.adjustable
-        """Whether plans may be asked for with other physical parameters and narrower bounds."""
+        """Whether plans may have other physical parameters, weights and narrower bounds."""
         if not self.system.task.is_plain and not self.adjustable:
             raise ValueError(
                 f"backend '{self.backend}' knows nothing of constraints and residuals; those of "
@@ -87,10 +87,11 @@ class Controller:
 
     @classmethod
     def classical(cls, system: System, cycles: int | None = None) -> Controller:
-        """A controller without a network: sweeps from classical starts, warm from tick to tick.
+        """A controller without a network, which plans by iLQR sweeps.
 
-        The starts are the clipped LQR, u_trim held and the `laws` of the system; `cycles` are
-        the most sweeps of a plan that nothing came before.
+        Sweeps start from the clipped LQR, from u_trim held, from the `laws` of the system, and
+        from the previous plan. `cycles` is the largest number of sweeps of a plan without a warm
+        start.
         """
         return cls(Checkpoint.classical(system), cycles=cycles)
 
@@ -107,7 +108,7 @@ class Controller:
         num_threads: int | None = None,
         force: bool = False,
     ) -> Controller:
-        """A controller of a shipped checkpoint, by name, or of a `.safetensors` or `.onnx` file.
+        """Loads a controller: a shipped one by name, or a `.safetensors` or `.onnx` file.
 
         The name 'classical' with a `system` makes one without a network, as `classical` does.
         `system` is the plant or the path of its .py file, if it is neither shipped nor installed;
@@ -146,19 +147,20 @@ class Controller:
 
     @property
     def correction(self) -> Correction | None:
-        """The correction of a fine-tuned controller, which flies at the rate of its tuning."""
+        """The correction of a fine-tuned controller, or None."""
         return self._planning.correction
 
     @property
     def is_compiled(self) -> bool:
-        """Whether planning can start at once: machine code of plant and kernels is there."""
+        """Whether planning can start at once, because plant and kernels are compiled."""
         return self._planning.is_compiled
 
     @property
     def bounds(self) -> tuple[Array, Array]:
-        """The smallest and the largest control (n_u,) of a plan; the system's own at first.
+        """The smallest and the largest control (n_u,) of a plan; by default those of the system.
 
-        Narrower ones, for which the network was not trained, end every plan with an iLQR sweep.
+        With narrower bounds, for which the network was not trained, every plan ends with an iLQR
+        sweep.
 
         Raises:
             ValueError: when set beyond those or in the wrong order, or if not `adjustable`.
@@ -173,7 +175,7 @@ class Controller:
         self._bounds = narrower
 
     def warm_up(self) -> float:
-        """Compiles (or loads) the kernels and times a cycle; returns the seconds of a plan."""
+        """Compiles or loads the kernels, and returns the median time of a plan [s]."""
         system = self.system
         x, goal = system.x0_centre + system.x0_box / 2, system.goal_centre
         first = self.plan(x, goal, polish=1)
@@ -204,7 +206,7 @@ class Controller:
         parameters: Mapping[str, float] | None = None,
         weights: Mapping[str, ArrayLike] | None = None,
     ) -> Plan:
-        """Plans from x to goal.
+        """Plans from the state x to a goal or along a reference.
 
         Args:
             x: state (n_x,), physical units.
@@ -271,7 +273,7 @@ class Controller:
         parameters: Mapping[str, ArrayLike] | None = None,
         weights: Mapping[str, ArrayLike] | None = None,
     ) -> Plan:
-        """`plan` for a fleet: every row of x (B, n_x) to its row of goal, on `num_threads`.
+        """Plans for many states at once: from every row of x (B, n_x) to its row of goal.
 
         A goal (n_x,) is one for all, references are (B, T + 1, n_x); `warm_start` and `issued`
         (B, n_u) are of the same fleet; a parameter is a number for all or an array (B,).
@@ -294,7 +296,7 @@ class Controller:
         return solution.plans(self._times, inputs.batch_warnings(self.system, x, r[:, 0]))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
-        """The clipped LQR roll-out on the true dynamics, the fallback."""
+        """The plan of the clipped LQR, rolled out by the dynamics."""
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
         problems = self._problems(x[None], self._reference(goal[None]))

@@ -28,7 +28,7 @@ CONSTRAINT_TOLERANCE = 0.01  # in the units of the constraints
 
 
 class Joint(NamedTuple):
-    """Where a joint's coordinates stand in x and u; None where it has no such coordinate."""
+    """A joint, and the places of its coordinates in x and u; None for those it does not have."""
 
     name: str
     position: int | None = None
@@ -37,9 +37,10 @@ class Joint(NamedTuple):
 
 
 class Obstacle(NamedTuple):
-    """The parameters that hold a round obstacle, by name; None where it has no such number.
+    """A round obstacle, as the names of the parameters that describe it; None for those it lacks.
 
-    With z it is a sphere, without it a disc or an upright cylinder; with vx and vy it moves.
+    With z the obstacle is a sphere, without it a disc or an upright cylinder. With vx and vy it
+    moves.
     """
 
     x: str
@@ -55,11 +56,15 @@ class Obstacle(NamedTuple):
 class System:
     """A plant with sampled controls and a task.
 
-    J = sum over t < T of (x_t - r_t)' Q (x_t - r_t) + (u_t - u_trim)' R (u_t - u_trim)
-        + |residuals|^2, plus (x_T - r_T)' Q_f (x_T - r_T) + |terminal_residuals|^2, with no
-        factor dt; r is the reference, a constant goal for most. Differences of `angles` are
-        wrapped to [-pi, pi). `constraints` and state limits hold for t = 1..T, those that the
-        control enters for t = 0..T - 1.
+    The cost of a plan has no factor dt:
+
+        J = sum over t < T of (x_t - r_t)' Q (x_t - r_t) + (u_t - u_trim)' R (u_t - u_trim)
+                              + |residuals|^2
+            + (x_T - r_T)' Q_f (x_T - r_T) + |terminal_residuals|^2
+
+    The reference r is a constant goal for most problems. Differences of `angles` are wrapped to
+    [-pi, pi). `constraints` and state limits hold for t = 1..T; constraints that depend on the
+    control hold for t = 0..T - 1.
 
     `Q` and `R` may be given as diagonals; they are stored as matrices. Functions that state the
     task take what they need of `x`, `u`, `goal` (the reference state), `time` (seconds since the
@@ -78,30 +83,41 @@ class System:
     """`dynamics(x, u, **parameters)`: the time derivative of x, written with NumPy's functions,
     SymPy's or CasADi's."""
     state_names: tuple[str, ...]
+    """Names of the n_x states, in the order of x."""
     state_units: tuple[str, ...]
+    """Their units; '1' for none."""
     control_names: tuple[str, ...]
+    """Names of the n_u controls, in the order of u."""
     control_units: tuple[str, ...]
+    """Their units; '1' for none."""
     joints: tuple[Joint, ...]
+    """The joints, by whose names ROS messages carry states and controls; may be empty."""
     dt: float
     """Sampling period of the plan [s]; the control is held over it."""
     horizon: int
     """Number of control steps T."""
     u_min: Array
+    """Lower bounds of the controls (n_u,)."""
     u_max: Array
+    """Upper bounds of the controls (n_u,)."""
     Q: Array
+    """Weight of state errors, a diagonal (n_x,) or a matrix (n_x, n_x)."""
     R: Array
+    """Weight of controls, a diagonal (n_u,) or a matrix (n_u, n_u)."""
     x0_box: Array
     """Half widths (n_x,) of the box from which initial states are drawn, or its (low, high)."""
     goal_box: Array
-    """The same of the goals."""
+    """Half widths (n_x,) of the box from which goals are drawn, or its (low, high)."""
     u_trim: Array = field(default=None)  # type: ignore[arg-type]
-    """Control that holds the plant at the goal; zeros by default. A function of `goal` and the
-    parameters that returns n_u controls, or 'equilibrium' (solves f = 0, and is an error where
-    the middle of the goal box cannot be held), where it depends on the goal; read here, it is
-    that of the middle of the goal box."""
+    """Control (n_u,) that holds the plant at the goal; zeros by default. Where it depends on the
+    goal, it is given as a function of `goal` and the parameters, or as 'equilibrium', which
+    solves f = 0 and is an error if the centre of the goal box cannot be held. The attribute is
+    the control for the centre of the goal box."""
     Q_f: Array = field(default=None)  # type: ignore[arg-type]
     """Terminal weight; 20 Q by default."""
     parameters: Mapping[str, float] = field(default_factory=dict)
+    """Physical parameters and other numbers of the functions, by name; every plan may change
+    them."""
     substeps: int = 1
     """RK4 steps within a dt; more where one is not accurate enough."""
     constraints: Callable[..., Any] | None = None
@@ -116,29 +132,30 @@ class System:
     x_max: Array | None = None
     """Upper limits of the states (n_x,); inf where there is none."""
     angles: tuple[str, ...] = ()
-    """States that are angles [rad]: the same after a turn."""
+    """Names of the states that are angles [rad], which are the same after a full turn."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Parameters that change from problem to problem, and between which numbers."""
+    """Parameters that change from problem to problem, with the interval (low, high) of each."""
     goal_tolerance: Array = field(default=None)  # type: ignore[arg-type]
-    """How near to the goal each state (n_x,) ends a success; by default 5 % of the half widths of
-    both boxes together, and inf for states without any width."""
+    """Largest error of each state (n_x,) at the end of a plan that counts as a success. By default
+    it is 5 % of the sum of the half widths of both boxes, and inf for states without any width."""
     laws: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    """Control laws by name, functions that return n_u controls: plans may start from what they
-    do. One that is named 'stop' brings the plant to a stop."""
+    """Control laws by name: functions that return n_u controls, whose trajectories are candidates
+    for plans. A law named 'stop' brings the plant to rest."""
     violation_weight: float | None = None
     """Cost of a constraint's violation by one unit, for comparing plans by the merit
     M = J + violation_weight sum max(0, h); larger than the multipliers of good plans. By
     default, a bound on those from the weights."""
     constraint_tolerance: float = CONSTRAINT_TOLERANCE
-    """Violation that is noise, in the units of the constraints: beyond it more is tried, five
-    times beyond it what violates them least flies, whatever it costs."""
+    """Violation that is ignored, in the units of the constraints. Beyond it planning takes more
+    effort; beyond five times of it the plan with the least violation is chosen at any cost."""
     obstacles: tuple[Obstacle, ...] = ()
-    """The parameters that are obstacles, so that they can be filled from a list of such."""
+    """Obstacles among the parameters, so that a node can set them from messages."""
     x0_centre: Array = field(default=None)  # type: ignore[arg-type]
-    """Middle of x0_box; written by giving that as (low, high)."""
+    """Centre of x0_box (n_x,), set by giving the box as (low, high)."""
     goal_centre: Array = field(default=None)  # type: ignore[arg-type]
+    """Centre of goal_box (n_x,), set by giving the box as (low, high)."""
     trim: Trim | None = None
-    """Where u_trim depends on the goal: how; it is not written, but follows from u_trim."""
+    """The dependence of u_trim on the goal, or None. It follows from u_trim."""
 
     def __post_init__(self) -> None:
         try:
@@ -208,7 +225,7 @@ class System:
 
     @cached_property
     def reach(self) -> Array:
-        """The largest error |x - goal| of each state (n_x,) that the boxes hold."""
+        """The largest error |x - goal| of each state (n_x,) within the boxes."""
         return self.x0_box + self.goal_box + np.abs(self.x0_centre - self.goal_centre)
 
     @cached_property
@@ -238,8 +255,8 @@ class System:
     def step(self, x: ArrayLike, u: ArrayLike, dt: float | None = None) -> Array:
         """The states (..., n_x) after holding u (..., n_u) for `dt` seconds.
 
-        The plan's dt by default. NumPy interprets the dynamics; `compile.binding.plant_of` has
-        them as machine code.
+        `dt` is that of the plan by default. NumPy interprets the dynamics here;
+        `compile.binding.plant_of` returns them as machine code.
         """
         state, control = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
         h = (self.dt if dt is None else dt) / self.substeps

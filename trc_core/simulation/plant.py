@@ -37,21 +37,22 @@ class Imperfections:
     parameter_error: float = 0.0
     """Share by which every physical parameter is larger than in the model."""
     input_gain: float = 1.0
-    """Gain of the commands on their way into the plant."""
+    """Factor on every command."""
     actuation_delay: float = 0.0
     """Time from a command to its effect [s]; rounded to whole integration steps."""
     disturbance: float = 0.0
     """Standard deviation of a random force on every control, as a share of the control's range;
     drawn anew every dt of the system."""
     bias: float = 0.0
-    """A constant force on every control, in the same share."""
+    """Constant force on every control, as a share of the control's range."""
     motor_lag: float = 0.0
     """Time constant with which the force follows [s]."""
     friction: float = 0.0
-    """Dry friction at full slip on every joint that a control drives, in the same share."""
+    """Dry friction at full slip on every joint that a control drives, as a share of the control's
+    range."""
     drag: float = 0.0
-    """Resistance that grows with the square of the speed there, in the same share at the speed
-    of one half-width of the training box."""
+    """Resistance that grows with the square of the speed, as a share of the control's range at
+    the speed of one half-width of the training box."""
 
     def __post_init__(self) -> None:
         for name in ('actuation_delay', 'disturbance', 'motor_lag', 'friction', 'drag'):
@@ -60,7 +61,7 @@ class Imperfections:
 
 
 class Plant:
-    """Remembers its state, the commands under way and the disturbance.
+    """A simulated plant with a state, delayed commands and disturbances.
 
     Args:
         physics: moves the state.

@@ -106,7 +106,7 @@ class Size:
     steps: int = 400
     """Optimiser steps of a small network."""
     medium_steps: int = 200
-    """Optimiser steps of the medium networks in the guide's comparison."""
+    """Optimiser steps of the medium networks in the comparison with the published estimates."""
     batch: int = 64
     seeds: int = 3
 
@@ -155,7 +155,7 @@ def _trained(size: Size, variant: Variant, steps: int, seed: int) -> Figures:
 
 
 def _memory(size: Size, variant: Variant) -> Figures:
-    """Bytes of tensors: a training step as the guide writes it, and a plan of one state."""
+    """Bytes of tensors of a training step (loss on the output alone) and of a plan for a state."""
     system = get_system(size.system)
     model = _build(system, variant, 0)
     x0, goal = FreshStates(system, size.batch, 0)()
@@ -177,7 +177,7 @@ def _memory(size: Size, variant: Variant) -> Figures:
 
 
 def page(results: Results) -> Iterable[str]:
-    """The experts, the variants, and the guide's table."""
+    """The experts, the variants, and the comparison of the medium networks."""
     yield (
         'Small networks (latent 64, hidden 128, two blocks; attention over one token is a linear '
         'map and is left out), trained on the cost of the plans that they make alone: their own '
@@ -199,11 +199,12 @@ def page(results: Results) -> Iterable[str]:
     )
     yield '## Single-latent and two-level, medium size'
     yield (
-        'The comparison that the two-level guide marks as hypothetical, measured. Training memory '
-        'is the peak of the tensors of one training step on 64 states (as the guide writes it, '
-        'the loss on the output alone), weights not counted; inference memory the same for a plan '
-        'of one state. Accuracy is that of the network alone at its K, after the same number of '
-        "steps. The ratio to the first column stands in brackets, the guide's beside it."
+        'The published design estimates these figures; here they are measured. Training memory '
+        'is the peak of the tensors of one training step on 64 states, with the loss on the '
+        'output alone as in the published design, and without the weights. Inference memory is '
+        'the same for a plan of one state. Accuracy is that of the network alone at its K, after '
+        'the same number of steps. The ratio to the first column stands in brackets, and the '
+        'estimate in the last column.'
     )
     yield _guides_table(results)
 
@@ -223,7 +224,7 @@ def _guides_table(results: Results) -> str:
     kinds = ('training', 'inference')
     bytes_of = {kind: [m[kind] / MEGABYTE for m in memory] for kind in kinds}
     return table(
-        ['', *GUIDES, 'the guide'],
+        ['', *GUIDES, 'published estimate'],
         [
             ['parameters', *_compared(weights), '530 k; 600 k'],
             ['training time, CPU ms a step', *_compared([1e3 * s for s in seconds]), '1.2x'],

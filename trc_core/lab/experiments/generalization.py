@@ -198,8 +198,8 @@ def page(results: Results) -> Iterable[str]:
     """Page with a section per kind of distance from the training."""
     yield f'## {FAR.capitalize()}'
     yield (
-        'Initial states on the surface of the box of the training states, made so many times '
-        'larger (0 to 1 is inside). Mean J/J*, success behind it.'
+        'Initial states lie on the surface of the training box, scaled by the factor in the '
+        'heading (0 to 1 is inside). The table shows the mean J/J* and the success.'
     )
     for name in names(results, 1, FAR):
         yield _conditions(results, FAR, name)
@@ -247,9 +247,9 @@ def _conditions(results: Results, *parts: str) -> str:
 def _horizon_page(runs: list[Figures]) -> Iterable[str]:
     seconds = spread([run['cpu_seconds'] for run in runs])
     yield (
-        'A controller that ships has one latent for its plan, and so one horizon. With a latent '
-        f'per control step (`tokens: horizon`) the weights fit any: trained here at T = '
-        f'{runs[0]["trained at"]} for {seconds} CPU s, then used at others as they are. '
+        'A shipped controller has one latent for its plan, and so one horizon. With a latent '
+        f'per control step (`tokens: horizon`) the weights fit every horizon. These were trained '
+        f'at T = {runs[0]["trained at"]} for {seconds} CPU s, and used unchanged at the others. '
         'Mean J/J* - 1 in units of 1e-5, over the seeds (lowest to highest).'
     )
     horizons = list(runs[0]['horizons'])

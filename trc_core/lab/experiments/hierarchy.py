@@ -158,9 +158,9 @@ def _forgetful(
 def page(results: Results) -> Iterable[str]:
     """A section per analysis, controllers across."""
     yield (
-        'The controllers that ship, on states that nobody trained on, in the guarded refinement '
-        'that flies; latents after every cycle, as a forward hook on `recursive_reasoning` sees '
-        'them. Means over the states.'
+        'The shipped controllers plan on states that were not used in training, with the guard. '
+        'The tables show the latents after every cycle, as a forward hook on '
+        '`recursive_reasoning` sees them, as means over the states.'
     )
     first = next(iter(results.values()))
     K = len(first['norms']['z_H']) - 1
@@ -193,7 +193,7 @@ def _evolution(results: Results, shown: list[int]) -> Iterable[str]:
 
 def _components(results: Results, cycles: int) -> Iterable[str]:
     yield (
-        f'Of the latents of all cycles (1 to {cycles}) and states together. *Dimensions* hold '
+        f'The latents of all cycles (1 to {cycles}) and states together. *Dimensions* hold '
         f'{EXPLAINED:.0%} of the variance; the participation ratio is (sum of variances)^2 / sum '
         f'of squared variances.'
     )

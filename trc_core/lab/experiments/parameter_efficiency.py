@@ -133,7 +133,7 @@ def _timing(task: Task, size: Size) -> Figures:
 def page(results: Results) -> Iterable[str]:
     """Page with a table per task, and what is not equal."""
     yield (
-        'Everybody trains for the same CPU seconds on the same optimal plans, with the same '
+        'All networks train for the same CPU seconds on the same optimal plans, with the same '
         'optimiser, schedule and batch. Recursive and plain networks minimise J itself on the '
         'states of the dataset (the recursive ones that of every cycle); *imitation* minimises '
         'the squared distance to the optimal plan. The text transformer, the stand-in for a '
@@ -166,7 +166,7 @@ def page(results: Results) -> Iterable[str]:
         'under the load above. The compiled runtime plans 20 to 30 times as fast '
         '([benchmark](../benchmarks/benchmark.md)); the baselines were not compiled.\n'
         '- On the double integrator the clipped LQR is the optimum and needs no training: '
-        'everybody loses to it.'
+        'no network is better.'
     )
 
 
@@ -213,7 +213,7 @@ def _texts(results: Results, system: str) -> Iterable[str]:
     runs = among(results, TRAINED, system, PATIENT_TEXT)
     if runs:
         line = shorten(runs[0]['example'], SHOWN, placeholder=' ...')
-        yield f'A plan as the text transformer writes it in the end: `{line}`'
+        yield f'A plan that the trained text transformer writes: `{line}`'
 
 
 def draw(results: Results) -> Any:

@@ -14,123 +14,137 @@ PLANNING = (
     Spec(
         'cycle_on',
         'clock',
-        'What begins a cycle: clock (every period) or state (its arrival, or a period without '
-        'one); state with use_sim_time: nothing else, and time is what the stamps of states say.',
+        "What begins a control cycle: 'clock' (every period) or 'state' (the arrival of a "
+        "state, or a period without one). With 'state' and use_sim_time, only states begin "
+        'cycles, and their stamps define the time.',
         choices=('clock', 'state'),
     ),
     Spec(
         'model_path',
         '',
-        "Checkpoint: file or shipped name; empty: the one of 'system'; classical: no network, "
-        'sweeps alone plan for any system.',
+        'Checkpoint of the controller: a file or the name of a shipped one. If empty, the '
+        "checkpoint of 'system'. With 'classical', iLQR sweeps plan for any system without "
+        'a network.',
     ),
     Spec(
         'model_parameters',
         (),
-        "Physical parameters of this very plant that the model is conditioned on, like 'mu=1.3'.",
+        "Physical parameters of this plant that are inputs of the network, like 'mu=1.3'.",
         items=str,
     ),
     Spec(
         'backend',
         'auto',
-        'What plans: auto, numba (compiled), numpy, torch or onnx.',
+        'Implementation of the planner: auto, numba (compiled), numpy, torch or onnx.',
         choices=('auto', *sorted(BACKENDS)),
     ),
-    Spec('device', 'cpu', "Where the network runs: cpu, or cuda with the backend 'torch'."),
+    Spec('device', 'cpu', "Device of the network: cpu, or cuda with the backend 'torch'."),
     Spec('num_threads', 1, 'Threads that PyTorch or ONNX Runtime may use.', bounds=(1, 1024)),
     Spec(
         'warmup_iterations',
         20,
-        'Plans timed at configure, which is refused if their p99 exceeds the period; 0: none.',
+        'Number of plans timed at configure, which fails if their p99 exceeds the period. '
+        'With 0 none is timed.',
         bounds=(0, 10_000),
     ),
     Spec(
         'refinement_cycles',
         -1,
-        "Refinement cycles per plan; -1: the checkpoint's own number, 0: the best start alone.",
+        'Refinement cycles per plan. With -1 the number of the checkpoint, with 0 the best '
+        'candidate without refinement.',
         bounds=(-1, 1000),
         live=True,
     ),
     Spec(
         'early_exit_tolerance',
         TOLERANCE,
-        'Refinement ends when the expected decrease of the cost in a cycle is a smaller share.',
+        'Refinement ends when a cycle is expected to lower the cost by a smaller share than this.',
         bounds=(0.0, 1.0),
         live=True,
     ),
     Spec(
         'weights.Q',
         (),
-        "Cost of the error of every state, squared: the diagonal of Q; empty: the system's own.",
+        "Diagonal of Q, the weights of squared state errors. If empty, the system's own.",
         live=True,
     ),
     Spec(
         'weights.R',
         (),
-        "Cost of every control's distance from the trim control, squared: the diagonal of R; "
-        "empty: the system's own.",
+        'Diagonal of R, the weights of squared differences between controls and the trim '
+        "control. If empty, the system's own.",
         live=True,
     ),
     Spec(
         'weights.Q_f',
         (),
-        'Cost of the error of every state at the end of the plan, squared: the diagonal of Q_f; '
-        "empty: the system's own.",
+        'Diagonal of Q_f, the weights of squared state errors at the end of the plan. If '
+        "empty, the system's own.",
         live=True,
     ),
-    Spec('warm_start', True, 'Start every plan from the last accepted one.', live=True),
+    Spec(
+        'warm_start',
+        True,
+        'Whether the last accepted plan is a candidate for the next one.',
+        live=True,
+    ),
     Spec(
         'input_delay',
         0.0,
-        'Time from a command to its effect on the plant [s], made up for by prediction.',
+        'Time from a command to its effect on the plant [s], which the controller '
+        'compensates by prediction.',
         bounds=(0.0, 2.0),
     ),
     Spec(
         'adaptation.enabled',
         True,
-        'Learn the physical parameters of the plant and the gains of its controls in flight, and '
-        'plan with them where they predict the motion clearly better than the model does.',
+        'Whether the physical parameters of the plant and the gains of its controls are estimated '
+        'in flight. Plans use the estimates while they predict the motion clearly better than the '
+        'model.',
     ),
     Spec(
         'adaptation.noise',
         (),
-        'Standard deviation of every measured coordinate, which is not learned from; empty: a '
-        'thousandth of the box of initial states.',
+        'Standard deviation of the noise of every measured coordinate, for the estimation. '
+        'If empty, a thousandth of the box of initial states.',
     ),
 )
 SAFETY = (
     Spec(
         'state_timeout',
         0.2,
-        'Age at which a state is stale [s], since its stamp or, unstamped, its arrival.',
+        'Age from which a state is too old [s], counted from its stamp or, without a stamp, '
+        'from its arrival.',
         bounds=(0.001, 60.0),
         live=True,
     ),
     Spec(
         'use_stamps',
         True,
-        'Use the stamps of states; false, for a sensor whose clock is not synchronised: a '
-        'state is as old as its arrival.',
+        'Whether the age of a state counts from its stamp. Set it to false for a sensor '
+        'whose clock is not synchronised; the age then counts from the arrival.',
     ),
     Spec(
         'goal_timeout',
         0.0,
-        'Age at which a goal that arrived is stale [s]; 0: goals do not age.',
+        'Age from which a received goal is too old [s]. With 0 goals do not age.',
         bounds=(0.0, 86400.0),
         live=True,
     ),
     Spec(
         'failure_tolerance',
         -1,
-        'Late or rejected plans in a row before the fallback flies; -1: while the tail reaches.',
+        'Number of consecutive late or rejected plans before the fallback flies. With -1 '
+        'the last plan is used to its end.',
         bounds=(-1, 1_000_000),
         live=True,
     ),
     Spec(
         'constraint_tolerance',
         CONSTRAINT_TOLERANCE,
-        'Violation of a constraint, in its unit, that is reported: of a plan, which then flies '
-        'DEGRADED, and in the plant, of the true state.',
+        'Violation of a constraint, in its unit, from which it is reported: by the '
+        'controller for a plan, whose state is then degraded, and by the plant for the true '
+        'state.',
         BOTH,
         bounds=(0.0, 1e6),
         live=True,
@@ -138,27 +152,28 @@ SAFETY = (
     Spec(
         'fallback_mode',
         'tail',
-        'What flies when an input is stale or no plan is usable: the tail of the last plan, '
-        'lqr, hold (the last command), zero or none (silence).',
+        'Command when an input is too old or no plan is usable: tail (the rest of the last '
+        'plan), lqr, hold (the last command), zero, or none (no message).',
         choices=tuple(FALLBACKS),
         live=True,
     ),
     Spec(
         'command_limits.min',
         (),
-        "Smallest command, one number per control; empty: the system's bound.",
+        "Smallest command, one number per control. If empty, the system's bound.",
         live=True,
     ),
     Spec(
         'command_limits.max',
         (),
-        "Largest command, one number per control; empty: the system's bound.",
+        "Largest command, one number per control. If empty, the system's bound.",
         live=True,
     ),
     Spec(
         'command_limits.rate',
         (),
-        'Largest change of a command per second, one number per control; empty: none.',
+        'Largest change of a command per second, one number per control. If empty, there is '
+        'no limit.',
         live=True,
     ),
 )
@@ -168,64 +183,85 @@ TOPICS = (
     Spec(
         'reference_type',
         'JointTrajectory',
-        "Message type on '~/reference', which then replaces the goal.",
+        "Message type on '~/reference'. A reference replaces the goal.",
         choices=tuple(REFERENCE_TYPES),
     ),
     Spec(
         'parameters_type',
         'JointState',
-        "Message type on '~/parameters': JointState (numbers by name), or MarkerArray (cylinders "
-        'and spheres are the obstacles of the system).',
+        "Message type on '~/parameters': JointState (numbers by name) or MarkerArray "
+        '(cylinders and spheres are the obstacles of the system).',
         BOTH,
         choices=tuple(PARAMETER_TYPES),
     ),
-    Spec('initial_goal', (), 'Goal until one arrives, in state coordinates; empty: zeros.'),
+    Spec('initial_goal', (), 'Goal until one arrives, in state coordinates. If empty, zeros.'),
     Spec(
         'pose_axes',
         (),
         'Axis of every joint in a pose (x, y, z, or one of roll, pitch, yaw), for Odometry, '
-        'PoseStamped and pictures; empty: those of a shipped system.',
+        'PoseStamped, paths and markers. If empty, those of a shipped system.',
         items=str,
     ),
     Spec(
         'frame_id',
         '',
-        'frame_id of the published headers; Odometry, PoseStamped, Path and markers in another '
-        'one are refused.',
+        'frame_id of the published headers. Odometry, PoseStamped, Path and markers in '
+        'another frame are refused.',
     ),
-    Spec('publish_horizon', True, "Publish every accepted plan on '~/horizon'.", live=True),
+    Spec(
+        'publish_horizon',
+        True,
+        "Whether every accepted plan is published on '~/horizon'.",
+        live=True,
+    ),
     Spec(
         'publish_joint_trajectory',
         False,
-        "Publish every accepted plan on '~/joint_trajectory_command' too, as a stock "
-        'joint_trajectory_controller accepts it.',
+        "Whether every accepted plan is also published on '~/joint_trajectory_command', as "
+        'a joint_trajectory_controller accepts it.',
         live=True,
     ),
     Spec(
         'zero_final_velocity',
         True,
-        'Plans on that topic end at rest, as that controller demands by default.',
+        "Whether plans on '~/joint_trajectory_command' end at rest, as a "
+        'joint_trajectory_controller demands by default.',
     ),
-    Spec('autostart', True, 'Configure and activate without waiting for transitions.'),
+    Spec('autostart', True, 'Whether the node configures and activates itself at start.'),
     Spec('diagnostics.period', 1.0, 'Time between diagnostics [s].', BOTH, bounds=(0.01, 60.0)),
 )
 CONTRACT = (
     Spec(
         'contract.state_names',
         (),
-        'State coordinates that the checkpoint must have; like all of the contract, checked at '
-        'configure unless empty or 0.',
+        'State names that the checkpoint must have. Like all of the contract, it is checked '
+        'at configure unless empty or 0.',
         items=str,
     ),
-    Spec('contract.control_names', (), 'Controls that it must have, in this order.', items=str),
-    Spec('contract.dt', 0.0, 'Sampling period of its plans [s].', bounds=(0.0, 1e3)),
-    Spec('contract.horizon', 0, 'Control steps of its plans.', bounds=(0, 1_000_000)),
-    Spec('contract.u_min', (), 'Its lower control bounds.'),
-    Spec('contract.u_max', (), 'Its upper control bounds.'),
+    Spec(
+        'contract.control_names',
+        (),
+        'Control names that the checkpoint must have, in this order.',
+        items=str,
+    ),
+    Spec(
+        'contract.dt',
+        0.0,
+        'Time step that the plans of the checkpoint must have [s].',
+        bounds=(0.0, 1e3),
+    ),
+    Spec(
+        'contract.horizon',
+        0,
+        'Number of control steps that the plans of the checkpoint must have.',
+        bounds=(0, 1_000_000),
+    ),
+    Spec('contract.u_min', (), 'Lower control bounds that the checkpoint must have.'),
+    Spec('contract.u_max', (), 'Upper control bounds that the checkpoint must have.'),
     Spec(
         'contract.parameters',
         (),
-        "Physical parameters of the plant that it plans for, like 'mu=1.0'.",
+        "Physical parameters that the checkpoint must have, like 'mu=1.0'.",
         items=str,
     ),
 )
@@ -233,16 +269,24 @@ REALTIME = (
     Spec(
         'realtime.sched_fifo_priority',
         0,
-        'SCHED_FIFO priority of the control loop; 0: the normal scheduler.',
+        'SCHED_FIFO priority of the control loop. With 0 the normal scheduler is used.',
         bounds=(0, 99),
     ),
     Spec(
         'realtime.cpu_affinity',
         (),
-        'CPUs that the control loop may use; empty: all.',
+        'CPUs that the control loop may use. If empty, all.',
         items=int,
     ),
-    Spec('realtime.lock_memory', False, 'Keep the memory of the process out of swap.'),
-    Spec('realtime.disable_gc', False, 'No garbage collection while the control loop runs.'),
+    Spec(
+        'realtime.lock_memory',
+        False,
+        'Whether the memory of the process is locked, so that it is never swapped out.',
+    ),
+    Spec(
+        'realtime.disable_gc',
+        False,
+        'Whether garbage collection is off while the control loop runs.',
+    ),
 )
 CONTROLLER_SPECS = PLANNING + SAFETY + TOPICS + CONTRACT + REALTIME

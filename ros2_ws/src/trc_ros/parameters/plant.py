@@ -20,21 +20,26 @@ PLANT_SPECS: tuple[Spec, ...] = (
     Spec(
         'initial_state',
         (),
-        'State at start and after ~/reset; empty: drawn from the initial box of the system.',
+        'State at start and after ~/reset. If empty, it is drawn from the initial box of '
+        'the system.',
         PLANT,
         live=True,
     ),
-    Spec('seed', 0, 'Seed of initial states and noise.', PLANT, bounds=(0, 2**31 - 1)),
+    Spec(
+        'seed', 0, 'Seed of initial states, noise and disturbance.', PLANT, bounds=(0, 2**31 - 1)
+    ),
     Spec(
         'wait_for_command',
         True,
-        'Stand still in the initial state until the first command; false: move under u_trim.',
+        'Whether the plant rests in its initial state until the first command. With false '
+        'it moves under u_trim.',
         PLANT,
     ),
     Spec(
         'plant_backend',
         'system',
-        "What moves the plant: system (the model's own equations) or mujoco (cart-poles only).",
+        "Source of the equations of motion: 'system' (the model's own) or 'mujoco' (cart- "
+        'poles only).',
         PLANT,
         choices=tuple(PLANTS),
     ),
@@ -45,7 +50,7 @@ PLANT_SPECS: tuple[Spec, ...] = (
         PLANT,
         bounds=(-0.9, 10.0),
     ),
-    Spec('input_gain', 1.0, 'Gain of commands on their way in.', PLANT, bounds=(-10.0, 10.0)),
+    Spec('input_gain', 1.0, 'Factor on every command.', PLANT, bounds=(-10.0, 10.0)),
     Spec(
         'actuation_delay',
         0.0,
@@ -57,21 +62,21 @@ PLANT_SPECS: tuple[Spec, ...] = (
         'disturbance',
         0.0,
         "Standard deviation of a random force on every control, as a share of the control's "
-        'range, drawn anew every dt of the system.',
+        'range. It is drawn anew every dt of the system.',
         PLANT,
         bounds=(0.0, 10.0),
     ),
     Spec(
         'disturbance_bias',
         0.0,
-        'A constant force on every control, in the same share.',
+        "Constant force on every control, as a share of the control's range.",
         PLANT,
         bounds=(-10.0, 10.0),
     ),
     Spec(
         'fault',
         '',
-        "Fault of the published states; setting it injects it, '' ends it.",
+        "Fault of the published states. Setting it injects the fault, and '' ends it.",
         PLANT,
         choices=(*FAULTS, ''),
         live=True,
@@ -79,29 +84,35 @@ PLANT_SPECS: tuple[Spec, ...] = (
     Spec(
         'fault_duration',
         0.0,
-        'How long the next fault lasts [s]; 0: until it is cleared.',
+        'Duration of the next fault [s]. With 0 it lasts until it is cleared.',
         PLANT,
         bounds=(0.0, 86400.0),
         live=True,
     ),
-    Spec('publish_clock', False, "Publish the plant's time on /clock, for use_sim_time.", PLANT),
+    Spec(
+        'publish_clock',
+        False,
+        'Whether the time of the plant is published on /clock, for use_sim_time.',
+        PLANT,
+    ),
     Spec(
         'lockstep',
         False,
-        'Take turns: publish a state and /clock, wait for the command, integrate a period.',
+        'Whether plant and controller take turns: the plant publishes a state and /clock, '
+        'waits for a command, and integrates one period.',
         PLANT,
     ),
     Spec(
         'lockstep_timeout',
         1.0,
-        'A turn goes on without a command after this time of the wall [s].',
+        'Wall-clock time to wait for a command in lock-step before the next turn [s].',
         PLANT,
         bounds=(0.01, 3600.0),
     ),
     Spec(
         'speed',
         0.0,
-        'Simulated seconds per second of the wall in lock-step, at most; 0: no limit.',
+        'Largest number of simulated seconds per second in lock-step. With 0 there is no limit.',
         PLANT,
         bounds=(0.0, 1000.0),
     ),
