@@ -21,7 +21,7 @@ from trc_core.compile.cache import cache_folder, write_whole
 from trc_core.problem.graph import Graph
 
 SCALARS = ('dt', 't')  # inputs that are passed as numbers
-VERSION = 1  # of the code that is written here; part of every hash
+VERSION = 2  # of the code written here and of the slopes' rules; part of every hash
 FLAGS = ('reassoc', 'contract', 'arcp', 'nsz')  # those of the kernels: NaN stays NaN
 DOUBLE, POINTER = ir.DoubleType(), ir.DoubleType().as_pointer()
 MAGIC = b'trc machine code 1\n'
