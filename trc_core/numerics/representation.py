@@ -112,7 +112,7 @@ def gated(system: System) -> Representation:
     Everything is in units of the boxes and of half the control range; angles are also read as
     sine and cosine. Problems of an odd plant are mirrored to one half of the states.
     """
-    law = catching_law(system, np.zeros(system.n_x))
+    law = catching_law(system, system.goal_centre)
     values, vectors = np.linalg.eigh(law.G)
     box = np.diag(1 / np.where(system.x0_box > 0, system.x0_box, 1.0))
     angles = system.wrapped if system.angles else np.flatnonzero(system.x0_box >= np.pi)

@@ -16,7 +16,9 @@ def linearise(system: System, goal: ArrayLike) -> tuple[Array, Array]:
 def finite_horizon_gains(
     system: System, goal: ArrayLike | None = None
 ) -> tuple[Array, Array, Array]:
-    """Backward Riccati recursion of the discrete LQ problem about the goal (default: zeros).
+    """Backward Riccati recursion of the discrete LQ problem about a goal.
+
+    By default that is the middle of the goal box.
 
     H_t = R + B' P_{t+1} B,  K_t = H_t^{-1} B' P_{t+1} A,
     P_t = Q + K_t' R K_t + (A - B K_t)' P_{t+1} (A - B K_t),  P_T = Q_f.
@@ -24,7 +26,7 @@ def finite_horizon_gains(
     Returns:
         K (T, n_u, n_x), P (T + 1, n_x, n_x) and H (T, n_u, n_u).
     """
-    A, B = linearise(system, np.zeros(system.n_x) if goal is None else goal)
+    A, B = linearise(system, system.goal_centre if goal is None else goal)
     T = system.horizon
     K = np.empty((T, system.n_u, system.n_x))
     P = np.empty((T + 1, system.n_x, system.n_x))

@@ -15,14 +15,14 @@ from trc_core.solvers.problem import Problem
 
 
 def infinite_horizon_gain(system: System) -> Array:
-    """K (n_u, n_x) of the stationary discrete LQR (python-control's `dlqr`) about the origin.
+    """K (n_u, n_x) of the stationary discrete LQR about the middle of goal_box, by python-control's `dlqr`.
 
     Raises:
         ValueError: if the pair (A, B) is not stabilisable there.
     """
     import control
 
-    A, B = linearise(system, np.zeros(system.n_x))
+    A, B = linearise(system, system.goal_centre)
     try:
         K, _, _ = control.dlqr(A, B, system.Q, system.R)
     except (control.ControlArgument, np.linalg.LinAlgError, ValueError) as error:

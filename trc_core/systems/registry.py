@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from trc_core.problem.comparison import differing_word
+from trc_core.problem.finite import require_finite
 from trc_core.problem.record import (
     require_same_names,
     system_from_record,
@@ -61,6 +62,7 @@ def get_system(name: str) -> System:
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
+            Also if its equations fail, or are no numbers somewhere in its boxes.
         FileNotFoundError: if the file does not exist.
     """
     if name in SYSTEMS:
@@ -77,7 +79,7 @@ def get_system(name: str) -> System:
         system = offered[name].load()
         if not isinstance(system, System):
             raise ValueError(f"entry point '{name}' of {ENTRY_POINTS} is not a System")
-        _ = system.graph  # dynamics that do not work are refused here
+        require_finite(system)
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *DRAWN, *offered])} "
@@ -138,7 +140,7 @@ def system_from_file(path: Path) -> System:
         raise ValueError(f"'{path}' must define one System, found {names}")
     (system,) = systems.values()
     try:
-        _ = system.graph  # dynamics that do not work are refused here
+        require_finite(system)
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
     return system
