@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from trc_core.command_line import report_errors
+from trc_core.problem.accuracy import note
 from trc_core.problem.system import System
 from trc_core.systems.registry import ENTRY_POINTS, SYSTEMS, get_system
 
@@ -22,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         offered = [point.name for point in entry_points(group=ENTRY_POINTS)]
         systems = [get_system(name) for name in arguments.system or [*SYSTEMS, *offered]]
         print(table([COLUMNS, *(row(system) for system in systems)]))
+        for system in systems:
+            if note(system):
+                print(f'{system.name}: {note(system)}')
 
 
 def row(system: System) -> tuple[str, ...]:

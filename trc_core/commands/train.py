@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from trc_core.command_line import report_errors
+from trc_core.problem.accuracy import note
 from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
 from trc_core.training.config import parse, run_as_command
@@ -142,6 +143,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = parse(getattr(module, config_name), PROGRAM, [*arguments, *flags])
         plant = config.system or 'the system of the dataset'
         print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
+        about_substeps = note(get_system(config.system)) if config.system else ''
+        if about_substeps:
+            print(f'{PROGRAM}: {about_substeps}', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))
 
 

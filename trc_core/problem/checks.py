@@ -41,13 +41,19 @@ def checked(system: System) -> dict[str, Any]:
         'joints': _joints(system.joints, {'state': system.n_x, 'control': system.n_u}),
         'dt': dt,
         'horizon': _whole('horizon', system.horizon),
-        'substeps': _whole('substeps', system.substeps, MOST_SUBSTEPS),
+        'substeps': _substeps(system),
         'parameters': _parameters(system.parameters),
         **_boxes(system),
         **_limits(system),
         **_weights(system),
         **_task(system),
     }
+
+
+def _substeps(system: System) -> int | None:
+    """The number that is given; None where it is to be chosen."""
+    given = vars(system)['substeps']
+    return None if given is None else _whole('substeps', given, MOST_SUBSTEPS)
 
 
 def _names(what: str, names: Sequence[str], units: Sequence[str]) -> dict[str, tuple[str, ...]]:
