@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.numerics.cost import difference, stage_cost, terminal_cost
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.plan import Plan, cost_ratio
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.simulation import in_error
@@ -105,7 +105,7 @@ class Comparison:
 
     def ratios(self, label: str) -> Array:
         """Cost over that of converged MPC, state by state (N,)."""
-        return self.flights[label].cost / self.flights[CONVERGED].cost
+        return cost_ratio(self.flights[label].cost, self.flights[CONVERGED].cost)
 
     def __str__(self) -> str:
         count = len(self.flights[CONVERGED].cost)

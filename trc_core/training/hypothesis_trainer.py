@@ -25,6 +25,7 @@ from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.cost import WRONG_BASIN, is_success
+from trc_core.numerics.plan import cost_ratio
 from trc_core.solvers.library import Labels, library_labels
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
@@ -246,7 +247,7 @@ class HypothesisTraining(TrainingModule):
         x0, goal = self.validation
         *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
         assert iterate.cost is not None
-        ratio = torch.nan_to_num(iterate.cost / self.optimum, nan=torch.inf)
+        ratio = torch.nan_to_num(cost_ratio(iterate.cost, self.optimum), nan=torch.inf)
         score = (ratio - 1).clamp(max=WORST).mean()
         reached = is_success(self.system, iterate.states, goal).double().mean()
         figures = {
