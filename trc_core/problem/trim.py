@@ -104,10 +104,10 @@ def _equilibrium(system: System, reference: Array, p: Sequence[Array]) -> Array:
         B = np.stack([np.broadcast_to(e, N) for e in found['B']], axis=-1)
         B = B.reshape(N, system.n_x, system.n_u)
         H = np.einsum('bij,bik->bjk', B, B)
-        H += DAMPING * np.abs(H).max(initial=TINY) * np.eye(system.n_u)
+        H += DAMPING * max(float(np.abs(H).max()), TINY) * np.eye(system.n_u)
         step = -np.linalg.solve(H, np.einsum('bij,bi->bj', B, f)[..., None])[..., 0]
         new = np.clip(u + step, system.u_min, system.u_max)
-        moved = np.abs(new - u).max(initial=0.0) <= NEWTON_TOLERANCE * np.abs(new).max(initial=0.0)
+        moved = np.abs(new - u).max() <= NEWTON_TOLERANCE * np.abs(new).max()
         u = new
         if moved:
             break
