@@ -9,8 +9,8 @@ from trc_core.problem.system import Array, System
 
 
 def linearise(system: System, goal: ArrayLike) -> tuple[Array, Array]:
-    """A (n_x, n_x) and B (n_x, n_u) of the discrete step at the goal with u = u_trim."""
-    return system.step_jacobian(goal, system.u_trim)
+    """A (n_x, n_x) and B (n_x, n_u) of the discrete step at the goal with its trim."""
+    return system.step_jacobian(goal, system.trims(np.asarray(goal, dtype=np.float64)))
 
 
 def finite_horizon_gains(
@@ -18,7 +18,7 @@ def finite_horizon_gains(
 ) -> tuple[Array, Array, Array]:
     """Backward Riccati recursion of the discrete LQ problem about a goal.
 
-    By default that is the middle of the goal box.
+    That of the middle of the goal box by default.
 
     H_t = R + B' P_{t+1} B,  K_t = H_t^{-1} B' P_{t+1} A,
     P_t = Q + K_t' R K_t + (A - B K_t)' P_{t+1} (A - B K_t),  P_T = Q_f.

@@ -15,7 +15,7 @@ from trc_core.solvers.problem import Problem
 
 
 def infinite_horizon_gain(system: System) -> Array:
-    """K (n_u, n_x) of the stationary discrete LQR about the middle of goal_box.
+    """K (n_u, n_x) of the stationary discrete LQR (python-control's `dlqr`) amid the goal box.
 
     Raises:
         ValueError: if the pair (A, B) is not stabilisable there.

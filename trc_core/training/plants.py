@@ -142,7 +142,7 @@ def why_not_stabilised(system: System) -> str | None:
     The LQR's metric is useless where its gains are not finite, or where a mode grows that no
     control reaches. Source: the Popov-Belevitch-Hautus test, rank [lambda I - A, B] < n_x.
     """
-    A, B = system.step_jacobian(system.goal_centre, system.u_trim)
+    A, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
     if not (np.isfinite(A).all() and np.isfinite(B).all()):
         return 'its linearisation about the goal is not finite'
     if not np.isfinite(_gains(system)).all():
