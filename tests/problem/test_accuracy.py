@@ -191,3 +191,15 @@ def test_commands_say_how_many_steps_there_are(tmp_path, capsys):
     flags = ['--num_samples', '4', '--expert', 'lqr', '--output_dir', str(tmp_path / 'data')]
     lqr_generator.main(['--system', str(path), *flags])
     assert f'5 {expected}' in capsys.readouterr().out
+
+
+def test_a_motion_that_turns_within_a_dt_is_found_although_nothing_grows_or_fades():
+    def dynamics(x, u):
+        return [10.0 * u[0], np.sin(10.0 * x[0])]  # its slopes have no eigenvalue but 0
+
+    system, u = cart(dynamics), np.array([1.0])
+    exact = 0.1 + (np.cos(2.0) - np.cos(7.0)) / 100.0
+    found = [replace(system, substeps=n).step([0.2, 0.1], u)[1] for n in (1, system.substeps)]
+    assert system.substeps > 1
+    assert abs(found[1] - exact) < 1e-3 < abs(found[0] - exact)
+    assert note(system).endswith('the slopes of the dynamics change much within a dt')
