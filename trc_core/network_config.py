@@ -100,6 +100,11 @@ class TRCConfig:
             raise ValueError(
                 f'latent_dim {self.latent_dim} must be a multiple of num_heads {self.num_heads}'
             )
+        if isinstance(self.feedback, str):
+            raise ValueError(
+                f"feedback is the text '{self.feedback}'; write a list, some of "
+                f'{list(FEEDBACK_KINDS)}'
+            )
         unknown = sorted(set(self.feedback) - set(FEEDBACK_KINDS))
         if unknown:
             raise ValueError(f'unknown feedback {unknown}; choose from {list(FEEDBACK_KINDS)}')

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from trc_core import Controller, get_system
 from trc_core.checkpoint import find_checkpoint, load_checkpoint
@@ -28,6 +29,7 @@ from trc_core.evaluation.problems import Problems, fresh_problems
 from trc_core.evaluation.reference import Optima, best_known, starts_needed
 from trc_core.models.persistence import load_model
 from trc_core.numerics.cost import is_success
+from trc_core.numerics.plan import cost_ratio
 from trc_core.solvers import nlp
 from trc_core.systems import SYSTEMS, pendulum
 
@@ -36,6 +38,12 @@ def test_scores_are_the_figures_of_the_ratios():
     scores = Scores.of(np.array([1.0, 1.0, 1.0, 1.4]), np.array([True, True, True, False]))
     assert (scores.mean, scores.median, scores.worst) == pytest.approx((1.1, 1.0, 1.4))
     assert scores.success == 0.75
+
+
+def test_a_plan_that_costs_nothing_is_the_optimum_where_that_costs_nothing():
+    assert cost_ratio(0.0, 0.0) == 1.0 and cost_ratio(1.0, 0.0) > 1e90
+    cost = torch.tensor([3e-7, 5.0, 7e12], dtype=torch.float64)
+    assert torch.equal(cost_ratio(cost, 3.0), cost / 3.0)  # others are divided, to the last bit
 
 
 def test_the_optimum_scores_one_and_lqr_more():

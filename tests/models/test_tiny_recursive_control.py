@@ -403,6 +403,7 @@ def test_what_is_no_tensor_is_named():
         ({'tokens': 'horizon', 'num_heads': 0}, "tokens='horizon' needs num_heads"),
         ({'H_cycles': 0}, 'H_cycles must be at least 1'),
         ({'control_bounds': (1.0, -1.0), 'control_dim': 2}, 'control_bounds must be positive'),
+        ({'feedback': 'gradient'}, "feedback is the text 'gradient'; write a list, some of"),
         ({'control_bounds': (1.0, 2.0, 3.0), 'control_dim': 2}, 'control_bounds'),
     ],
 )

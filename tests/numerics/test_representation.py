@@ -1,6 +1,7 @@
 """Coordinates of plans: their identities, and what a network is shown of them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,43 @@ def test_the_worked_example_of_the_guide_is_what_the_library_computes():
 def test_bad_coordinates_are_named(choices, message):
     with pytest.raises(ValueError, match=message):
         Coordinates(**choices)
+
+
+WITHOUT_A_PRICE = {
+    'no state has a weight': {'Q': [0.0, 0.0]},
+    'the position has none': {'Q': [0.0, 1.0]},
+    'every plan begins at its goal': {'x0_box': [0.0, 0.0], 'goal_box': [0.0, 0.0]},
+    'every plan begins at one state': {'x0_box': [[1.0, 0.0]] * 2, 'goal_box': [0.0, 0.0]},
+    'the speed begins at one value': {'x0_box': [1.0, 0.0], 'goal_box': [0.0, 0.0]},
+}
+
+
+@every_kind
+@pytest.mark.parametrize('words', WITHOUT_A_PRICE.values(), ids=WITHOUT_A_PRICE)
+def test_plans_have_finite_units_where_errors_cost_nothing_or_boxes_have_no_width(kind, words):
+    system = replace(SYSTEMS['double_integrator'], Q_f=None, **words)
+    numbers = REPRESENTATIONS[kind](system)
+    for name, value in numbers._asdict().items():
+        assert np.isfinite(value).all(), name
+    units = units_of(system, kind)
+    assert torch.isfinite(units.s).all() and (units.s > 0.0).all()
+    error = torch.zeros(5, 2, dtype=torch.float64)
+    assert torch.isfinite(units.problem(error, torch.zeros(5, 1))).all()
+
+
+def test_the_metric_of_errors_that_cost_something_is_the_cost_to_go_itself():
+    system = SYSTEMS['double_integrator']
+    C = REPRESENTATIONS['stabilised'](system).C
+    np.testing.assert_allclose(C.T @ C, finite_horizon_gains(system)[1][0], rtol=1e-12)
+    half = replace(system, Q=[0.0, 1.0], Q_f=None)
+    C, P = REPRESENTATIONS['stabilised'](half).C, finite_horizon_gains(half)[1][0]
+    np.testing.assert_allclose(C.T @ C, P, atol=1e-6 * P.max())
+
+
+def test_the_scale_of_plans_counts_how_far_the_middles_of_the_boxes_are_apart():
+    system = SYSTEMS['double_integrator']
+    apart = replace(system, x0_box=[[2.0, -1.0], [4.0, 1.0]], goal_box=[0.0, 0.0])
+    x0, goal = apart.sample(np.random.default_rng(1), 200_000)
+    P = finite_horizon_gains(apart)[1][0]
+    mean = np.einsum('bi,ij,bj->b', x0 - goal, P, x0 - goal).mean()
+    assert REPRESENTATIONS['stabilised'](apart).floor == pytest.approx(1e-4 * mean, rel=0.01)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ MEDIAN_AND_WRONG = {'pendulum': (1.001, 0.03), 'cartpole_swingup': (1.01, 0.15)}
 @pytest.fixture(params=NAMES)
 def system(request):
     return SYSTEMS[request.param]
+
+
+def test_parameters_outside_the_trained_range_are_told_of():
+    controller = Controller.load('van_der_pol_mu')
+    assert controller.plan([1.0, 0.0], [0.0, 0.0], parameters={'mu': 1.2}).warnings == ()
+    (warning,) = controller.plan([1.0, 0.0], [0.0, 0.0], parameters={'mu': 9.0}).warnings
+    assert warning == "parameter 'mu' is 9, outside the trained range 0.5 to 1.5"
+    fleet = controller.plan_batch([[1.0, 0.0]] * 2, [0.0, 0.0], parameters={'mu': [1.0, 0.01]})
+    (warning,) = fleet.warnings
+    assert warning == "parameter 'mu' is 0.01 in 1 of 2 rows, outside the trained range 0.5 to 1.5"
+    classical = Controller.classical(replace(SYSTEMS['van_der_pol'], ranges={'mu': (0.5, 1.5)}))
+    assert classical.plan([1.0, 0.0], [0.0, 0.0], parameters={'mu': 1.9}).warnings == ()
 
 
 @pytest.mark.parametrize('name', ['double_integrator', 'van_der_pol', 'quadrotor_2d'])

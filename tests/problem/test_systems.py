@@ -221,10 +221,17 @@ def test_an_unknown_parameter_is_an_error_that_names_the_known_ones():
         ({'u_min': [-1.0, -1.0]}, r'u_min has shape \(2,\), expected \(1,\)'),
         ({'x0_box': [1.0]}, r'x0_box has shape \(1,\), expected \(2,\)'),
         ({'Q': [1.0, 1.0, 1.0]}, r'Q has shape \(3,\), expected \(2,\) or \(2, 2\)'),
-        ({'u_min': [6.0]}, 'u_min must lie below u_max'),
-        ({'u_trim': [7.0]}, 'u_trim must lie between'),
-        ({'R': [0.0]}, 'R must be positive definite'),
-        ({'Q': [-1.0, 1.0]}, 'positive semi-definite'),
+        ({'u_min': [6.0]}, "u_min must lie below u_max; for 'torque' they are 6 and 5"),
+        ({'u_trim': [7.0]}, "u_min and u_max; for 'torque' it is 7, outside -5 to 5"),
+        ({'R': [0.0]}, "R must be positive definite; the entry of 'torque' is not"),
+        ({'R': [np.nan]}, r'R is \[nan\]; only finite numbers'),
+        ({'Q': [1.0, -1.0]}, "Q must be positive semi-definite; the entry of 'rate' is not"),
+        ({'Q': [[1.0, 2.0], [2.0, 1.0]]}, 'Q must be positive semi-definite$'),
+        ({'Q_f': [-1.0, 1.0]}, "Q_f must be positive semi-definite; the entry of 'angle' is not"),
+        *(
+            ({'parameters': {name: 1.0}}, f"parameter '{name}' has a name that code cannot use")
+            for name in ('lambda', 'class', 'None', 'two words', '2nd', 'a-b', 'x')
+        ),
         ({'dt': 0.0}, 'dt and horizon must be positive'),
         ({'horizon': 0}, 'dt and horizon must be positive'),
         ({'state_units': ('rad',)}, 'one unit per state'),

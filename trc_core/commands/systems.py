@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from trc_core.command_line import report_errors
+from trc_core.problem.accuracy import note
 from trc_core.problem.system import System
 from trc_core.problem.trim import unheld_goal
 from trc_core.systems.registry import ENTRY_POINTS, SYSTEMS, get_system
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(table([COLUMNS, *(row(system) for system in systems)]))
         for line in filter(None, map(unheld_goal, systems)):
             print(line)
+        for system in systems:
+            if note(system):
+                print(f'{system.name}: {note(system)}')
 
 
 def row(system: System) -> tuple[str, ...]:

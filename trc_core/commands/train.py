@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trc_core.command_line import report_errors
+from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
@@ -161,8 +162,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise _of_another_stage(error, choice) from None
         plant = config.system or 'the system of the dataset'
         print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
-        if config.system and (line := unheld_goal(get_system(config.system))):
-            print(f'{PROGRAM}: {line}', flush=True)
+        if config.system:
+            trained = get_system(config.system)
+            for line in filter(None, (unheld_goal(trained), note(trained))):
+                print(f'{PROGRAM}: {line}', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))
 
 

@@ -22,7 +22,7 @@ from trc_core.problem.graph import Graph
 from trc_core.whole_files import notice_damage, notice_unkept, write_whole
 
 SCALARS = ('dt', 't')  # inputs that are passed as numbers
-VERSION = 1  # of the code that is written here; part of every hash
+VERSION = 2  # of the code written here and of the slopes' rules; part of every hash
 FLAGS = ('reassoc', 'contract', 'arcp', 'nsz')  # those of the kernels: NaN stays NaN
 DOUBLE, POINTER = ir.DoubleType(), ir.DoubleType().as_pointer()
 MAGIC = b'trc machine code 1\n'

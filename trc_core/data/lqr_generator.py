@@ -27,6 +27,7 @@ from trc_core.data.trajectories import (
     read_metadata,
     save_arrays,
 )
+from trc_core.problem.accuracy import note, note_along
 from trc_core.solvers.experts import AUTO, EXPERTS, suitable_expert
 from trc_core.systems import SYSTEMS, System, get_system
 from trc_core.systems.double_integrator import multi_axis, with_timing
@@ -190,6 +191,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         system = system.with_parameters(**parse_settings(flags.set))
         require(flags.backend)
+        if note(system):
+            print(note(system), flush=True)
         expert = flags.expert
         if expert == AUTO:
             expert, reason = suitable_expert(system)
@@ -201,6 +204,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             print('\nfinished samples are kept; the same command resumes', file=sys.stderr)
             raise
         print(summary(data))
+        along = note_along(system, data.states, data.controls)
+        if along:
+            print(along)
         print(f'written to {Path(flags.output_dir) / FILE}')
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trc_core.evaluation.flown import Flown
 from trc_core.flight.adaptation import ParameterEstimator
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.plan import Plan, cost_ratio
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
@@ -110,7 +110,7 @@ class Comparison:
 
     def ratios(self, label: str) -> Array:
         """Cost over that of converged MPC, state by state (N,)."""
-        return self.flights[label].cost / self.flights[CONVERGED].cost
+        return cost_ratio(self.flights[label].cost, self.flights[CONVERGED].cost)
 
     def __str__(self) -> str:
         count = len(self.flights[CONVERGED].cost)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trc_core.evaluation.problems import Problems, draw_problems
 from trc_core.evaluation.reference import Optima, best_known_optima, starts_needed
 from trc_core.numerics.cost import WRONG_BASIN, difference, is_success
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.plan import Plan, cost_ratio
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
 
@@ -102,7 +102,7 @@ def score(
     states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
     cost = np.array([plan.cost for plan in plans])
     scores = replace(
-        Scores.of(cost / optima.cost, is_success(system, states, goal)),
+        Scores.of(cost_ratio(cost, optima.cost), is_success(system, states, goal)),
         error=float(np.abs(difference(system, states[:, -1], goal)).sum(-1).mean()),
         on_bound=on_bound(system, controls),
         milliseconds=1e3 * float(np.median(seconds)),
@@ -111,7 +111,9 @@ def score(
         return scores
     violation = np.array([plan.violation for plan in plans])
     merit = np.array([plan.merit for plan in plans])
-    return with_constraints(scores, cost / optima.cost, merit / optima.merit, violation)
+    return with_constraints(
+        scores, cost_ratio(cost, optima.cost), cost_ratio(merit, optima.merit), violation
+    )
 
 
 def with_constraints(scores: Scores, ratio: Array, merit: Array, violation: Array) -> Scores:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
     from trc_core.numerics.ilqr import Memory
     from trc_core.planner.correction import Observation
+
+
+NOTHING = 1e-100  # a cost that is none
+
+
+def cost_ratio(cost: Any, optimum: Any) -> Any:
+    """J/J* of numbers, arrays or tensors in double precision; 1 where neither costs anything."""
+    return (cost + NOTHING) / (optimum + NOTHING)
 
 
 @dataclass(frozen=True)

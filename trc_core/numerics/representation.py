@@ -23,6 +23,7 @@ from trc_core.problem.system import Array, System
 SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
 GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the LQR is unclipped
 TINY = 1e-12
+REGULAR = 1e-9  # of the mean cost, for each state in units of its box: where errors cost nothing
 ODD_PROBES, ODD_TOLERANCE = 8, 1e-12
 
 
@@ -91,9 +92,11 @@ def stabilised(system: System) -> Representation:
     """
     K, P, H = finite_horizon_gains(system)
     values, vectors = np.linalg.eigh(system.Q)
+    middle = system.x0_centre - system.goal_centre
     spread = np.diag((system.x0_box**2 + system.goal_box**2) / 3)  # of x0 - goal, both uniform
-    mean = float(np.trace(P[0] @ spread))
-    C = np.linalg.cholesky(P[0]).T
+    mean = float(np.trace(P[0] @ spread) + middle @ P[0] @ middle)
+    mean = mean if mean > 0.0 else 1.0  # every plan begins at its goal, or no error costs anything
+    C = _root(P[0], mean, system.reach)
     return _numbers(
         K=K,
         K_start=K[None],
@@ -212,6 +215,15 @@ def is_odd(system: System) -> bool:
         if np.abs(forth + back).max() > ODD_TOLERANCE * np.abs(forth).max():
             return False
     return True
+
+
+def _root(P: Array, mean: float, reach: Array) -> Array:
+    """C with C'C = P; where P gives some errors no cost, with a little of it for every state."""
+    try:
+        return np.asarray(np.linalg.cholesky(P).T)
+    except np.linalg.LinAlgError:
+        width = np.where(reach > 0.0, reach, 1.0)
+        return np.asarray(np.linalg.cholesky(P + np.diag(REGULAR * mean / width**2)).T)
 
 
 def _lqr_gains(system: System) -> Array:

@@ -256,7 +256,8 @@ class Controller:
         # The plan.
         history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
         solution = self._planning.solve(problems, history, self._budget(end), polish)
-        plan = solution.plan(self._times, inputs.warnings(self.system, x, r[0]))
+        warnings = (*inputs.warnings(self.system, x, r[0]), *self._parameter_warnings(problems.p))
+        plan = solution.plan(self._times, warnings)
         if plan.violation > 0.0 and inputs.is_violated(self.system, plan):
             warning = inputs.violation_warning(self.system, plan, r, problems.p)
             plan = replace(plan, warnings=(*plan.warnings, warning))
@@ -293,7 +294,8 @@ class Controller:
         p = self._changed(parameters, len(x), None) if parameters else None
         problems = self._problems(x, r, p, weights, moving)
         solution = self._planning.solve(problems, history, self._budget(math.inf), polish)
-        return solution.plans(self._times, inputs.batch_warnings(self.system, x, r[:, 0]))
+        warnings = inputs.batch_warnings(self.system, x, r[:, 0])
+        return solution.plans(self._times, (*warnings, *self._parameter_warnings(problems.p)))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The plan of the clipped LQR, rolled out by the dynamics."""
@@ -334,6 +336,12 @@ class Controller:
         """The parameters (n_p,) or (rows, n_p), changed by name."""
         self._require_adjustable('for the parameters that it was loaded with; others')
         return self.system.parameter_rows(parameters, rows, p)
+
+    def _parameter_warnings(self, p: Array | None) -> tuple[str, ...]:
+        if p is None or self.checkpoint.is_classical:
+            return ()
+        ranges = {**self.system.ranges, **self.checkpoint.coordinates.ranges}
+        return inputs.parameter_warnings(self.system, ranges, p)
 
     def _budget(self, end: float) -> Budget:
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)

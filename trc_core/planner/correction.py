@@ -123,7 +123,7 @@ def widths(system: System) -> Array:
 
 def disturbance_gain(system: System) -> Array:
     """(n_u, n_x): the control, in half ranges, that explains best a change of the next state."""
-    _, B = system.step_jacobian(np.zeros(system.n_x), system.u_trim)
+    _, B = system.step_jacobian(system.goal_centre, system.u_trim)
     half = (system.u_max - system.u_min) / 2
     return np.linalg.pinv(B) / half[:, None]
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from trc_core.numerics.cost import TURN, constant_reference, difference, violations
 from trc_core.numerics.plan import Plan
 from trc_core.planner.backend import Weights
-from trc_core.problem.system import Array, System
+from trc_core.problem.system import FAR, Array, System
 
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
 SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
@@ -312,6 +312,25 @@ def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
         f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
         for i in np.flatnonzero(far)
     )
+
+
+def parameter_warnings(
+    system: System, ranges: Mapping[str, tuple[float, float]], p: Array
+) -> tuple[str, ...]:
+    """Warnings about parameters p (n_p,) or (B, n_p) outside the ranges of training."""
+    found = []
+    columns = np.atleast_2d(p).T.tolist()  # plain numbers: most often there is one row
+    for name, (low, high) in ranges.items():
+        values = columns[system.places[name]]
+        # an obstacle that is not there lies far away
+        wrong = [value for value in values if not low <= value <= high and value != FAR]
+        if wrong:
+            rows = f' in {len(wrong)} of {len(values)} rows' if p.ndim > 1 else ''
+            found.append(
+                f"parameter '{name}' is {wrong[0]:.4g}{rows}, outside the trained range "
+                f'{low:g} to {high:g}'
+            )
+    return tuple(found)
 
 
 def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:

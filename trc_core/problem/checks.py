@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.problem.numbers import checked_array, checked_number, checked_whole
 from trc_core.problem.terms import ARGUMENTS, EQUILIBRIUM
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def checked(system: System) -> dict[str, Any]:
     """
     if not NAME.fullmatch(str(system.name)):
         raise ValueError('name may hold at most 64 letters, digits and underscores, like my_robot')
-    dt, horizon = _number('dt', system.dt), _number('horizon', system.horizon)
+    dt, horizon = checked_number('dt', system.dt), checked_number('horizon', system.horizon)
     if dt <= 0 or horizon < 1:
         raise ValueError('dt and horizon must be positive')
     return {
@@ -40,14 +40,20 @@ def checked(system: System) -> dict[str, Any]:
         **_names('control', system.control_names, system.control_units),
         'joints': _joints(system.joints, {'state': system.n_x, 'control': system.n_u}),
         'dt': dt,
-        'horizon': _whole('horizon', system.horizon),
-        'substeps': _whole('substeps', system.substeps, MOST_SUBSTEPS),
+        'horizon': checked_whole('horizon', system.horizon),
+        'substeps': _substeps(system),
         'parameters': _parameters(system.parameters),
         **_boxes(system),
         **_limits(system),
         **_weights(system),
         **_task(system),
     }
+
+
+def _substeps(system: System) -> int | None:
+    """The number that is given; None where it is to be chosen."""
+    given = vars(system)['substeps']
+    return None if given is None else checked_whole('substeps', given, MOST_SUBSTEPS)
 
 
 def _names(what: str, names: Sequence[str], units: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -100,7 +106,9 @@ def _parameters(parameters: Mapping[str, float]) -> dict[str, float]:
                 f"parameter '{text}' has the name of an argument of constraints and laws; "
                 'write another'
             )
-    return {name: _number(f"parameter '{name}'", value) for name, value in parameters.items()}
+    return {
+        name: checked_number(f"parameter '{name}'", value) for name, value in parameters.items()
+    }
 
 
 def _limits(system: System) -> dict[str, NDArray[np.float64]]:
@@ -112,15 +120,23 @@ def _limits(system: System) -> dict[str, NDArray[np.float64]]:
         raise ValueError(
             f"u_trim is '{given}'; write numbers, a function of goal, or '{EQUILIBRIUM}'"
         )
-    u_min, u_max = _array('u_min', system.u_min, (n_u,)), _array('u_max', system.u_max, (n_u,))
-    if not np.all(u_min < u_max):
-        raise ValueError('u_min must lie below u_max')
+    u_min = checked_array('u_min', system.u_min, (n_u,))
+    u_max = checked_array('u_max', system.u_max, (n_u,))
+    for name, low, high in zip(system.control_names, u_min, u_max, strict=True):
+        if not low < high:
+            raise ValueError(
+                f"u_min must lie below u_max; for '{name}' they are {low:g} and {high:g}"
+            )
     if isinstance(given, str) or _is_function(given):
         return {'u_min': u_min, 'u_max': u_max}
-    u_trim = _array('u_trim', np.zeros(n_u) if given is None else given, (n_u,))
+    u_trim = checked_array('u_trim', np.zeros(n_u) if given is None else given, (n_u,))
     held = system.trim is not None and given is system.trim.central
-    if not held and (np.any(u_trim < u_min) or np.any(u_trim > u_max)):
-        raise ValueError('u_trim must lie between u_min and u_max')
+    for name, low, at, high in zip(system.control_names, u_min, u_trim, u_max, strict=True):
+        if not held and not low <= at <= high:
+            raise ValueError(
+                f"u_trim must lie between u_min and u_max; for '{name}' it is {at:g}, outside "
+                f'{low:g} to {high:g}'
+            )
     return {'u_min': u_min, 'u_max': u_max, 'u_trim': given if held else u_trim}
 
 
@@ -128,11 +144,11 @@ def _boxes(system: System) -> dict[str, NDArray[np.float64]]:
     """Half widths and middles of the boxes, which are given as half widths or as (low, high)."""
     n_x, found = system.n_x, {}
     for key, middle in (('x0_box', 'x0_centre'), ('goal_box', 'goal_centre')):
-        box = _array(key, getattr(system, key), (n_x,), (2, n_x))
+        box = checked_array(key, getattr(system, key), (n_x,), (2, n_x))
         given = getattr(system, middle)
         if given is None or _is_left_over(given, 0.0):
             given = np.zeros(n_x)
-        centre = _array(middle, given, (n_x,))
+        centre = checked_array(middle, given, (n_x,))
         if box.ndim == 2:
             low, high = box
             if np.any(low > high):
@@ -155,9 +171,9 @@ def _task(system: System) -> dict[str, Any]:
     high = _reach('x_max', system.x_max, n_x, np.inf)
     _require_room(system, low, high)
     weight = system.violation_weight
-    if weight is not None and _number('violation_weight', weight) <= 0:
+    if weight is not None and checked_number('violation_weight', weight) <= 0:
         raise ValueError(f'violation_weight is {weight!r}; write a number above 0')
-    tolerance = _number('constraint_tolerance', system.constraint_tolerance)
+    tolerance = checked_number('constraint_tolerance', system.constraint_tolerance)
     if tolerance <= 0:
         raise ValueError(f'constraint_tolerance is {tolerance:g}; write a number above 0')
     return {
@@ -232,7 +248,7 @@ def _reach(key: str, value: Any, n_x: int, without: float) -> NDArray[np.float64
     if value is None or _is_left_over(value, without):
         return np.full(n_x, without)
     entries = [without if entry is None else entry for entry in np.ravel(np.array(value, object))]
-    limits = _array(key, entries, (n_x,), finite=False)
+    limits = checked_array(key, entries, (n_x,), finite=False)
     if np.isnan(limits).any():
         raise ValueError(f'{key} is {limits.tolist()}; write numbers, or None where there is none')
     return limits
@@ -243,7 +259,7 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
     names = _members('ranges', list(system.ranges), list(system.parameters), 'parameters')
     found = {}
     for name in names:
-        low, high = _array(f"ranges of '{name}'", system.ranges[name], (2,)).tolist()
+        low, high = checked_array(f"ranges of '{name}'", system.ranges[name], (2,)).tolist()
         if low >= high:
             raise ValueError(
                 f"ranges of '{name}' are ({low:g}, {high:g}); write (low, high), low first"
@@ -296,40 +312,22 @@ def _weights(system: System) -> dict[str, NDArray[np.float64]]:
     Q, R = _weight('Q', system.Q, system.n_x), _weight('R', system.R, system.n_u)
     Q_f = 20.0 * Q if system.Q_f is None else _weight('Q_f', system.Q_f, system.n_x)
     if np.linalg.eigvalsh(R).min() <= 0:
-        raise ValueError('R must be positive definite')
-    if min(np.linalg.eigvalsh(M).min() for M in (Q, Q_f)) < -1e-9:
-        raise ValueError('Q and Q_f must be positive semi-definite')
+        wrong = _first(system.control_names, np.diag(R) <= 0.0)
+        raise ValueError(f'R must be positive definite{wrong}')
+    for key, weight in (('Q', Q), ('Q_f', Q_f)):
+        if np.linalg.eigvalsh(weight).min() < -1e-9:
+            wrong = _first(system.state_names, np.diag(weight) < 0.0)
+            raise ValueError(f'{key} must be positive semi-definite{wrong}')
     return {'Q': Q, 'R': R, 'Q_f': Q_f}
 
 
+def _first(names: Sequence[str], wrong: NDArray[np.bool_]) -> str:
+    """The first name whose diagonal entry is wrong, as an addition to a message."""
+    named = [name for name, is_wrong in zip(names, wrong, strict=True) if is_wrong]
+    return f"; the entry of '{named[0]}' is not" if named else ''
+
+
 def _weight(key: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
-    weight = _array(key, value, (size,), (size, size))
+    weight = checked_array(key, value, (size,), (size, size))
     weight = np.diag(weight) if weight.ndim == 1 else weight
     return np.ascontiguousarray(0.5 * (weight + weight.T))
-
-
-def _whole(key: str, value: Any, most: float = math.inf) -> int:
-    number = _number(key, value)
-    if not number.is_integer() or not 1 <= number <= most:
-        limits = 'at least 1' if most == math.inf else f'1 to {most:g}'
-        raise ValueError(f'{key} is {number:g}; write a whole number of steps, {limits}')
-    return int(number)
-
-
-def _number(key: str, value: Any) -> float:
-    return float(_array(key, value, ()))
-
-
-def _array(
-    key: str, value: ArrayLike, *shapes: tuple[int, ...], finite: bool = True
-) -> NDArray[np.float64]:
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (OverflowError, TypeError, ValueError):
-        raise ValueError(f'{key} is {value!r}; write numbers') from None
-    if array.shape not in shapes:
-        expected = ' or '.join(map(str, shapes))
-        raise ValueError(f'{key} has shape {array.shape}, expected {expected}')
-    if finite and not np.isfinite(array).all():
-        raise ValueError(f'{key} is {array.tolist()}; only finite numbers make sense')
-    return array

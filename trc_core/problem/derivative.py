@@ -1,5 +1,8 @@
 """Exact slopes of expressions, by forward accumulation.
 
+At a kink the slope is that of one side, and 0 where the one of either side is infinite, as that of
+a square root at 0: |v| v of a drag has the slope 0 at rest.
+
 Source: Griewank and Walther, Evaluating Derivatives (2008), chapter 3.
 """
 
@@ -35,6 +38,10 @@ def jacobian(
         if name in ('input', 'constant') or not any(tangents[k] for k in operands):
             continue
         values = [Expression(tape, k) for k in operands]
+        if name == 'select':
+            first, second = (tangents[k] for k in operands[1:])
+            tangents[place] = _selected(values[0], first, second, zero)
+            continue
         partials = PARTIALS[name](Expression(tape, place), *values)
         tangents[place] = _chained(partials, [tangents[k] for k in operands], zero)
     return [[tangents[e.place].get(c, zero) for c in range(len(inputs))] for e in outputs]
@@ -51,9 +58,32 @@ def _chained(
     return {column: e for column, e in total.items() if not e.is_number(0.0)}
 
 
+def _selected(
+    condition: Expression,
+    first: Mapping[int, Expression],
+    second: Mapping[int, Expression],
+    zero: Expression,
+) -> dict[int, Expression]:
+    """The slopes of the branch that holds: those of the other one need not be numbers."""
+    return {
+        column: apply('select', condition, first.get(column, zero), second.get(column, zero))
+        for column in sorted({*first, *second})
+    }
+
+
+def _inverse(a: Expression) -> Expression:
+    """1 / a, and 0 where a is 0, without a division by 0 on the way."""
+    is_zero = apply('equal', a, 0.0)
+    return (1.0 - is_zero) / (a + is_zero)
+
+
 def _power(y: Expression, a: Expression, b: Expression) -> Partials:
-    by_exponent = 0.0 if b.number is not None else y * apply('log', a)
-    return b * a ** (b - 1.0), by_exponent
+    below_one = b * y * _inverse(a)  # infinite at a = 0
+    if b.number is not None:
+        return below_one if 0.0 < b.number < 1.0 else b * a ** (b - 1.0), 0.0
+    above_one = b * a ** apply('maximum', b - 1.0, 0.0)
+    by_exponent = y * apply('log', apply('select', apply('less', 0.0, a), a, 1.0))
+    return apply('select', apply('less', b, 1.0), below_one, above_one), by_exponent
 
 
 def _smaller(y: Expression, a: Expression, b: Expression) -> Partials:
@@ -67,8 +97,8 @@ def _larger(y: Expression, a: Expression, b: Expression) -> Partials:
 
 
 def _angle(y: Expression, a: Expression, b: Expression) -> Partials:
-    square = a * a + b * b
-    return b / square, -a / square
+    inverse = _inverse(a * a + b * b)
+    return b * inverse, -a * inverse
 
 
 def _step(*_: Expression) -> Partials:
@@ -87,26 +117,25 @@ PARTIALS: Mapping[str, Callable[..., Partials]] = {
     'less': _step,
     'less_equal': _step,
     'equal': _step,
-    'select': lambda y, c, a, b: (0.0, apply('select', c, 1.0, 0.0), apply('select', c, 0.0, 1.0)),
     'neg': lambda y, a: (-1.0,),
     'abs': lambda y, a: (apply('sign', a),),
     'sign': lambda y, a: (0.0,),
     'floor': lambda y, a: (0.0,),
     'ceil': lambda y, a: (0.0,),
-    'sqrt': lambda y, a: (0.5 / y,),
+    'sqrt': lambda y, a: (0.5 * _inverse(y),),
     'exp': lambda y, a: (y,),
     'log': lambda y, a: (1.0 / a,),
     'sin': lambda y, a: (apply('cos', a),),
     'cos': lambda y, a: (-apply('sin', a),),
     'tan': lambda y, a: (1.0 + y * y,),
-    'asin': lambda y, a: (1.0 / (1.0 - a * a) ** 0.5,),
-    'acos': lambda y, a: (-1.0 / (1.0 - a * a) ** 0.5,),
+    'asin': lambda y, a: (_inverse((1.0 - a * a) ** 0.5),),
+    'acos': lambda y, a: (-_inverse((1.0 - a * a) ** 0.5),),
     'atan': lambda y, a: (1.0 / (1.0 + a * a),),
     'sinh': lambda y, a: (apply('cosh', a),),
     'cosh': lambda y, a: (apply('sinh', a),),
     'tanh': lambda y, a: (1.0 - y * y,),
     'asinh': lambda y, a: (1.0 / (a * a + 1.0) ** 0.5,),
-    'acosh': lambda y, a: (1.0 / ((a - 1.0) ** 0.5 * (a + 1.0) ** 0.5),),
+    'acosh': lambda y, a: (_inverse((a - 1.0) ** 0.5 * (a + 1.0) ** 0.5),),
     'atanh': lambda y, a: (1.0 / (1.0 - a * a),),
 }
-"""Slopes of every operation by its operands, given its result y; at a kink, one side's."""
+"""Slopes of every operation but `select` by its operands, given its result y."""

@@ -123,13 +123,14 @@ class Graph:
         if len(values) != sum(self.inputs.values()):
             raise ValueError(f'graph takes {dict(self.inputs)} inputs, got {len(values)} values')
         found: list[Any] = []
-        for name, *operands in self.instructions:
-            if name == 'input':
-                found.append(values[operands[0]])
-            elif name == 'constant':
-                found.append(operands[0])
-            else:
-                found.append(algebra[name](*[found[k] for k in operands]))
+        with np.errstate(divide='ignore', invalid='ignore'):  # also of branches that do not hold
+            for name, *operands in self.instructions:
+                if name == 'input':
+                    found.append(values[operands[0]])
+                elif name == 'constant':
+                    found.append(operands[0])
+                else:
+                    found.append(algebra[name](*[found[k] for k in operands]))
         return {name: [found[k] for k in places] for name, places in self.outputs.items()}
 
     def entries_read(self, name: str) -> frozenset[int]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.problem.accuracy import Substeps
 from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
@@ -118,8 +119,9 @@ class System:
     parameters: Mapping[str, float] = field(default_factory=dict)
     """Physical parameters and other numbers of the functions, by name; every plan may change
     them."""
-    substeps: int = 1
-    """RK4 steps within a dt; more where one is not accurate enough."""
+    substeps: Substeps = Substeps()  # noqa: RUF009 - a descriptor, which keeps nothing
+    """RK4 steps within a dt; by default the fewest that are accurate enough over the boxes, found
+    when they are first needed (`problem.accuracy`)."""
     constraints: Callable[..., Any] | None = None
     """Returns a mapping of names to expressions that must not exceed 0, in units of a distance
     (r - |x - c|, not r^2 - |x - c|^2)."""
@@ -357,7 +359,7 @@ class System:
             'name': self.name,
             'dt': self.dt,
             'horizon': self.horizon,
-            'substeps': self.substeps,
+            'substeps': int(self.substeps),
             'parameters': dict(self.parameters),
             **{key: list(getattr(self, key)) for key in names},
             **{key: getattr(self, key).tolist() for key in lists},

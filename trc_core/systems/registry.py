@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from trc_core.problem.comparison import MOTION, differing_numbers, differing_word
+from trc_core.problem.finite import require_finite
 from trc_core.problem.record import (
     require_same_names,
     system_from_record,
@@ -63,6 +64,7 @@ def get_system(name: str) -> System:
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
+            Also if its equations fail, or are no numbers somewhere in its boxes.
         FileNotFoundError: if the file does not exist.
     """
     if name in SYSTEMS:
@@ -79,7 +81,7 @@ def get_system(name: str) -> System:
         system = offered[name].load()
         if not isinstance(system, System):
             raise ValueError(f"entry point '{name}' of {ENTRY_POINTS} is not a System")
-        _ = system.graph  # dynamics that do not work are refused here
+        _require_equations(system)
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *DRAWN, *offered])} "
@@ -177,10 +179,16 @@ def system_from_file(path: Path) -> System:
         raise ValueError(f"'{path}' must define one System, found {names}")
     (system,) = systems.values()
     try:
-        _ = system.graph  # dynamics that do not work are refused here
+        _require_equations(system)
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
     return system
+
+
+def _require_equations(system: System) -> None:
+    """Refuses equations that fail, are no numbers in the boxes, or are too fast for dt."""
+    require_finite(system)
+    _ = system.substeps
 
 
 def _module_of(path: Path) -> ModuleType:

@@ -15,6 +15,7 @@ from trc_core.command_line import report_errors
 from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
+from trc_core.numerics.plan import cost_ratio
 from trc_core.numerics.representation import Coordinates
 from trc_core.solvers import nlp
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
@@ -212,7 +213,7 @@ class CostTraining(TrainingModule):
         fixed = self.validation
         *_, (iterate, _) = self.model.refine(fixed.x0, fixed.goal, fixed.dynamics)
         assert iterate.cost is not None
-        ratio = iterate.cost / fixed.optimum
+        ratio = cost_ratio(iterate.cost, fixed.optimum)
         self.report(ratio.mean(), {'cost_ratio_mean': ratio.mean(), 'cost_ratio_max': ratio.max()})
         late = self.trainer.global_step > self.config.steps / 2
         if not math.isfinite(self.score):

@@ -25,6 +25,7 @@ from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.parallel import cores
+from trc_core.numerics.plan import cost_ratio
 from trc_core.progress import progress_bar
 from trc_core.solvers.library import Labels, library_labels, seconds_of_labels
 from trc_core.systems import System
@@ -244,7 +245,7 @@ class HypothesisTraining(TrainingModule):
         x0, goal = self.validation
         *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
         assert iterate.cost is not None
-        ratio = torch.nan_to_num(iterate.cost / self.optimum, nan=torch.inf)
+        ratio = torch.nan_to_num(cost_ratio(iterate.cost, self.optimum), nan=torch.inf)
         score = (ratio - 1).clamp(max=WORST).mean()
         reached = is_success(self.system, iterate.states, goal).double().mean()
         figures = {

@@ -15,6 +15,7 @@ from trc_core.data.trajectories import find_dataset, load_arrays
 from trc_core.data.trajectory_dataset import TrajectoryDataset
 from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import Iterate, SystemDynamics
+from trc_core.numerics.plan import cost_ratio
 from trc_core.systems import System, get_system
 from trc_core.training.config import NetworkConfig, parse, require, run_as_command
 from trc_core.training.fitting import TrainingModule, fit
@@ -116,7 +117,7 @@ class SupervisedTraining(TrainingModule):
         *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
         expert = self.dynamics.simulate(expert_plan(self.model.representation, batch), x0, goal)
         assert iterate.cost is not None and expert.cost is not None
-        ratio = iterate.cost / expert.cost
+        ratio = cost_ratio(iterate.cost, expert.cost)
         self.report(ratio.mean(), {'cost_ratio_mean': ratio.mean(), 'cost_ratio_max': ratio.max()})
 
 
