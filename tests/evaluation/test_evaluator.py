@@ -189,7 +189,7 @@ def test_the_plant_parameters_of_the_baselines_can_be_set(capsys):
         ('--expert lqr --record', 'only, not with --record'),
         ('--expert lqr --baseline ilqr', 'only, not with --baseline'),
         ('--closed_loop --baseline foo', '--closed_loop goes with --checkpoint, --system, --set'),
-        ('--closed_loop 0.1 --record --output a.json', 'only, not with --output, --record'),
+        ('--closed_loop 0.1 --record --output a.json', 'only, not with --output'),
         ('--ros --closed_loop --baseline lqr', '--ros goes with --closed_loop, --checkpoint'),
         ('--ros', '--ros goes with --closed_loop, on a plant without error'),
         ('--ros --closed_loop 0.1', '--ros goes with --closed_loop, on a plant without error'),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from trc_core import SYSTEMS, Controller
+from trc_core.checkpoint import load_checkpoint, save_checkpoint
+from trc_core.commands import info
 from trc_core.commands.evaluate import main
 from trc_core.evaluation import closed_loop
 from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, compare, fly
@@ -70,6 +72,23 @@ def test_the_command_prints_a_row_for_every_planner(capsys, monkeypatch):
     assert 'plant off by 5%' in printed
     for label in closed_loop.tick_planners(Controller.load('van_der_pol')):
         assert f'\n{label} ' in printed
+
+
+def test_flights_are_kept_in_the_checkpoint_as_trc_info_shows_them(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(closed_loop, 'HORIZONS', 0.2)
+    monkeypatch.setattr(closed_loop, 'SWEEPS', 5)
+    path = save_checkpoint(tmp_path / 'copy.safetensors', load_checkpoint('van_der_pol'))
+    before = load_checkpoint(path).metrics
+    main([str(path), '--closed_loop', '0.05', '--states', '2', '--record'])
+    printed = capsys.readouterr().out
+    metrics = load_checkpoint(path).metrics
+    kept = metrics.pop('closed loop, plant off by 5%')
+    assert metrics == before
+    assert f'{kept["cost over that of converged MPC"]["trc"]["mean"]:.5f}' in printed
+    # In a fifth of a horizon nobody arrives, and the file says so.
+    assert kept['held'] == '0 of 2 flights (trc, learning)'
+    info.main([str(path)])
+    assert 'held: 0 of 2 flights (trc, learning)' in capsys.readouterr().out
 
 
 def test_the_command_refuses_what_it_would_ignore(capsys):

@@ -143,7 +143,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(_flown_over_ros(arguments))
             return
         if arguments.closed_loop is not None:
-            print(_flown(arguments))
+            comparison = _flown(arguments)
+            print(comparison)
+            if arguments.record:
+                _record_flights(arguments, comparison, command)
             return
         results = []
         for asked in _requested(arguments):
@@ -279,17 +282,37 @@ def _flown_over_ros(arguments: argparse.Namespace) -> Any:
 
 
 def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence[str]) -> None:
-    """Keeps the figures in the checkpoint's metrics, one certificate per set of parameters."""
-    path = find_checkpoint(arguments.checkpoint or DEFAULT)
-    own = get_system(arguments.system) if arguments.system else None
-    checkpoint = load_checkpoint(path, own)
+    """Keeps the figures in the checkpoint, one certificate per set of parameters."""
     certificate = {
-        'command': shlex.join(['trc', 'evaluate', *command]),
         **{name: getattr(result, name) for name in ('states', 'seed', 'starts', 'unsolved')},
         'scores': _figures([result]),
     }
-    name = ' '.join(['certificate', *arguments.set])
-    metrics = {**checkpoint.metrics, name: certificate}
+    _keep(arguments, 'certificate', certificate, command)
+
+
+def _record_flights(
+    arguments: argparse.Namespace, comparison: Comparison, command: Sequence[str]
+) -> None:
+    """Keeps the closed-loop figures in the checkpoint, once per model error."""
+    certificate = {
+        'held': comparison.holds,
+        'seed': arguments.seed,
+        'cost over that of converged MPC': comparison.figures(),
+    }
+    _keep(
+        arguments, f'closed loop, plant off by {arguments.closed_loop:.0%}', certificate, command
+    )
+
+
+def _keep(
+    arguments: argparse.Namespace, name: str, figures: Mapping[str, Any], command: Sequence[str]
+) -> None:
+    """Writes figures into the metrics of the checkpoint, with the command that gave them."""
+    path = find_checkpoint(arguments.checkpoint or DEFAULT)
+    own = get_system(arguments.system) if arguments.system else None
+    checkpoint = load_checkpoint(path, own)
+    certificate = {'command': shlex.join(['trc', 'evaluate', *command]), **figures}
+    metrics = {**checkpoint.metrics, ' '.join([name, *arguments.set]): certificate}
     save_checkpoint(path, replace(checkpoint, metrics=metrics))
 
 

@@ -22,7 +22,7 @@ HORIZONS = 2  # that a flight lasts
 HEADINGS = ('mean', 'median', 'p95', 'max', 'fallen', 'not held')
 SWEEPS = 200  # at most, of converged MPC
 CONVERGED = 'converged MPC'
-LEARNING = 'trc, learning'  # what the node does by default
+OWN, LEARNING = 'trc', 'trc, learning'  # what the node does by default
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,34 @@ class Comparison:
         """Cost over that of converged MPC, state by state (N,)."""
         return cost_ratio(self.flights[label].cost, self.flights[CONVERGED].cost)
 
+    @property
+    def holds(self) -> str:
+        """How many flights ended at their goal with what the node does by default."""
+        label = LEARNING if LEARNING in self.flights else OWN
+        held = self.flights[label].held
+        return f'{held.sum()} of {len(held)} flights ({label})'
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """The figures of every planner, by `HEADINGS`."""
+        return {
+            label: dict(zip(HEADINGS, self._row(label), strict=True)) for label in self.flights
+        }
+
+    def _row(self, label: str) -> list[float]:
+        ratio, flights = self.ratios(label), self.flights[label]
+        costs = np.mean(ratio), np.median(ratio), np.quantile(ratio, 0.95), np.max(ratio)
+        return [*map(float, costs), int(flights.fallen.sum()), int((~flights.held).sum())]
+
     def __str__(self) -> str:
         count = len(self.flights[CONVERGED].cost)
         lines = [
             f'{self.title}: closed-loop cost over that of converged MPC, {count} flights',
             ' ' * 22 + ''.join(f'{heading:>11}' for heading in HEADINGS),
         ]
-        for label, flights in self.flights.items():
-            ratio = self.ratios(label)
-            figures = np.mean(ratio), np.median(ratio), np.quantile(ratio, 0.95), np.max(ratio)
-            row = ''.join(f'{value:11.5f}' for value in figures)
-            counts = flights.fallen.sum(), (~flights.held).sum()
-            lines.append(f'{label:22}{row}' + ''.join(f'{count:>11}' for count in counts))
+        for label in self.flights:
+            *costs, fallen, lost = self._row(label)
+            row = ''.join(f'{value:11.5f}' for value in costs)
+            lines.append(f'{label:22}{row}{fallen:>11}{lost:>11}')
         return '\n'.join(lines)
 
 
@@ -160,7 +176,7 @@ def tick_planners(controller: Controller) -> Mapping[str, Callable[[], Tick]]:
         'iLQR-MPC, 1 sweep': lambda: IlqrMpc(system, 1, SWEEPS),
         'iLQR-MPC, 3 sweeps': lambda: IlqrMpc(system, 3, SWEEPS),
         'trc, 1 cycle': lambda: one.plan,
-        'trc': lambda: controller.plan,
+        OWN: lambda: controller.plan,
     }
     if controller.adjustable and not controller.checkpoint.correction:
         able = controller.with_input_gains()
