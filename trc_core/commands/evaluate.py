@@ -44,7 +44,7 @@ DEFAULT = 'van_der_pol'
 OVER_ROS = Path('outputs/over_ros')
 FITTING = {  # what goes with a flag that asks for something else than the usual table
     'ros': ('closed_loop', 'checkpoint', 'states', 'seed'),
-    'closed_loop': ('checkpoint', 'system', 'force', 'set', 'states', 'seed'),
+    'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed', 'force', 'record'),
     'expert': ('system', 'set', 'states', 'seed', 'output'),
 }
 
