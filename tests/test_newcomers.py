@@ -21,6 +21,7 @@ from trc_core.models.simulation import SystemDynamics, TorchDynamics
 from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import Coordinates
 from trc_core.problem.trim import unheld_goal
+from trc_core.progress import progress_bar
 from trc_core.solvers import ilqr, nlp, qp
 from trc_core.solvers.receding_horizon import IlqrMpc
 from trc_core.systems import SYSTEMS
@@ -149,13 +150,16 @@ def test_the_time_of_long_work_is_foretold(capsys):
             time.sleep(0.01 if n > 1 else 0.1)
             yield n
 
+    def timed():
+        return list(reference._timed(progress_bar(slow(), total=20, leave=False), 20, 2))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, 'WORTH_SAYING', 0.1)
-        assert list(reference._timed(slow(), 20, 2)) == list(range(20))
-        assert 's for 14 more optima on 2 cores' in capsys.readouterr().out
+        assert timed() == list(range(20))
+        assert 's for 14 more optima on 2 cores' in capsys.readouterr().err
         patch.setattr(reference, 'WORTH_SAYING', 10.0)
-        assert list(reference._timed(slow(), 20, 2)) == list(range(20))
-    assert capsys.readouterr().out == ''
+        assert timed() == list(range(20))
+    assert capsys.readouterr().err == ''
 
 
 def test_who_cannot_serve_a_plant_is_left_out_before_anything_is_solved(capsys, monkeypatch):

@@ -154,6 +154,21 @@ def test_what_is_learned_is_flown_with_only_where_it_explains_the_motion(name):
     assert np.abs(estimate.log_ratio).max() > 0.01  # it was misled
 
 
+def test_a_plant_that_is_held_is_not_taken_for_one_with_weak_motors():
+    able = Controller.load('double_integrator').with_input_gains()
+    system, period = able.system, 0.02
+    estimator = ParameterEstimator(system)
+    estimate, held, u = estimator.prior(), np.array([0.5, 0.0]), np.zeros(1)
+    own = able.plan(held, system.goal_centre).controls[0]
+    for _ in range(500):  # the command sets in slowly, so that little is amiss at first
+        p = estimator.parameters(estimate)
+        asked = able.plan(held, system.goal_centre, p=p).controls[0]
+        u = u + np.clip(asked - u, -0.02, 0.02)
+        estimate = estimator.update(estimate, held, u[None], np.array([period]), held)
+    assert np.exp(estimate.log_ratio) == pytest.approx([0.5])  # the filter was misled
+    np.testing.assert_allclose(u, own)
+
+
 def test_parameters_that_the_dynamics_do_not_read_are_left_alone():
     system = Controller.classical(get_system('bicycle_circles')).with_input_gains().system
     estimator = ParameterEstimator(system)

@@ -330,7 +330,9 @@ def test_the_graph_of_somebody_else_is_named(tmp_path, exported):
 
 
 def test_a_whole_plan_of_an_earlier_version_is_named(tmp_path, exported):
-    model = onnx.load(exported('van_der_pol'))
+    # Files of earlier versions have no hash behind them.
+    content = exported('van_der_pol').read_bytes()
+    model = onnx.load_from_string(content[: -exported_network.DIGEST - len(exported_network.SEAL)])
     onnx.helper.set_model_props(
         model,
         {prop.key: prop.value for prop in model.metadata_props} | {'trc.graph': 'plan'},

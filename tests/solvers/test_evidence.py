@@ -101,6 +101,7 @@ def test_a_plant_that_no_lqr_stabilises_is_no_reason_for_several_starts():
     runaway = replace(
         SYSTEMS['double_integrator'],
         name='runaway',
+        substeps=1,
         dynamics=lambda x, u: [400.0 * x[0], u[0]],
         horizon=100,
     )

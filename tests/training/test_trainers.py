@@ -128,7 +128,7 @@ def dynamics(x, u):
 exploding = System(
     name='exploding', dynamics=dynamics, state_names=('x', 'y'), state_units=('m', 'm/s'),
     control_names=('u',), control_units=('N',), joints=(), dt=0.2, horizon=12, u_min=[-1.0],
-    u_max=[1.0], Q=[1.0, 1.0], R=[1.0], x0_box=[9.0, 9.0], goal_box=[0.0, 0.0],
+    u_max=[1.0], Q=[1.0, 1.0], R=[1.0], x0_box=[9.0, 9.0], goal_box=[0.0, 0.0], substeps=1,
 )
 """
 

@@ -51,7 +51,8 @@ class ParameterEstimator:
     Noise, delays and friction that the model does not have can mislead such a filter. Plans are
     therefore made with the model's own parameters until the estimate has predicted the motion
     with half of the model's mean squared error, and again once it predicts it with more than
-    four fifths.
+    four fifths. An estimate at its limit explains nothing: a plant that a brake holds does not
+    have weak motors.
 
     Args:
         system: the plant as it is modelled. What is learned are those of its parameters that its
@@ -184,7 +185,8 @@ class ParameterEstimator:
             for before, off in ((estimate.error, own), (estimate.model_error, models))
         )
         needed = DROPPED if estimate.is_adopted else ADOPTED
-        is_adopted = model_error > needed * error
+        at_limit = bool((np.abs(estimate.log_ratio) >= self._limit).any())
+        is_adopted = model_error > needed * error and not at_limit
         return replace(estimate, error=error, model_error=model_error, is_adopted=is_adopted)
 
 
