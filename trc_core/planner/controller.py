@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
@@ -59,7 +59,8 @@ class Controller:
         tolerance: float = TOLERANCE,
         num_threads: int | None = None,
     ) -> None:
-        default = FIRST_SWEEPS if checkpoint.is_classical else default_cycles(checkpoint.model)
+        model = TRCConfig.from_record(checkpoint.model)
+        default = FIRST_SWEEPS if checkpoint.is_classical else model.cycles
         self.checkpoint = checkpoint
         self.system = checkpoint.system
         self.cycles = default if cycles is None else cycles
@@ -142,8 +143,9 @@ class Controller:
             ValueError: if the backend takes no parameters.
         """
         self._require_adjustable('for the parameters that it was loaded with; gains')
-        checkpoint, threads = self.checkpoint.with_input_gains(), self._num_threads
-        return Controller(checkpoint, self.backend, 'cpu', self.cycles, self.tolerance, threads)
+        checkpoint = self.checkpoint.with_input_gains()
+        settings = 'cpu', self.cycles, self.tolerance, self._num_threads
+        return Controller(checkpoint, self.backend, *settings)
 
     @property
     def correction(self) -> Correction | None:
@@ -182,7 +184,7 @@ class Controller:
         self.plan(x, goal, warm_start=replace(first, memory=None))
         self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
-        problems = self._problems(x[None], self._reference(goal[None]))
+        problems = self._problems(x[None], constant_reference(goal[None], system.horizon))
         every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
         whole, cycle = [], []
         for _ in range(TIMING_RUNS):
@@ -301,15 +303,11 @@ class Controller:
         """The plan of the clipped LQR, rolled out by the dynamics."""
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
-        problems = self._problems(x[None], self._reference(goal[None]))
+        problems = self._problems(x[None], constant_reference(goal[None], self.system.horizon))
         law = plain(self._planning.representation.K_start[0])
         v = np.zeros_like(trajectory.u)
         J = self._planning.fly(problems, 0, law, v, trajectory)
         return Plan(trajectory.u, trajectory.x, J, 'lqr')
-
-    def _reference(self, goal: Array) -> Array:
-        """The references (B, T + 1, n_x) that stay at goals (B, n_x)."""
-        return constant_reference(goal, self.system.horizon)
 
     def _problems(
         self,
@@ -349,9 +347,3 @@ class Controller:
     def _require_adjustable(self, limit: str) -> None:
         if not self.adjustable:
             raise ValueError(f"backend '{self.backend}' plans {limit} need 'numba' or 'numpy'")
-
-
-def default_cycles(config: Mapping[str, Any]) -> int:
-    """The cycles that a network was trained for, by the fields of its `TRCConfig`."""
-    name = 'H_cycles' if config['use_two_level'] else 'num_outer_cycles'
-    return int(config[name])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from trc_core.problem.accuracy import Substeps
 from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
+from trc_core.problem.places import Joint, Obstacle
 from trc_core.problem.task import Task, require_task, task_contract, task_record
 from trc_core.problem.trace import Signature, dynamics_graph
 from trc_core.problem.trim import Trim, trim_of, trims_of
@@ -26,31 +27,6 @@ MAPPINGS = ('parameters', 'ranges', 'laws')
 STOP = 'stop'  # the law that brings a plant to a stop
 FAR = 1e4  # [m] where an obstacle lies that is not there
 CONSTRAINT_TOLERANCE = 0.01  # in the units of the constraints
-
-
-class Joint(NamedTuple):
-    """A joint, and the places of its coordinates in x and u; None for those it does not have."""
-
-    name: str
-    position: int | None = None
-    velocity: int | None = None
-    effort: int | None = None
-
-
-class Obstacle(NamedTuple):
-    """A round obstacle, as the names of the parameters that describe it; None for those it lacks.
-
-    With z the obstacle is a sphere, without it a disc or an upright cylinder. With vx and vy it
-    moves.
-    """
-
-    x: str
-    y: str
-    radius: str
-    z: str | None = None
-    vx: str | None = None
-    vy: str | None = None
-    vz: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
