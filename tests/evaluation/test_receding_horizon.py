@@ -77,8 +77,9 @@ def test_the_command_prints_a_row_for_every_planner(capsys, monkeypatch):
 def test_flights_are_kept_in_the_checkpoint_as_trc_info_shows_them(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(closed_loop, 'HORIZONS', 0.2)
     monkeypatch.setattr(closed_loop, 'SWEEPS', 5)
-    path = save_checkpoint(tmp_path / 'copy.safetensors', load_checkpoint('van_der_pol'))
-    before = load_checkpoint(path).metrics
+    before = {'score': 1.0}
+    checkpoint = replace(load_checkpoint('van_der_pol'), metrics=before)
+    path = save_checkpoint(tmp_path / 'copy.safetensors', checkpoint)
     main([str(path), '--closed_loop', '0.05', '--states', '2', '--record'])
     printed = capsys.readouterr().out
     metrics = load_checkpoint(path).metrics
