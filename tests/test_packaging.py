@@ -19,7 +19,8 @@ from trc_core import Controller
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = shutil.ignore_patterns('.git', '.venv*', '.*_cache', '__pycache__', '*.egg-info')
-WRITTEN = {'build', 'demo', 'outputs'}  # by commands, beside the sources
+IGNORED = (ROOT / '.gitignore').read_text().splitlines()
+WRITTEN = {line.strip('/') for line in IGNORED if line.startswith('/')}  # beside the sources
 
 
 @pytest.fixture(scope='module')
