@@ -49,7 +49,8 @@ def require_tensors(
         shapes |= {f'{REPRESENTATION}{name}': (system.n_u,) for name in ('u_min', 'u_max')}
         shapes[f'{REPRESENTATION}u_trim'] = (system.n_u,)
         if with_weights:
-            shapes |= config.shapes(problem_dim(system, shapes))
+            (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{k}'] for k in ('angles', 'inputs'))
+            shapes |= config.shapes(problem_dim(system, angles, inputs))
     if any(name.startswith(CORRECTION) for name in tensors):
         shapes |= correction_shapes(system, _first_axis(tensors, f'{CORRECTION}hidden_bias'))
     _require_shapes(system, shapes, tensors)
@@ -58,9 +59,8 @@ def require_tensors(
     _require_numbers(system, tensors)
 
 
-def problem_dim(system: System, shapes: Shapes) -> int:
-    """Length of the input of the state encoder, by the shapes of the representation."""
-    (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{name}'] for name in ('angles', 'inputs'))
+def problem_dim(system: System, angles: int, inputs: int) -> int:
+    """Length of the input of the state encoder, by the numbers of angles and parameters in it."""
     return 2 * system.n_x + 2 * angles + inputs + 1
 
 

@@ -15,7 +15,7 @@ from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import with_parameters
 from trc_core.numerics.cost import difference
-from trc_core.numerics.rollout import hold_sequence_slopes
+from trc_core.numerics.rollout import hold_sequence, hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
@@ -98,10 +98,10 @@ class ParameterEstimator:
         self._prior = uncertainty**2 * np.diag(np.array(learned, dtype=np.float64))
         self._drift = drift**2 * np.diag(np.array(learned, dtype=np.float64))
         self._limit = math.log1p(limit)
-        self._kernel = compiled(hold_sequence_slopes)
+        self._hold, self._hold_slopes = compiled(hold_sequence), compiled(hold_sequence_slopes)
 
     def warm_up(self) -> None:
-        """Compiles the kernel."""
+        """Compiles the kernels."""
         x, u = np.zeros(self._system.n_x), self._system.u_trim[None]
         self.update(self.prior(), x, u, np.array([self._system.dt]), x)
 
@@ -149,7 +149,8 @@ class ParameterEstimator:
             self._estimated(estimate, model), x, controls, seconds
         )
         innovation = difference(self._system, x_next, expected)
-        expected, _, _ = self._predicted(model, x, controls, seconds)
+        plant = with_parameters(plant_of(self._system), model)
+        self._hold(plant.dynamics, x, controls, seconds, expected)
         models = difference(self._system, x_next, expected)
         # Outliers are left out.
         P = estimate.covariance + self._drift * duration
@@ -174,7 +175,7 @@ class ParameterEstimator:
         n_x = len(x)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, len(p)))
         plant = with_parameters(plant_of(self._system), p)
-        self._kernel(plant, x, controls, seconds, expected, by_x, by_p)
+        self._hold_slopes(plant, x, controls, seconds, expected, by_x, by_p)
         return expected, by_x, by_p
 
     def _judged(self, estimate: Estimate, own: Array, models: Array, seconds: float) -> Estimate:

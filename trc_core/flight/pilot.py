@@ -102,9 +102,7 @@ class Pilot:
     @property
     def parameters(self) -> Array | None:
         """Physical parameters of the plant (n_p,) as learned in flight; None without learning."""
-        if self._estimator is None or self._estimate is None:
-            return None
-        return self._estimator.parameters(self._estimate)
+        return self._learned_of(None)
 
     @property
     def learned(self) -> dict[str, float]:

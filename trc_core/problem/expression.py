@@ -14,7 +14,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from trc_core.problem.graph import LONGEST, NUMPY, OPERANDS, Algebra, Graph, Instruction
+from trc_core.problem.graph import (
+    LONGEST,
+    NUMPY,
+    OPERANDS,
+    Algebra,
+    Graph,
+    Instruction,
+    needed_instructions,
+)
 
 POWERS = 16  # the largest whole exponent that is written as products
 UFUNCS: Mapping[str, str] = {
@@ -93,16 +101,7 @@ class Tape:
 
     def needed(self, places: Iterable[int]) -> list[int]:
         """The instructions that some stand on, in order."""
-        pending, seen = list(places), set()
-        while pending:
-            place = pending.pop()
-            if place in seen:
-                continue
-            seen.add(place)
-            name, *operands = self.instructions[place]
-            if name not in ('input', 'constant'):
-                pending.extend(operands)
-        return sorted(seen)
+        return needed_instructions(self.instructions, places)
 
 
 class UnknownValueError(TypeError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from trc_core.problem.discretise import slopes_graph
-from trc_core.problem.graph import Graph
+from trc_core.problem.graph import Graph, needed_instructions
 from trc_core.problem.probes import Probes
 from trc_core.problem.terms import OUTPUT
 
@@ -137,15 +137,5 @@ def _cause(formulas: Formulas, place: int, row: int) -> str:
 
 def _inputs(graph: Graph, place: int) -> list[int]:
     """The inputs that an instruction stands on, in order."""
-    pending, seen, found = [place], set(), set()
-    while pending:
-        k = pending.pop()
-        if k in seen:
-            continue
-        seen.add(k)
-        name, *operands = graph.instructions[k]
-        if name == 'input':
-            found.add(operands[0])
-        elif name != 'constant':
-            pending.extend(operands)
-    return sorted(found)
+    found = [graph.instructions[k] for k in needed_instructions(graph.instructions, [place])]
+    return sorted({int(k) for name, k, *_ in found if name == 'input'})

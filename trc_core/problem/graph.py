@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,6 +73,20 @@ NUMPY: Algebra = {
     'select': lambda condition, a, b: np.where(np.not_equal(condition, 0.0), a, b),
 }
 """Numbers and arrays."""
+
+
+def needed_instructions(instructions: Sequence[Instruction], places: Iterable[int]) -> list[int]:
+    """The places of the instructions that those at some places stand on, these too, in order."""
+    pending, seen = list(places), set()
+    while pending:
+        place = pending.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        name, *operands = instructions[place]
+        if name not in ('input', 'constant'):
+            pending.extend(operands)
+    return sorted(seen)
 
 
 @dataclass(frozen=True, eq=False)

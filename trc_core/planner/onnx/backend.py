@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
+from trc_core.checkpoint_tensors import problem_dim
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
@@ -101,10 +102,10 @@ def _require_sizes(checkpoint: Checkpoint, graph: ExportedNetwork) -> None:
         ValueError: if a size differs; the message names it.
     """
     config, settings, rep = checkpoint.model, settings_of(checkpoint), checkpoint.representation
-    n_x, latent = checkpoint.system.n_x, config['latent_dim']
+    latent = config['latent_dim']
     steps = checkpoint.system.horizon * checkpoint.system.n_u
     sizes = {
-        'problem': 2 * n_x + 2 * len(rep.angles) + len(rep.inputs) + 1,
+        'problem': problem_dim(checkpoint.system, len(rep.angles), len(rep.inputs)),
         'plan': 2 * steps,
         'first_plans': config['plans'] * steps,
         'output': steps,
