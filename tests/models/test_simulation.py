@@ -6,9 +6,10 @@ import torch
 
 from tests.random_models import randomised
 from trc_core import SYSTEMS
+from trc_core.lab.benchmark.torch_dynamics import TorchDynamics
 from trc_core.models import TinyRecursiveControl
 from trc_core.models.plan_representation import for_system, open_loop, stabilised
-from trc_core.models.simulation import FunctionDynamics, SystemDynamics, TorchDynamics
+from trc_core.models.simulation import FunctionDynamics, SystemDynamics
 from trc_core.numerics.batch import BatchRollout
 from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import REPRESENTATIONS, Coordinates

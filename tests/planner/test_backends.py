@@ -11,6 +11,7 @@ from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.numerics.representation import Coordinates
+from trc_core.systems.registry import SHIPPED
 
 NAMES = ['double_integrator', 'van_der_pol', 'cartpole', 'cartpole_swingup']
 
@@ -166,6 +167,19 @@ def test_models_that_kernels_do_not_fly_fly_with_pytorch(variant, tmp_path):
     for backend in ('numba', 'numpy'):
         with pytest.raises(ValueError, match="take backend='torch'"):
             Controller.load(path, backend)
+
+
+@pytest.mark.parametrize('name', sorted(SHIPPED))
+def test_a_gpu_plans_as_the_cpu_does(name):
+    torch = pytest.importorskip('torch')
+    if not torch.cuda.is_available():
+        pytest.skip('PyTorch finds no GPU')
+    on_gpu, on_cpu = Controller.load(name, device='cuda'), Controller.load(name, 'torch')
+    x, goal = on_cpu.system.sample(np.random.default_rng(7), 32)
+    costs = [controller.plan_batch(x, goal).cost for controller in (on_gpu, on_cpu)]
+    np.testing.assert_allclose(*costs, rtol=1e-3)
+    warm = on_gpu.plan(x[0], goal[0], warm_start=on_gpu.plan(x[0], goal[0]))
+    assert warm.cost <= 1.001 * costs[1][0]
 
 
 def test_a_gpu_that_is_not_there_is_named():

@@ -80,6 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
         help='whose plans are timed; the first also stands for the controller in the sections '
         'about one backend (default %(default)s)',
     )
+    add(
+        '--device',
+        default=defaults.device,
+        help="'cuda': the section throughput also times PyTorch on the GPU (default %(default)s)",
+    )
     add('--sections', default=','.join(SECTIONS), help='what is measured (default %(default)s)')
     # how long
     add('--repetitions', type=int, help=f'interleaved rounds (default {defaults.repetitions})')
@@ -141,6 +146,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         systems=known('system', _names(arguments.systems), shipped_checkpoints()),
         backends=_names(arguments.backends),
+        device=arguments.device,
         core=None if core == -1 else core,
         fifo=arguments.fifo,
         soak=arguments.soak,

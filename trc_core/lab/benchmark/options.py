@@ -33,6 +33,8 @@ class Options:
     """Rounds that every planner takes part in, however slow."""
     alone: int = 5000
     """Plans back to back, for the tails."""
+    device: str = 'cpu'
+    """Where PyTorch plans batches as well; 'cuda' for a GPU."""
     batches: tuple[int, ...] = (1, 4, 16, 64, 256, 1024, 4096, 16384)
     horizons: tuple[int, ...] = (15, 25, 50, 100, 150, 200)
     cycles: tuple[int, ...] = tuple(range(1, 11))

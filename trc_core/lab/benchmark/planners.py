@@ -57,13 +57,18 @@ def every_cycle(checkpoint: Checkpoint, backends: Sequence[str]) -> dict[str, Fa
 
 
 def exactly(
-    checkpoint: Checkpoint, backend: str, label: str, cycles: int | None = None, threads: int = 1
+    checkpoint: Checkpoint,
+    backend: str,
+    label: str,
+    cycles: int | None = None,
+    threads: int = 1,
+    device: str = 'cpu',
 ) -> TimedPlanner:
     """Backend that does exactly `cycles` cycles, by default the checkpoint's own number.
 
     It also takes batches, x and goal (B, n_x), of which it gives the first plan.
     """
-    return _tireless(label, BACKENDS[backend](checkpoint, 'cpu', threads), checkpoint, cycles)
+    return _tireless(label, BACKENDS[backend](checkpoint, device, threads), checkpoint, cycles)
 
 
 def _tireless(
@@ -104,7 +109,7 @@ def _clipped_lqr(checkpoint: Checkpoint, backend: str) -> TimedPlanner:
 
 def _eager(checkpoint: Checkpoint) -> TimedPlanner:
     """Model, guard, dynamics and gradient as plain PyTorch operations."""
-    from trc_core.models.simulation import TorchDynamics
+    from trc_core.lab.benchmark.torch_dynamics import TorchDynamics
     from trc_core.planner.torch_backend import TorchBackend
 
     if checkpoint.model['sweeps']:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -33,25 +33,48 @@ def throughput(options: Options, results: dict[str, Any]) -> None:
     """Plans per second by batch: on one core and on all, with early exit and without."""
     for name in [n for n in options.systems if n in BATCH_SYSTEMS] or options.systems[:1]:
         checkpoint, result = load_checkpoint(name), results.setdefault(name, {})
-        for backend in [b for b in options.backends if b in BATCH_BACKENDS]:
-            for threads in sorted({1, cores()}):
-                for kind, factory in BATCHES.items():
-                    label = f'{backend}, {threads} thread{"s" * (threads > 1)}, {kind}'
-                    make = partial(factory, checkpoint, backend, label, threads=threads)
-                    found, absent = available({label: make})
-                    result.update(absent)
-                    if found:
-                        _by_batch(checkpoint, found[0], options, result.setdefault(label, {}))
+        for place, chosen in _places(options):
+            for kind, factory in BATCHES.items():
+                label = f'{place}, {kind}'
+                found, absent = available({label: partial(factory, checkpoint, label, **chosen)})
+                result.update(absent)
+                if found:
+                    _by_batch(checkpoint, found[0], options, result.setdefault(label, {}))
+        if options.device != 'cpu':
+            result[options.device] = _gpu()
 
 
-def _plan_batch(checkpoint: Checkpoint, backend: str, label: str, threads: int) -> TimedPlanner:
-    controller = Controller(checkpoint, backend, num_threads=threads)
+def _places(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where batches are planned: a label, and the arguments of a planner."""
+    for backend in [b for b in options.backends if b in BATCH_BACKENDS]:
+        for threads in sorted({1, cores()}):
+            label = f'{backend}, {threads} thread{"s" * (threads > 1)}'
+            yield label, {'backend': backend, 'threads': threads}
+    if options.device != 'cpu':
+        yield f'torch, {options.device}', {'backend': 'torch', 'device': options.device}
+
+
+def _gpu() -> str:
+    """The name of the GPU, if PyTorch finds one."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else 'PyTorch finds no GPU'
+
+
+def _plan_batch(
+    checkpoint: Checkpoint, label: str, backend: str, threads: int = 1, device: str = 'cpu'
+) -> TimedPlanner:
+    controller = Controller(checkpoint, backend, device, num_threads=threads)
     return TimedPlanner(label, lambda x, goal, _: controller.plan_batch(x, goal))
+
+
+def _every_cycle(checkpoint: Checkpoint, label: str, backend: str, **place: Any) -> TimedPlanner:
+    return exactly(checkpoint, backend, label, **place)
 
 
 BATCHES: dict[str, Callable[..., TimedPlanner]] = {
     'early exit': _plan_batch,
-    'every cycle': exactly,
+    'every cycle': _every_cycle,
 }
 
 
