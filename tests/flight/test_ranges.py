@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trc_core import get_system
-from trc_core.flight.ranges import StateBox
+from trc_core import Controller, get_system
+from trc_core.flight.ranges import StateBox, trained_box
 
 SLIDER = get_system('double_integrator')
 PENDULUM = replace(get_system('pendulum'), angles=('angle',))
@@ -85,9 +85,24 @@ def test_limits_that_cannot_be_are_refused(message):
     assert str(error.value) == message
 
 
-def test_a_box_grows_about_its_centre_and_around_states():
+def test_a_box_grows_about_its_centre():
     assert box((0, 0), (2, 4)).widened(2.0).low == (-1.0, -2.0)
     assert box((0, 0), (2, 4)).widened(2.0).high == (3.0, 6.0)
-    grown = box().with_states(np.array([[0.0, 5.0], [-3.0, 0.0]]))
-    assert grown.low == (-3.0, -2.0)
-    assert grown.high == (1.0, 5.0)
+
+
+def test_only_the_coordinates_that_count_are_looked_at():
+    assert box().outside(np.array([9.0, 9.0]), places=[1]).startswith('velocity is 9')
+    assert box().outside(np.array([9.0, 0.0]), places=[1]) == ''
+
+
+def test_the_states_of_training_are_those_that_plans_pass_and_more_is_far():
+    controller = Controller.load('pendulum')
+    known = trained_box(controller)
+    swing = controller.plan([math.pi, 0.0], [0.0, 0.0]).states
+    assert np.abs(swing[:, 1]).max() > 2 * controller.system.x0_box[1]
+    assert all(known.outside(x) == '' for x in swing)
+    assert known.outside(np.array([0.0, 100.0])).startswith('rate is 100, outside of')
+
+
+def test_without_a_network_no_state_is_far():
+    assert trained_box(Controller.classical(SLIDER)).outside(np.array([1e9, 0.0])) == ''

@@ -64,6 +64,10 @@ class StateAssembly(Generic[Stamp]):
         """Whether this batch has held every coordinate: parts added later are out of date."""
         return len(self._fresh) == self._system.n_x
 
+    def is_outdated(self, part: StatePart) -> bool:
+        """Whether this batch has held newer values of everything in a part."""
+        return self._fresh.issuperset(part.places)
+
     def add(
         self, part: StatePart, time: float, stamp: Stamp, clock: float
     ) -> tuple[Measurement, Stamp]:
@@ -99,7 +103,9 @@ class StateAssembly(Generic[Stamp]):
             if position in self._fresh:
                 continue
             value = self._velocities.update(position, float(x[position]), clock)
-            if value is not None:
+            if value is None:
+                self._fresh.add(velocity)  # an older one would not fit the position
+            else:
                 x[velocity] = value
                 found.append(velocity)
         return StatePart(x, tuple(found))

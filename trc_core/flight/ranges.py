@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,11 @@ from numpy.typing import ArrayLike
 from trc_core.numerics.cost import TURN
 from trc_core.problem.system import Array, System
 
+if TYPE_CHECKING:
+    from trc_core.planner.controller import Controller
+
+TRAINED_PLANS = 20  # from random states and goals: where they pass is known to the network
+FAR_FACTOR = 1.5  # of the width of where they pass: beyond is far outside
 ROUNDING = 1e-9  # of a limit: that far outside counts as on it
 
 
@@ -69,27 +75,43 @@ class StateBox:
         more = 0.5 * (factor - 1.0) * (high - low)
         return self.of(self.system, low - more, high + more)
 
-    def with_states(self, states: Array) -> StateBox:
-        """The smallest box around this one and some states (N, n_x)."""
-        low = np.minimum(np.array(self.low), states.min(axis=0))
-        high = np.maximum(np.array(self.high), states.max(axis=0))
-        return self.of(self.system, low, high)
+    def outside(self, x: Array, places: Collection[int] | None = None) -> str:
+        """The reason why a state lies outside, naming every such coordinate; '' for one inside.
 
-    def outside(self, x: Array) -> str:
-        """The reason why a state x (n_x,) lies outside, naming every such coordinate.
+        What is no number lies outside, unless nothing limits it.
 
-        It is '' for one inside. What is no number lies outside, unless nothing limits it.
+        Args:
+            x: (n_x,).
+            places: of the coordinates that count; all by default.
         """
         # Plain numbers: for a few of them NumPy's calls would cost more than their work.
         values, wrong = x.tolist(), []
-        turning = self.system.angles
-        for name, value, a, b in zip(
-            self.system.state_names, values, self.low, self.high, strict=True
-        ):
+        names, turning = self.system.state_names, self.system.angles
+        for i in range(len(values)) if places is None else places:
+            name, value, a, b = names[i], values[i], self.low[i], self.high[i]
             inside = _turns_into if name in turning else _lies_in
             if not inside(value, a, b):
                 wrong.append(f'{name} is {value:.6g}, outside of {a:.6g} to {b:.6g}')
         return '; '.join(wrong)
+
+
+def trained_box(controller: Controller) -> StateBox:
+    """The box around the states that a network was trained for, with a margin.
+
+    It holds the boxes of initial states and goals, and the states that some plans between them
+    pass: a pendulum that swings up is faster than it ever starts. Without a network there is no
+    limit.
+    """
+    system = controller.system
+    if controller.checkpoint.is_classical:
+        return StateBox.unlimited(system)
+    starts, goals = system.sample(np.random.default_rng(0), TRAINED_PLANS)
+    boxes = ((system.x0_centre, system.x0_box), (system.goal_centre, system.goal_box))
+    corners = [centre + side * width for centre, width in boxes for side in (-1.0, 1.0)]
+    plans = [controller.plan(x, goal) for x, goal in zip(starts, goals, strict=True)]
+    passed = np.concatenate([np.array(corners), *(plan.states for plan in plans)])
+    box = StateBox.of(system, passed.min(axis=0), passed.max(axis=0))
+    return box.widened(FAR_FACTOR)
 
 
 def _lies_in(value: float, low: float, high: float) -> bool:
