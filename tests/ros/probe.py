@@ -172,7 +172,7 @@ class Probe:
             self.spin(0.2)
 
     def publish_state(self, message: Any) -> None:
-        self.open_state(type(message))
+        self.open_state(JointState if isinstance(message, bytes) else type(message))
         self._state.publish(message)
 
     def send_state(self, x: Sequence[float]) -> None:

@@ -40,7 +40,7 @@ VALID = {
 }
 VERDICTS = {
     *('read', 'not_finite', 'wrong_size', 'duplicate_name', 'unknown_name', 'missing_name'),
-    *('not_unit', 'off_plane'),
+    *('missing_velocity', 'not_unit', 'off_plane'),
 }
 HEADER = 4  # bytes that say how the rest is encoded
 DOUBLES = [np.float64(x).tobytes() for x in (0.0, math.nan, math.inf, -math.inf, 1e308, 5e-324)]

@@ -110,8 +110,7 @@ BAD_STATES = {
     'not_finite': joint_state(['slider'], [math.nan], [0.0]),
     'wrong_size': joint_state(['slider'], [1.0, 2.0], [0.0]),
     'duplicate_name': joint_state(['slider', 'slider'], [1.0, 1.0], [0.0, 0.0]),
-    'unknown_name': joint_state(['slider', 'gripper'], [1.0, 1.0], [0.0, 0.0]),
-    'missing_name': joint_state([], [], []),
+    'missing_velocity': joint_state(['slider'], [1.0], []),
 }
 
 
@@ -120,18 +119,21 @@ def test_bad_states_are_dropped_and_counted_by_reason(controller, probe):
     bad = {
         **BAD_STATES,
         'also not_finite': joint_state(['slider'], [1.0], [math.inf]),
-        'also wrong_size': joint_state(['slider'], [1.0], []),
+        'also wrong_size': joint_state(['slider', 'gripper'], [1.0], []),
     }
+    probe.open_state()
     for message in bad.values():
         probe.publish_state(message)
         probe.spin(0.05)
+    probe.publish_state(b'\0\1\0\0' + bytes(range(20)))  # no message at all
     probe.spin(0.2)
     assert probe.log.command == []
     counts = probe.diagnosis('inputs')
-    found = {reason: int(counts.get(f'state_rejected_{reason}', 0)) for reason in BAD_STATES}
+    reasons = (*BAD_STATES, 'unreadable')
+    found = {reason: int(counts.get(f'state_rejected_{reason}', 0)) for reason in reasons}
     twice = ('not_finite', 'wrong_size')
-    assert found == {reason: 2 if reason in twice else 1 for reason in BAD_STATES}
-    assert int(counts['state_rejected']) == len(bad)
+    assert found == {reason: 2 if reason in twice else 1 for reason in reasons}
+    assert int(counts['state_rejected']) == len(bad) + 1
 
 
 def test_bad_goals_are_dropped_and_the_old_goal_stays(controller, probe):

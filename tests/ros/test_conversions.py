@@ -77,7 +77,7 @@ BROKEN = [
     ('not_finite', NAMES, [1.0] * 3, [0.0, -math.inf, 0.0]),
     ('wrong_size', NAMES, [1.0] * 2, [0.0] * 3),
     ('wrong_size', NAMES, [1.0] * 3, [0.0] * 4),
-    ('wrong_size', NAMES, [1.0] * 3, []),
+    ('missing_velocity', NAMES, [1.0] * 3, []),
     ('wrong_size', NAMES, [], []),
     ('duplicate_name', ['cart', 'cart', 'mass'], [1.0] * 3, [0.0] * 3),
     ('unknown_name', ['cart', 'pole', 'mast'], [1.0] * 3, [0.0] * 3),
@@ -99,6 +99,9 @@ def test_a_goal_without_velocities_is_a_goal_at_rest():
     message = JointState(name=NAMES, position=[1.0, 2.0, 5.0])
     goal = JointStateReader(SYSTEM, complete=False)(message)
     assert goal.tolist() == [1.0, 2.0, 0.0, 0.0, 5.0]
+    message.velocity = [0.0, math.nan, 0.0]
+    with pytest.raises(RejectedInput, match='not_finite'):
+        JointStateReader(SYSTEM, complete=False)(message)
 
 
 @given(

@@ -85,7 +85,7 @@ def test_every_state_is_answered_at_once(controller, probe):
         probe.require(
             lambda x=1.0 + 0.1 * k: positions(probe)[-1:] == [x], f'the answer to state {k}'
         )
-        probe.spin(0.3)  # more than half a period: soon enough for another one
+        probe.spin(0.5)  # a period
 
 
 def test_states_that_come_too_fast_are_left_out(controller, probe):

@@ -21,6 +21,7 @@ SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
     *('adaptation.enabled', 'adaptation.noise'),
+    *('joints', 'state_limits.min', 'state_limits.max', 'velocity_cutoff_frequency'),
     *(
         spec.name
         for spec in SPECS

@@ -9,27 +9,28 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from trc_core.flight.obstacles import ObstacleField, Parameters
-from trc_ros.conversions import RejectedInput
+from trc_ros.conversions import PassedOver, RejectedInput
 
 Content = TypeVar('Content')
 LOG_PERIOD = 5.0  # [s] at most one line about a reason in this time
 
 
 class ThrottledLog:
-    """Logs lines, at most one about the same subject in `LOG_PERIOD`.
+    """Logs lines, at most one about the same subject in a period.
 
     Args:
         warn: takes a line.
+        period: seconds between two lines.
     """
 
-    def __init__(self, warn: Callable[[str], Any]) -> None:
-        self._warn = warn
+    def __init__(self, warn: Callable[[str], Any], period: float = LOG_PERIOD) -> None:
+        self._warn, self._period = warn, period
         self._logged: dict[str, float] = {}
 
     def __call__(self, subject: str, line: str) -> None:
         """Logs a line, unless there has just been one about the same subject."""
         now = time.monotonic()
-        if now - self._logged.get(subject, -math.inf) >= LOG_PERIOD:
+        if now - self._logged.get(subject, -math.inf) >= self._period:
             self._logged[subject] = now
             self._warn(line)
 
@@ -53,8 +54,17 @@ class RejectionLog:
 class Input(Generic[Content]):
     """Keeps the newest valid message of one topic; counts the others by reason.
 
+    Attributes:
+        latest: the newest content.
+        received: messages so far.
+        rejected: those that must not be used, by reason.
+        passed_over: those after which nothing has changed, by reason.
+        idle: messages since the last valid one.
+        verdict: why messages since then were not used; rejections count before those passed over.
+
     Args:
-        read: makes the content of what `take` is given, or raises `RejectedInput`.
+        read: makes the content of what `take` is given, or raises `RejectedInput` or
+            `PassedOver`.
         on_rejection: called with every rejection.
         initial: the content before any message.
     """
@@ -68,6 +78,9 @@ class Input(Generic[Content]):
         self.latest = initial
         self.received = 0
         self.rejected: Counter[str] = Counter()
+        self.passed_over: Counter[str] = Counter()
+        self.idle = 0
+        self.verdict, self._weight = '', 0
         self._read = read
         self._on_rejection = on_rejection
 
@@ -78,13 +91,24 @@ class Input(Generic[Content]):
             Whether the message was valid.
         """
         self.received += 1
+        self.idle += 1
         try:
             self.latest = self._read(*message)
+        except PassedOver as news:
+            self.passed_over[news.reason] += 1
+            self._judge(news.weight, str(news))
+            return False
         except RejectedInput as error:
             self.rejected[error.reason] += 1
+            self._judge(error.weight, str(error))
             self._on_rejection(error)
             return False
+        self.idle, self.verdict, self._weight = 0, '', 0
         return True
+
+    def _judge(self, weight: int, verdict: str) -> None:
+        if weight >= self._weight:
+            self.verdict, self._weight = verdict, weight
 
 
 def warn_of_surplus(log: ThrottledLog, parameters: Parameters) -> None:

@@ -24,6 +24,7 @@ LEVELS = {
     SafetyState.DEGRADED: WARNING,
     SafetyState.FALLBACK: ERROR,
 }
+IDLE = Status('safety', OK, 'waiting: no cycle yet', {'state': 'waiting'})
 INACTIVE = Status('safety', OK, 'inactive: nothing is commanded', {'state': 'inactive'})
 
 
@@ -63,17 +64,31 @@ def realtime_status(realtime: RealtimeSettings) -> Status:
 
 
 def input_status(
-    inputs: Mapping[str, Input[Any]], state_age: float, counters: CounterMonitor
+    inputs: Mapping[str, Input[Any]],
+    state_age: float,
+    counters: CounterMonitor,
+    concern: str = '',
 ) -> Status:
-    """Messages received and rejected, by topic and reason; `state_age` in seconds."""
+    """Messages received and rejected, by topic and reason.
+
+    Args:
+        inputs: by topic.
+        state_age: of the newest state [s].
+        counters: notice rejections since the last report.
+        concern: what is wrong with the states; empty if nothing is.
+    """
     values: dict[str, object] = {'state_age_ms': 1e3 * state_age}
     for topic, source in inputs.items():
         values[f'{topic}_received'] = source.received
         values[f'{topic}_rejected'] = source.rejected.total()
         for reason, count in sorted(source.rejected.items()):
             values[f'{topic}_rejected_{reason}'] = count
+        for reason, count in sorted(source.passed_over.items()):
+            values[f'{topic}_{reason}'] = count
     rejected = sum(source.rejected.total() for source in inputs.values())
     level = counters.level('rejected', rejected)
+    if concern:
+        return Status('inputs', WARNING, concern, values)
     return Status('inputs', level, f'{rejected} messages rejected', values)
 
 
@@ -126,6 +141,14 @@ def safety_status(
         **task,
     }
     return Status('safety', LEVELS[state], f'{state.value}: {reason}', values)
+
+
+def concerned(status: Status, concern: str) -> Status:
+    """A status of a flight that waits, with the reason if nothing usable arrives."""
+    if not concern or status.values['state'] != SafetyState.WAITING.value:
+        return status
+    values = {**status.values, 'reason': concern}
+    return Status(status.name, WARNING, f'waiting: {concern}', values)
 
 
 def task_values(

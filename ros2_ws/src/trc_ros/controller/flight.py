@@ -9,41 +9,30 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from trc_core import Controller, System
+from trc_core import Controller
 from trc_core.flight.pilot import Pilot
-from trc_core.flight.safety import Decision, Measurement, SafetyState
+from trc_core.flight.safety import Decision, SafetyState
 from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
-from trc_ros.controller.instruction_input import InstructionInput, placement_of
+from trc_ros.controller.instruction_input import InstructionInput
 from trc_ros.controller.live_settings import LiveSettings
-from trc_ros.controller.measurements import (
-    MeasurementReader,
-    SimulatedClock,
-    SimulatedMeasurementReader,
-)
+from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.outputs import RELIABLE, Outputs
-from trc_ros.controller.polled_subscription import PolledSubscription
 from trc_ros.controller.realtime import RealtimeSettings
-from trc_ros.controller.state_input import StateInput
+from trc_ros.controller.states import open_states
 from trc_ros.conversions import (
-    STATE_TYPES,
-    Reader,
     Status,
     diagnostic_array,
-    frame_of,
     later,
+    with_joint_names,
 )
-from trc_ros.inputs import RejectionLog
 
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
 SHUTDOWN_PERIOD = 0.05  # [s] at most, between two commands on that way
 
@@ -83,7 +72,8 @@ class Flight:
         self._commands = 0
         self._counters = diagnostics.CounterMonitor()
         self._make_inputs(goal)
-        self._outputs = Outputs(node, pilot.controller.system, values)
+        named = with_joint_names(pilot.controller.system, values['joints'])
+        self._outputs = Outputs(node, named, values)
         self._open_topics()
 
     @property
@@ -99,6 +89,7 @@ class Flight:
         self._requests.clear()
         self._decision, self._commands, self._applied = None, 0, None
         self._entries.clear()
+        self._states.begin()
         self._loop = self._make_loop(
             lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
         )
@@ -146,31 +137,15 @@ class Flight:
         return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
     def _make_inputs(self, goal: Array) -> None:
-        read_state = state_reader_of(self._values, self.controller.system)
-        state_type, _ = STATE_TYPES[self._values['state_type']]
-        topic = PolledSubscription(self._node, state_type, 'state', NEWEST)
-        now, warn = self._pilot.clock, self._node.get_logger().warning
+        now, node, values = self._pilot.clock, self._node, self._values
         self._simulated = isinstance(now, SimulatedClock)
-        measure = self._make_reader(read_state, now)
-        log = RejectionLog('state', warn)
-        self._states = StateInput(topic, measure, log, self._period, self._simulated)
-        node_clock = self._node.get_clock()
+        self._states, self._watch = open_states(
+            node, self.controller, values, now, lambda: self.live
+        )
+        node_clock = node.get_clock()
         stamp_clock = now if self._simulated else lambda: 1e-9 * node_clock.now().nanoseconds
         self._instructions = InstructionInput(
-            self._node, self._pilot.controller, self._values, now, stamp_clock, goal
-        )
-
-    def _make_reader(
-        self, read: Reader, clock: Callable[[], float]
-    ) -> Callable[..., tuple[Measurement, Time]]:
-        if isinstance(clock, SimulatedClock):
-            return SimulatedMeasurementReader(read, clock)
-        node_clock = self._node.get_clock()
-        return MeasurementReader(
-            read,
-            lambda: node_clock.now().to_msg(),
-            lambda: self.live.settings.state_timeout,
-            self._values['use_stamps'],
+            node, self.controller, values, now, stamp_clock, goal
         )
 
     def _open_topics(self) -> None:
@@ -219,6 +194,7 @@ class Flight:
         self._states.take()
         measurement, stamp = self._states.latest
         self._states.mark_answered()
+        self._watch.note(measurement)
         asked = self._instructions.at(measurement, stamp)
         decision = (
             self._pilot.fly(measurement, asked.goal, asked.goal_time, asked.parameters)
@@ -277,18 +253,21 @@ class Flight:
         measurement, stamp = self._states.latest
         age = pilot.clock() - measurement.time if measurement else float('nan')
         inputs = {'state': self._states.input, **self._instructions.inputs}
-        yield diagnostics.input_status(inputs, age, self._counters)
+        timeout = self.live.settings.state_timeout
+        concern = self._watch.concern(timeout) if loop is not None else ''
+        yield diagnostics.input_status(inputs, age, self._counters, concern)
         model = self._values['model_path'] or pilot.controller.system.name
         plan = decision.plan if decision else None
         yield diagnostics.model_status(pilot, model, self._reloads, plan)
         if loop is None or decision is None:
-            yield diagnostics.INACTIVE
+            waiting = diagnostics.concerned(diagnostics.IDLE, concern)
+            yield diagnostics.INACTIVE if loop is None else waiting
             return
         yield diagnostics.loop_status(loop.statistics, self._counters)
         yield diagnostics.realtime_status(self._realtime)
         aim = self._instructions.at(measurement, stamp).aim
         follows = self._instructions.follows
-        yield diagnostics.safety_status(
+        safety = diagnostics.safety_status(
             pilot.monitor,
             decision,
             self._entries,
@@ -296,15 +275,4 @@ class Flight:
             self.enabled,
             diagnostics.task_values(pilot.monitor, measurement, aim, follows),
         )
-
-
-def state_reader_of(values: dict[str, Any], system: System) -> Reader:
-    """The reader of states, of the message type that the parameters name.
-
-    Raises:
-        ValueError: if it cannot carry them, or `pose_axes` does not fit the system.
-    """
-    placement = placement_of(values)
-    frame_of(system, placement)  # pictures need one that fits, whatever the message types
-    _, make_reader = STATE_TYPES[values['state_type']]
-    return make_reader(system, placement)
+        yield diagnostics.concerned(safety, concern)

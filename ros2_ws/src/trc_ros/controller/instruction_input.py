@@ -26,6 +26,7 @@ from trc_ros.conversions import (
     RejectedInput,
     frame_of,
     seconds_of,
+    with_joint_names,
 )
 from trc_ros.inputs import Input, RejectionLog, ThrottledLog, warn_of_surplus
 
@@ -62,6 +63,7 @@ class Readers:
             ValueError: if a message type cannot carry what it should.
         """
         placement, given = placement_of(values), PARAMETER_TYPES[values['parameters_type']]
+        system = with_joint_names(system, values['joints'])
         _, make_goal = GOAL_TYPES[values['goal_type']]
         _, make_reference = REFERENCE_TYPES[values['reference_type']]
         return cls(

@@ -8,6 +8,7 @@ from typing import Any
 
 from trc_core import Controller
 from trc_core.flight.limits import CommandLimits
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.settings import Settings, weights_of
 from trc_ros.conversions import joints_of
 
@@ -19,6 +20,8 @@ class LiveSettings:
     settings: Settings
     publish_horizon: bool
     publish_joint_trajectory: bool
+    state_limits: StateBox | None
+    """Box that states must lie in; None where nobody asks for one."""
 
     @classmethod
     def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
@@ -52,4 +55,11 @@ class LiveSettings:
             constraint_tolerance=values['constraint_tolerance'],
             weights=weights,
         )
-        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'])
+        low, high = values['state_limits.min'], values['state_limits.max']
+        box = StateBox.stated('state_limits', StateBox.unlimited(system), low, high)
+        return cls(
+            settings,
+            values['publish_horizon'],
+            values['publish_joint_trajectory'],
+            box if low or high else None,
+        )

@@ -19,11 +19,12 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
-from trc_ros.controller.flight import Flight, state_reader_of
+from trc_ros.controller.flight import Flight
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
+from trc_ros.controller.states import state_reader_of
 from trc_ros.loading import (
     load_controller,
     make_ready,

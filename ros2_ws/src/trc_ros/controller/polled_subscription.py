@@ -1,4 +1,4 @@
-"""Polled subscription: its newest message is taken when it is needed, without an executor.
+"""Polled subscription: its messages are taken when they are needed, without an executor.
 
 To wake an executor for every message would cost more than a plan.
 """
@@ -6,12 +6,16 @@ To wake an executor for every message would cost more than a plan.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
+from rclpy._rclpy_pybind11 import RMWError
 from rclpy.callback_groups import CallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+
+from trc_ros.conversions import RejectedInput
 
 
 class UnspunCallbackGroup(CallbackGroup):
@@ -27,18 +31,28 @@ class UnspunCallbackGroup(CallbackGroup):
         pass
 
 
+class Arrival(NamedTuple):
+    """A message as it came: to read one takes five times as long as to take it."""
+
+    content: bytes
+    waited: float
+    """Seconds since it came; 0 where the middleware does not say."""
+
+
 class PolledSubscription:
-    """Subscribes without a callback: a flood of messages costs no more than one.
+    """Subscribes without a callback: what a flood of messages costs is limited by the depth.
 
     Args:
         node: owns it.
         kind: type of the messages.
         topic: its name.
-        qos: of depth 1, so that only the newest message is kept.
+        qos: with the depth, the number of newest messages that are kept.
     """
 
     def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile) -> None:
         self._node = node
+        self._kind = kind
+        self._depth = qos.depth
         self._subscription = node.create_subscription(
             kind, topic, lambda message: None, qos, callback_group=UnspunCallbackGroup()
         )
@@ -52,16 +66,31 @@ class PolledSubscription:
             self._wait_set.wait(max(0, round(1e9 * seconds)))
             return bool(self._wait_set.get_ready_entities('subscription'))
 
-    def newest(self) -> tuple[Any, float] | None:
-        """The newest message and the seconds since it arrived; None if there is no new one."""
-        subscription = self._subscription
+    def take(self) -> list[Arrival]:
+        """The messages that have come since the last time, the newest last; at most the depth."""
+        arrivals, subscription = [], self._subscription
         with subscription.handle:
-            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-        if taken is None:
-            return None
-        message, info = taken
-        received = info['received_timestamp']  # by the wall clock; 0 where DDS does not say
-        return message, max(0.0, 1e-9 * (time.time_ns() - received)) if received else 0.0
+            # A flood may fill the queue while it is emptied.
+            for _ in range(self._depth):
+                taken = subscription.handle.take_message(self._kind, True)
+                if taken is None:
+                    break
+                content, info = taken
+                received = info['received_timestamp']  # by the wall clock
+                waited = max(0.0, 1e-9 * (time.time_ns() - received)) if received else 0.0
+                arrivals.append(Arrival(content, waited))
+        return arrivals
+
+    def read(self, content: bytes) -> Any:
+        """The message of an arrival.
+
+        Raises:
+            RejectedInput: if it is none.
+        """
+        try:
+            return deserialize_message(content, self._kind)
+        except RMWError as error:
+            raise RejectedInput('unreadable', f'{len(content)} bytes: {error}') from None
 
     def close(self) -> None:
         """Ends the subscription."""

@@ -1,8 +1,15 @@
 """Conversions between messages and vectors: no other module knows the layout of a message."""
 
-from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
+from trc_ros.conversions.axes import (
+    Axis,
+    axes_of,
+    is_one_to_one,
+    joints_of,
+    with_joint_names,
+)
 from trc_ros.conversions.bodies import frame_of
-from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, Reader
+from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, PartReader, Reader, part_reader
+from trc_ros.conversions.joint_parts import JointPartReader
 from trc_ros.conversions.parameter_readers import (
     PARAMETER_TYPES,
     NumberReader,
@@ -18,7 +25,7 @@ from trc_ros.conversions.reference_readers import (
     PathReader,
     ReferenceReader,
 )
-from trc_ros.conversions.rejection import RejectedInput
+from trc_ros.conversions.rejection import PassedOver, RejectedInput
 from trc_ros.conversions.stamps import later, own_stamp, seconds_of
 from trc_ros.conversions.status import Status, diagnostic_array
 from trc_ros.conversions.trajectories import (
@@ -41,6 +48,7 @@ __all__ = [
     'CommandWriter',
     'ControlHorizonWriter',
     'HorizonWriter',
+    'JointPartReader',
     'JointStateReader',
     'JointStateWriter',
     'JointTrajectoryReader',
@@ -50,6 +58,8 @@ __all__ = [
     'ObstacleReader',
     'OdometryReader',
     'ParameterReader',
+    'PartReader',
+    'PassedOver',
     'PathReader',
     'PathWriter',
     'Placement',
@@ -66,5 +76,7 @@ __all__ = [
     'joints_of',
     'later',
     'own_stamp',
+    'part_reader',
     'seconds_of',
+    'with_joint_names',
 ]

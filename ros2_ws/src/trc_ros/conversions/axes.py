@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trc_core.systems import Joint, System
 
@@ -16,6 +16,44 @@ class Axis:
     position: int | None
     velocity: int | None = None
     effort: int | None = None
+
+
+def with_joint_names(system: System, texts: Iterable[str]) -> System:
+    """The system with the names that a robot has for its joints.
+
+    All messages of such a system, those that are read and those that are written, have the names
+    of the robot.
+
+    Args:
+        system: the plant.
+        texts: like 'slider=rail_joint', the name in the model first.
+
+    Raises:
+        ValueError: if a text has another form, if the model has no such joint, or if two joints
+            would have the same name; the message lists the joints of the model.
+    """
+    known = [joint.name for joint in system.joints]
+    names: dict[str, str] = {}
+    for text in texts:
+        model, separator, robot = (part.strip() for part in text.partition('='))
+        if not (separator and model and robot):
+            raise ValueError(f"joints holds '{text}'; write 'name in the model=name on the robot'")
+        if model not in known:
+            listed = f'choose from {known}' if known else 'it has none'
+            raise ValueError(f"joints names '{model}', no joint of {system.name}; {listed}")
+        if model in names:
+            raise ValueError(f"joints names '{model}' twice; write one name for each of {known}")
+        names[model] = robot
+    if not names:
+        return system
+    given = [names.get(axis.name, axis.name) for axis in axes_of(system)]
+    taken = sorted({name for name in given if given.count(name) > 1})
+    if taken:
+        raise ValueError(f'joints leaves two with the name {taken}; the model has {known}')
+    joints = tuple(
+        joint._replace(name=names.get(joint.name, joint.name)) for joint in system.joints
+    )
+    return replace(system, joints=joints)
 
 
 def axes_of(system: System) -> tuple[Axis, ...]:

@@ -10,14 +10,17 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from trc_core.flight.assembly import StatePart
 from trc_core.problem.system import Array
 from trc_core.systems import System
+from trc_ros.conversions.joint_parts import JointPartReader
 from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
 from trc_ros.conversions.poses import ANYWHERE, Placement
 from trc_ros.conversions.readers import ArrayReader, JointStateReader
 
 Reader = Callable[[Any], Array]
 ReaderMaker = Callable[..., Reader]  # of a system and its placement
+PartReader = Callable[[Any], StatePart]
 
 
 def _state_of_joints(system: System, placement: Placement = ANYWHERE) -> Reader:
@@ -44,3 +47,38 @@ GOAL_TYPES: dict[str, tuple[type, ReaderMaker]] = {
     'Float64MultiArray': (Float64MultiArray, _array),
 }
 """Message type and reader for every value of `goal_type`."""
+
+
+class WholeReader:
+    """Reads messages that hold a whole state.
+
+    Args:
+        read: the state (n_x,) of a message.
+        system: whose state it is.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], system: System) -> None:
+        self._read = read
+        self._places = tuple(range(system.n_x))
+
+    def __call__(self, message: Any) -> StatePart:
+        """The state of a message; raises as its reader does."""
+        return StatePart(self._read(message), self._places)
+
+
+def part_reader(
+    state_type: str,
+    system: System,
+    placement: Placement = ANYWHERE,
+    differentiates: bool = False,
+    notice: Callable[[str], Any] = lambda line: None,
+) -> PartReader:
+    """The reader of states of a message type.
+
+    Raises:
+        ValueError: if it cannot carry them, or the placement does not fit the system.
+    """
+    if state_type == 'JointState':
+        return JointPartReader(system, differentiates, notice)
+    _, make_reader = STATE_TYPES[state_type]
+    return WholeReader(make_reader(system, placement), system)

@@ -11,6 +11,7 @@ from std_msgs.msg import Float64MultiArray
 from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.axes import axes_of
+from trc_ros.conversions.joint_parts import JointPartReader
 from trc_ros.conversions.rejection import RejectedInput, require_finite
 
 
@@ -36,7 +37,7 @@ def require_names(names: Sequence[str], expected: Iterable[str], complete: bool 
 
 
 class JointStateReader:
-    """Reads a state from a JointState, names in any order.
+    """Reads a state from a JointState that holds it all and nothing else, names in any order.
 
     Args:
         system: whose state it is.
@@ -44,10 +45,8 @@ class JointStateReader:
     """
 
     def __init__(self, system: System, complete: bool = True) -> None:
-        self._axes = {axis.name: axis for axis in axes_of(system)}
-        moving = any(axis.velocity is not None for axis in self._axes.values())
-        self._sizes = (len(self._axes),) if complete and moving else (0, len(self._axes))
-        self._n_x = system.n_x
+        self._names = [axis.name for axis in axes_of(system)]
+        self._read = JointPartReader(system, differentiates=not complete)
 
     def __call__(self, message: JointState) -> Array:
         """The state (n_x,).
@@ -56,22 +55,11 @@ class JointStateReader:
             RejectedInput: if a name is unknown, missing or there twice, if the numbers are not
                 as many as the names, or if one of them is not finite.
         """
-        require_names(message.name, self._axes)
-        positions, velocities = message.position, message.velocity
-        if len(positions) != len(self._axes) or len(velocities) not in self._sizes:
-            raise RejectedInput(
-                'wrong_size',
-                f'{len(message.name)} names, {len(positions)} positions and '
-                f'{len(velocities)} velocities',
-            )
-        x = np.zeros(self._n_x)
-        for i, name in enumerate(message.name):
-            axis = self._axes[name]
-            if axis.position is not None:
-                x[axis.position] = positions[i]
-            if axis.velocity is not None and velocities:
-                x[axis.velocity] = velocities[i]
-        return require_finite(x)
+        require_names(message.name, self._names)
+        part = self._read(message)
+        if part.unmeasured and message.velocity:
+            raise RejectedInput('not_finite', f'velocities {list(message.velocity)}')
+        return part.x
 
 
 class ArrayReader:

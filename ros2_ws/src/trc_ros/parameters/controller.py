@@ -125,6 +125,28 @@ SAFETY = (
         'whose clock is not synchronised; the age then counts from the arrival.',
     ),
     Spec(
+        'state_limits.min',
+        (),
+        'Smallest state, one number per state, in the order of the system. A state outside is '
+        'refused as out_of_range. If empty, there is no limit: a state far outside those of the '
+        'training is a warning, and flown.',
+        live=True,
+    ),
+    Spec(
+        'state_limits.max',
+        (),
+        'Largest state, one number per state, in the order of the system. If empty, there is no '
+        'limit.',
+        live=True,
+    ),
+    Spec(
+        'velocity_cutoff_frequency',
+        0.0,
+        'Cut-off frequency of the low-pass filter [Hz] through which velocities are found from '
+        'positions, where a JointState has none (or NaN). With 0 such a state is refused.',
+        bounds=(0.0, 10_000.0),
+    ),
+    Spec(
         'goal_timeout',
         0.0,
         'Age from which a received goal is too old [s]. With 0 goals do not age.',
@@ -178,6 +200,13 @@ SAFETY = (
     ),
 )
 TOPICS = (
+    Spec(
+        'joints',
+        (),
+        "Names of the joints on this robot, like 'slider=rail_joint', with the name in the model "
+        'first. Messages that are read and those that are written have the names of the robot.',
+        items=str,
+    ),
     Spec('state_type', 'JointState', "Message type on 'state'.", choices=tuple(STATE_TYPES)),
     Spec('goal_type', 'JointState', "Message type on 'goal'.", choices=tuple(GOAL_TYPES)),
     Spec(

@@ -1,0 +1,112 @@
+"""The topic `state` of a flight: from the parameters of its node to states that can be flown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from trc_core import Controller, System
+from trc_core.flight.assembly import StateAssembly
+from trc_core.flight.ranges import StateBox, trained_box
+from trc_core.flight.turns import turning_places
+from trc_core.flight.velocity import VelocityFilter
+from trc_ros.controller.instruction_input import placement_of
+from trc_ros.controller.live_settings import LiveSettings
+from trc_ros.controller.measurements import (
+    MeasurementReader,
+    SimulatedClock,
+    SimulatedMeasurementReader,
+)
+from trc_ros.controller.polled_subscription import PolledSubscription
+from trc_ros.controller.state_input import StateInput
+from trc_ros.controller.state_watch import StateWatch
+from trc_ros.conversions import (
+    STATE_TYPES,
+    PartReader,
+    frame_of,
+    part_reader,
+    with_joint_names,
+)
+from trc_ros.inputs import RejectionLog
+
+DEPTH = 32  # newest messages that are kept from one cycle to the next
+QOS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def open_states(
+    node: Node,
+    controller: Controller,
+    values: dict[str, Any],
+    clock: Callable[[], float],
+    live: Callable[[], LiveSettings],
+) -> tuple[StateInput, StateWatch]:
+    """Subscribes to states; their input, and the watch over it.
+
+    Args:
+        node: owns the topic.
+        controller: flies from the states.
+        values: the parameters of the node by name.
+        clock: of the flight.
+        live: the parameters that may change.
+
+    Raises:
+        ValueError: if the message type cannot carry the state of the system.
+    """
+    kind, _ = STATE_TYPES[values['state_type']]
+    topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
+    measure = _measuring(node, controller.system, values, clock, live)
+    period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
+    states = StateInput(topic, measure, RejectionLog('state', warn), period, simulated)
+    trained = trained_box(controller)
+    return states, StateWatch(node, states, kind, QOS, trained, period)
+
+
+def _measuring(
+    node: Node,
+    system: System,
+    values: dict[str, Any],
+    clock: Callable[[], float],
+    live: Callable[[], LiveSettings],
+) -> MeasurementReader:
+    logger, node_clock = node.get_logger(), node.get_clock()
+    read = state_reader_of(values, system, lambda line: logger.info(f'state: {line}'))
+    cutoff, gap = values['velocity_cutoff_frequency'], values['state_timeout']
+    velocities = VelocityFilter(cutoff, gap, turning_places(system)) if cutoff > 0 else None
+    assembly = StateAssembly[Time](system, velocities)
+
+    def limits() -> StateBox | None:
+        return live().state_limits
+
+    if isinstance(clock, SimulatedClock):
+        return SimulatedMeasurementReader(read, assembly, limits, clock)
+    return MeasurementReader(
+        read,
+        assembly,
+        limits,
+        lambda: node_clock.now().to_msg(),
+        lambda: live().settings.state_timeout,
+        values['use_stamps'],
+    )
+
+
+def state_reader_of(
+    values: dict[str, Any], system: System, notice: Callable[[str], Any] = lambda line: None
+) -> PartReader:
+    """The reader of states, of the message type that the parameters name.
+
+    Args:
+        values: the parameters of the node by name.
+        system: the plant.
+        notice: takes lines about what is not read.
+
+    Raises:
+        ValueError: if it cannot carry them, or `joints` or `pose_axes` do not fit the system.
+    """
+    placement, named = placement_of(values), with_joint_names(system, values['joints'])
+    frame_of(named, placement)  # pictures need one that fits, whatever the message types
+    differentiates = values['velocity_cutoff_frequency'] > 0
+    return part_reader(values['state_type'], named, placement, differentiates, notice)
