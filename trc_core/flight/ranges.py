@@ -1,0 +1,120 @@
+"""Ranges of states: the box that a state or a goal must lie in, angles modulo a turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trc_core.numerics.cost import TURN
+from trc_core.problem.system import Array, System
+
+ROUNDING = 1e-9  # of a limit: that far outside counts as on it
+
+
+@dataclass(frozen=True, eq=False)
+class StateBox:
+    """Box of the states of a system. An angle lies inside if it does after some whole turns."""
+
+    system: System
+    low: tuple[float, ...]
+    """Smallest values of the n_x states; -inf for one without a limit."""
+    high: tuple[float, ...]
+    """Largest values of the n_x states; inf for one without a limit."""
+
+    @classmethod
+    def of(cls, system: System, low: ArrayLike, high: ArrayLike) -> StateBox:
+        """The box from `low` (n_x,) to `high` (n_x,)."""
+        lowest = np.array(low, dtype=np.float64)
+        highest = np.array(high, dtype=np.float64)
+        return cls(system, tuple(lowest.tolist()), tuple(highest.tolist()))
+
+    @classmethod
+    def unlimited(cls, system: System) -> StateBox:
+        """The box that every state lies in."""
+        return cls.of(system, np.full(system.n_x, -np.inf), np.full(system.n_x, np.inf))
+
+    @classmethod
+    def stated(
+        cls, name: str, default: StateBox, low: Sequence[float] = (), high: Sequence[float] = ()
+    ) -> StateBox:
+        """The box that a user states by the parameters `name`.min and `name`.max.
+
+        Args:
+            name: of the parameters, for the messages of errors.
+            default: has the limits of a side that is empty.
+            low: smallest states, n_x numbers or none.
+            high: largest states, n_x numbers or none.
+
+        Raises:
+            ValueError: for a wrong length, or a smallest state above the largest.
+        """
+        system = default.system
+        lowest = _side(f'{name}.min', low, system, default.low)
+        highest = _side(f'{name}.max', high, system, default.high)
+        for state, a, b in zip(system.state_names, lowest, highest, strict=True):
+            if a > b:
+                raise ValueError(
+                    f'{name}.min is {a:g} for {state}, above {name}.max {b:g}; '
+                    'in flight, change the other one first'
+                )
+        return cls(system, lowest, highest)
+
+    def widened(self, factor: float) -> StateBox:
+        """The box with the same centre and `factor` times the widths."""
+        low, high = np.array(self.low), np.array(self.high)
+        more = 0.5 * (factor - 1.0) * (high - low)
+        return self.of(self.system, low - more, high + more)
+
+    def with_states(self, states: Array) -> StateBox:
+        """The smallest box around this one and some states (N, n_x)."""
+        low = np.minimum(np.array(self.low), states.min(axis=0))
+        high = np.maximum(np.array(self.high), states.max(axis=0))
+        return self.of(self.system, low, high)
+
+    def outside(self, x: Array) -> str:
+        """The reason why a state x (n_x,) lies outside, naming every such coordinate.
+
+        It is '' for one inside. What is no number lies outside, unless nothing limits it.
+        """
+        # Plain numbers: for a few of them NumPy's calls would cost more than their work.
+        values, wrong = x.tolist(), []
+        turning = self.system.angles
+        for name, value, a, b in zip(
+            self.system.state_names, values, self.low, self.high, strict=True
+        ):
+            inside = _turns_into if name in turning else _lies_in
+            if not inside(value, a, b):
+                wrong.append(f'{name} is {value:.6g}, outside of {a:.6g} to {b:.6g}')
+        return '; '.join(wrong)
+
+
+def _lies_in(value: float, low: float, high: float) -> bool:
+    """Whether a value lies between two limits, or on one of them but for rounding."""
+    below = low - ROUNDING * abs(low) if math.isfinite(low) else low
+    above = high + ROUNDING * abs(high) if math.isfinite(high) else high
+    return below <= value <= above
+
+
+def _turns_into(angle: float, low: float, high: float) -> bool:
+    """Whether an angle lies between two limits after some whole turns."""
+    if math.isinf(low) or math.isinf(high):
+        # Half a limit says something about an angle only where turns are counted from somewhere.
+        low, high = max(low, -math.pi), min(high, math.pi)
+    slack = ROUNDING * TURN
+    return (angle - low + slack) % TURN <= high - low + 2.0 * slack
+
+
+def _side(
+    name: str, values: Sequence[float], system: System, default: tuple[float, ...]
+) -> tuple[float, ...]:
+    given = tuple(float(value) for value in values)
+    if given and len(given) != system.n_x:
+        raise ValueError(
+            f'{name} has {len(given)} values; write one for each of {list(system.state_names)}, '
+            'or []'
+        )
+    return given or default
