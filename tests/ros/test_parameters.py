@@ -145,6 +145,12 @@ def test_whole_numbers_are_accepted_for_doubles(start, probe, namespace):
     assert get(probe, node, 'state_timeout').double_value == 1.0
     assert not set_one(probe, node, 'initial_goal', None).successful
     assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]
+    assert set_one(probe, node, 'initial_goal', 'hold').successful
+    assert get(probe, node, 'initial_goal').string_value == 'hold'
+    assert set_one(probe, node, 'initial_goal', [0, 1]).successful
+    assert list(get(probe, node, 'initial_goal').double_array_value) == [0.0, 1.0]
+    result = set_one(probe, node, 'initial_goal', 'there')
+    assert result.reason.endswith("write a list of numbers such as [1.0, 0.0], or 'hold'")
 
 
 def test_a_configured_controller_says_which_transition_a_change_needs(
@@ -169,6 +175,8 @@ def test_every_parameter_describes_itself(start, probe, namespace):
     names = list(specs_of('controller'))
     descriptors = probe.call(client, DescribeParameters.Request(names=names)).descriptors
     assert all(d.description for d in descriptors)
+    either = {d.name: d.additional_constraints for d in descriptors if d.dynamic_typing}
+    assert either == {'initial_goal': 'hold, or a list of doubles'}
     limits = {d.name: d.floating_point_range for d in descriptors}
     assert limits['controller_frequency'][0].to_value == 1000.0
 
@@ -200,6 +208,7 @@ def test_coercion_leaves_nothing_but_the_declared_type():
     assert type(coerce(spec('state_timeout'), 1)) is float
     assert coerce(spec('early_exit_tolerance'), '1e-06') == 1e-6  # as YAML reads it
     assert coerce(spec('initial_goal'), 3) == [3.0]
+    assert coerce(spec('initial_goal'), 'hold') == coerce(spec('initial_goal'), []) == 'hold'
     with pytest.raises(ParameterError):
         coerce(spec('autostart'), 1)
     with pytest.raises(ParameterError):

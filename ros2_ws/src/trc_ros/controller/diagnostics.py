@@ -129,21 +129,23 @@ def safety_status(
 
 
 def task_values(
-    monitor: SafetyMonitor, measurement: Measurement | None, aim: Array, follows: str
+    monitor: SafetyMonitor, measurement: Measurement | None, aim: Array | None, follows: str
 ) -> dict[str, object]:
     """Values about the task: what is asked for, and by how much it is missed.
 
     Args:
         monitor: of the flight.
         measurement: the newest one.
-        aim: the state (n_x,) that is asked for at its time.
-        follows: 'goal' or 'reference'.
+        aim: the state (n_x,) that is asked for at its time, if there is one.
+        follows: 'goal', 'reference' or 'hold'.
     """
     system, accepted = monitor.system, monitor.accepted
     values: dict[str, object] = {
         'violation': float('nan') if accepted is None else float(accepted.plan.violation),
         'follows': follows,
     }
+    if aim is None:
+        return values
     for name, value in zip(system.state_names, aim.tolist(), strict=True):
         values[f'{follows}_{name}'] = value
     if measurement is not None:

@@ -57,14 +57,19 @@ class Flight:
         values: the parameters of the node by name.
         live: those that may change; a new object in the attribute applies from the next cycle
             on.
-        goal: (n_x,), holds until one arrives.
+        goal: (n_x,), holds until one arrives; None to stay where the plant is.
 
     Raises:
         ValueError: if a message type cannot carry the state of the system.
     """
 
     def __init__(
-        self, node: Node, pilot: Pilot, values: dict[str, Any], live: LiveSettings, goal: Array
+        self,
+        node: Node,
+        pilot: Pilot,
+        values: dict[str, Any],
+        live: LiveSettings,
+        goal: Array | None,
     ) -> None:
         self.live = live
         self.enabled = True
@@ -127,6 +132,7 @@ class Flight:
             return
         self._loop.stop()
         self._loop = None
+        self._instructions.forget_goal()
         self._serve_requests()
         self._realtime.revert()
         self._send_final_commands()
@@ -145,7 +151,7 @@ class Flight:
         timed = not self._simulated
         return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
-    def _make_inputs(self, goal: Array) -> None:
+    def _make_inputs(self, goal: Array | None) -> None:
         read_state = state_reader_of(self._values, self.controller.system)
         state_type, _ = STATE_TYPES[self._values['state_type']]
         topic = PolledSubscription(self._node, state_type, 'state', NEWEST)
@@ -231,7 +237,8 @@ class Flight:
             self._commands += 1
         if decision.plan is not None:
             stamp = later(stamp, self._pilot.input_delay)
-            self._outputs.send_plan(decision.plan, stamp, asked.aim, live)
+            aim = self._pilot.held if asked.aim is None else asked.aim
+            self._outputs.send_plan(decision.plan, stamp, aim, live)
         self._record(decision)
 
     def _wait_for_state(self, seconds: float) -> bool:
@@ -249,6 +256,7 @@ class Flight:
     def _restart(self) -> None:
         self._pilot.restart()
         self._states.forget()
+        self._instructions.forget_goal()
         self._entries.clear()
         self._decision, self._commands = None, 0
 
@@ -286,7 +294,8 @@ class Flight:
             return
         yield diagnostics.loop_status(loop.statistics, self._counters)
         yield diagnostics.realtime_status(self._realtime)
-        aim = self._instructions.at(measurement, stamp).aim
+        asked = self._instructions.at(measurement, stamp)
+        aim = pilot.held if asked.aim is None else asked.aim
         follows = self._instructions.follows
         yield diagnostics.safety_status(
             pilot.monitor,

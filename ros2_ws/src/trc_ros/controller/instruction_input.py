@@ -36,12 +36,13 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 class Instructions:
     """What a cycle is asked to do; times are those of its measurements."""
 
-    goal: Goal
+    goal: Goal | None
+    """None: stay where the plant is."""
     goal_time: float | None
     """When the goal arrived; None for one that does not age."""
     parameters: Mapping[str, float]
-    aim: Array
-    """The state (n_x,) that the goal asks for at the time of the measurement."""
+    aim: Array | None
+    """The state (n_x,) that the goal asks for at the time of the measurement, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class InstructionInput:
         values: the parameters of the node by name.
         clock: the time [s] by which goals age.
         stamp_clock: the time [s] by which references and obstacles are stamped.
-        goal: (n_x,), holds until one arrives.
+        goal: (n_x,), holds until one arrives; None to stay where the plant is.
 
     Raises:
         ValueError: if a message type cannot carry what it should.
@@ -94,13 +95,14 @@ class InstructionInput:
         values: Mapping[str, Any],
         clock: Callable[[], float],
         stamp_clock: Callable[[], float],
-        goal: Array,
+        goal: Array | None,
     ) -> None:
         self._node = node
         self._delay = values['input_delay']
         system, warn = controller.system, node.get_logger().warning
         self._frame = frame_of(system, placement_of(values))
-        self._goal: tuple[Goal, float | None] = (goal, None)
+        self._goal: tuple[Goal | None, float | None] = (goal, None)
+        self._stays = goal is None
         readers = Readers.of(values, system)
 
         def adjust(content: Any) -> Any:
@@ -108,12 +110,12 @@ class InstructionInput:
             return content
 
         # The newest valid message of each topic.
-        self._goals = Input[tuple[Goal, float | None]](
+        self._goals = Input[tuple[Goal | None, float | None]](
             lambda message: (readers.goal(message), clock()),
             RejectionLog('goal', warn),
             self._goal,
         )
-        self._references = Input[tuple[Goal, float | None]](
+        self._references = Input[tuple[Goal | None, float | None]](
             lambda message: (adjust(readers.reference(message, stamp_clock())), clock()),
             RejectionLog('reference', warn),
             self._goal,
@@ -150,20 +152,31 @@ class InstructionInput:
 
     @property
     def follows(self) -> str:
-        """Whether a 'goal' or a 'reference' holds."""
-        return 'reference' if isinstance(self._goal[0], ReferenceTrack) else 'goal'
+        """Whether a 'goal' or a 'reference' holds, or the plant stays where it is: 'hold'."""
+        goal, _ = self._goal
+        if goal is None:
+            return 'hold'
+        return 'reference' if isinstance(goal, ReferenceTrack) else 'goal'
+
+    def forget_goal(self) -> None:
+        """Forgets the goal where the plant stays without one; a stated one goes on.
+
+        A flight that begins anew must not set off to where an earlier one was sent.
+        """
+        if self._stays:
+            self._goal = (None, None)
 
     def at(self, measurement: Measurement | None, stamp: Time) -> Instructions:
         """The instructions for a cycle that starts from a measurement, stamped so."""
         goal, goal_time = self._goal
         if measurement is None:
-            return Instructions(goal, goal_time, {}, state_at(goal, 0.0))
+            return Instructions(goal, goal_time, {}, _aim(goal, 0.0))
         seconds = seconds_of(stamp)
         if isinstance(goal, ReferenceTrack):
             goal = goal.later(measurement.time - seconds)
         near, _ = self._frame.pose(measurement.x)
         parameters = self._parameters.latest.at(seconds + self._delay, near)
-        return Instructions(goal, goal_time, parameters, state_at(goal, measurement.time))
+        return Instructions(goal, goal_time, parameters, _aim(goal, measurement.time))
 
     def close(self) -> None:
         """Closes the topics."""
@@ -181,6 +194,10 @@ class InstructionInput:
     def _take_parameters(self, message: Any) -> None:
         if self._parameters.take(message):
             warn_of_surplus(self._throttled, self._parameters.latest)
+
+
+def _aim(goal: Goal | None, time: float) -> Array | None:
+    return None if goal is None else state_at(goal, time)
 
 
 def placement_of(values: Mapping[str, Any]) -> Placement:

@@ -31,6 +31,7 @@ from trc_ros.loading import (
     why_not_learned,
 )
 from trc_ros.parameters import table as parameters
+from trc_ros.parameters.controller import HOLD
 from trc_ros.process import StartupError, one_line, run
 
 
@@ -207,14 +208,16 @@ def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterE
     return estimator
 
 
-def initial_goal(values: dict[str, Any], system: System) -> Array:
-    """The goal (n_x,) until one arrives.
+def initial_goal(values: dict[str, Any], system: System) -> Array | None:
+    """The goal (n_x,) until one arrives; None to stay where the plant is.
 
     Raises:
         ValueError: if the parameter does not fit the system.
     """
-    goal = parameters.state_vector('initial_goal', values['initial_goal'], system.state_names)
-    return np.array(goal or np.zeros(system.n_x))
+    stated = values['initial_goal']
+    if stated == HOLD:
+        return None
+    return np.array(parameters.state_vector('initial_goal', stated, system.state_names))
 
 
 def main(args: Sequence[str] | None = None) -> int:
