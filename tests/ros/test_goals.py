@@ -5,8 +5,12 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from builtin_interfaces.msg import Duration
 from probe import arguments
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 PATIENT = ('-p', 'state_timeout:=5.0')
 HOLD = ('-p', 'initial_goal:=hold')
@@ -59,3 +63,62 @@ def test_a_plant_that_cannot_stay_is_not_commanded_before_a_goal(start, probe, n
     assert probe.log.command == []
     probe.send_goal((0.0, 0.0))
     probe.fly_until((1.0, 0.0), lambda: probe.log.command, 'the way to the goal')
+
+
+def change(probe, namespace, name, value):
+    client = probe.node.create_client(SetParameters, f'{namespace}/controller/set_parameters')
+    message = Parameter(name, value=value).to_parameter_msg()
+    [result] = probe.call(client, SetParameters.Request(parameters=[message])).results
+    return result.reason
+
+
+def rejected(probe, key):
+    return int(probe.diagnosis('inputs').get(key, 0))
+
+
+def trajectory(*positions):
+    return JointTrajectory(
+        joint_names=['slider'],
+        points=[
+            JointTrajectoryPoint(positions=[x], time_from_start=Duration(sec=i))
+            for i, x in enumerate(positions)
+        ],
+    )
+
+
+def level_of(probe, part):
+    seen = len(probe.log.diagnostics)
+    probe.diagnosis(part)
+    found = [s for r in probe.log.diagnostics[seen:] for s in r.message.status]
+    return max((ord(s.level), s.message) for s in found if s.name.endswith(f': {part}'))
+
+
+def test_a_goal_out_of_reach_is_refused_and_the_old_one_stays(controller, probe, namespace):
+    node = controller(*PATIENT)
+    probe.send_goal((1.0, 0.0))
+    probe.fly_until((0.0, 0.0), lambda: safety(probe, 'goal_position') == ('1',), 'the goal')
+    for far in ((100.0, 0.0), (-1e300, 0.0), (0.0, 1e9)):
+        before = rejected(probe, 'goal_rejected_out_of_range')
+        probe.send_goal(far)
+        probe.require(
+            lambda n=before: rejected(probe, 'goal_rejected_out_of_range') > n, f'refusal of {far}'
+        )
+    reference = probe.node.create_publisher(JointTrajectory, 'controller/reference', 1)
+    probe.require(reference.get_subscription_count, 'listener of references')
+    reference.publish(trajectory(0.0, 1.0, 100.0))
+    refused = lambda: rejected(probe, 'reference_rejected_out_of_range') == 1  # noqa: E731
+    probe.require(refused, 'refusal of a reference')
+    assert safety(probe, 'follows', 'goal_position') == ('goal', '1')
+    remedy = 'goal_limits.min and goal_limits.max say where goals may be'
+    assert f'out_of_range: position is 100, outside of -3 to 3; {remedy}' in node.log()
+    # Whoever wants it may say so.
+    assert change(probe, namespace, 'goal_limits.max', [1.0]).startswith('goal_limits.max has 1')
+    assert change(probe, namespace, 'goal_limits.max', [150.0, 6.0]) == ''
+    probe.send_goal((100.0, 0.0))
+    probe.fly_until((0.0, 0.0), lambda: safety(probe, 'goal_position') == ('100',), 'the goal')
+    # What the plan says to that.
+    warned = lambda: level_of(probe, 'model')[0] == 1  # noqa: E731
+    probe.fly_until((0.0, 0.0), warned, 'a warning')
+    said = 'position is 0, far outside the training box around the goal'
+    assert probe.diagnosis('model')['last_warning'].startswith(said)
+    assert node.log().count(f'plan: {said}') == 1

@@ -20,6 +20,7 @@ IMPERFECT_PLANT = {
 SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
+    *('goal_limits.min', 'goal_limits.max'),
     *('adaptation.enabled', 'adaptation.noise'),
     *(
         spec.name
@@ -73,6 +74,10 @@ BROKEN = {
         'initial_goal: [1.0, 2.0, 3.0]',
         "parameter 'initial_goal' has 3 values; write one for each of ['position', 'velocity'], "
         'or leave it out',
+    ),
+    'goal out of reach': (
+        'initial_goal: [100.0, 0.0]',
+        "parameter 'initial_goal': position is 100, outside of -3 to 3; goal_limits.min",
     ),
     'text in a list': (
         'initial_goal: [left, right]',

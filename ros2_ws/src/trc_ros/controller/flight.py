@@ -30,6 +30,7 @@ from trc_ros.controller.measurements import (
     SimulatedMeasurementReader,
 )
 from trc_ros.controller.outputs import RELIABLE, Outputs
+from trc_ros.controller.plan_warnings import PlanWarnings
 from trc_ros.controller.polled_subscription import PolledSubscription
 from trc_ros.controller.realtime import RealtimeSettings
 from trc_ros.controller.state_input import StateInput
@@ -87,6 +88,7 @@ class Flight:
         self._entries: Counter[SafetyState] = Counter()
         self._commands = 0
         self._counters = diagnostics.CounterMonitor()
+        self._warnings = PlanWarnings(node.get_logger().warning)
         self._make_inputs(goal)
         self._outputs = Outputs(node, pilot.controller.system, values)
         self._open_topics()
@@ -163,7 +165,13 @@ class Flight:
         node_clock = self._node.get_clock()
         stamp_clock = now if self._simulated else lambda: 1e-9 * node_clock.now().nanoseconds
         self._instructions = InstructionInput(
-            self._node, self._pilot.controller, self._values, now, stamp_clock, goal
+            self._node,
+            self._pilot.controller,
+            self._values,
+            now,
+            stamp_clock,
+            goal,
+            limits=lambda: self.live.goal_limits,
         )
 
     def _make_reader(
@@ -264,6 +272,8 @@ class Flight:
         """Records a decision; logs and counts every change of the safety state."""
         if self._loop is not None and decision.plan_time is not None:
             self._loop.statistics.plan_time.add(decision.plan_time)
+        if decision.plan is not None:
+            self._warnings.note(decision.plan)
         previous, self._decision = self._decision, decision
         if previous is not None and previous.state is decision.state:
             return
@@ -288,7 +298,9 @@ class Flight:
         yield diagnostics.input_status(inputs, age, self._counters)
         model = self._values['model_path'] or pilot.controller.system.name
         plan = decision.plan if decision else None
-        yield diagnostics.model_status(pilot, model, self._reloads, plan)
+        yield diagnostics.model_status(
+            pilot, model, self._reloads, plan, self._warnings, self._counters
+        )
         if loop is None or decision is None:
             yield diagnostics.INACTIVE
             return

@@ -11,7 +11,9 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from trc_core import Controller, System
+from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.obstacles import Parameters
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.reference import Goal, ReferenceTrack, state_at
 from trc_core.flight.safety import Measurement
 from trc_core.problem.system import Array
@@ -83,6 +85,7 @@ class InstructionInput:
         clock: the time [s] by which goals age.
         stamp_clock: the time [s] by which references and obstacles are stamped.
         goal: (n_x,), holds until one arrives; None to stay where the plant is.
+        limits: what goals and all points of references must lie in, at any time.
 
     Raises:
         ValueError: if a message type cannot carry what it should.
@@ -96,6 +99,7 @@ class InstructionInput:
         clock: Callable[[], float],
         stamp_clock: Callable[[], float],
         goal: Array | None,
+        limits: Callable[[], StateBox],
     ) -> None:
         self._node = node
         self._delay = values['input_delay']
@@ -111,12 +115,15 @@ class InstructionInput:
 
         # The newest valid message of each topic.
         self._goals = Input[tuple[Goal | None, float | None]](
-            lambda message: (readers.goal(message), clock()),
+            lambda message: (within(limits(), readers.goal(message)), clock()),
             RejectionLog('goal', warn),
             self._goal,
         )
         self._references = Input[tuple[Goal | None, float | None]](
-            lambda message: (adjust(readers.reference(message, stamp_clock())), clock()),
+            lambda message: (
+                adjust(within(limits(), readers.reference(message, stamp_clock()))),
+                clock(),
+            ),
             RejectionLog('reference', warn),
             self._goal,
         )
@@ -198,6 +205,18 @@ class InstructionInput:
 
 def _aim(goal: Goal | None, time: float) -> Array | None:
     return None if goal is None else state_at(goal, time)
+
+
+def within(limits: StateBox, goal: Goal) -> Goal:
+    """Passes a goal on.
+
+    Raises:
+        RejectedInput: if it, or a point of the reference, lies outside of the limits.
+    """
+    states = goal.states if isinstance(goal, ReferenceTrack) else goal
+    if reason := out_of_range(limits, states):
+        raise RejectedInput('out_of_range', reason)
+    return goal
 
 
 def placement_of(values: Mapping[str, Any]) -> Placement:

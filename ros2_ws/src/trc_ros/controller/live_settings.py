@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trc_core import Controller
+from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.limits import CommandLimits
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.settings import Settings, weights_of
 from trc_ros.conversions import joints_of
 
@@ -19,6 +21,8 @@ class LiveSettings:
     settings: Settings
     publish_horizon: bool
     publish_joint_trajectory: bool
+    goal_limits: StateBox
+    """What goals must lie in."""
 
     @classmethod
     def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
@@ -52,4 +56,10 @@ class LiveSettings:
             constraint_tolerance=values['constraint_tolerance'],
             weights=weights,
         )
-        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'])
+        goals = StateBox.stated(
+            'goal_limits',
+            trained_goals(system),
+            values['goal_limits.min'],
+            values['goal_limits.max'],
+        )
+        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'], goals)

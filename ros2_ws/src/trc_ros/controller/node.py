@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 
 from trc_core import Controller, System
 from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
@@ -113,6 +114,8 @@ class ControllerNode(LifecycleNode):
         state_reader_of(values, controller.system)
         Readers.of(values, controller.system)
         live = LiveSettings.from_parameters(values, controller)
+        if goal is not None and (reason := out_of_range(live.goal_limits, goal)):
+            raise ValueError(f"parameter 'initial_goal': {reason}")
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())

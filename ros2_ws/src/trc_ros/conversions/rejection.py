@@ -12,9 +12,9 @@ class RejectedInput(ValueError):  # noqa: N818  (a verdict on a message, not a f
 
     Attributes:
         reason: one of 'not_finite', 'wrong_size', 'duplicate_name', 'unknown_name',
-            'missing_name', 'frame', 'not_unit', 'off_plane', 'stamp' and 'stale', of references
-            also 'one_point', 'out_of_order' and 'past', of parameters 'no_obstacle' and of both
-            'fixed'; what counters are named after.
+            'missing_name', 'frame', 'not_unit', 'off_plane', 'stamp' and 'stale', of goals and
+            references also 'out_of_range', of references 'one_point', 'out_of_order' and 'past',
+            of parameters 'no_obstacle' and of both 'fixed'; what counters are named after.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

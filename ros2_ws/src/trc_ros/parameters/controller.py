@@ -205,6 +205,20 @@ TOPICS = (
         or_list=True,
     ),
     Spec(
+        'goal_limits.min',
+        (),
+        'Smallest goal, one number per state; a goal or reference beyond is refused. If empty, '
+        'half as far again as the boxes of the training reach.',
+        live=True,
+    ),
+    Spec(
+        'goal_limits.max',
+        (),
+        'Largest goal, one number per state. If empty, half as far again as the boxes of the '
+        'training reach.',
+        live=True,
+    ),
+    Spec(
         'pose_axes',
         (),
         'Axis of every joint in a pose (x, y, z, or one of roll, pitch, yaw), for Odometry, '
