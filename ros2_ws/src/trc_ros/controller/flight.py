@@ -22,6 +22,7 @@ from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
+from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import (
@@ -154,7 +155,8 @@ class Flight:
         return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
     def _make_inputs(self, goal: Array | None) -> None:
-        read_state = state_reader_of(self._values, self.controller.system)
+        frames = GoalFrames(self._node, self._values['frame_id'])
+        read_state = frames.noting(state_reader_of(self._values, self.controller.system))
         state_type, _ = STATE_TYPES[self._values['state_type']]
         topic = PolledSubscription(self._node, state_type, 'state', NEWEST)
         now, warn = self._pilot.clock, self._node.get_logger().warning
@@ -172,6 +174,7 @@ class Flight:
             stamp_clock,
             goal,
             limits=lambda: self.live.goal_limits,
+            frames=frames,
         )
 
     def _make_reader(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -17,6 +17,7 @@ from trc_core.flight.ranges import StateBox
 from trc_core.flight.reference import Goal, ReferenceTrack, state_at
 from trc_core.flight.safety import Measurement
 from trc_core.problem.system import Array
+from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.conversions import (
     GOAL_TYPES,
     PARAMETER_TYPES,
@@ -65,11 +66,12 @@ class Readers:
             ValueError: if a message type cannot carry what it should.
         """
         placement, given = placement_of(values), PARAMETER_TYPES[values['parameters_type']]
+        anywhere = replace(placement, frame_id='')  # `GoalFrames` has seen to it
         _, make_goal = GOAL_TYPES[values['goal_type']]
         _, make_reference = REFERENCE_TYPES[values['reference_type']]
         return cls(
-            make_goal(system, placement),
-            make_reference(system, placement),
+            make_goal(system, anywhere),
+            make_reference(system, anywhere),
             given.make_reader(system, placement),
             given.initial(system),
         )
@@ -86,6 +88,7 @@ class InstructionInput:
         stamp_clock: the time [s] by which references and obstacles are stamped.
         goal: (n_x,), holds until one arrives; None to stay where the plant is.
         limits: what goals and all points of references must lie in, at any time.
+        frames: bring goals and references to the frame of the states.
 
     Raises:
         ValueError: if a message type cannot carry what it should.
@@ -100,8 +103,10 @@ class InstructionInput:
         stamp_clock: Callable[[], float],
         goal: Array | None,
         limits: Callable[[], StateBox],
+        frames: GoalFrames,
     ) -> None:
         self._node = node
+        self._frames = frames
         self._delay = values['input_delay']
         system, warn = controller.system, node.get_logger().warning
         self._frame = frame_of(system, placement_of(values))
@@ -113,15 +118,18 @@ class InstructionInput:
             require_adjustable(controller)
             return content
 
+        def reference(message: Any) -> ReferenceTrack:
+            return readers.reference(frames.at_home(message), stamp_clock())
+
         # The newest valid message of each topic.
         self._goals = Input[tuple[Goal | None, float | None]](
-            lambda message: (within(limits(), readers.goal(message)), clock()),
+            lambda message: (within(limits(), readers.goal(frames.at_home(message))), clock()),
             RejectionLog('goal', warn),
             self._goal,
         )
         self._references = Input[tuple[Goal | None, float | None]](
             lambda message: (
-                adjust(within(limits(), readers.reference(message, stamp_clock()))),
+                adjust(within(limits(), reference(message))),
                 clock(),
             ),
             RejectionLog('reference', warn),
@@ -187,14 +195,21 @@ class InstructionInput:
 
     def close(self) -> None:
         """Closes the topics."""
+        self._frames.close()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
     def _take_goal(self, message: Any) -> None:
+        self._frames.when_known(message, self._use_goal)
+
+    def _use_goal(self, message: Any) -> None:
         if self._goals.take(message):
             self._goal = self._goals.latest
 
     def _take_reference(self, message: Any) -> None:
+        self._frames.when_known(message, self._use_reference)
+
+    def _use_reference(self, message: Any) -> None:
         if self._references.take(message):
             self._goal = self._references.latest
 

@@ -2,6 +2,7 @@
 
 from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
 from trc_ros.conversions.bodies import frame_of
+from trc_ros.conversions.frames import frame_id_of, has_poses, moved
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, Reader
 from trc_ros.conversions.parameter_readers import (
     PARAMETER_TYPES,
@@ -61,10 +62,13 @@ __all__ = [
     'Status',
     'axes_of',
     'diagnostic_array',
+    'frame_id_of',
     'frame_of',
+    'has_poses',
     'is_one_to_one',
     'joints_of',
     'later',
+    'moved',
     'own_stamp',
     'seconds_of',
 ]
