@@ -6,9 +6,11 @@ import pytest
 pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticArray
 from probe import arguments
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -122,3 +124,49 @@ def test_a_goal_out_of_reach_is_refused_and_the_old_one_stays(controller, probe,
     said = 'position is 0, far outside the training box around the goal'
     assert probe.diagnosis('model')['last_warning'].startswith(said)
     assert node.log().count(f'plan: {said}') == 1
+
+
+class GoalLog:
+    """Every new state of the goal that has been published."""
+
+    def __init__(self, probe):
+        self.messages = []
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        probe.node.create_subscription(
+            DiagnosticArray, 'controller/goal_status', self.messages.append, latched
+        )
+
+    def values(self):
+        return [{v.key: v.value for v in m.status[0].values} for m in self.messages]
+
+    def states(self):
+        found = [values['state'] for values in self.values()]
+        return [s for i, s in enumerate(found) if i == 0 or s != found[i - 1]]
+
+
+def test_the_status_of_a_goal_says_where_it_is_and_late_joiners_hear_it(controller, probe):
+    controller(*PATIENT, *HOLD)
+    log = GoalLog(probe)
+
+    def until(x, state):
+        probe.fly_until((x, 0.0), lambda: log.states()[-1:] == [state], state)
+
+    probe.require(log.states, 'the first status')
+    assert log.values()[0]['reason'] == 'no state yet'
+    until(0.0, 'holding')
+    probe.send_goal((1.0, 0.0))
+    until(0.0, 'moving')
+    moving = log.values()[-1]
+    assert (moving['distance'], moving['goal_position']) == ('1', '1')
+    assert 0.5 < float(moving['time_to_go_s']) < 5.0
+    probe.send_goal((50.0, 0.0))
+    until(0.0, 'refused')
+    refused = log.values()[-1]
+    assert refused['reason'].startswith('goal: out_of_range: position is 50')
+    assert (refused['flight'], refused['goal_position']) == ('moving', '1')
+    until(0.95, 'reached')
+    late = GoalLog(probe)
+    probe.require(late.states, 'the last status')
+    assert late.states() == ['reached']
+    seen = list(dict.fromkeys(log.states()))  # while it moves, that is said again
+    assert seen == ['waiting', 'holding', 'moving', 'refused', 'reached']

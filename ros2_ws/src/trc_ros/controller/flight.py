@@ -23,6 +23,7 @@ from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.goal_frames import GoalFrames
+from trc_ros.controller.goal_status import GoalStatus
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import (
@@ -175,6 +176,7 @@ class Flight:
             goal,
             limits=lambda: self.live.goal_limits,
             frames=frames,
+            on_refusal=lambda topic, reason: self._goal_status.refuse(topic, reason),
         )
 
     def _make_reader(
@@ -193,6 +195,15 @@ class Flight:
     def _open_topics(self) -> None:
         node, values = self._node, self._values
         self._destroyers: list[Callable[[], Any]] = [self._states.close, self._instructions.close]
+        self._goal_status = GoalStatus(
+            node,
+            self._pilot,
+            self._states,
+            self._instructions,
+            decision=lambda: None if self._loop is None else self._decision,
+            tolerance=lambda: self.live.goal_tolerance,
+        )
+        self._destroyers.append(self._goal_status.close)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         # By the steady clock: a simulation that stands still must show in the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -292,6 +303,7 @@ class Flight:
         node = self._node
         name, stamp = node.get_fully_qualified_name(), node.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostic_array(self._statuses(), name, stamp))
+        self._goal_status.update()
 
     def _statuses(self) -> Iterator[Status]:
         loop, decision, pilot = self._loop, self._decision, self._pilot

@@ -89,6 +89,7 @@ class InstructionInput:
         goal: (n_x,), holds until one arrives; None to stay where the plant is.
         limits: what goals and all points of references must lie in, at any time.
         frames: bring goals and references to the frame of the states.
+        on_refusal: called with the topic and the reason when one is refused.
 
     Raises:
         ValueError: if a message type cannot carry what it should.
@@ -104,6 +105,7 @@ class InstructionInput:
         goal: Array | None,
         limits: Callable[[], StateBox],
         frames: GoalFrames,
+        on_refusal: Callable[[str, RejectedInput], None],
     ) -> None:
         self._node = node
         self._frames = frames
@@ -118,13 +120,22 @@ class InstructionInput:
             require_adjustable(controller)
             return content
 
+        def note(topic: str) -> Callable[[RejectedInput], None]:
+            log = RejectionLog(topic, warn)
+
+            def refuse(rejection: RejectedInput) -> None:
+                log(rejection)
+                on_refusal(topic, rejection)
+
+            return refuse
+
         def reference(message: Any) -> ReferenceTrack:
             return readers.reference(frames.at_home(message), stamp_clock())
 
         # The newest valid message of each topic.
         self._goals = Input[tuple[Goal | None, float | None]](
             lambda message: (within(limits(), readers.goal(frames.at_home(message))), clock()),
-            RejectionLog('goal', warn),
+            note('goal'),
             self._goal,
         )
         self._references = Input[tuple[Goal | None, float | None]](
@@ -132,7 +143,7 @@ class InstructionInput:
                 adjust(within(limits(), reference(message))),
                 clock(),
             ),
-            RejectionLog('reference', warn),
+            note('reference'),
             self._goal,
         )
         self._parameters = Input[Parameters](
@@ -166,6 +177,11 @@ class InstructionInput:
         }
 
     @property
+    def goal(self) -> Goal | None:
+        """What holds, the same object until there is another one; None to stay."""
+        return self._goal[0]
+
+    @property
     def follows(self) -> str:
         """Whether a 'goal' or a 'reference' holds, or the plant stays where it is: 'hold'."""
         goal, _ = self._goal
@@ -188,10 +204,14 @@ class InstructionInput:
             return Instructions(goal, goal_time, {}, _aim(goal, 0.0))
         seconds = seconds_of(stamp)
         if isinstance(goal, ReferenceTrack):
-            goal = goal.later(measurement.time - seconds)
+            goal = goal.later(self.lead(measurement, stamp))
         near, _ = self._frame.pose(measurement.x)
         parameters = self._parameters.latest.at(seconds + self._delay, near)
         return Instructions(goal, goal_time, parameters, _aim(goal, measurement.time))
+
+    def lead(self, measurement: Measurement | None, stamp: Time) -> float:
+        """Seconds by which the clock of measurements is ahead of that of references."""
+        return 0.0 if measurement is None else measurement.time - seconds_of(stamp)
 
     def close(self) -> None:
         """Closes the topics."""

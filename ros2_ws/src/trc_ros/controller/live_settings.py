@@ -9,8 +9,10 @@ from typing import Any
 from trc_core import Controller
 from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.limits import CommandLimits
+from trc_core.flight.progress import tolerance_of
 from trc_core.flight.ranges import StateBox
 from trc_core.flight.settings import Settings, weights_of
+from trc_core.problem.system import Array
 from trc_ros.conversions import joints_of
 
 
@@ -23,6 +25,8 @@ class LiveSettings:
     publish_joint_trajectory: bool
     goal_limits: StateBox
     """What goals must lie in."""
+    goal_tolerance: Array
+    """Largest errors (n_x,) with which a goal counts as reached."""
 
     @classmethod
     def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
@@ -62,4 +66,10 @@ class LiveSettings:
             values['goal_limits.min'],
             values['goal_limits.max'],
         )
-        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'], goals)
+        return cls(
+            settings,
+            values['publish_horizon'],
+            values['publish_joint_trajectory'],
+            goals,
+            tolerance_of(system, values['goal_tolerance']),
+        )

@@ -219,6 +219,13 @@ TOPICS = (
         live=True,
     ),
     Spec(
+        'goal_tolerance',
+        (),
+        'Largest error of every state with which a goal counts as reached, on ~/goal_status and '
+        "for ~/go_to. If empty, the system's own.",
+        live=True,
+    ),
+    Spec(
         'pose_axes',
         (),
         'Axis of every joint in a pose (x, y, z, or one of roll, pitch, yaw), for Odometry, '
