@@ -106,3 +106,11 @@ def test_the_states_of_training_are_those_that_plans_pass_and_more_is_far():
 
 def test_without_a_network_no_state_is_far():
     assert trained_box(Controller.classical(SLIDER)).outside(np.array([1e9, 0.0])) == ''
+
+
+def test_a_box_grows_about_its_centre_and_around_states():
+    assert box((0, 0), (2, 4)).widened(2.0).low == (-1.0, -2.0)
+    assert box((0, 0), (2, 4)).widened(2.0).high == (3.0, 6.0)
+    grown = box().with_states(np.array([[0.0, 5.0], [-3.0, 0.0]]))
+    assert grown.low == (-3.0, -2.0)
+    assert grown.high == (1.0, 5.0)

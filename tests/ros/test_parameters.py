@@ -20,6 +20,7 @@ IMPERFECT_PLANT = {
 SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
+    *('goal_limits.min', 'goal_limits.max', 'goal_tolerance'),
     *('adaptation.enabled', 'adaptation.noise'),
     *('joints', 'state_limits.min', 'state_limits.max', 'velocity_cutoff_frequency'),
     *(
@@ -74,6 +75,10 @@ BROKEN = {
         'initial_goal: [1.0, 2.0, 3.0]',
         "parameter 'initial_goal' has 3 values; write one for each of ['position', 'velocity'], "
         'or leave it out',
+    ),
+    'goal out of reach': (
+        'initial_goal: [100.0, 0.0]',
+        "parameter 'initial_goal': position is 100, outside of -3 to 3; goal_limits.min",
     ),
     'text in a list': (
         'initial_goal: [left, right]',
@@ -146,6 +151,12 @@ def test_whole_numbers_are_accepted_for_doubles(start, probe, namespace):
     assert get(probe, node, 'state_timeout').double_value == 1.0
     assert not set_one(probe, node, 'initial_goal', None).successful
     assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]
+    assert set_one(probe, node, 'initial_goal', 'hold').successful
+    assert get(probe, node, 'initial_goal').string_value == 'hold'
+    assert set_one(probe, node, 'initial_goal', [0, 1]).successful
+    assert list(get(probe, node, 'initial_goal').double_array_value) == [0.0, 1.0]
+    result = set_one(probe, node, 'initial_goal', 'there')
+    assert result.reason.endswith("write a list of numbers such as [1.0, 0.0], or 'hold'")
 
 
 def test_a_configured_controller_says_which_transition_a_change_needs(
@@ -170,6 +181,8 @@ def test_every_parameter_describes_itself(start, probe, namespace):
     names = list(specs_of('controller'))
     descriptors = probe.call(client, DescribeParameters.Request(names=names)).descriptors
     assert all(d.description for d in descriptors)
+    either = {d.name: d.additional_constraints for d in descriptors if d.dynamic_typing}
+    assert either == {'initial_goal': 'hold, or a list of doubles'}
     limits = {d.name: d.floating_point_range for d in descriptors}
     assert limits['controller_frequency'][0].to_value == 1000.0
 
@@ -201,6 +214,7 @@ def test_coercion_leaves_nothing_but_the_declared_type():
     assert type(coerce(spec('state_timeout'), 1)) is float
     assert coerce(spec('early_exit_tolerance'), '1e-06') == 1e-6  # as YAML reads it
     assert coerce(spec('initial_goal'), 3) == [3.0]
+    assert coerce(spec('initial_goal'), 'hold') == coerce(spec('initial_goal'), []) == 'hold'
     with pytest.raises(ParameterError):
         coerce(spec('autostart'), 1)
     with pytest.raises(ParameterError):

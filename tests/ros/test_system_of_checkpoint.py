@@ -32,7 +32,7 @@ def test_a_plant_and_its_controller_need_nothing_but_the_checkpoint(
     probe = make_probe(namespace, 'cart')
     common = ('-r', f'__ns:={namespace}', '-p', f'system:={checkpoint}')
     start('plant', *common, '-p', 'initial_state:=[1.0, 0.3, 0.0, 0.0]')
-    node = start('controller', *common)
+    node = start('controller', *common, '-p', 'initial_goal:=[0.0, 0.0, 0.0, 0.0]')
     probe.require(lambda: probe.log.command, 'command', 120)
     values = np.array([entry.message.data[0] for entry in probe.log.command])
     assert np.isfinite(values).all() and np.abs(values).max() <= 8.0

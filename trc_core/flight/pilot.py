@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.delay import PendingCommands
+from trc_core.flight.holding import Anchor
 from trc_core.flight.reference import Goal, state_at, target_from
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
@@ -64,6 +65,7 @@ class Pilot:
         self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
         self._turns = Turns(monitor.system, LONGEST_GAP * period)
+        self._anchor = Anchor(monitor.system)
         self.change(monitor.settings)
 
     def change(self, settings: Settings) -> None:
@@ -98,6 +100,7 @@ class Pilot:
         self._estimate = None if self._estimator is None else self._estimator.prior()
         self._last = None
         self._turns.forget()
+        self._anchor.release()
 
     @property
     def parameters(self) -> Array | None:
@@ -113,20 +116,27 @@ class Pilot:
         places = self.controller.system.places
         return {name: float(p[places[name]]) for name in self._estimator.names}
 
+    @property
+    def held(self) -> Array | None:
+        """State (n_x,) in which the plant stays while there is no goal; None if there is none."""
+        return self._anchor.state
+
     def restart(self) -> None:
         """Forgets the flight, but not what the plant still obeys or what was learned of it."""
         self.monitor.restart()
         self._last = None
+        self._anchor.release()
 
     def stand_by(self) -> Decision:
         """A cycle without a plan: the safe control flies."""
         now = self.clock()
+        self._anchor.release()  # somebody may carry the plant elsewhere meanwhile
         return self._issued(now, self.monitor.stand_by(now))
 
     def fly(
         self,
         measurement: Measurement | None,
-        goal: Goal,
+        goal: Goal | None,
         goal_time: float | None = None,
         parameters: Mapping[str, float] = NONE,
     ) -> Decision:
@@ -134,7 +144,8 @@ class Pilot:
 
         Args:
             measurement: the newest state, None before the first.
-            goal: state (n_x,) to reach and hold, or a track to follow, on the same clock.
+            goal: state (n_x,) to reach and hold, or a track to follow, on the same clock; None
+                to stay where the first fresh measurement was, if the plant can.
             goal_time: time of its arrival, None for one that does not age.
             parameters: of the plant by name, where they are not those of its system.
         """
@@ -142,12 +153,15 @@ class Pilot:
         if measurement is not None:
             measurement = self._turns.unwrapped(measurement)
             model = self._stated(parameters)
+            if goal is None and not self.monitor.is_stale(self.clock(), measurement):
+                goal = self._anchor.at(measurement.x, model)
             self._learn(measurement, model)
             p = self._learned_of(model)
             measurement = self._pending.predicted(measurement, p)
         proposal = self._propose(measurement, goal, goal_time, p)
         now = self.clock()
-        aim = state_at(goal, now if measurement is None else self._begin(measurement))
+        begin = now if measurement is None else self._begin(measurement)
+        aim = None if goal is None else state_at(goal, begin)
         return self._issued(now, self.monitor.decide(now, measurement, aim, proposal, goal_time))
 
     def _begin(self, measurement: Measurement) -> float:
@@ -201,12 +215,12 @@ class Pilot:
     def _propose(
         self,
         measurement: Measurement | None,
-        goal: Goal,
+        goal: Goal | None,
         goal_time: float | None,
         p: Array | None,
     ) -> Proposal:
         start, monitor = self.clock(), self.monitor
-        if measurement is None or monitor.is_stale(start, measurement):
+        if measurement is None or goal is None or monitor.is_stale(start, measurement):
             return Proposal()
         if monitor.is_goal_stale(start, goal_time):
             return Proposal()

@@ -75,6 +75,12 @@ class StateBox:
         more = 0.5 * (factor - 1.0) * (high - low)
         return self.of(self.system, low - more, high + more)
 
+    def with_states(self, states: Array) -> StateBox:
+        """The smallest box around this one and some states (N, n_x)."""
+        low = np.minimum(np.array(self.low), states.min(axis=0))
+        high = np.maximum(np.array(self.high), states.max(axis=0))
+        return self.of(self.system, low, high)
+
     def outside(self, x: Array, places: Collection[int] | None = None) -> str:
         """The reason why a state lies outside, naming every such coordinate; '' for one inside.
 

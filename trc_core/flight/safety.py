@@ -19,7 +19,7 @@ class SafetyState(Enum):
     """State of the monitor, which says where the control comes from."""
 
     WAITING = 'waiting'
-    """No state has arrived: nothing is commanded."""
+    """No state has arrived, or no goal where the plant cannot stay: nothing is commanded."""
     ACTIVE = 'active'
     """The newest plan flies."""
     DEGRADED = 'degraded'
@@ -34,6 +34,7 @@ class Condition(Enum):
     """Finding of one cycle, which moves the state machine."""
 
     NO_STATE = 'no state yet'
+    NO_GOAL = 'no goal yet'
     STALE = 'state is stale'
     GOAL_STALE = 'goal is stale'
     DISABLED = 'disabled'
@@ -47,6 +48,8 @@ class Condition(Enum):
 W, A, D, F = SafetyState
 TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.NO_STATE: {W: W, A: W, D: W, F: W},
+    # A plant that was flown is not left alone, even if nobody knows where to.
+    Condition.NO_GOAL: {W: W, A: F, D: F, F: F},
     Condition.STALE: {W: W, A: F, D: F, F: F},
     # No flight starts towards a goal that is no longer confirmed.
     Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
@@ -192,7 +195,7 @@ class SafetyMonitor:
         self,
         now: float,
         measurement: Measurement | None,
-        goal: Array,
+        goal: Array | None,
         proposal: Proposal,
         goal_time: float | None = None,
     ) -> Decision:
@@ -202,7 +205,7 @@ class SafetyMonitor:
         what there was. A control is always looked up at the plan's age.
         """
         previous = self.accepted
-        condition, reason = self._judge(now, measurement, proposal, goal_time)
+        condition, reason = self._judge(now, measurement, goal, proposal, goal_time)
         self.state = TRANSITIONS[condition][self.state]
         accepted = condition in (Condition.PLANNED, Condition.VIOLATED)
         self.rejections = 0 if accepted else self.rejections + 1
@@ -247,6 +250,7 @@ class SafetyMonitor:
         self,
         now: float,
         measurement: Measurement | None,
+        goal: Array | None,
         proposal: Proposal,
         goal_time: float | None,
     ) -> tuple[Condition, str]:
@@ -254,6 +258,8 @@ class SafetyMonitor:
             return Condition.NO_STATE, Condition.NO_STATE.value
         if self.is_stale(now, measurement):
             return Condition.STALE, Condition.STALE.value
+        if goal is None:
+            return Condition.NO_GOAL, Condition.NO_GOAL.value
         if self.is_goal_stale(now, goal_time):
             return Condition.GOAL_STALE, Condition.GOAL_STALE.value
         fault = self._accept(proposal, measurement.time)
@@ -285,7 +291,9 @@ class SafetyMonitor:
         self.accepted = TimedPlan(proposal.plan, origin)
         return 'plan is late' if proposal.late else ''
 
-    def _control(self, now: float, measurement: Measurement | None, goal: Array) -> Array | None:
+    def _control(
+        self, now: float, measurement: Measurement | None, goal: Array | None
+    ) -> Array | None:
         if self.state is SafetyState.WAITING or measurement is None:
             return None
         if self.state is SafetyState.FALLBACK:
@@ -306,29 +314,32 @@ class SafetyMonitor:
             self.limited[limit] += 1
         return control, limit
 
-    def _fly_tail(self, now: float, measurement: Measurement, goal: Array) -> Array:
+    def _fly_tail(self, now: float, measurement: Measurement, goal: Array | None) -> Array:
         control = self._tail(now)
         return self.system.u_trim if control is None else control
 
-    def _fly_lqr(self, now: float, measurement: Measurement, goal: Array) -> Array:
+    def _fly_lqr(self, now: float, measurement: Measurement, goal: Array | None) -> Array:
         """The LQR roll-out from the newest state, its controls looked up at their age."""
+        if goal is None:
+            return self.system.u_trim
         if self._lqr is None or self._lqr.origin != measurement.time:
             assert self.lqr_plan is not None
             self._lqr = TimedPlan(self.lqr_plan(measurement.x, goal), measurement.time)
         control = self._lqr.control_at(now, self.system.dt)
         return self.system.u_trim if control is None else control
 
-    def _hold(self, now: float, measurement: Measurement, goal: Array) -> Array:
+    def _hold(self, now: float, measurement: Measurement, goal: Array | None) -> Array:
         return self.system.u_trim if self.last_control is None else self.last_control
 
-    def _fly_zero(self, now: float, measurement: Measurement, goal: Array) -> Array:
+    def _fly_zero(self, now: float, measurement: Measurement, goal: Array | None) -> Array:
         return np.zeros(self.system.n_u)
 
-    def _stay_silent(self, now: float, measurement: Measurement, goal: Array) -> None:
+    def _stay_silent(self, now: float, measurement: Measurement, goal: Array | None) -> None:
         return None
 
 
-FALLBACKS: dict[str, Callable[[SafetyMonitor, float, Measurement, Array], Array | None]] = {
+Fallback = Callable[[SafetyMonitor, float, Measurement, Array | None], Array | None]
+FALLBACKS: dict[str, Fallback] = {
     'tail': SafetyMonitor._fly_tail,
     'lqr': SafetyMonitor._fly_lqr,
     'hold': SafetyMonitor._hold,

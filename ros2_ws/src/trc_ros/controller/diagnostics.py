@@ -13,6 +13,7 @@ from trc_core.numerics.cost import difference
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 from trc_ros.control_loop import LoopStatistics, Spread
+from trc_ros.controller.plan_warnings import PlanWarnings
 from trc_ros.controller.realtime import FAILED, RealtimeSettings
 from trc_ros.conversions import Status
 from trc_ros.inputs import Input
@@ -92,8 +93,18 @@ def input_status(
     return Status('inputs', level, f'{rejected} messages rejected', values)
 
 
-def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> Status:
-    """Model that flies: its name, reloads, learned parameters and newest plan."""
+def model_status(
+    pilot: Pilot,
+    model: str,
+    reloads: int,
+    plan: Plan | None,
+    warnings: PlanWarnings,
+    counters: CounterMonitor,
+) -> Status:
+    """Model that flies: its name, reloads, learned parameters and newest plan.
+
+    It is a WARNING if a plan since the last time had warnings, and they are the message.
+    """
     system = pilot.controller.system
     values: dict[str, object] = {
         'system': system.name,
@@ -106,7 +117,10 @@ def model_status(pilot: Pilot, model: str, reloads: int, plan: Plan | None) -> S
     values |= {f'learned_{name}': value for name, value in pilot.learned.items()}
     if plan is not None:
         values |= {'plan_cost': plan.cost, 'plan_cycles': plan.cycles, 'plan_source': plan.source}
-    return Status('model', OK, model, values)
+    said = '; '.join(warnings.latest)
+    values |= {'plans_with_warnings': warnings.count, 'last_warning': said}
+    level = counters.level('plans_with_warnings', warnings.count)
+    return Status('model', level, said if level else model, values)
 
 
 def safety_status(
@@ -152,21 +166,23 @@ def concerned(status: Status, concern: str) -> Status:
 
 
 def task_values(
-    monitor: SafetyMonitor, measurement: Measurement | None, aim: Array, follows: str
+    monitor: SafetyMonitor, measurement: Measurement | None, aim: Array | None, follows: str
 ) -> dict[str, object]:
     """Values about the task: what is asked for, and by how much it is missed.
 
     Args:
         monitor: of the flight.
         measurement: the newest one.
-        aim: the state (n_x,) that is asked for at its time.
-        follows: 'goal' or 'reference'.
+        aim: the state (n_x,) that is asked for at its time, if there is one.
+        follows: 'goal', 'reference' or 'hold'.
     """
     system, accepted = monitor.system, monitor.accepted
     values: dict[str, object] = {
         'violation': float('nan') if accepted is None else float(accepted.plan.violation),
         'follows': follows,
     }
+    if aim is None:
+        return values
     for name, value in zip(system.state_names, aim.tolist(), strict=True):
         values[f'{follows}_{name}'] = value
     if measurement is not None:

@@ -20,10 +20,13 @@ from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
+from trc_ros.controller.goal_frames import GoalFrames
+from trc_ros.controller.goal_status import GoalStatus
 from trc_ros.controller.instruction_input import InstructionInput
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.outputs import RELIABLE, Outputs
+from trc_ros.controller.plan_warnings import PlanWarnings
 from trc_ros.controller.realtime import RealtimeSettings
 from trc_ros.controller.states import open_states
 from trc_ros.conversions import (
@@ -46,14 +49,19 @@ class Flight:
         values: the parameters of the node by name.
         live: those that may change; a new object in the attribute applies from the next cycle
             on.
-        goal: (n_x,), holds until one arrives.
+        goal: (n_x,), holds until one arrives; None to stay where the plant is.
 
     Raises:
         ValueError: if a message type cannot carry the state of the system.
     """
 
     def __init__(
-        self, node: Node, pilot: Pilot, values: dict[str, Any], live: LiveSettings, goal: Array
+        self,
+        node: Node,
+        pilot: Pilot,
+        values: dict[str, Any],
+        live: LiveSettings,
+        goal: Array | None,
     ) -> None:
         self.live = live
         self.enabled = True
@@ -71,6 +79,7 @@ class Flight:
         self._entries: Counter[SafetyState] = Counter()
         self._commands = 0
         self._counters = diagnostics.CounterMonitor()
+        self._warnings = PlanWarnings(node.get_logger().warning)
         self._make_inputs(goal)
         named = with_joint_names(pilot.controller.system, values['joints'])
         self._outputs = Outputs(node, named, values)
@@ -118,6 +127,7 @@ class Flight:
             return
         self._loop.stop()
         self._loop = None
+        self._instructions.forget_goal()
         self._serve_requests()
         self._realtime.revert()
         self._send_final_commands()
@@ -136,21 +146,39 @@ class Flight:
         timed = not self._simulated
         return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
-    def _make_inputs(self, goal: Array) -> None:
+    def _make_inputs(self, goal: Array | None) -> None:
         now, node, values = self._pilot.clock, self._node, self._values
+        frames = GoalFrames(node, values['frame_id'])
         self._simulated = isinstance(now, SimulatedClock)
         self._states, self._watch = open_states(
-            node, self.controller, values, now, lambda: self.live
+            node, self.controller, values, now, lambda: self.live, frames.noting
         )
         node_clock = node.get_clock()
         stamp_clock = now if self._simulated else lambda: 1e-9 * node_clock.now().nanoseconds
         self._instructions = InstructionInput(
-            node, self.controller, values, now, stamp_clock, goal
+            node,
+            self.controller,
+            values,
+            now,
+            stamp_clock,
+            goal,
+            limits=lambda: self.live.goal_limits,
+            frames=frames,
+            on_refusal=lambda topic, reason: self._goal_status.refuse(topic, reason),
         )
 
     def _open_topics(self) -> None:
         node, values = self._node, self._values
         self._destroyers: list[Callable[[], Any]] = [self._states.close, self._instructions.close]
+        self._goal_status = GoalStatus(
+            node,
+            self._pilot,
+            self._states,
+            self._instructions,
+            decision=lambda: None if self._loop is None else self._decision,
+            tolerance=lambda: self.live.goal_tolerance,
+        )
+        self._destroyers.append(self._goal_status.close)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         # By the steady clock: a simulation that stands still must show in the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -207,7 +235,8 @@ class Flight:
             self._commands += 1
         if decision.plan is not None:
             stamp = later(stamp, self._pilot.input_delay)
-            self._outputs.send_plan(decision.plan, stamp, asked.aim, live)
+            aim = self._pilot.held if asked.aim is None else asked.aim
+            self._outputs.send_plan(decision.plan, stamp, aim, live)
         self._record(decision)
 
     def _wait_for_state(self, seconds: float) -> bool:
@@ -225,6 +254,7 @@ class Flight:
     def _restart(self) -> None:
         self._pilot.restart()
         self._states.forget()
+        self._instructions.forget_goal()
         self._entries.clear()
         self._decision, self._commands = None, 0
 
@@ -232,6 +262,8 @@ class Flight:
         """Records a decision; logs and counts every change of the safety state."""
         if self._loop is not None and decision.plan_time is not None:
             self._loop.statistics.plan_time.add(decision.plan_time)
+        if decision.plan is not None:
+            self._warnings.note(decision.plan)
         previous, self._decision = self._decision, decision
         if previous is not None and previous.state is decision.state:
             return
@@ -247,6 +279,7 @@ class Flight:
         node = self._node
         name, stamp = node.get_fully_qualified_name(), node.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostic_array(self._statuses(), name, stamp))
+        self._goal_status.update()
 
     def _statuses(self) -> Iterator[Status]:
         loop, decision, pilot = self._loop, self._decision, self._pilot
@@ -258,14 +291,17 @@ class Flight:
         yield diagnostics.input_status(inputs, age, self._counters, concern)
         model = self._values['model_path'] or pilot.controller.system.name
         plan = decision.plan if decision else None
-        yield diagnostics.model_status(pilot, model, self._reloads, plan)
+        yield diagnostics.model_status(
+            pilot, model, self._reloads, plan, self._warnings, self._counters
+        )
         if loop is None or decision is None:
             waiting = diagnostics.concerned(diagnostics.IDLE, concern)
             yield diagnostics.INACTIVE if loop is None else waiting
             return
         yield diagnostics.loop_status(loop.statistics, self._counters)
         yield diagnostics.realtime_status(self._realtime)
-        aim = self._instructions.at(measurement, stamp).aim
+        asked = self._instructions.at(measurement, stamp)
+        aim = pilot.held if asked.aim is None else asked.aim
         follows = self._instructions.follows
         safety = diagnostics.safety_status(
             pilot.monitor,

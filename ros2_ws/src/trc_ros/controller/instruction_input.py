@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -11,10 +11,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from trc_core import Controller, System
+from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.obstacles import Parameters
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.reference import Goal, ReferenceTrack, state_at
 from trc_core.flight.safety import Measurement
 from trc_core.problem.system import Array
+from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.conversions import (
     GOAL_TYPES,
     PARAMETER_TYPES,
@@ -37,12 +40,13 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 class Instructions:
     """What a cycle is asked to do; times are those of its measurements."""
 
-    goal: Goal
+    goal: Goal | None
+    """None: stay where the plant is."""
     goal_time: float | None
     """When the goal arrived; None for one that does not age."""
     parameters: Mapping[str, float]
-    aim: Array
-    """The state (n_x,) that the goal asks for at the time of the measurement."""
+    aim: Array | None
+    """The state (n_x,) that the goal asks for at the time of the measurement, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class Readers:
         """
         placement, given = placement_of(values), PARAMETER_TYPES[values['parameters_type']]
         system = with_joint_names(system, values['joints'])
+        anywhere = replace(placement, frame_id='')  # `GoalFrames` has seen to it
         _, make_goal = GOAL_TYPES[values['goal_type']]
         _, make_reference = REFERENCE_TYPES[values['reference_type']]
         return cls(
-            make_goal(system, placement),
-            make_reference(system, placement),
+            make_goal(system, anywhere),
+            make_reference(system, anywhere),
             given.make_reader(system, placement),
             given.initial(system),
         )
@@ -83,7 +88,10 @@ class InstructionInput:
         values: the parameters of the node by name.
         clock: the time [s] by which goals age.
         stamp_clock: the time [s] by which references and obstacles are stamped.
-        goal: (n_x,), holds until one arrives.
+        goal: (n_x,), holds until one arrives; None to stay where the plant is.
+        limits: what goals and all points of references must lie in, at any time.
+        frames: bring goals and references to the frame of the states.
+        on_refusal: called with the topic and the reason when one is refused.
 
     Raises:
         ValueError: if a message type cannot carry what it should.
@@ -96,28 +104,48 @@ class InstructionInput:
         values: Mapping[str, Any],
         clock: Callable[[], float],
         stamp_clock: Callable[[], float],
-        goal: Array,
+        goal: Array | None,
+        limits: Callable[[], StateBox],
+        frames: GoalFrames,
+        on_refusal: Callable[[str, RejectedInput], None],
     ) -> None:
         self._node = node
+        self._frames = frames
         self._delay = values['input_delay']
         system, warn = controller.system, node.get_logger().warning
         self._frame = frame_of(system, placement_of(values))
-        self._goal: tuple[Goal, float | None] = (goal, None)
+        self._goal: tuple[Goal | None, float | None] = (goal, None)
+        self._stays = goal is None
         readers = Readers.of(values, system)
 
         def adjust(content: Any) -> Any:
             require_adjustable(controller)
             return content
 
+        def note(topic: str) -> Callable[[RejectedInput], None]:
+            log = RejectionLog(topic, warn)
+
+            def refuse(rejection: RejectedInput) -> None:
+                log(rejection)
+                on_refusal(topic, rejection)
+
+            return refuse
+
+        def reference(message: Any) -> ReferenceTrack:
+            return readers.reference(frames.at_home(message), stamp_clock())
+
         # The newest valid message of each topic.
-        self._goals = Input[tuple[Goal, float | None]](
-            lambda message: (readers.goal(message), clock()),
-            RejectionLog('goal', warn),
+        self._goals = Input[tuple[Goal | None, float | None]](
+            lambda message: (within(limits(), readers.goal(frames.at_home(message))), clock()),
+            note('goal'),
             self._goal,
         )
-        self._references = Input[tuple[Goal, float | None]](
-            lambda message: (adjust(readers.reference(message, stamp_clock())), clock()),
-            RejectionLog('reference', warn),
+        self._references = Input[tuple[Goal | None, float | None]](
+            lambda message: (
+                adjust(within(limits(), reference(message))),
+                clock(),
+            ),
+            note('reference'),
             self._goal,
         )
         self._parameters = Input[Parameters](
@@ -151,38 +179,81 @@ class InstructionInput:
         }
 
     @property
+    def goal(self) -> Goal | None:
+        """What holds, the same object until there is another one; None to stay."""
+        return self._goal[0]
+
+    @property
     def follows(self) -> str:
-        """Whether a 'goal' or a 'reference' holds."""
-        return 'reference' if isinstance(self._goal[0], ReferenceTrack) else 'goal'
+        """Whether a 'goal' or a 'reference' holds, or the plant stays where it is: 'hold'."""
+        goal, _ = self._goal
+        if goal is None:
+            return 'hold'
+        return 'reference' if isinstance(goal, ReferenceTrack) else 'goal'
+
+    def forget_goal(self) -> None:
+        """Forgets the goal where the plant stays without one; a stated one goes on.
+
+        A flight that begins anew must not set off to where an earlier one was sent.
+        """
+        if self._stays:
+            self._goal = (None, None)
 
     def at(self, measurement: Measurement | None, stamp: Time) -> Instructions:
         """The instructions for a cycle that starts from a measurement, stamped so."""
         goal, goal_time = self._goal
         if measurement is None:
-            return Instructions(goal, goal_time, {}, state_at(goal, 0.0))
+            return Instructions(goal, goal_time, {}, _aim(goal, 0.0))
         seconds = seconds_of(stamp)
         if isinstance(goal, ReferenceTrack):
-            goal = goal.later(measurement.time - seconds)
+            goal = goal.later(self.lead(measurement, stamp))
         near, _ = self._frame.pose(measurement.x)
         parameters = self._parameters.latest.at(seconds + self._delay, near)
-        return Instructions(goal, goal_time, parameters, state_at(goal, measurement.time))
+        return Instructions(goal, goal_time, parameters, _aim(goal, measurement.time))
+
+    def lead(self, measurement: Measurement | None, stamp: Time) -> float:
+        """Seconds by which the clock of measurements is ahead of that of references."""
+        return 0.0 if measurement is None else measurement.time - seconds_of(stamp)
 
     def close(self) -> None:
         """Closes the topics."""
+        self._frames.close()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
     def _take_goal(self, message: Any) -> None:
+        self._frames.when_known(message, self._use_goal)
+
+    def _use_goal(self, message: Any) -> None:
         if self._goals.take(message):
             self._goal = self._goals.latest
 
     def _take_reference(self, message: Any) -> None:
+        self._frames.when_known(message, self._use_reference)
+
+    def _use_reference(self, message: Any) -> None:
         if self._references.take(message):
             self._goal = self._references.latest
 
     def _take_parameters(self, message: Any) -> None:
         if self._parameters.take(message):
             warn_of_surplus(self._throttled, self._parameters.latest)
+
+
+def _aim(goal: Goal | None, time: float) -> Array | None:
+    return None if goal is None else state_at(goal, time)
+
+
+def within(limits: StateBox, goal: Goal) -> Goal:
+    """Passes a goal on.
+
+    Raises:
+        RejectedInput: if it, or a point of the reference, lies outside of the limits.
+    """
+    states = goal.states if isinstance(goal, ReferenceTrack) else goal
+    if reason := out_of_range(limits, states):
+        raise RejectedInput('out_of_range', reason)
+    return goal
 
 
 def placement_of(values: Mapping[str, Any]) -> Placement:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from trc_core import Controller
+from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.limits import CommandLimits
+from trc_core.flight.progress import tolerance_of
 from trc_core.flight.ranges import StateBox
 from trc_core.flight.settings import Settings, weights_of
+from trc_core.problem.system import Array
 from trc_ros.conversions import joints_of
 
 
@@ -22,6 +25,10 @@ class LiveSettings:
     publish_joint_trajectory: bool
     state_limits: StateBox | None
     """Box that states must lie in; None where nobody asks for one."""
+    goal_limits: StateBox
+    """What goals must lie in."""
+    goal_tolerance: Array
+    """Largest errors (n_x,) with which a goal counts as reached."""
 
     @classmethod
     def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
@@ -57,9 +64,17 @@ class LiveSettings:
         )
         low, high = values['state_limits.min'], values['state_limits.max']
         box = StateBox.stated('state_limits', StateBox.unlimited(system), low, high)
+        goals = StateBox.stated(
+            'goal_limits',
+            trained_goals(system),
+            values['goal_limits.min'],
+            values['goal_limits.max'],
+        )
         return cls(
             settings,
             values['publish_horizon'],
             values['publish_joint_trajectory'],
             box if low or high else None,
+            goals,
+            tolerance_of(system, values['goal_tolerance']),
         )

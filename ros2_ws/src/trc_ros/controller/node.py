@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 
 from trc_core import Controller, System
 from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
@@ -32,6 +33,7 @@ from trc_ros.loading import (
     why_not_learned,
 )
 from trc_ros.parameters import table as parameters
+from trc_ros.parameters.controller import HOLD
 from trc_ros.process import StartupError, one_line, run
 
 
@@ -113,6 +115,8 @@ class ControllerNode(LifecycleNode):
         state_reader_of(values, controller.system)
         Readers.of(values, controller.system)
         live = LiveSettings.from_parameters(values, controller)
+        if goal is not None and (reason := out_of_range(live.goal_limits, goal)):
+            raise ValueError(f"parameter 'initial_goal': {reason}")
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
@@ -208,14 +212,16 @@ def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterE
     return estimator
 
 
-def initial_goal(values: dict[str, Any], system: System) -> Array:
-    """The goal (n_x,) until one arrives.
+def initial_goal(values: dict[str, Any], system: System) -> Array | None:
+    """The goal (n_x,) until one arrives; None to stay where the plant is.
 
     Raises:
         ValueError: if the parameter does not fit the system.
     """
-    goal = parameters.state_vector('initial_goal', values['initial_goal'], system.state_names)
-    return np.array(goal or np.zeros(system.n_x))
+    stated = values['initial_goal']
+    if stated == HOLD:
+        return None
+    return np.array(parameters.state_vector('initial_goal', stated, system.state_names))
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -43,6 +43,7 @@ def open_states(
     values: dict[str, Any],
     clock: Callable[[], float],
     live: Callable[[], LiveSettings],
+    noting: Callable[[PartReader], PartReader],
 ) -> tuple[StateInput, StateWatch]:
     """Subscribes to states; their input, and the watch over it.
 
@@ -52,13 +53,14 @@ def open_states(
         values: the parameters of the node by name.
         clock: of the flight.
         live: the parameters that may change.
+        noting: makes a reader of states that also notes what else a message says.
 
     Raises:
         ValueError: if the message type cannot carry the state of the system.
     """
     kind, _ = STATE_TYPES[values['state_type']]
     topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
-    measure = _measuring(node, controller.system, values, clock, live)
+    measure = _measuring(node, controller.system, values, clock, live, noting)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
     states = StateInput(topic, measure, RejectionLog('state', warn), period, simulated)
     trained = trained_box(controller)
@@ -71,9 +73,10 @@ def _measuring(
     values: dict[str, Any],
     clock: Callable[[], float],
     live: Callable[[], LiveSettings],
+    noting: Callable[[PartReader], PartReader],
 ) -> MeasurementReader:
     logger, node_clock = node.get_logger(), node.get_clock()
-    read = state_reader_of(values, system, lambda line: logger.info(f'state: {line}'))
+    read = noting(state_reader_of(values, system, lambda line: logger.info(f'state: {line}')))
     cutoff, gap = values['velocity_cutoff_frequency'], values['state_timeout']
     velocities = VelocityFilter(cutoff, gap, turning_places(system)) if cutoff > 0 else None
     assembly = StateAssembly[Time](system, velocities)

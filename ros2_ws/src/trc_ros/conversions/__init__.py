@@ -8,6 +8,7 @@ from trc_ros.conversions.axes import (
     with_joint_names,
 )
 from trc_ros.conversions.bodies import frame_of
+from trc_ros.conversions.frames import frame_id_of, has_poses, moved
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, PartReader, Reader, part_reader
 from trc_ros.conversions.joint_parts import JointPartReader
 from trc_ros.conversions.parameter_readers import (
@@ -71,10 +72,13 @@ __all__ = [
     'Status',
     'axes_of',
     'diagnostic_array',
+    'frame_id_of',
     'frame_of',
+    'has_poses',
     'is_one_to_one',
     'joints_of',
     'later',
+    'moved',
     'own_stamp',
     'part_reader',
     'seconds_of',

@@ -9,6 +9,8 @@ from trc_core.problem.system import CONSTRAINT_TOLERANCE
 from trc_ros.conversions import GOAL_TYPES, PARAMETER_TYPES, REFERENCE_TYPES, STATE_TYPES
 from trc_ros.parameters.specs import BOTH, Spec
 
+HOLD = 'hold'
+"""The `initial_goal` that is no state."""
 PLANNING = (
     Spec('controller_frequency', 50.0, 'Control cycles per second [Hz].', bounds=(0.1, 1000.0)),
     Spec(
@@ -223,7 +225,35 @@ TOPICS = (
         BOTH,
         choices=tuple(PARAMETER_TYPES),
     ),
-    Spec('initial_goal', (), 'Goal until one arrives, in state coordinates. If empty, zeros.'),
+    Spec(
+        'initial_goal',
+        HOLD,
+        'Goal until one arrives: hold (stay where the first state was, if the plant can stay '
+        'there, and otherwise command nothing), or a state, one number per coordinate.',
+        choices=(HOLD,),
+        or_list=True,
+    ),
+    Spec(
+        'goal_limits.min',
+        (),
+        'Smallest goal, one number per state; a goal or reference beyond is refused. If empty, '
+        'half as far again as the boxes of the training reach.',
+        live=True,
+    ),
+    Spec(
+        'goal_limits.max',
+        (),
+        'Largest goal, one number per state. If empty, half as far again as the boxes of the '
+        'training reach.',
+        live=True,
+    ),
+    Spec(
+        'goal_tolerance',
+        (),
+        'Largest error of every state with which a goal counts as reached, on ~/goal_status and '
+        "for ~/go_to. If empty, the system's own.",
+        live=True,
+    ),
     Spec(
         'pose_axes',
         (),

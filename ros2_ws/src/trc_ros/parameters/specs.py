@@ -32,12 +32,16 @@ class Spec:
     """May change while the node works; all others are read at configure (or at start)."""
     items: type = float
     """Type of a list's entries: float, int or str."""
+    or_list: bool = False
+    """May be a list of `items` instead of one of the words in `choices`."""
 
     @property
     def type_name(self) -> str:
         """Name of the type for a reader of the YAML."""
         if isinstance(self.default, tuple):
             return f'list of {_LISTS[self.items][0]}'
+        if self.or_list:
+            return f'{_NAMES[type(self.default)]} or list of {_LISTS[self.items][0]}'
         return _NAMES[type(self.default)]
 
 
@@ -63,6 +67,8 @@ def coerce(spec: Spec, value: Any) -> Any:
     """
     if isinstance(spec.default, tuple):
         return _coerced_list(spec, value)
+    if spec.or_list and value not in spec.choices:
+        return _coerced_list(spec, value) or spec.default
     if isinstance(spec.default, float):
         value = _as_double(value)
     if type(value) is not type(spec.default):
@@ -83,7 +89,8 @@ def _coerced_list(spec: Spec, value: Any) -> list[Any]:
     values = [value] if single else list(value)
     fits = {float: _is_number, int: _is_whole, str: lambda v: isinstance(v, str)}[spec.items]
     if not all(fits(v) for v in values):
-        raise _wrong_type(spec, value, _LISTS[spec.items][1])
+        word = ''.join(f", or '{choice}'" for choice in spec.choices)
+        raise _wrong_type(spec, value, _LISTS[spec.items][1] + word)
     return [spec.items(v) for v in values]
 
 
@@ -114,7 +121,7 @@ def _wrong_type(spec: Spec, value: Any, example: str) -> ParameterError:
 def parameter_of(spec: Spec, value: Any) -> Parameter:
     """The ROS parameter with a coerced value."""
     # An empty list does not tell rclpy its type.
-    if isinstance(spec.default, tuple):
+    if isinstance(spec.default, tuple) or (spec.or_list and not isinstance(value, str)):
         return Parameter(spec.name, _LISTS[spec.items][2], list(value))
     return Parameter(spec.name, value=value)
 
@@ -122,7 +129,11 @@ def parameter_of(spec: Spec, value: Any) -> Parameter:
 def descriptor_of(spec: Spec) -> ParameterDescriptor:
     """Descriptor for `ros2 param describe`."""
     descriptor = ParameterDescriptor(name=spec.name, description=spec.description)
-    if spec.choices:
+    descriptor.dynamic_typing = spec.or_list
+    if spec.or_list:
+        words = ', '.join(spec.choices)
+        descriptor.additional_constraints = f'{words}, or a list of {_LISTS[spec.items][0]}'
+    elif spec.choices:
         descriptor.additional_constraints = f'one of {", ".join(spec.choices)}'
     if spec.bounds and isinstance(spec.default, float):
         low, high = map(float, spec.bounds)

@@ -67,7 +67,8 @@ def declare(
         if spec.name in overrides and overrides[spec.name].value is not None:
             value = coerce(spec, overrides[spec.name].value)
         parameter = parameter_of(spec, value)
-        node.declare_parameter(spec.name, parameter.type_, descriptor_of(spec), True)
+        first = value if spec.or_list else parameter.type_  # rclpy wants no type where it varies
+        node.declare_parameter(spec.name, first, descriptor_of(spec), True)
         node.set_parameters([parameter])
     # Later changes are coerced, then checked.
     node.add_pre_set_parameters_callback(lambda changes: [_coerced(specs, c) for c in changes])
