@@ -19,7 +19,8 @@ from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from trc_ros.signals import ending_signals
+
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
@@ -50,7 +51,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     STARTED.clear()
     STOP.clear()
     given = sys.argv if args is None else ['', *args]
-    for number in SIGNALS:
+    for number in ending_signals():
         signal.signal(number, _stop)
     try:
         return _run(make_node, given)
@@ -136,7 +137,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore_signals() -> None:
-    for number in SIGNALS:
+    for number in ending_signals():
         signal.signal(number, signal.SIG_IGN)
 
 
