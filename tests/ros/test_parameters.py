@@ -20,6 +20,7 @@ IMPERFECT_PLANT = {
 SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
+    'exclusive_command',
     *('adaptation.enabled', 'adaptation.noise'),
     *(
         spec.name

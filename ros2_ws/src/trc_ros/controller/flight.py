@@ -21,6 +21,7 @@ from trc_core.flight.safety import Decision, Measurement, SafetyState
 from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
+from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
 from trc_ros.controller.live_settings import LiveSettings
@@ -58,13 +59,20 @@ class Flight:
         live: those that may change; a new object in the attribute applies from the next cycle
             on.
         goal: (n_x,), holds until one arrives.
+        claim: on the topic of the commands.
 
     Raises:
         ValueError: if a message type cannot carry the state of the system.
     """
 
     def __init__(
-        self, node: Node, pilot: Pilot, values: dict[str, Any], live: LiveSettings, goal: Array
+        self,
+        node: Node,
+        pilot: Pilot,
+        values: dict[str, Any],
+        live: LiveSettings,
+        goal: Array,
+        claim: CommandClaim,
     ) -> None:
         self.live = live
         self.enabled = True
@@ -73,6 +81,7 @@ class Flight:
         self._reloads = 0
         self._applied: LiveSettings | None = None
         self._node = node
+        self._claim = claim
         self._values = values
         self._period = 1.0 / values['controller_frequency']
         self._pilot = pilot
@@ -91,8 +100,14 @@ class Flight:
         """The controller that flies."""
         return self._pilot.controller
 
-    def start(self, fail: Callable[[str], None]) -> None:
-        """Starts the loop; `fail` is called with the reason if it ever breaks."""
+    def start(self, fail: Callable[[str], None], patience: float = 0.0) -> None:
+        """Starts the loop; `fail` is called with the reason if it ever breaks.
+
+        Raises:
+            ValueError: if another node publishes commands, for longer than `patience` seconds.
+        """
+        outputs = self._outputs
+        self._claim.take(outputs.open_command, outputs.close_command, patience)
         # The plant still obeys the last command, but a simulation's clock may have been reset.
         forget = self._pilot.reset if self._simulated else self._pilot.restart
         forget()
@@ -130,6 +145,7 @@ class Flight:
         self._serve_requests()
         self._realtime.revert()
         self._send_final_commands()
+        self._outputs.close_command()
 
     def close(self) -> None:
         """Stops the loop and closes the topics."""
@@ -294,6 +310,7 @@ class Flight:
             self._entries,
             self._commands,
             self.enabled,
+            self._claim.rivals(),
             diagnostics.task_values(pilot.monitor, measurement, aim, follows),
         )
 

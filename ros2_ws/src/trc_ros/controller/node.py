@@ -19,6 +19,7 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
+from trc_ros.controller.command_claim import LEASE_TIME, CommandClaim
 from trc_ros.controller.flight import Flight, state_reader_of
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
@@ -81,6 +82,8 @@ class ControllerNode(LifecycleNode):
         self._fail: Callable[[str], Any] = self.get_logger().fatal
         parameters.declare(self, 'controller', self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
+        self._claim = CommandClaim(self)
+        self._patience = 0.0  # [s] for a topic of commands that is not free
         Services(self, lambda: self._flight, self._reload)
         reject_invalid_transitions(self)
 
@@ -93,9 +96,12 @@ class ControllerNode(LifecycleNode):
         self._fail = fail
         if not self.get_parameter('autostart').value:
             return
-        for step in (self.trigger_configure, self.trigger_activate):
-            if step() is not TransitionCallbackReturn.SUCCESS:
-                raise StartupError
+        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+            raise StartupError
+        self._patience = LEASE_TIME
+        if self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
+            raise StartupError
+        self._patience = 0.0
 
     def close(self) -> None:
         """Stops the loop and sends the final commands."""
@@ -115,7 +121,7 @@ class ControllerNode(LifecycleNode):
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
-        self._flight = Flight(self, pilot, values, live, goal)
+        self._flight = Flight(self, pilot, values, live, goal, self._claim)
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
         if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
@@ -124,7 +130,7 @@ class ControllerNode(LifecycleNode):
     @transition
     def on_activate(self) -> None:
         """Starts the loop."""
-        self._flight.start(self._fail)
+        self._flight.start(self._fail, self._patience)
 
     @transition
     def on_deactivate(self) -> None:

@@ -74,7 +74,7 @@ class Outputs:
         self._node = node
         self._opened: list[Output] = []
         self._write_command = CommandWriter(system.n_u)
-        self._command = node.create_publisher(Float64MultiArray, 'command', RELIABLE)
+        self._command: Any = None  # while the controller is active only
         self._stamped = self._open('command_stamped', lambda u: stamped(u, clock.now().to_msg()))
         self._horizons = [self._open('horizon', HorizonWriter(system, frame_id))]
         if not is_one_to_one(system):
@@ -88,6 +88,16 @@ class Outputs:
     def _open(self, name: str, write: Callable[..., Any], kind: type = JointTrajectory) -> Output:
         self._opened.append(Output(self._node, kind, f'~/{name}', write))
         return self._opened[-1]
+
+    def open_command(self) -> None:
+        """Opens the topic of the commands: who publishes it moves the plant."""
+        self._command = self._node.create_publisher(Float64MultiArray, 'command', RELIABLE)
+
+    def close_command(self) -> None:
+        """Closes the topic of the commands."""
+        command, self._command = self._command, None
+        if command is not None:
+            self._node.destroy_publisher(command)
 
     def send_command(self, control: Array) -> None:
         """Publishes a control (n_u,), which holds from now on."""
@@ -110,5 +120,6 @@ class Outputs:
 
     def close(self) -> None:
         """Closes the topics."""
-        for publisher in (self._command, *(output.publisher for output in self._opened)):
-            self._node.destroy_publisher(publisher)
+        self.close_command()
+        for output in self._opened:
+            self._node.destroy_publisher(output.publisher)
