@@ -22,6 +22,7 @@ from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.command_claim import CommandClaim
+from trc_ros.controller.cycle_log import CycleLog
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
 from trc_ros.controller.live_settings import LiveSettings
@@ -90,6 +91,7 @@ class Flight:
         self._decision: Decision | None = None
         self._entries: Counter[SafetyState] = Counter()
         self._commands = 0
+        self._cycle_log = CycleLog(node.get_logger())
         self._counters = diagnostics.CounterMonitor()
         self._make_inputs(goal)
         self._outputs = Outputs(node, pilot.controller.system, values)
@@ -249,6 +251,9 @@ class Flight:
             stamp = later(stamp, self._pilot.input_delay)
             self._outputs.send_plan(decision.plan, stamp, asked.aim, live)
         self._record(decision)
+        if self._cycle_log.enabled:
+            age = self._pilot.clock() - measurement.time if measurement else None
+            self._cycle_log(decision, age)
 
     def _wait_for_state(self, seconds: float) -> bool:
         """Whether a state arrives within so many seconds that is due for a cycle."""
@@ -285,6 +290,7 @@ class Flight:
 
     def _publish_diagnostics(self) -> None:
         node = self._node
+        self._cycle_log.refresh()
         name, stamp = node.get_fully_qualified_name(), node.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostic_array(self._statuses(), name, stamp))
 

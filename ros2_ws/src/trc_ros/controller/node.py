@@ -77,7 +77,7 @@ class ControllerNode(LifecycleNode):
     """Managed node; with the parameter `autostart` it configures and activates itself."""
 
     def __init__(self) -> None:
-        super().__init__('controller')
+        super().__init__('controller', enable_logger_service=True)
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
         parameters.declare(self, 'controller', self._why_locked, self._check)
