@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +18,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from trc_core import Controller, System
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Decision, Measurement, SafetyState
+from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
@@ -89,7 +90,7 @@ class Flight:
         self._realtime = RealtimeSettings(values)
         self._loop: ControlLoop | None = None
         self._decision: Decision | None = None
-        self._entries: Counter[SafetyState] = Counter()
+        self._changes = StateChanges(self._tell)
         self._commands = 0
         self._cycle_log = CycleLog(node.get_logger())
         self._counters = diagnostics.CounterMonitor()
@@ -115,7 +116,7 @@ class Flight:
         forget()
         self._requests.clear()
         self._decision, self._commands, self._applied = None, 0, None
-        self._entries.clear()
+        self._changes.clear()
         self._loop = self._make_loop(
             lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
         )
@@ -144,6 +145,7 @@ class Flight:
             return
         self._loop.stop()
         self._loop = None
+        self._changes.flush()
         self._serve_requests()
         self._realtime.revert()
         self._send_final_commands()
@@ -270,20 +272,20 @@ class Flight:
     def _restart(self) -> None:
         self._pilot.restart()
         self._states.forget()
-        self._entries.clear()
+        self._changes.clear()
         self._decision, self._commands = None, 0
 
     def _record(self, decision: Decision) -> None:
-        """Records a decision; logs and counts every change of the safety state."""
+        """Records a decision; logs and counts changes of the safety state."""
         if self._loop is not None and decision.plan_time is not None:
             self._loop.statistics.plan_time.add(decision.plan_time)
-        previous, self._decision = self._decision, decision
-        if previous is not None and previous.state is decision.state:
-            return
-        self._entries[decision.state] += 1
-        text, logger = f'{decision.state.value}: {decision.reason}', self._node.get_logger()
+        self._decision = decision
+        self._changes.note(decision.state, decision.reason)
+
+    def _tell(self, state: SafetyState, text: str) -> None:
+        logger = self._node.get_logger()
         # Two calls: rclpy ties a severity to the line that logs.
-        if diagnostics.LEVELS[decision.state] > diagnostics.OK:
+        if diagnostics.LEVELS[state] > diagnostics.OK:
             logger.warning(text)
         else:
             logger.info(text)
@@ -313,7 +315,7 @@ class Flight:
         yield diagnostics.safety_status(
             pilot.monitor,
             decision,
-            self._entries,
+            self._changes.entries,
             self._commands,
             self.enabled,
             self._claim.rivals(),
