@@ -38,12 +38,12 @@ class StartupError(RuntimeError):
     """The node cannot work; it has logged why."""
 
 
-def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
+def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = None) -> int:
     """Runs one node until a signal or a fault; returns the exit code.
 
-    A node has two methods of its own. `start(fail)` begins to work; `fail(reason)`, called from
-    any thread, ends the process later. `close()` leaves the plant in a safe state and is called
-    once, while messages can still be sent.
+    A node is made of the command line, and has two methods of its own. `start(fail)` begins to
+    work; `fail(reason)`, called from any thread, ends the process later. `close()` leaves the
+    plant in a safe state and is called once, while messages can still be sent.
 
     rclpy's own signal handlers shut the context down first, so that no final command could
     be sent; here the main thread sleeps, and the executor spins in another one.
@@ -63,7 +63,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
-def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
+def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
     # Arguments.
     _init(list(args))
     own = remove_ros_args(args)[1:]
@@ -73,7 +73,7 @@ def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
     if own:
         raise ValueError(f"unknown argument '{own[0]}'; parameters come behind --ros-args")
     # The node; a failure of its loop or of the executor ends the wait below.
-    node, failures, done = make_node(), [], threading.Event()
+    node, failures, done = make_node(args), [], threading.Event()
 
     def fail(reason: str) -> None:
         failures.append(reason)

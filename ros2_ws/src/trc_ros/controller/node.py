@@ -74,13 +74,17 @@ def reject_invalid_transitions(node: LifecycleNode) -> None:
 
 
 class ControllerNode(LifecycleNode):
-    """Managed node; with the parameter `autostart` it configures and activates itself."""
+    """Managed node; with the parameter `autostart` it configures and activates itself.
 
-    def __init__(self) -> None:
+    Args:
+        args: command line of the process.
+    """
+
+    def __init__(self, args: Sequence[str] = ()) -> None:
         super().__init__('controller', enable_logger_service=True)
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
-        parameters.declare(self, 'controller', self._why_locked, self._check)
+        parameters.declare(self, 'controller', args, self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
         self._claim = CommandClaim(self)
         self._patience = 0.0  # [s] for a topic of commands that is not free

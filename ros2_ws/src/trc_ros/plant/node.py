@@ -55,12 +55,15 @@ class PlantNode(Node):
     Judges the true state by the constraints of the system, with the parameters on `~/parameters`.
 
     Services: `~/reset` starts over, `~/fault` injects the fault that a parameter names.
+
+    Args:
+        args: command line of the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, args: Sequence[str] = ()) -> None:
         super().__init__('plant')
         why_locked = 'is read at start: restart the node with it'
-        parameters.declare(self, 'plant', lambda: why_locked, self._check)
+        parameters.declare(self, 'plant', args, lambda: why_locked, self._check)
         self._values = values = parameters.values_of(self, 'plant')
         self._system = system_of(values)
         self._rng = np.random.default_rng(values['seed'])
