@@ -198,10 +198,14 @@ def test_whole_numbers_are_accepted_for_doubles(start, probe, namespace):
     assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]
     assert set_one(probe, node, 'state_timeout', 1).successful
     assert get(probe, node, 'state_timeout').double_value == 1.0
-    for value in ('soon', -1.0):
+    for value, reason in {
+        'soon': "is 'soon' (str); write a number such as 0.2",
+        99: 'is 99.0; choose from 0.001 to 60.0',
+        -1.0: 'is -1.0; choose from 0.001 to 60.0',
+    }.items():
         result = set_one(probe, node, 'state_timeout', value)
         assert not result.successful
-        assert result.reason
+        assert result.reason == f"parameter 'state_timeout' {reason}"
     assert get(probe, node, 'state_timeout').double_value == 1.0
     assert not set_one(probe, node, 'initial_goal', None).successful
     assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]

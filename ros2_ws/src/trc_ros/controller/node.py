@@ -73,7 +73,7 @@ def reject_invalid_transitions(node: LifecycleNode) -> None:
     service.callback = answer
 
 
-class ControllerNode(LifecycleNode):
+class ControllerNode(parameters.OwnReasons, LifecycleNode):
     """Managed node; with the parameter `autostart` it configures and activates itself.
 
     Args:

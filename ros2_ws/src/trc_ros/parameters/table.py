@@ -39,6 +39,23 @@ SPECS: tuple[Spec, ...] = (
 )
 
 
+class OwnReasons:
+    """Mixin of a node: refuses changes in the words of this table, before rclpy does in its own.
+
+    rclpy compares types and ranges, which `ros2 param describe` shows, before it asks callbacks.
+    """
+
+    check_changes: Callable[[list[Parameter]], SetParametersResult]
+    """Judges changes; set by `declare`."""
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Sets all of the parameters or none; the services of a node call it."""
+        result = self.check_changes(parameter_list)
+        if not result.successful:
+            return result
+        return super().set_parameters_atomically(parameter_list)  # type: ignore[misc]
+
+
 def specs_of(node: str) -> dict[str, Spec]:
     """The parameters of one node by name."""
     return {spec.name: spec for spec in SPECS if node in spec.nodes}
@@ -80,9 +97,10 @@ def declare(
         node.set_parameters([parameter])
     # Later changes are coerced, then checked.
     node.add_pre_set_parameters_callback(lambda changes: [_coerced(specs, c) for c in changes])
-    node.add_on_set_parameters_callback(
-        lambda changes: _check_changes(specs, changes, values_of(node, kind), locked, check)
+    node.check_changes = lambda changes: _check_changes(
+        specs, changes, values_of(node, kind), locked, check
     )
+    node.add_on_set_parameters_callback(node.check_changes)
 
 
 def values_of(node: Node, kind: str) -> dict[str, Any]:

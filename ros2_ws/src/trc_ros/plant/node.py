@@ -49,7 +49,7 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and clocks jump back
 
 
-class PlantNode(Node):
+class PlantNode(parameters.OwnReasons, Node):
     """Publishes `state` and perhaps `/clock`, obeys `command`.
 
     Judges the true state by the constraints of the system, with the parameters on `~/parameters`.
