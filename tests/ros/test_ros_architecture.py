@@ -11,7 +11,7 @@ PACKAGE, LAB = 'trc_ros', 'trc_ros.lab'
 ROOMS = {'controller', 'plant', 'parameters', 'conversions', 'lab'}
 SHARED = {
     *('control_loop', 'entry', 'exclusive_publisher', 'inputs', 'loading', 'process'),
-    'signals',
+    *('qos', 'signals'),
 }
 
 

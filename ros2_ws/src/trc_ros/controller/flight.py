@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -26,6 +24,7 @@ from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.cycle_log import CycleLog
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
+from trc_ros.controller.landing import land
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import (
     MeasurementReader,
@@ -45,10 +44,9 @@ from trc_ros.conversions import (
     later,
 )
 from trc_ros.inputs import RejectionLog
+from trc_ros.qos import PUBLISHER, qos_of
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
-SHUTDOWN_PERIOD = 0.05  # [s] at most, between two commands on that way
 
 
 class Flight:
@@ -148,7 +146,7 @@ class Flight:
         self._changes.flush()
         self._serve_requests()
         self._realtime.revert()
-        self._send_final_commands()
+        land(self._pilot, self._outputs, self._period, self._node.get_logger().warning)
         self._outputs.close_command()
 
     def close(self) -> None:
@@ -196,7 +194,8 @@ class Flight:
     def _open_topics(self) -> None:
         node, values = self._node, self._values
         self._destroyers: list[Callable[[], Any]] = [self._states.close, self._instructions.close]
-        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        qos = qos_of(node, PUBLISHER, '/diagnostics', RELIABLE)
+        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', qos)
         # By the steady clock: a simulation that stands still must show in the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         period = values['diagnostics.period']
@@ -210,23 +209,6 @@ class Flight:
         """Applies the real-time settings to the thread of the loop, as far as permitted."""
         for line in self._realtime.apply():
             self._node.get_logger().warning(line)
-
-    def _send_final_commands(self) -> None:
-        """Approaches the safe control at the rate limit; after `SHUTDOWN_TIME`, in one step."""
-        monitor, begin, began = self._pilot.monitor, self._pilot.clock(), time.monotonic()
-        target = monitor.safe_control()
-        while target is not None:
-            elapsed = time.monotonic() - began  # a simulated clock may stand still
-            overdue = elapsed > SHUTDOWN_TIME
-            if overdue:
-                left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
-                self._node.get_logger().warning(f'no time for the rate limit: {left} at once')
-            control = monitor.land(begin + elapsed, at_once=overdue)
-            self._outputs.send_command(control)
-            if np.array_equal(control, target):
-                self._outputs.wait_until_delivered()
-                return
-            time.sleep(min(self._period, SHUTDOWN_PERIOD))
 
     def _cycle(self) -> None:
         # Between two cycles: requests and changed parameters.

@@ -33,6 +33,7 @@ from trc_ros.loading import (
 )
 from trc_ros.parameters import table as parameters
 from trc_ros.process import StartupError, one_line, run
+from trc_ros.qos import require_used
 
 
 def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackReturn]:
@@ -126,6 +127,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
         self._flight = Flight(self, pilot, values, live, goal, self._claim)
+        self._require_used_qos()
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
         if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
@@ -150,6 +152,13 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
     def on_shutdown(self) -> None:
         """Stops the loop, sends the final commands and closes the topics."""
         self._close_flight()
+
+    def _require_used_qos(self) -> None:
+        try:
+            require_used(self, self.named)
+        except ValueError:
+            self._close_flight()
+            raise
 
     def _close_flight(self) -> None:
         flight, self._flight = self._flight, None

@@ -29,6 +29,7 @@ from trc_ros.conversions import (
     StampedCommandWriter,
     is_one_to_one,
 )
+from trc_ros.qos import PUBLISHER, qos_of
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 DELIVERY_TIME = Duration(seconds=0.2)  # for the final command
@@ -45,7 +46,7 @@ class Output:
     """
 
     def __init__(self, node: Node, kind: type, name: str, write: Callable[..., Any]) -> None:
-        self.publisher = node.create_publisher(kind, name, RELIABLE)
+        self.publisher = node.create_publisher(kind, name, qos_of(node, PUBLISHER, name, RELIABLE))
         self._write = write
 
     def __call__(self, *content: Any) -> None:
@@ -74,6 +75,7 @@ class Outputs:
         self._node = node
         self._opened: list[Output] = []
         self._write_command = CommandWriter(system.n_u)
+        self._command_qos = qos_of(node, PUBLISHER, 'command', RELIABLE)
         self._command: Any = None  # while the controller is active only
         self._stamped = self._open('command_stamped', lambda u: stamped(u, clock.now().to_msg()))
         self._horizons = [self._open('horizon', HorizonWriter(system, frame_id))]
@@ -91,7 +93,8 @@ class Outputs:
 
     def open_command(self) -> None:
         """Opens the topic of the commands: who publishes it moves the plant."""
-        self._command = self._node.create_publisher(Float64MultiArray, 'command', RELIABLE)
+        qos = self._command_qos
+        self._command = self._node.create_publisher(Float64MultiArray, 'command', qos)
 
     def close_command(self) -> None:
         """Closes the topic of the commands."""

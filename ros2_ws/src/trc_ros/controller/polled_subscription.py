@@ -13,6 +13,8 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+from trc_ros.qos import CHOICES, SUBSCRIPTION, qos_of
+
 
 class UnspunCallbackGroup(CallbackGroup):
     """Callback group that no executor waits for."""
@@ -34,13 +36,17 @@ class PolledSubscription:
         node: owns it.
         kind: type of the messages.
         topic: its name.
-        qos: of depth 1, so that only the newest message is kept.
+        qos: of depth 1, so that only the newest message is kept; overrides leave the depth.
     """
 
     def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile) -> None:
         self._node = node
         self._subscription = node.create_subscription(
-            kind, topic, lambda message: None, qos, callback_group=UnspunCallbackGroup()
+            kind,
+            topic,
+            lambda message: None,
+            qos_of(node, SUBSCRIPTION, topic, qos, CHOICES),
+            callback_group=UnspunCallbackGroup(),
         )
         self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
 

@@ -21,9 +21,9 @@ from trc_ros.parameters.specs import (
     descriptor_of,
     parameter_of,
 )
+from trc_ros.qos import PREFIX
 
 ROS_OWN = ('use_sim_time', 'start_type_description_service')
-QOS = 'qos_overrides.'
 TYPO = 0.85  # likeness from which a name can be nothing else
 SHOWN = 5  # names in a warning
 
@@ -47,6 +47,8 @@ class OwnReasons:
 
     check_changes: Callable[[list[Parameter]], SetParametersResult]
     """Judges changes; set by `declare`."""
+    named: Collection[str] = ()
+    """Names of the parameters given to this node alone; set by `declare`."""
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """Sets all of the parameters or none; the services of a node call it."""
@@ -84,8 +86,8 @@ def declare(
     specs = specs_of(kind)
     # Check the overrides first: rclpy offers no public list that does not also declare them.
     overrides = node._parameter_overrides
-    named = given_by_name(args, node.get_fully_qualified_name())
-    if strangers := refuse_unknown(kind, overrides, named):
+    node.named = given_by_name(args, node.get_fully_qualified_name())
+    if strangers := refuse_unknown(kind, overrides, node.named):
         node.get_logger().warning(strangers)
     # Declare every parameter with its default or override.
     for spec in specs.values():
@@ -133,7 +135,7 @@ def refuse_unknown(kind: str, names: Iterable[str], named: Collection[str]) -> s
     own, known = [*specs_of(kind), *ROS_OWN], [*(spec.name for spec in SPECS), *ROS_OWN]
     strangers = []
     for name in sorted(set(names)):
-        if name in own or name.startswith(QOS):
+        if name in own or name.startswith(PREFIX):
             continue
         if name in named:
             raise ParameterError(_unknown(kind, name, own))

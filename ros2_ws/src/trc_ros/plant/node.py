@@ -44,6 +44,7 @@ from trc_ros.plant.faults import FAULTS, FaultInjector
 from trc_ros.plant.lockstep import LockStep, Turn
 from trc_ros.plant.simulation import Simulation
 from trc_ros.process import one_line, run
+from trc_ros.qos import PUBLISHER, SUBSCRIPTION, qos_of, require_used
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and clocks jump back
@@ -89,18 +90,22 @@ class PlantNode(parameters.OwnReasons, Node):
         """
         exclusive = ExclusivePublisher(self, 'state', fail)
         self._write_state = JointStateWriter(self._system)
-        self._state = self.create_publisher(JointState, 'state', RELIABLE)
+        self._state = self.create_publisher(JointState, 'state', self._qos(PUBLISHER, 'state'))
         exclusive.watch()
         self._clock_publisher = (
-            self.create_publisher(Clock, '/clock', RELIABLE) if self._has_clock else None
+            self.create_publisher(Clock, '/clock', self._qos(PUBLISHER, '/clock'))
+            if self._has_clock
+            else None
         )
         self._input = Input[Array](
             ArrayReader(self._system.control_names),
             RejectionLog('command', self.get_logger().warning),
             self._system.u_trim,
         )
-        self.create_subscription(Float64MultiArray, 'command', self._on_command, RELIABLE)
+        qos = self._qos(SUBSCRIPTION, 'command')
+        self.create_subscription(Float64MultiArray, 'command', self._on_command, qos)
         self._open_task_topics()
+        require_used(self, self.named)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/fault', self._on_fault)
         self.add_post_set_parameters_callback(self._on_parameters)
@@ -119,12 +124,17 @@ class PlantNode(parameters.OwnReasons, Node):
             RejectionLog('parameters', self.get_logger().warning),
             given.initial(self._system),
         )
-        self.create_subscription(given.kind, '~/parameters', self._on_task_parameters, RELIABLE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        qos = self._qos(SUBSCRIPTION, '~/parameters')
+        self.create_subscription(given.kind, '~/parameters', self._on_task_parameters, qos)
+        qos = self._qos(PUBLISHER, '/diagnostics')
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos)
         # By the steady clock: the plant itself may be the clock.
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         period = self._values['diagnostics.period']
         self.create_timer(period, self._publish_diagnostics, clock=steady)
+
+    def _qos(self, role: str, topic: str) -> QoSProfile:
+        return qos_of(self, role, topic, RELIABLE)
 
     def close(self) -> None:
         """Stops the simulation."""
