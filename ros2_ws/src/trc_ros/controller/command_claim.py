@@ -15,7 +15,7 @@ SETTLING_TIME = 0.1  # [s] from opening a publisher until the others know it
 COLLISION_TIME = 4.0  # [s] to try again where several claim the topic in the same moment
 PAUSE = 1.0  # [s] between two attempts, at most
 LEASE_TIME = 25.0  # [s] DDS forgets a killed process after 20; one that lands needs 8
-WAITING = f'waiting for {LEASE_TIME:g} s, in which one that lands or was killed disappears'
+WAITING = f'waiting for {LEASE_TIME:g} s'
 
 
 class CommandClaim:
@@ -93,4 +93,4 @@ class CommandClaim:
     def _conflict(self, names: list[str]) -> str:
         topic, listed = self._others.topic, self._others.listed(names)
         conflict = CONFLICT.format(topic, listed, self._node.get_name())
-        return f'{conflict}, or set exclusive_command to false'
+        return f'{conflict}, or set exclusive_command to false (a killed node is known for 20 s)'
