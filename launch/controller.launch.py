@@ -14,13 +14,14 @@ from launch_ros.parameter_descriptions import ParameterValue
 PARAMS = Path(__file__).resolve().parents[1] / 'params'
 SHIPPED = sorted(path.stem for path in PARAMS.glob('*.yaml'))
 DEFAULT_SYSTEM = 'double_integrator'
+RESPAWN_DELAY = 2.0  # [s] until a node that ended is started again
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
 ARGUMENTS = {
     'system': (
         '',
         f'System to control: {", ".join(SHIPPED)}, or one of your own with a params_file. '
-        f'Unset: what params_file says, or {DEFAULT_SYSTEM}.',
+        f'Unset: what params_file says, or {DEFAULT_SYSTEM} (only with the plant).',
     ),
     'params_file': ('', "Parameters of both nodes (YAML). Unset: the file shipped for 'system'."),
     'model_path': ('', 'Checkpoint to fly. Unset: what params_file says.'),
@@ -36,7 +37,15 @@ ARGUMENTS = {
         'true: the controller configures and activates itself; false: transitions come from '
         'outside. Unset: what params_file says.',
     ),
-    'log_level': ('', f'{", ".join(LOG_LEVELS)}. Unset: info.'),
+    'respawn': (
+        'false',
+        f'true: a node that ends starts again after {RESPAWN_DELAY:g} s; false: the end of one '
+        'node ends everything.',
+    ),
+    'log_level': (
+        '',
+        f'Of the nodes, not of ROS below them: {", ".join(LOG_LEVELS)}. Unset: info.',
+    ),
     'device': ('', 'Where the network runs: cpu, cuda. Unset: what params_file says.'),
 }
 OVERRIDES = {
@@ -103,6 +112,11 @@ def find_params_file(values: dict[str, str]) -> str:
         if not path.is_file():
             raise ValueError(f"params_file '{path}' does not exist")
         return str(path)
+    if not (values['system'] or boolean('with_plant', values['with_plant'])):
+        raise ValueError(
+            f'a robot must say what it is: give system:= ({", ".join(SHIPPED)}) or params_file:=, '
+            'or leave with_plant true'
+        )
     system = values['system'] or DEFAULT_SYSTEM
     if system not in SHIPPED:
         raise ValueError(
@@ -120,18 +134,33 @@ def boolean(name: str, text: str) -> bool:
 
 
 def node(name: str, values: dict[str, str], params_file: str) -> Node:
-    """One of the two nodes; when it ends, everything ends: half a loop is of no use."""
-    level = values['log_level']
+    """One of the two nodes."""
     return Node(
         package='trc',
         executable=name,
         name=name,
         namespace=values['namespace'],
         parameters=[params_file, overrides_of(name, values)],
-        ros_arguments=['--log-level', level] if level else [],
+        ros_arguments=log_arguments(name, values),
         output='screen',
-        on_exit=Shutdown(reason=f'{name} ended'),
+        **when_it_ends(name, values),
     )
+
+
+def log_arguments(name: str, values: dict[str, str]) -> list[str]:
+    """ROS arguments that set the level of a node's own logger: `left.controller`."""
+    if not values['log_level']:
+        return []
+    namespace = values['namespace'].strip('/').replace('/', '.')
+    logger = f'{namespace}.{name}' if namespace else name
+    return ['--log-level', f'{logger}:={values["log_level"]}']
+
+
+def when_it_ends(name: str, values: dict[str, str]) -> dict[str, Any]:
+    """Options of a node for its end; unless it comes back, half a loop is of no use."""
+    if boolean('respawn', values['respawn']):
+        return {'respawn': True, 'respawn_delay': RESPAWN_DELAY}
+    return {'on_exit': Shutdown(reason=f'{name} ended')}
 
 
 def overrides_of(name: str, values: dict[str, str]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_commands_stay_finite_and_inside_the_bounds(controller, probe):
     assert probe.diagnosis('safety')['state'] == 'active'
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_process_with_a_safe_command_and_code_0(controller, probe, number):
     node = controller()
     probe.fly((2.0, 0.0), 0.3)

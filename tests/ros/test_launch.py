@@ -61,6 +61,7 @@ def test_every_argument_says_what_it_does(launch_file):
         'namespace',
         'use_sim_time',
         'autostart',
+        'respawn',
         'log_level',
         'device',
     }
@@ -103,13 +104,22 @@ def test_a_file_of_ones_own_replaces_the_shipped_one(start, tmp_path):
 
 
 def test_the_plant_can_stay_away(start):
-    assert set(start(with_plant='false')) == {'controller'}
+    assert set(start(system='cartpole', with_plant='false')) == {'controller'}
 
 
-def test_namespace_and_log_level_reach_both_nodes(start):
-    for node in start(namespace='left', log_level='debug').values():
-        assert node['namespace'] == 'left'
-        assert node['ros_arguments'] == ['--log-level', 'debug']
+def test_namespace_and_log_level_reach_both_nodes_and_no_logger_of_ros(start):
+    for name, node in start(namespace='/left/arm', log_level='debug').items():
+        assert node['namespace'] == '/left/arm'
+        assert node['ros_arguments'] == ['--log-level', f'left.arm.{name}:=debug']
+    assert start(log_level='warn')['plant']['ros_arguments'] == ['--log-level', 'plant:=warn']
+
+
+def test_the_end_of_a_node_ends_all_unless_it_is_to_come_back(start):
+    for node in start().values():
+        assert 'on_exit' in node and 'respawn' not in node
+    for node in start(respawn='true').values():
+        assert node['respawn'] and node['respawn_delay'] > 0
+        assert 'on_exit' not in node
 
 
 @pytest.mark.parametrize(
@@ -118,6 +128,8 @@ def test_namespace_and_log_level_reach_both_nodes(start):
         ({'system': 'vdp'}, "no parameters for system 'vdp'; choose from"),
         ({'params_file': '/nowhere.yaml'}, "params_file '/nowhere.yaml' does not exist"),
         ({'with_plant': 'maybe'}, "with_plant is 'maybe'; choose from true, false"),
+        ({'with_plant': 'false'}, r'a robot must say what it is: give system:= \(cartpole, '),
+        ({'respawn': 'maybe'}, "respawn is 'maybe'; choose from true, false"),
         ({'log_level': 'loud'}, "log_level is 'loud'; choose from"),
     ],
 )

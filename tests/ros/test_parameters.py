@@ -5,12 +5,13 @@ import pytest
 pytest.importorskip('rclpy')
 
 import yaml
-from probe import ROOT
+from probe import ROOT, START_TIMEOUT
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from trc_core import SYSTEMS
-from trc_ros.parameters.table import SPECS, ParameterError, coerce, specs_of
+from trc_ros.parameters.origin import given_by_name
+from trc_ros.parameters.table import SPECS, ParameterError, coerce, refuse_unknown, specs_of
 
 IMPERFECT_PLANT = {
     *('plant_backend', 'parameter_error', 'input_gain', 'actuation_delay', 'disturbance'),
@@ -21,6 +22,7 @@ SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
     *('goal_limits.min', 'goal_limits.max', 'goal_tolerance'),
+    'exclusive_command',
     *('adaptation.enabled', 'adaptation.noise'),
     *('joints', 'state_limits.min', 'state_limits.max', 'velocity_cutoff_frequency'),
     *(
@@ -40,7 +42,6 @@ BROKEN = {
         'controler_frequency: 50.0',
         "unknown parameter 'controler_frequency'; did you mean 'controller_frequency'?",
     ),
-    'far from everything': ('zzz: 1', "unknown parameter 'zzz'; choose from ['actuation_delay'"),
     'text for a double': (
         'controller_frequency: fast',
         "parameter 'controller_frequency' is 'fast' (str); write a number such as 50.0",
@@ -107,6 +108,65 @@ def test_a_mistake_ends_the_controller_with_one_line_that_names_it(start, tmp_pa
     assert len(node.log().splitlines()) == 1
 
 
+FILE = """
+/**: {ros__parameters: {every: 1, diagnostics: {period: 1.0}}}
+/left/*: {ros__parameters: {left: 1}}
+/left/controller: {ros__parameters: {slash: 1, weights: {Q: [1.0], R: [1.0]}}}
+left/controller: {ros__parameters: {bare: 1}}
+left: {controller: {ros__parameters: {nested: 1}}, arm: {ros__parameters: {other: 1}}}
+controller: {ros__parameters: {elsewhere: 1}}
+"""
+
+
+def test_what_a_node_is_given_by_its_own_name_is_told_from_what_all_are_given(tmp_path):
+    (tmp_path / 'all.yaml').write_text(FILE)
+    args = ['trc_controller', '-p', 'not:=ours', '--ros-args', '-r', '__ns:=/left']
+    args += ['--params-file', str(tmp_path / 'all.yaml'), '-p', 'typed:=1']
+    args += ['--param', 'controller:for_it:=1', '--', '-p', 'nor:=this']
+    names = {'slash', 'weights.Q', 'weights.R', 'bare', 'nested', 'typed', 'for_it'}
+    assert given_by_name(args, '/left/controller') == names
+
+
+def test_under_a_wildcard_only_typing_errors_are_refused():
+    strange = ('footprint', 'robot_radius', 'x', 'y', 'z', 'update_rate')
+    warning = refuse_unknown('controller', ('seed', 'system', 'use_sim_time', *strange), ())
+    assert warning.endswith(
+        "are left to others: 'footprint', 'robot_radius', 'update_rate', 'x', 'y' and 1 more"
+    )
+    assert refuse_unknown('plant', ('seed', 'backend'), ()) == ''
+    with pytest.raises(ParameterError, match=r"'state_rat'; did you mean 'state_rate'"):
+        refuse_unknown('controller', ('state_rat',), ())
+
+
+@pytest.mark.parametrize(
+    ('name', 'line'),
+    [
+        ('seed', "parameter 'seed' belongs to the node 'plant', not to 'controller'"),
+        ('zzz', "unknown parameter 'zzz'; choose from \\['adaptation.enabled'"),
+        ('robot_radius', "unknown parameter 'robot_radius'"),
+        ('contoller_frequency', "did you mean 'controller_frequency'"),
+    ],
+)
+def test_what_a_node_is_given_by_name_it_must_know(name, line):
+    with pytest.raises(ParameterError, match=line):
+        refuse_unknown('controller', (name,), (name,))
+
+
+def test_a_file_for_all_nodes_warns_and_one_for_this_node_is_refused(start, probe, tmp_path):
+    file = tmp_path / 'robot.yaml'
+    file.write_text('/**: {ros__parameters: {robot_radius: 0.2, seed: 3}}')
+    system = ('-p', 'system:=double_integrator', '-p', 'autostart:=false')
+    node = start('controller', '--params-file', str(file), *system)
+    probe.require(lambda: 'WARN' in node.log() or node.process.poll(), 'a line', START_TIMEOUT)
+    assert "not known here are left to others: 'robot_radius'" in node.log()
+    assert 'seed' not in node.log()
+    assert node.interrupt() == 0
+    file.write_text('/controller: {ros__parameters: {seed: 3}}')
+    node = start('controller', '--params-file', str(file), *system)
+    assert node.exit_code() == 1
+    assert node.log() == "parameter 'seed' belongs to the node 'plant', not to 'controller'\n"
+
+
 def test_a_checkpoint_of_another_system_is_refused_naming_both(start, tmp_path):
     node = start('controller', '-p', 'system:=double_integrator', '-p', 'model_path:=van_der_pol')
     assert node.exit_code() == 1
@@ -144,10 +204,14 @@ def test_whole_numbers_are_accepted_for_doubles(start, probe, namespace):
     assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]
     assert set_one(probe, node, 'state_timeout', 1).successful
     assert get(probe, node, 'state_timeout').double_value == 1.0
-    for value in ('soon', -1.0):
+    for value, reason in {
+        'soon': "is 'soon' (str); write a number such as 0.2",
+        99: 'is 99.0; choose from 0.001 to 60.0',
+        -1.0: 'is -1.0; choose from 0.001 to 60.0',
+    }.items():
         result = set_one(probe, node, 'state_timeout', value)
         assert not result.successful
-        assert result.reason
+        assert result.reason == f"parameter 'state_timeout' {reason}"
     assert get(probe, node, 'state_timeout').double_value == 1.0
     assert not set_one(probe, node, 'initial_goal', None).successful
     assert list(get(probe, node, 'initial_goal').double_array_value) == [1.0, 0.0]

@@ -237,7 +237,7 @@ def test_a_second_plant_on_the_same_topic_is_refused_with_one_line(plant, start,
     assert second.exit_code() == 1
     lines = second.log().splitlines()
     assert len(lines) == 1
-    assert f"'{namespace}/state' is already published by node 'plant'" in lines[0]
+    assert f"'{namespace}/state' is already published by node '{namespace}/plant'" in lines[0]
     assert '__ns:=' in lines[0]
     assert first.process.poll() is None
 

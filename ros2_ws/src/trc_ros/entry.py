@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from trc_ros.signals import ending_signals
+
 
 def controller() -> int:
     """`trc_controller`; returns the exit code."""
@@ -24,5 +26,5 @@ def plant() -> int:
 
 def _end_quietly() -> None:
     """Makes signals end the process at once: there is no node to close yet."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: os._exit(0))

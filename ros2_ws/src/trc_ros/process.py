@@ -19,7 +19,8 @@ from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from trc_ros.signals import ending_signals
+
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
@@ -37,12 +38,12 @@ class StartupError(RuntimeError):
     """The node cannot work; it has logged why."""
 
 
-def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
+def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = None) -> int:
     """Runs one node until a signal or a fault; returns the exit code.
 
-    A node has two methods of its own. `start(fail)` begins to work; `fail(reason)`, called from
-    any thread, ends the process later. `close()` leaves the plant in a safe state and is called
-    once, while messages can still be sent.
+    A node is made of the command line, and has two methods of its own. `start(fail)` begins to
+    work; `fail(reason)`, called from any thread, ends the process later. `close()` leaves the
+    plant in a safe state and is called once, while messages can still be sent.
 
     rclpy's own signal handlers shut the context down first, so that no final command could
     be sent; here the main thread sleeps, and the executor spins in another one.
@@ -50,7 +51,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     STARTED.clear()
     STOP.clear()
     given = sys.argv if args is None else ['', *args]
-    for number in SIGNALS:
+    for number in ending_signals():
         signal.signal(number, _stop)
     try:
         return _run(make_node, given)
@@ -62,7 +63,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
-def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
+def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
     # Arguments.
     _init(list(args))
     own = remove_ros_args(args)[1:]
@@ -72,7 +73,7 @@ def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
     if own:
         raise ValueError(f"unknown argument '{own[0]}'; parameters come behind --ros-args")
     # The node; a failure of its loop or of the executor ends the wait below.
-    node, failures, done = make_node(), [], threading.Event()
+    node, failures, done = make_node(args), [], threading.Event()
 
     def fail(reason: str) -> None:
         failures.append(reason)
@@ -136,7 +137,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore_signals() -> None:
-    for number in SIGNALS:
+    for number in ending_signals():
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -129,6 +129,7 @@ def safety_status(
     entries: Mapping[SafetyState, int],
     commands: int,
     enabled: bool,
+    rivals: str,
     task: Mapping[str, object],
 ) -> Status:
     """Safety state and its reason, and the limits that held commands back.
@@ -139,6 +140,7 @@ def safety_status(
         entries: how often each state was entered.
         commands: how many were published.
         enabled: whether the controller may plan.
+        rivals: other publishers of the commands, in a sentence; '' if there are none.
         task: values about what it is asked for, of `task_values`.
     """
     state, reason = decision.state, decision.reason
@@ -148,13 +150,17 @@ def safety_status(
         'enabled': enabled,
         'fallback_mode': monitor.settings.fallback_mode,
         'commands_published': commands,
+        'other_publishers': rivals or 'none',
         'limited_commands': monitor.limited.total(),
         'command_limit': decision.limit or 'none',
         **{f'limited_{limit}': count for limit, count in sorted(monitor.limited.items())},
         **{f'entered_{s.value}': entries.get(s, 0) for s in SafetyState},
         **task,
     }
-    return Status('safety', LEVELS[state], f'{state.value}: {reason}', values)
+    message = f'{state.value}: {reason}'
+    if rivals:
+        return Status('safety', ERROR, f'{rivals}; {message}', values)
+    return Status('safety', LEVELS[state], message, values)
 
 
 def concerned(status: Status, concern: str) -> Status:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -16,13 +14,17 @@ from rclpy.node import Node
 from trc_core import Controller
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Decision, SafetyState
+from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
+from trc_ros.controller.command_claim import CommandClaim
+from trc_ros.controller.cycle_log import CycleLog
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.goal_status import GoalStatus
 from trc_ros.controller.instruction_input import InstructionInput
+from trc_ros.controller.landing import land
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.outputs import RELIABLE, Outputs
@@ -35,9 +37,7 @@ from trc_ros.conversions import (
     later,
     with_joint_names,
 )
-
-SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
-SHUTDOWN_PERIOD = 0.05  # [s] at most, between two commands on that way
+from trc_ros.qos import PUBLISHER, qos_of
 
 
 class Flight:
@@ -50,6 +50,7 @@ class Flight:
         live: those that may change; a new object in the attribute applies from the next cycle
             on.
         goal: (n_x,), holds until one arrives; None to stay where the plant is.
+        claim: on the topic of the commands.
 
     Raises:
         ValueError: if a message type cannot carry the state of the system.
@@ -62,6 +63,7 @@ class Flight:
         values: dict[str, Any],
         live: LiveSettings,
         goal: Array | None,
+        claim: CommandClaim,
     ) -> None:
         self.live = live
         self.enabled = True
@@ -70,14 +72,16 @@ class Flight:
         self._reloads = 0
         self._applied: LiveSettings | None = None
         self._node = node
+        self._claim = claim
         self._values = values
         self._period = 1.0 / values['controller_frequency']
         self._pilot = pilot
         self._realtime = RealtimeSettings(values)
         self._loop: ControlLoop | None = None
         self._decision: Decision | None = None
-        self._entries: Counter[SafetyState] = Counter()
+        self._changes = StateChanges(self._tell)
         self._commands = 0
+        self._cycle_log = CycleLog(node.get_logger())
         self._counters = diagnostics.CounterMonitor()
         self._warnings = PlanWarnings(node.get_logger().warning)
         self._make_inputs(goal)
@@ -90,15 +94,21 @@ class Flight:
         """The controller that flies."""
         return self._pilot.controller
 
-    def start(self, fail: Callable[[str], None]) -> None:
-        """Starts the loop; `fail` is called with the reason if it ever breaks."""
+    def start(self, fail: Callable[[str], None], patience: float = 0.0) -> None:
+        """Starts the loop; `fail` is called with the reason if it ever breaks.
+
+        Raises:
+            ValueError: if another node publishes commands, for longer than `patience` seconds.
+        """
+        outputs = self._outputs
+        self._claim.take(outputs.open_command, outputs.close_command, patience)
         # The plant still obeys the last command, but a simulation's clock may have been reset.
         forget = self._pilot.reset if self._simulated else self._pilot.restart
         forget()
         self._requests.clear()
         self._decision, self._commands, self._applied = None, 0, None
-        self._entries.clear()
         self._states.begin()
+        self._changes.clear()
         self._loop = self._make_loop(
             lambda error: fail(f'the control loop broke: {type(error).__name__}: {error}')
         )
@@ -128,9 +138,11 @@ class Flight:
         self._loop.stop()
         self._loop = None
         self._instructions.forget_goal()
+        self._changes.flush()
         self._serve_requests()
         self._realtime.revert()
-        self._send_final_commands()
+        land(self._pilot, self._outputs, self._period, self._node.get_logger().warning)
+        self._outputs.close_command()
 
     def close(self) -> None:
         """Stops the loop and closes the topics."""
@@ -179,7 +191,8 @@ class Flight:
             tolerance=lambda: self.live.goal_tolerance,
         )
         self._destroyers.append(self._goal_status.close)
-        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        qos = qos_of(node, PUBLISHER, '/diagnostics', RELIABLE)
+        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', qos)
         # By the steady clock: a simulation that stands still must show in the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         period = values['diagnostics.period']
@@ -193,23 +206,6 @@ class Flight:
         """Applies the real-time settings to the thread of the loop, as far as permitted."""
         for line in self._realtime.apply():
             self._node.get_logger().warning(line)
-
-    def _send_final_commands(self) -> None:
-        """Approaches the safe control at the rate limit; after `SHUTDOWN_TIME`, in one step."""
-        monitor, begin, began = self._pilot.monitor, self._pilot.clock(), time.monotonic()
-        target = monitor.safe_control()
-        while target is not None:
-            elapsed = time.monotonic() - began  # a simulated clock may stand still
-            overdue = elapsed > SHUTDOWN_TIME
-            if overdue:
-                left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
-                self._node.get_logger().warning(f'no time for the rate limit: {left} at once')
-            control = monitor.land(begin + elapsed, at_once=overdue)
-            self._outputs.send_command(control)
-            if np.array_equal(control, target):
-                self._outputs.wait_until_delivered()
-                return
-            time.sleep(min(self._period, SHUTDOWN_PERIOD))
 
     def _cycle(self) -> None:
         # Between two cycles: requests and changed parameters.
@@ -238,6 +234,9 @@ class Flight:
             aim = self._pilot.held if asked.aim is None else asked.aim
             self._outputs.send_plan(decision.plan, stamp, aim, live)
         self._record(decision)
+        if self._cycle_log.enabled:
+            age = self._pilot.clock() - measurement.time if measurement else None
+            self._cycle_log(decision, age)
 
     def _wait_for_state(self, seconds: float) -> bool:
         """Whether a state arrives within so many seconds that is due for a cycle."""
@@ -255,28 +254,29 @@ class Flight:
         self._pilot.restart()
         self._states.forget()
         self._instructions.forget_goal()
-        self._entries.clear()
+        self._changes.clear()
         self._decision, self._commands = None, 0
 
     def _record(self, decision: Decision) -> None:
-        """Records a decision; logs and counts every change of the safety state."""
+        """Records a decision; logs and counts changes of the safety state."""
         if self._loop is not None and decision.plan_time is not None:
             self._loop.statistics.plan_time.add(decision.plan_time)
         if decision.plan is not None:
             self._warnings.note(decision.plan)
-        previous, self._decision = self._decision, decision
-        if previous is not None and previous.state is decision.state:
-            return
-        self._entries[decision.state] += 1
-        text, logger = f'{decision.state.value}: {decision.reason}', self._node.get_logger()
+        self._decision = decision
+        self._changes.note(decision.state, decision.reason)
+
+    def _tell(self, state: SafetyState, text: str) -> None:
+        logger = self._node.get_logger()
         # Two calls: rclpy ties a severity to the line that logs.
-        if diagnostics.LEVELS[decision.state] > diagnostics.OK:
+        if diagnostics.LEVELS[state] > diagnostics.OK:
             logger.warning(text)
         else:
             logger.info(text)
 
     def _publish_diagnostics(self) -> None:
         node = self._node
+        self._cycle_log.refresh()
         name, stamp = node.get_fully_qualified_name(), node.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostic_array(self._statuses(), name, stamp))
         self._goal_status.update()
@@ -306,9 +306,10 @@ class Flight:
         safety = diagnostics.safety_status(
             pilot.monitor,
             decision,
-            self._entries,
+            self._changes.entries,
             self._commands,
             self.enabled,
+            self._claim.rivals(),
             diagnostics.task_values(pilot.monitor, measurement, aim, follows),
         )
         yield diagnostics.concerned(safety, concern)

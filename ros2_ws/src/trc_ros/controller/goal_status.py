@@ -19,6 +19,7 @@ from trc_ros.controller.diagnostics import OK, WARNING
 from trc_ros.controller.instruction_input import InstructionInput
 from trc_ros.controller.state_input import StateInput
 from trc_ros.conversions import RejectedInput, Status, diagnostic_array
+from trc_ros.qos import PUBLISHER, qos_of
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 PERIOD = 0.1  # [s] between two looks at the progress while somebody listens
@@ -59,7 +60,8 @@ class GoalStatus:
         self._tolerance = tolerance
         self._judge = GoalJudge(pilot.monitor.system)
         self._watchers: list[Callable[[Progress], None]] = []
-        self._publisher = node.create_publisher(DiagnosticArray, '~/goal_status', LATCHED)
+        qos = qos_of(node, PUBLISHER, '~/goal_status', LATCHED)
+        self._publisher = node.create_publisher(DiagnosticArray, '~/goal_status', qos)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer: Any = None
         self._said: object = None

@@ -32,6 +32,7 @@ from trc_ros.conversions import (
     with_joint_names,
 )
 from trc_ros.inputs import Input, RejectionLog, ThrottledLog, warn_of_surplus
+from trc_ros.qos import SUBSCRIPTION, qos_of
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -166,7 +167,8 @@ class InstructionInput:
             (parameters_kind, '~/parameters', self._take_parameters),
         )
         self._subscriptions = [
-            node.create_subscription(kind, name, take, RELIABLE) for kind, name, take in topics
+            node.create_subscription(kind, name, take, qos_of(node, SUBSCRIPTION, name, RELIABLE))
+            for kind, name, take in topics
         ]
 
     @property

@@ -20,6 +20,7 @@ from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
+from trc_ros.controller.command_claim import LEASE_TIME, CommandClaim
 from trc_ros.controller.flight import Flight
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
@@ -35,6 +36,7 @@ from trc_ros.loading import (
 from trc_ros.parameters import table as parameters
 from trc_ros.parameters.controller import HOLD
 from trc_ros.process import StartupError, one_line, run
+from trc_ros.qos import require_used
 
 
 def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackReturn]:
@@ -75,15 +77,21 @@ def reject_invalid_transitions(node: LifecycleNode) -> None:
     service.callback = answer
 
 
-class ControllerNode(LifecycleNode):
-    """Managed node; with the parameter `autostart` it configures and activates itself."""
+class ControllerNode(parameters.OwnReasons, LifecycleNode):
+    """Managed node; with the parameter `autostart` it configures and activates itself.
 
-    def __init__(self) -> None:
-        super().__init__('controller')
+    Args:
+        args: command line of the process.
+    """
+
+    def __init__(self, args: Sequence[str] = ()) -> None:
+        super().__init__('controller', enable_logger_service=True)
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
-        parameters.declare(self, 'controller', self._why_locked, self._check)
+        parameters.declare(self, 'controller', args, self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
+        self._claim = CommandClaim(self)
+        self._patience = 0.0  # [s] for a topic of commands that is not free
         Services(self, lambda: self._flight, self._reload)
         reject_invalid_transitions(self)
 
@@ -96,9 +104,12 @@ class ControllerNode(LifecycleNode):
         self._fail = fail
         if not self.get_parameter('autostart').value:
             return
-        for step in (self.trigger_configure, self.trigger_activate):
-            if step() is not TransitionCallbackReturn.SUCCESS:
-                raise StartupError
+        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+            raise StartupError
+        self._patience = LEASE_TIME
+        if self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
+            raise StartupError
+        self._patience = 0.0
 
     def close(self) -> None:
         """Stops the loop and sends the final commands."""
@@ -120,7 +131,8 @@ class ControllerNode(LifecycleNode):
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
-        self._flight = Flight(self, pilot, values, live, goal)
+        self._flight = Flight(self, pilot, values, live, goal, self._claim)
+        self._require_used_qos()
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
         if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
@@ -129,7 +141,7 @@ class ControllerNode(LifecycleNode):
     @transition
     def on_activate(self) -> None:
         """Starts the loop."""
-        self._flight.start(self._fail)
+        self._flight.start(self._fail, self._patience)
 
     @transition
     def on_deactivate(self) -> None:
@@ -145,6 +157,13 @@ class ControllerNode(LifecycleNode):
     def on_shutdown(self) -> None:
         """Stops the loop, sends the final commands and closes the topics."""
         self._close_flight()
+
+    def _require_used_qos(self) -> None:
+        try:
+            require_used(self, self.named)
+        except ValueError:
+            self._close_flight()
+            raise
 
     def _close_flight(self) -> None:
         flight, self._flight = self._flight, None

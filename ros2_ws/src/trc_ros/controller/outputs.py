@@ -29,6 +29,7 @@ from trc_ros.conversions import (
     StampedCommandWriter,
     is_one_to_one,
 )
+from trc_ros.qos import PUBLISHER, qos_of
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 DELIVERY_TIME = Duration(seconds=0.2)  # for the final command
@@ -45,7 +46,7 @@ class Output:
     """
 
     def __init__(self, node: Node, kind: type, name: str, write: Callable[..., Any]) -> None:
-        self.publisher = node.create_publisher(kind, name, RELIABLE)
+        self.publisher = node.create_publisher(kind, name, qos_of(node, PUBLISHER, name, RELIABLE))
         self._write = write
 
     def __call__(self, *content: Any) -> None:
@@ -74,7 +75,8 @@ class Outputs:
         self._node = node
         self._opened: list[Output] = []
         self._write_command = CommandWriter(system.n_u)
-        self._command = node.create_publisher(Float64MultiArray, 'command', RELIABLE)
+        self._command_qos = qos_of(node, PUBLISHER, 'command', RELIABLE)
+        self._command: Any = None  # while the controller is active only
         self._stamped = self._open('command_stamped', lambda u: stamped(u, clock.now().to_msg()))
         self._horizons = [self._open('horizon', HorizonWriter(system, frame_id))]
         if not is_one_to_one(system):
@@ -88,6 +90,17 @@ class Outputs:
     def _open(self, name: str, write: Callable[..., Any], kind: type = JointTrajectory) -> Output:
         self._opened.append(Output(self._node, kind, f'~/{name}', write))
         return self._opened[-1]
+
+    def open_command(self) -> None:
+        """Opens the topic of the commands: who publishes it moves the plant."""
+        qos = self._command_qos
+        self._command = self._node.create_publisher(Float64MultiArray, 'command', qos)
+
+    def close_command(self) -> None:
+        """Closes the topic of the commands."""
+        command, self._command = self._command, None
+        if command is not None:
+            self._node.destroy_publisher(command)
 
     def send_command(self, control: Array) -> None:
         """Publishes a control (n_u,), which holds from now on."""
@@ -110,5 +123,6 @@ class Outputs:
 
     def close(self) -> None:
         """Closes the topics."""
-        for publisher in (self._command, *(output.publisher for output in self._opened)):
-            self._node.destroy_publisher(publisher)
+        self.close_command()
+        for output in self._opened:
+            self._node.destroy_publisher(output.publisher)

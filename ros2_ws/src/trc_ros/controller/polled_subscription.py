@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 
 from trc_ros.conversions import RejectedInput
+from trc_ros.qos import CHOICES, SUBSCRIPTION, qos_of
 
 
 class UnspunCallbackGroup(CallbackGroup):
@@ -46,7 +47,7 @@ class PolledSubscription:
         node: owns it.
         kind: type of the messages.
         topic: its name.
-        qos: with the depth, the number of newest messages that are kept.
+        qos: with the depth, the number of newest messages that are kept; overrides leave it.
     """
 
     def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile) -> None:
@@ -54,7 +55,11 @@ class PolledSubscription:
         self._kind = kind
         self._depth = qos.depth
         self._subscription = node.create_subscription(
-            kind, topic, lambda message: None, qos, callback_group=UnspunCallbackGroup()
+            kind,
+            topic,
+            lambda message: None,
+            qos_of(node, SUBSCRIPTION, topic, qos, CHOICES),
+            callback_group=UnspunCallbackGroup(),
         )
         self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
 

@@ -286,6 +286,13 @@ TOPICS = (
         "Whether plans on '~/joint_trajectory_command' end at rest, as a "
         'joint_trajectory_controller demands by default.',
     ),
+    Spec(
+        'exclusive_command',
+        True,
+        "Whether activation is refused while another node publishes 'command', and such a node "
+        'is an error in the diagnostics. Set it to false where another node may command, too.',
+        live=True,
+    ),
     Spec('autostart', True, 'Whether the node configures and activates itself at start.'),
     Spec('diagnostics.period', 1.0, 'Time between diagnostics [s].', BOTH, bounds=(0.01, 60.0)),
 )

@@ -15,6 +15,11 @@ These are the parameters of the nodes `controller` and `plant`. Set them in `par
 or by `--ros-args -p name:=value`. All units are SI. An integer is accepted for a double. An
 unknown name, a wrong type or a value out of range is refused in one line.
 
+Each node knows its own names: `seed` under `/controller:` or behind `-p` of the controller is
+refused. Under `/**:` (or `/left/*:`), which all nodes read, the names of other nodes are left to
+them, with a warning unless they are those of `controller` or `plant`; what looks like a typing
+error is refused.
+
 *Live* parameters may change while the node runs (`ros2 param set`): the controller applies them
 together, between two cycles. All others are read at configure (`controller`) or at start
 (`plant`). For a list, *empty* means that the parameter is left out.

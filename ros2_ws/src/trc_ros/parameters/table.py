@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from trc_ros.parameters.controller import CONTROLLER_SPECS
+from trc_ros.parameters.origin import given_by_name
 from trc_ros.parameters.plant import PLANT_SPECS
 from trc_ros.parameters.specs import (
     BOTH,
@@ -20,8 +21,11 @@ from trc_ros.parameters.specs import (
     descriptor_of,
     parameter_of,
 )
+from trc_ros.qos import PREFIX
 
-ROS_OWN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
+ROS_OWN = ('use_sim_time', 'start_type_description_service')
+TYPO = 0.85  # likeness from which a name can be nothing else
+SHOWN = 5  # names in a warning
 
 SPECS: tuple[Spec, ...] = (
     Spec(
@@ -35,6 +39,25 @@ SPECS: tuple[Spec, ...] = (
 )
 
 
+class OwnReasons:
+    """Mixin of a node: refuses changes in the words of this table, before rclpy does in its own.
+
+    rclpy compares types and ranges, which `ros2 param describe` shows, before it asks callbacks.
+    """
+
+    check_changes: Callable[[list[Parameter]], SetParametersResult]
+    """Judges changes; set by `declare`."""
+    named: Collection[str] = ()
+    """Names of the parameters given to this node alone; set by `declare`."""
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Sets all of the parameters or none; the services of a node call it."""
+        result = self.check_changes(parameter_list)
+        if not result.successful:
+            return result
+        return super().set_parameters_atomically(parameter_list)  # type: ignore[misc]
+
+
 def specs_of(node: str) -> dict[str, Spec]:
     """The parameters of one node by name."""
     return {spec.name: spec for spec in SPECS if node in spec.nodes}
@@ -43,6 +66,7 @@ def specs_of(node: str) -> dict[str, Spec]:
 def declare(
     node: Node,
     kind: str,
+    args: Sequence[str],
     locked: Callable[[], str],
     check: Callable[[dict[str, Any]], None] = lambda changes: None,
 ) -> None:
@@ -51,16 +75,20 @@ def declare(
     Args:
         node: the node; its overrides (YAML, `-p`) are checked first.
         kind: 'controller' or 'plant'.
+        args: command line of the process.
         locked: returns why parameters that are not live cannot change now; '' if they can.
         check: raises a ValueError that says why these changes, in type and range, cannot be.
 
     Raises:
-        ParameterError: for an unknown key, a wrong type or a value out of range.
+        ParameterError: for an unknown key, a wrong type or a value out of range. An unknown key
+            under `/**`, which may be another node's, is a warning unless it is a typing error.
     """
     specs = specs_of(kind)
     # Check the overrides first: rclpy offers no public list that does not also declare them.
     overrides = node._parameter_overrides
-    _refuse_unknown(overrides)
+    node.named = given_by_name(args, node.get_fully_qualified_name())
+    if strangers := refuse_unknown(kind, overrides, node.named):
+        node.get_logger().warning(strangers)
     # Declare every parameter with its default or override.
     for spec in specs.values():
         value = spec.default
@@ -72,9 +100,10 @@ def declare(
         node.set_parameters([parameter])
     # Later changes are coerced, then checked.
     node.add_pre_set_parameters_callback(lambda changes: [_coerced(specs, c) for c in changes])
-    node.add_on_set_parameters_callback(
-        lambda changes: _check_changes(specs, changes, values_of(node, kind), locked, check)
+    node.check_changes = lambda changes: _check_changes(
+        specs, changes, values_of(node, kind), locked, check
     )
+    node.add_on_set_parameters_callback(node.check_changes)
 
 
 def values_of(node: Node, kind: str) -> dict[str, Any]:
@@ -93,14 +122,44 @@ def shown(value: Any) -> str:
     return str(value if isinstance(value, (bool, int, float, str)) else list(value))
 
 
-def _refuse_unknown(names: Iterable[str]) -> None:
-    known = sorted(spec.name for spec in SPECS)
-    for name in names:
-        if name in known or name.startswith(ROS_OWN):
+def refuse_unknown(kind: str, names: Iterable[str], named: Collection[str]) -> str:
+    """Refuses names that the node does not have; a warning of those that others may have.
+
+    Args:
+        kind: 'controller' or 'plant'.
+        names: of all overrides.
+        named: those given to this node alone.
+
+    Raises:
+        ParameterError: for a name given to this node alone, and for a typing error.
+    """
+    own, known = [*specs_of(kind), *ROS_OWN], [*(spec.name for spec in SPECS), *ROS_OWN]
+    strangers = []
+    for name in sorted(set(names)):
+        if name in own or name.startswith(PREFIX):
             continue
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f'choose from {known}'
-        raise ParameterError(f"unknown parameter '{name}'; {hint}")
+        if name in named:
+            raise ParameterError(_unknown(kind, name, own))
+        # Under a wildcard: what the other node has is meant for that one.
+        if name not in known:
+            if difflib.get_close_matches(name, known, n=1, cutoff=TYPO):
+                raise ParameterError(_unknown(kind, name, known))
+            strangers.append(name)
+    if not strangers:
+        return ''
+    rest = f' and {len(strangers) - SHOWN} more' if len(strangers) > SHOWN else ''
+    listed = ', '.join(f"'{name}'" for name in strangers[:SHOWN])
+    return f'parameters for all nodes that are not known here are left to others: {listed}{rest}'
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """A line about a name that is none of the known ones."""
+    for spec in SPECS:
+        if spec.name == name:
+            return f"parameter '{name}' belongs to the node '{spec.nodes[0]}', not to '{kind}'"
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f'choose from {sorted(known)}'
+    return f"unknown parameter '{name}'; {hint}"
 
 
 def _coerced(specs: dict[str, Spec], change: Parameter) -> Parameter:

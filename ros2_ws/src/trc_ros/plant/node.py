@@ -44,23 +44,27 @@ from trc_ros.plant.faults import FAULTS, FaultInjector
 from trc_ros.plant.lockstep import LockStep, Turn
 from trc_ros.plant.simulation import Simulation
 from trc_ros.process import one_line, run
+from trc_ros.qos import PUBLISHER, SUBSCRIPTION, qos_of, require_used
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 EPOCH = 60.0  # [s] a simulated clock starts there: 0 means 'no clock yet', and clocks jump back
 
 
-class PlantNode(Node):
+class PlantNode(parameters.OwnReasons, Node):
     """Publishes `state` and perhaps `/clock`, obeys `command`.
 
     Judges the true state by the constraints of the system, with the parameters on `~/parameters`.
 
     Services: `~/reset` starts over, `~/fault` injects the fault that a parameter names.
+
+    Args:
+        args: command line of the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, args: Sequence[str] = ()) -> None:
         super().__init__('plant')
         why_locked = 'is read at start: restart the node with it'
-        parameters.declare(self, 'plant', lambda: why_locked, self._check)
+        parameters.declare(self, 'plant', args, lambda: why_locked, self._check)
         self._values = values = parameters.values_of(self, 'plant')
         self._system = system_of(values)
         self._rng = np.random.default_rng(values['seed'])
@@ -86,18 +90,22 @@ class PlantNode(Node):
         """
         exclusive = ExclusivePublisher(self, 'state', fail)
         self._write_state = JointStateWriter(self._system)
-        self._state = self.create_publisher(JointState, 'state', RELIABLE)
+        self._state = self.create_publisher(JointState, 'state', self._qos(PUBLISHER, 'state'))
         exclusive.watch()
         self._clock_publisher = (
-            self.create_publisher(Clock, '/clock', RELIABLE) if self._has_clock else None
+            self.create_publisher(Clock, '/clock', self._qos(PUBLISHER, '/clock'))
+            if self._has_clock
+            else None
         )
         self._input = Input[Array](
             ArrayReader(self._system.control_names),
             RejectionLog('command', self.get_logger().warning),
             self._system.u_trim,
         )
-        self.create_subscription(Float64MultiArray, 'command', self._on_command, RELIABLE)
+        qos = self._qos(SUBSCRIPTION, 'command')
+        self.create_subscription(Float64MultiArray, 'command', self._on_command, qos)
         self._open_task_topics()
+        require_used(self, self.named)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/fault', self._on_fault)
         self.add_post_set_parameters_callback(self._on_parameters)
@@ -116,12 +124,17 @@ class PlantNode(Node):
             RejectionLog('parameters', self.get_logger().warning),
             given.initial(self._system),
         )
-        self.create_subscription(given.kind, '~/parameters', self._on_task_parameters, RELIABLE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        qos = self._qos(SUBSCRIPTION, '~/parameters')
+        self.create_subscription(given.kind, '~/parameters', self._on_task_parameters, qos)
+        qos = self._qos(PUBLISHER, '/diagnostics')
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos)
         # By the steady clock: the plant itself may be the clock.
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         period = self._values['diagnostics.period']
         self.create_timer(period, self._publish_diagnostics, clock=steady)
+
+    def _qos(self, role: str, topic: str) -> QoSProfile:
+        return qos_of(self, role, topic, RELIABLE)
 
     def close(self) -> None:
         """Stops the simulation."""

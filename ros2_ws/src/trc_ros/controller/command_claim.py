@@ -1,0 +1,96 @@
+"""Claim of a controller on its topic `command`: two controllers must not move one plant."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from rclpy.node import Node
+
+from trc_ros.exclusive_publisher import CONFLICT, DISCOVERY_TIME, OtherPublishers
+from trc_ros.inputs import ThrottledLog
+
+SETTLING_TIME = 0.1  # [s] from opening a publisher until the others know it
+COLLISION_TIME = 4.0  # [s] to try again where several claim the topic in the same moment
+PAUSE = 1.0  # [s] between two attempts, at most
+LEASE_TIME = 25.0  # [s] DDS forgets a killed process after 20; one that lands needs 8
+WAITING = f'waiting for {LEASE_TIME:g} s'
+
+
+class CommandClaim:
+    """Refuses a topic that another node publishes, and watches it afterwards.
+
+    With the parameter `exclusive_command` false nothing is refused.
+
+    Args:
+        node: the controller; only while it is active may it have a publisher of the topic.
+        topic: relative to the node.
+    """
+
+    def __init__(self, node: Node, topic: str = 'command') -> None:
+        self._node = node
+        self._others = OtherPublishers(node, topic)
+        self._discovered_at = time.monotonic() + DISCOVERY_TIME
+        # A line of its own: rclpy ties a severity to the line that logs.
+        self._log = ThrottledLog(lambda line: node.get_logger().error(line))
+
+    def take(
+        self,
+        open_publisher: Callable[[], None],
+        close_publisher: Callable[[], None],
+        patience: float = 0.0,
+    ) -> None:
+        """Opens the publisher; takes 0.1 s, and longer only in the first second of the node.
+
+        Args:
+            open_publisher: called where the topic is free.
+            close_publisher: called where it was not, after all.
+            patience: how long to wait for a topic that is not free [s].
+
+        Raises:
+            ValueError: if another node publishes the topic; the publisher is closed then.
+        """
+        began, told = time.monotonic(), False
+        while names := self._found_by_trying(open_publisher, close_publisher):
+            if time.monotonic() - began >= max(patience, self._collision_time):
+                raise ValueError(self._conflict(names))
+            if patience and not told:
+                self._node.get_logger().warning(f'{self._conflict(names)}; {WAITING}')
+                told = True
+            time.sleep(random.uniform(0.0, PAUSE))
+
+    def _found_by_trying(
+        self, open_publisher: Callable[[], None], close_publisher: Callable[[], None]
+    ) -> list[str]:
+        """Nodes that are in the way; none if the publisher is open now."""
+        self._collision_time = 0.0
+        if self._is_exclusive and (names := self._others.find(self._discovered_at)):
+            return names
+        open_publisher()
+        time.sleep(SETTLING_TIME)
+        names = self._others.names(own=1) if self._is_exclusive else []
+        if names:
+            # Somebody claims it in the same moment: both step back, and one will be first.
+            close_publisher()
+            self._collision_time = COLLISION_TIME
+        return names
+
+    def rivals(self) -> str:
+        """The nodes that publish beside this one, for a reader; '' if there are none."""
+        names = self._others.names(own=1) if self._is_exclusive else []
+        if not names:
+            return ''
+        listed = self._others.listed(names)
+        text = f"'{self._others.topic}' is also published by {listed}: stop one of them"
+        self._log(listed, text)
+        return text
+
+    @property
+    def _is_exclusive(self) -> bool:
+        return bool(self._node.get_parameter('exclusive_command').value)
+
+    def _conflict(self, names: list[str]) -> str:
+        topic, listed = self._others.topic, self._others.listed(names)
+        conflict = CONFLICT.format(topic, listed, self._node.get_name())
+        return f'{conflict}, or set exclusive_command to false (a killed node is known for 20 s)'

@@ -1,0 +1,113 @@
+"""Only one node at a time moves a plant, and a second one does not go unnoticed."""
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from probe import arguments
+from std_msgs.msg import Float64MultiArray
+
+from trc_ros.controller.command_claim import CommandClaim
+from trc_ros.exclusive_publisher import OtherPublishers
+
+
+@pytest.fixture
+def make_node(context):
+    """Makes nodes of this process."""
+    nodes = []
+
+    def make_node(name, *ros_args, **options):
+        cli = ['--ros-args', *ros_args] if ros_args else []
+        nodes.append(rclpy.create_node(name, context=context, cli_args=cli, **options))
+        return nodes[-1]
+
+    yield make_node
+    for node in nodes:
+        node.destroy_node()
+
+
+def test_another_node_is_told_from_this_one_though_it_has_the_same_name(make_node, namespace):
+    here, there = (make_node('controller', namespace=namespace) for _ in range(2))
+    others = OtherPublishers(here, 'command')
+    here.create_publisher(Float64MultiArray, 'command', 1)
+    assert others.names(own=1) == []
+    there.create_publisher(Float64MultiArray, 'command', 1)
+    assert others.names(own=1) == [f'{namespace}/controller']
+    assert 'of the same name' in others.listed(others.names(own=1))
+
+
+def test_a_remapped_topic_is_looked_at_where_it_really_is(make_node, namespace):
+    base = f'{namespace}/base/cmd'
+    here = make_node('controller', '-r', f'command:={base}', namespace=namespace)
+    make_node('teleop').create_publisher(Float64MultiArray, base, 1)
+    make_node('other').create_publisher(Float64MultiArray, f'{namespace}/command', 1)
+    assert OtherPublishers(here, 'command').names() == ['/teleop']
+
+
+def test_of_two_that_claim_at_the_same_time_one_steps_back(make_node, namespace):
+    here, there = (make_node(name, namespace=namespace) for name in ('here', 'there'))
+    here.declare_parameter('exclusive_command', True)
+    claim, opened, rival = CommandClaim(here), [], []
+
+    def open_publisher():
+        opened.append(here.create_publisher(Float64MultiArray, 'command', 1))
+        if not rival:
+            rival.append(there.create_publisher(Float64MultiArray, 'command', 1))
+
+    with pytest.raises(ValueError, match=f"published by node '{namespace}/there'; stop it"):
+        claim.take(open_publisher, lambda: here.destroy_publisher(opened.pop()))
+    assert opened == []
+    there.destroy_publisher(rival[0])
+    claim.take(open_publisher, opened.clear)
+    assert len(opened) == 1
+
+
+def test_one_controller_flies_and_a_second_one_says_whose_turn_it_is(
+    controller, start, probe, namespace
+):
+    first = controller()
+    probe.fly((2.0, 0.0), 0.3)
+    # One that is activated from outside is refused; one that starts by itself waits.
+    told, waiting = (
+        start(
+            'controller', *arguments('double_integrator', namespace), '-r', f'__node:={n}', *more
+        )
+        for n, *more in (('told', '-p', 'autostart:=false'), ('waiting',))
+    )
+    assert change_state(probe, f'{namespace}/told', Transition.TRANSITION_CONFIGURE)
+    assert not change_state(probe, f'{namespace}/told', Transition.TRANSITION_ACTIVATE)
+    assert (
+        f"activate failed: '{namespace}/command' is already published by node "
+        f"'{namespace}/controller'; stop it"
+    ) in told.log(), (told.log(), waiting.log())
+    probe.fly_until((2.0, 0.0), lambda: '; waiting for 25 s' in waiting.log(), 'patience')
+    assert probe.diagnosis('safety')['other_publishers'] == 'none'
+    # Somebody who asks nobody is an error with a name, and what flies goes on.
+    teleop = probe.node.create_publisher(Float64MultiArray, 'command', 1)
+    probe.fly_until((2.0, 0.0), lambda: level_of(probe, namespace) == 2, 'the error')
+    assert f'{namespace}/probe' in probe.diagnosis('safety')['other_publishers']
+    assert f"also published by '{namespace}/probe'" in first.log()
+    sent = len(probe.log.command)
+    probe.fly((2.0, 0.0), 0.3)
+    assert len(probe.log.command) > sent + 3
+    probe.node.destroy_publisher(teleop)
+    probe.fly_until((2.0, 0.0), lambda: level_of(probe, namespace) == 0, 'peace')
+    # When the first one has landed, the one that waits takes over.
+    assert first.interrupt() == 0
+    probe.fly_until((2.0, 0.0), lambda: 'active: plan accepted' in waiting.log(), 'its turn')
+    assert probe.diagnosis('safety', 'waiting')['other_publishers'] == 'none'
+
+
+def change_state(probe, node, transition):
+    client = probe.node.create_client(ChangeState, f'{node}/change_state')
+    return probe.call(client, ChangeState.Request(transition=Transition(id=transition))).success
+
+
+def level_of(probe, namespace):
+    """The level of the newest `safety` of the controller."""
+    name = f'{namespace[1:]}/controller: safety'
+    statuses = [s for r in probe.log.diagnostics for s in r.message.status if s.name == name]
+    return ord(statuses[-1].level)
