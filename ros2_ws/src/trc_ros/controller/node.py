@@ -24,6 +24,7 @@ from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
+from trc_ros.conversions import CommandFormat
 from trc_ros.loading import (
     load_controller,
     make_ready,
@@ -111,6 +112,7 @@ class ControllerNode(LifecycleNode):
         # Refuses before anything is compiled.
         state_reader_of(values, controller.system)
         Readers.of(values, controller.system)
+        CommandFormat.of(values, controller.system)
         live = LiveSettings.from_parameters(values, controller)
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)

@@ -10,7 +10,6 @@ from nav_msgs.msg import Path
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
@@ -19,7 +18,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.conversions import (
-    CommandWriter,
+    CommandFormat,
     ControlHorizonWriter,
     HorizonWriter,
     JointTrajectoryWriter,
@@ -27,6 +26,7 @@ from trc_ros.conversions import (
     PathWriter,
     Placement,
     StampedCommandWriter,
+    command_writer,
     is_one_to_one,
 )
 
@@ -63,7 +63,7 @@ class Outputs:
         values: the parameters of the node by name.
 
     Raises:
-        ValueError: if `pose_axes` does not fit the system.
+        ValueError: if `pose_axes` or the format of commands does not fit the system.
     """
 
     def __init__(self, node: Node, system: System, values: dict[str, Any]) -> None:
@@ -71,10 +71,11 @@ class Outputs:
         placement = Placement(tuple(values['pose_axes']), frame_id)
         path, markers = PathWriter(system, placement), MarkersWriter(system, placement)
         stamped, clock = StampedCommandWriter(system, frame_id), node.get_clock()
+        form, period = CommandFormat.of(values, system), 1.0 / values['controller_frequency']
         self._node = node
         self._opened: list[Output] = []
-        self._write_command = CommandWriter(system.n_u)
-        self._command = node.create_publisher(Float64MultiArray, 'command', RELIABLE)
+        self._write_command = command_writer(form, lambda: clock.now().to_msg(), period)
+        self._command = node.create_publisher(form.kind, 'command', RELIABLE)
         self._stamped = self._open('command_stamped', lambda u: stamped(u, clock.now().to_msg()))
         self._horizons = [self._open('horizon', HorizonWriter(system, frame_id))]
         if not is_one_to_one(system):

@@ -2,6 +2,8 @@
 
 from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
 from trc_ros.conversions.bodies import frame_of
+from trc_ros.conversions.command_format import COMMAND_TYPES, CommandFormat
+from trc_ros.conversions.commands import command_reader, command_writer
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, Reader
 from trc_ros.conversions.parameter_readers import (
     PARAMETER_TYPES,
@@ -28,17 +30,18 @@ from trc_ros.conversions.trajectories import (
     StampedCommandWriter,
 )
 from trc_ros.conversions.visualization import MarkersWriter, PathWriter
-from trc_ros.conversions.writers import CommandWriter, JointStateWriter
+from trc_ros.conversions.writers import JointStateWriter
 
 __all__ = [
     'ANYWHERE',
+    'COMMAND_TYPES',
     'GOAL_TYPES',
     'PARAMETER_TYPES',
     'REFERENCE_TYPES',
     'STATE_TYPES',
     'ArrayReader',
     'Axis',
-    'CommandWriter',
+    'CommandFormat',
     'ControlHorizonWriter',
     'HorizonWriter',
     'JointStateReader',
@@ -60,6 +63,8 @@ __all__ = [
     'StampedCommandWriter',
     'Status',
     'axes_of',
+    'command_reader',
+    'command_writer',
     'diagnostic_array',
     'frame_of',
     'is_one_to_one',

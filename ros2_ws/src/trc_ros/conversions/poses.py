@@ -10,11 +10,9 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_core.systems.registry import SHIPPED
 from trc_core.systems.shipped import Vector
+from trc_ros.conversions.directions import DIRECTIONS, ROTATIONS, TRANSLATIONS, require_axes
 from trc_ros.conversions.rejection import RejectedInput
 
-TRANSLATIONS = ('x', 'y', 'z')
-ROTATIONS = ('roll', 'pitch', 'yaw')
-"""Rotations about x, y and z."""
 POSE_AXES: dict[str, tuple[str, ...]] = {
     name: shipped.pose_axes for name, shipped in SHIPPED.items() if shipped.pose_axes
 }
@@ -114,13 +112,9 @@ def _require_axes(system: System, axes: tuple[str, ...]) -> None:
     if not axes:
         raise ValueError(
             f"a pose does not say where '{system.name}' is: set pose_axes, "
-            f'one of {[*TRANSLATIONS, *ROTATIONS]} for each of {names}'
+            f'one of {list(DIRECTIONS)} for each of {names}'
         )
-    unknown = sorted(set(axes) - {*TRANSLATIONS, *ROTATIONS})
-    if unknown:
-        raise ValueError(f'pose_axes has {unknown}; choose from {[*TRANSLATIONS, *ROTATIONS]}')
-    if len(axes) != len(names):
-        raise ValueError(f'pose_axes is {list(axes)}; give one axis for each of {names}')
+    require_axes('pose_axes', axes, names, DIRECTIONS)
     if len(set(axes)) < len(axes) or len(set(axes) & set(ROTATIONS)) > 1:
         raise ValueError(
             f'pose_axes is {list(axes)}; no axis twice and at most one of {ROTATIONS}'

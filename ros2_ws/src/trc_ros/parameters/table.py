@@ -10,6 +10,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from trc_ros.parameters.commands import COMMAND_SPECS
 from trc_ros.parameters.controller import CONTROLLER_SPECS
 from trc_ros.parameters.plant import PLANT_SPECS
 from trc_ros.parameters.specs import (
@@ -31,6 +32,7 @@ SPECS: tuple[Spec, ...] = (
         BOTH,
     ),
     *CONTROLLER_SPECS,
+    *COMMAND_SPECS,
     *PLANT_SPECS,
 )
 
