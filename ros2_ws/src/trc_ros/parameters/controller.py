@@ -198,8 +198,9 @@ TOPICS = (
     Spec(
         'pose_axes',
         (),
-        'Axis of every joint in a pose (x, y, z, or one of roll, pitch, yaw), for Odometry, '
-        'PoseStamped, paths and markers. If empty, those of a shipped system.',
+        'Axis of every joint in a pose, for Odometry, PoseStamped, paths and markers: x, y, z; '
+        'one of roll, pitch, yaw or all three; roll_p, pitch_q, yaw_r; or '
+        'mrp_x, mrp_y, mrp_z. If empty, those of a shipped system.',
         items=str,
     ),
     Spec(
