@@ -65,13 +65,13 @@ def flown(controller, together, cycles=12, disturb=lambda k, robot, asked: asked
     goals = [
         system.goal_centre + system.goal_box * rng.uniform(-0.5, 0.5, system.n_x) for _ in range(N)
     ]
-    ages = rng.uniform(0.0, 0.01, N)
+    ages = rng.uniform(0.0, 0.01, (cycles, N))
     controls, states = [], []
     for k in range(cycles):
         fleet.clock.now += PERIOD
         now = fleet.clock.now
         asked = [
-            disturb(k, robot, Asked(Measurement(xs[robot], now - ages[robot]), goals[robot]))
+            disturb(k, robot, Asked(Measurement(xs[robot], now - ages[k, robot]), goals[robot]))
             for robot in range(N)
         ]
         decisions = fleet.fly(asked, together)
