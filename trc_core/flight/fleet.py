@@ -13,6 +13,7 @@ from trc_core.flight.pilot import PLANNING_SHARE, Pilot, Task
 from trc_core.flight.reference import Goal
 from trc_core.flight.safety import Decision, Measurement, Proposal
 from trc_core.numerics.plan import Plan
+from trc_core.planner.clock import now
 
 if TYPE_CHECKING:
     from trc_core.planner.controller import Controller
@@ -169,3 +170,16 @@ def row_of(plans: Plan, row: int) -> Plan:
         candidates,
         times=plans.times,
     )
+
+
+def batch_times(controller: Controller, robots: int, rounds: int = 5) -> list[float]:
+    """Seconds that plans for so many robots take together, going on from those before."""
+    system = controller.system
+    x = np.tile(system.x0_centre + 0.5 * system.x0_box, (robots, 1))
+    goals = np.tile(system.goal_centre, (robots, 1))
+    plans, times = controller.plan_batch(x, goals), []
+    for _ in range(rounds):
+        began = now()
+        plans = controller.plan_batch(x, goals, warm_start=plans)
+        times.append(now() - began)
+    return times

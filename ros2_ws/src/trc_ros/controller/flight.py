@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -23,6 +21,7 @@ from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
+from trc_ros.controller.landing import Landing, land
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import (
     MeasurementReader,
@@ -44,8 +43,6 @@ from trc_ros.conversions import (
 from trc_ros.inputs import RejectionLog
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
-SHUTDOWN_PERIOD = 0.05  # [s] at most, between two commands on that way
 
 
 class Flight:
@@ -192,21 +189,12 @@ class Flight:
             self._node.get_logger().warning(line)
 
     def _send_final_commands(self) -> None:
-        """Approaches the safe control at the rate limit; after `SHUTDOWN_TIME`, in one step."""
-        monitor, begin, began = self._pilot.monitor, self._pilot.clock(), time.monotonic()
-        target = monitor.safe_control()
-        while target is not None:
-            elapsed = time.monotonic() - began  # a simulated clock may stand still
-            overdue = elapsed > SHUTDOWN_TIME
-            if overdue:
-                left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
-                self._node.get_logger().warning(f'no time for the rate limit: {left} at once')
-            control = monitor.land(begin + elapsed, at_once=overdue)
-            self._outputs.send_command(control)
-            if np.array_equal(control, target):
-                self._outputs.wait_until_delivered()
-                return
-            time.sleep(min(self._period, SHUTDOWN_PERIOD))
+        """Approaches the safe control at the rate limit."""
+        outputs, warn = self._outputs, self._node.get_logger().warning
+        landing = Landing(
+            self._pilot.monitor, outputs.send_command, outputs.wait_until_delivered, warn
+        )
+        land([landing], self._pilot.clock(), self._period)
 
     def _cycle(self) -> None:
         # Between two cycles: requests and changed parameters.

@@ -39,7 +39,12 @@ PLANNING = (
         choices=('auto', *sorted(BACKENDS)),
     ),
     Spec('device', 'cpu', "Device of the network: cpu, or cuda with the backend 'torch'."),
-    Spec('num_threads', 1, 'Threads that PyTorch or ONNX Runtime may use.', bounds=(1, 1024)),
+    Spec(
+        'num_threads',
+        1,
+        'Threads that PyTorch, ONNX Runtime or the plans of a fleet may use.',
+        bounds=(1, 1024),
+    ),
     Spec(
         'warmup_iterations',
         20,
