@@ -127,7 +127,7 @@ setup(
         share('layouts', '*'),
         share('security', '*.xml'),
         # launch and ros2cli look for executables in lib/<package>, where wheels put no scripts.
-        (f'lib/{NAME}', ['libexec/controller', 'libexec/plant']),
+        (f'lib/{NAME}', ['libexec/controller', 'libexec/fleet', 'libexec/plant']),
     ],
     install_requires=RUNTIME,
     extras_require={
@@ -147,6 +147,7 @@ setup(
         'console_scripts': [
             'trc = trc_core.cli:main',
             'trc_controller = trc_ros.entry:controller',
+            'trc_fleet = trc_ros.entry:fleet',
             'trc_plant = trc_ros.entry:plant',
         ],
     },

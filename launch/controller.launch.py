@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ PARAMS = Path(__file__).resolve().parents[1] / 'params'
 SHIPPED = sorted(path.stem for path in PARAMS.glob('*.yaml'))
 DEFAULT_SYSTEM = 'double_integrator'
 RESPAWN_DELAY = 2.0  # [s] until a node that ended is started again
+ROBOT = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
 ARGUMENTS = {
@@ -27,6 +29,16 @@ ARGUMENTS = {
     'model_path': ('', 'Checkpoint to fly. Unset: what params_file says.'),
     'with_plant': ('true', 'Also start the simulated plant: true or false.'),
     'namespace': ('', 'Namespace of both nodes; several run side by side.'),
+    'robots': (
+        '',
+        "Names such as '[r1, r2]': these nodes once for each, in a namespace of that name (below "
+        '`namespace`), with frames of that name in front. Unset: one robot.',
+    ),
+    'frame_id': (
+        '',
+        'frame_id of the published headers, such as odom; with robots r1/odom. Unset: what '
+        'params_file says.',
+    ),
     'use_sim_time': (
         '',
         'Follow /clock: true or false. The plant, where it is started too, publishes that clock. '
@@ -55,14 +67,16 @@ OVERRIDES = {
     'publish_clock': bool,
     'autostart': bool,
     'device': str,
+    'frame_id': str,
 }
 """Launch arguments that are parameters of the nodes, too, and their types there."""
 NODES_OF = {
-    'system': ('controller', 'plant'),
-    'use_sim_time': ('controller', 'plant'),
+    'system': ('controller', 'fleet', 'plant'),
+    'use_sim_time': ('controller', 'fleet', 'plant'),
     'publish_clock': ('plant',),
+    'autostart': ('controller',),
 }
-"""Who gets an override; all others go to the controller only."""
+"""Who gets an override; all others go to the controller, or the fleet, only."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -85,7 +99,31 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     names = (
         ['controller', 'plant'] if boolean('with_plant', values['with_plant']) else ['controller']
     )
-    return [node(name, values, params_file) for name in names]
+    return [node(name, own, params_file) for own in each_robot(values) for name in names]
+
+
+def each_robot(values: dict[str, str]) -> list[dict[str, str]]:
+    """The launch arguments of every robot: its namespace and frame begin with its name.
+
+    Raises:
+        ValueError: if a name is none, or is there twice.
+    """
+    if not values['robots']:
+        return [values]
+    names = [name.strip(' \'"') for name in values['robots'].strip('[] ').split(',')]
+    if len(set(names)) < len(names) or not all(ROBOT.fullmatch(name) for name in names):
+        raise ValueError(f"robots is '{values['robots']}'; write names, each once: '[r1, r2]'")
+    frame_id = values['frame_id']
+    return [
+        {
+            **values,
+            'namespace': f'{values["namespace"]}/{name}' if values['namespace'] else name,
+            'frame_id': f'{name}/{frame_id}' if frame_id else '',
+            # There is one clock, whoever follows it.
+            'publish_clock': values['publish_clock'] if name == names[0] else '',
+        }
+        for name in names
+    ]
 
 
 def read_arguments(context: LaunchContext) -> dict[str, str]:
@@ -170,5 +208,5 @@ def overrides_of(name: str, values: dict[str, str]) -> dict[str, Any]:
             boolean(key, values[key]) if kind is bool else values[key], value_type=kind
         )
         for key, kind in OVERRIDES.items()
-        if values[key] and name in NODES_OF.get(key, ('controller',))
+        if values[key] and name in NODES_OF.get(key, ('controller', 'fleet'))
     }

@@ -194,13 +194,13 @@ def test_every_module_is_installed(wheel):
     assert core | nodes <= set(wheel.namelist())
 
 
-@pytest.mark.parametrize('name', ['controller', 'plant'])
+@pytest.mark.parametrize('name', ['controller', 'fleet', 'plant'])
 def test_the_executables_are_where_launch_looks_and_may_run(wheel, name):
     [entry] = [e for e in wheel.infolist() if e.filename.endswith(f'.data/data/lib/trc/{name}')]
     assert (entry.external_attr >> 16) & stat.S_IXUSR
 
 
-@pytest.mark.parametrize('name', ['controller', 'plant'])
+@pytest.mark.parametrize('name', ['controller', 'fleet', 'plant'])
 def test_an_executable_starts_the_console_script_of_its_own_installation(tmp_path, name):
     shim, script = tmp_path / 'lib' / 'trc' / name, tmp_path / 'bin' / f'trc_{name}'
     for path in (shim, script):

@@ -19,7 +19,6 @@ from trc_core.numerics.plan import Plan
 from trc_core.systems import SYSTEMS, Joint, get_system
 from trc_ros.conversions import (
     ArrayReader,
-    CommandWriter,
     HorizonWriter,
     JointStateReader,
     JointStateWriter,
@@ -161,12 +160,6 @@ def test_controls_that_belong_to_no_single_joint_stay_out_of_the_effort():
     system = replace(SYSTEM, joints=(Joint('cart', 0, 2), Joint('pole', 1, 3)))
     message = received(HorizonWriter(system)(plan_of(system), Time()))
     assert all(len(point.effort) == 0 for point in message.points)
-
-
-def test_a_command_is_the_control():
-    write = CommandWriter(2)
-    write(np.array([1.0, 2.0]))
-    assert list(write(np.array([3.0, -4.0])).data) == [3.0, -4.0]
 
 
 def test_only_a_stamp_that_was_written_is_one():

@@ -19,35 +19,43 @@ from launch.actions import DeclareLaunchArgument
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope='module')
-def launch_file():
-    """The launch file as a module."""
-    path = ROOT / 'launch' / 'controller.launch.py'
-    spec = importlib.util.spec_from_file_location('controller_launch', path)
+def module_of(name):
+    """A launch file as a module."""
+    path = ROOT / 'launch' / f'{name}.launch.py'
+    spec = importlib.util.spec_from_file_location(f'{name}_launch', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope='module')
+def launch_file():
+    return module_of('controller')
 
 
 @pytest.fixture
 def start(launch_file, monkeypatch):
     """Calls the launch file with arguments; returns what it asks of launch_ros, by node."""
     monkeypatch.setattr(launch_file, 'Node', lambda **wishes: wishes)
+    return lambda **given: {node['executable']: node for node in asked_for(launch_file, given)}
 
-    def start(**arguments):
-        context = LaunchContext()
-        for action in launch_file.generate_launch_description().entities:
-            if isinstance(action, DeclareLaunchArgument):
-                action.visit(context)
-        context.launch_configurations.update(arguments)
-        wishes = {node['executable']: node for node in launch_file.start_nodes(context)}
-        for node in wishes.values():
-            params_file, overrides = node['parameters']
-            node['params_file'] = Path(params_file)
-            node['overrides'] = {key: value.evaluate(context) for key, value in overrides.items()}
-        return wishes
 
-    return start
+def asked_for(launch_file, arguments):
+    """What a launch file asks of launch_ros, node by node."""
+    context = LaunchContext()
+    for action in launch_file.generate_launch_description().entities:
+        if isinstance(action, DeclareLaunchArgument):
+            action.visit(context)
+    context.launch_configurations.update(arguments)
+    nodes = launch_file.start_nodes(context)
+    for node in nodes:
+        params_file, overrides = node['parameters']
+        node['params_file'] = Path(params_file)
+        node['overrides'] = {
+            key: value.evaluate(context) if hasattr(value, 'evaluate') else value
+            for key, value in overrides.items()
+        }
+    return nodes
 
 
 def test_every_argument_says_what_it_does(launch_file):
@@ -59,6 +67,8 @@ def test_every_argument_says_what_it_does(launch_file):
         'model_path',
         'with_plant',
         'namespace',
+        'robots',
+        'frame_id',
         'use_sim_time',
         'autostart',
         'respawn',
@@ -122,6 +132,31 @@ def test_the_end_of_a_node_ends_all_unless_it_is_to_come_back(start):
         assert 'on_exit' not in node
 
 
+def test_robots_fly_side_by_side_in_namespaces_and_frames_of_their_own(launch_file, start):
+    arguments = {'robots': '[r1, r2]', 'namespace': 'hall', 'frame_id': 'odom'}
+    nodes = asked_for(launch_file, {**arguments, 'use_sim_time': 'true'})
+    places = [(node['namespace'], node['executable']) for node in nodes]
+    assert places == [(f'hall/{r}', n) for r in ('r1', 'r2') for n in ('controller', 'plant')]
+    frames = [node['overrides'].get('frame_id') for node in nodes]
+    assert frames == ['r1/odom', None, 'r2/odom', None]
+    clocks = [node['overrides'].get('publish_clock') for node in nodes]
+    assert clocks == [None, True, None, None]
+
+
+def test_a_fleet_is_one_process_and_a_plant_for_every_robot(monkeypatch):
+    fleet = module_of('fleet')
+    single = module_of('controller')
+    for module in (fleet, single):
+        monkeypatch.setattr(module, 'Node', lambda **wishes: wishes)
+    monkeypatch.setattr(fleet, 'one_robot', lambda: single)
+    nodes = asked_for(fleet, {'robots': "['r1', 'r2']", 'namespace': 'hall'})
+    places = [(node['namespace'], node['executable']) for node in nodes]
+    assert places == [('hall', 'fleet'), ('hall/r1', 'plant'), ('hall/r2', 'plant')]
+    assert nodes[0]['overrides'] == {'robots': ['r1', 'r2']}
+    with pytest.raises(ValueError, match='a fleet needs robots'):
+        asked_for(fleet, {'robots': ''})
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -131,6 +166,8 @@ def test_the_end_of_a_node_ends_all_unless_it_is_to_come_back(start):
         ({'with_plant': 'false'}, r'a robot must say what it is: give system:= \(cartpole, '),
         ({'respawn': 'maybe'}, "respawn is 'maybe'; choose from true, false"),
         ({'log_level': 'loud'}, "log_level is 'loud'; choose from"),
+        ({'robots': '[r1, r1]'}, r"robots is '\[r1, r1\]'; write names, each once"),
+        ({'robots': '[r1, 2]'}, r"robots is '\[r1, 2\]'; write names, each once"),
     ],
 )
 def test_a_wrong_argument_is_one_readable_line(start, arguments, message):

@@ -16,7 +16,8 @@ from nav_msgs.msg import Odometry
 from trc_core.systems import SYSTEMS, Joint, get_system
 from trc_core.systems.double_integrator import multi_axis
 from trc_ros.conversions import OdometryReader, Placement, PoseReader, RejectedInput
-from trc_ros.conversions.poses import POSE_AXES, BodyFrame, rotated
+from trc_ros.conversions.poses import POSE_AXES, POSE_WORDS, BodyFrame
+from trc_ros.conversions.quaternions import rotated
 
 QUADROTOR = get_system('quadrotor_2d')  # y, z, tilt, and their velocities
 ANYWHERE = Placement()
@@ -167,17 +168,17 @@ def test_a_lean_out_of_the_plane_is_forgiven_while_it_is_small():
 
 MISTAKES = {
     "a pose does not say where 'van_der_pol' is: set pose_axes, one of "
-    "['x', 'y', 'z', 'roll', 'pitch', 'yaw'] for each of ['oscillator']": ('van_der_pol', ()),
+    f"{list(POSE_WORDS)} for each of ['oscillator']": ('van_der_pol', ()),
     "pose_axes is ['y', 'z']; give one axis for each of ['y', 'z', 'tilt']": (
         'quadrotor_2d',
         ('y', 'z'),
     ),
-    "pose_axes has ['phi']; choose from ['x', 'y', 'z', 'roll', 'pitch', 'yaw']": (
+    "pose_axes has ['phi']; choose from ['x', 'y', 'z', 'roll', 'pitch', 'yaw', ": (
         'quadrotor_2d',
         ('y', 'z', 'phi'),
     ),
     "pose_axes is ['y', 'y', 'roll']; no axis twice": ('quadrotor_2d', ('y', 'y', 'roll')),
-    "pose_axes is ['y', 'yaw', 'roll']; no axis twice and at most one of": (
+    "pose_axes has ['yaw', 'roll']; an attitude is one of ['roll', 'pitch', 'yaw'], or all of": (
         'quadrotor_2d',
         ('y', 'yaw', 'roll'),
     ),

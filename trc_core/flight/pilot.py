@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trc_core.flight.adaptation import ParameterEstimator
@@ -22,6 +23,18 @@ PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up 
 COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
 NONE: Mapping[str, float] = {}
 LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One cycle between its two halves: what is to be planned, and then decided upon."""
+
+    measurement: Measurement | None
+    """The newest state, as predicted for when a command takes effect."""
+    goal: Goal | None
+    goal_time: float | None
+    known: Mapping[str, Any] | None
+    """Arguments of a plan beside state and target; None where no plan is due."""
 
 
 class Pilot:
@@ -149,6 +162,17 @@ class Pilot:
             goal_time: time of its arrival, None for one that does not age.
             parameters: of the plant by name, where they are not those of its system.
         """
+        task = self.prepare(measurement, goal, goal_time, parameters)
+        return self.conclude(task, self.propose(task))
+
+    def prepare(
+        self,
+        measurement: Measurement | None,
+        goal: Goal | None,
+        goal_time: float | None = None,
+        parameters: Mapping[str, float] = NONE,
+    ) -> Task:
+        """The first half of `fly`: what a cycle has to plan."""
         p = None
         if measurement is not None:
             measurement = self._turns.unwrapped(measurement)
@@ -158,11 +182,22 @@ class Pilot:
             self._learn(measurement, model)
             p = self._learned_of(model)
             measurement = self._pending.predicted(measurement, p)
-        proposal = self._propose(measurement, goal, goal_time, p)
-        now = self.clock()
+        due = None if goal is None else self._due(measurement, goal_time, p)
+        return Task(measurement, goal, goal_time, due)
+
+    def target(self, task: Task) -> Array:
+        """The target of a plan for a task: (n_x,), or (T + 1, n_x) where it moves."""
+        assert task.measurement is not None
+        assert task.goal is not None
+        return target_from(task.goal, self._begin(task.measurement))
+
+    def conclude(self, task: Task, proposal: Proposal) -> Decision:
+        """The second half of `fly`: decides what to command now."""
+        measurement, goal, now = task.measurement, task.goal, self.clock()
         begin = now if measurement is None else self._begin(measurement)
         aim = None if goal is None else state_at(goal, begin)
-        return self._issued(now, self.monitor.decide(now, measurement, aim, proposal, goal_time))
+        decision = self.monitor.decide(now, measurement, aim, proposal, task.goal_time)
+        return self._issued(now, decision)
 
     def _begin(self, measurement: Measurement) -> float:
         """The time at which a plan from a measurement takes effect."""
@@ -212,26 +247,30 @@ class Pilot:
                 self._estimate, last.x, controls, seconds, measurement.x, model
             )
 
-    def _propose(
-        self,
-        measurement: Measurement | None,
-        goal: Goal | None,
-        goal_time: float | None,
-        p: Array | None,
-    ) -> Proposal:
-        start, monitor = self.clock(), self.monitor
-        if measurement is None or goal is None or monitor.is_stale(start, measurement):
-            return Proposal()
-        if monitor.is_goal_stale(start, goal_time):
-            return Proposal()
+    def _due(
+        self, measurement: Measurement | None, goal_time: float | None, p: Array | None
+    ) -> dict[str, Any] | None:
+        """Arguments of the plan that is due; None where there is nothing to plan from or for."""
+        now, monitor = self.clock(), self.monitor
+        if measurement is None or monitor.is_stale(now, measurement):
+            return None
+        if monitor.is_goal_stale(now, goal_time):
+            return None
         known = self._warm_start_from(measurement)
         if p is not None:
             known['p'] = p
         if monitor.settings.weights:
             known['weights'] = monitor.settings.weights
-        target = target_from(goal, self._begin(measurement))
+        return known
+
+    def propose(self, task: Task, deadline: float | None = None) -> Proposal:
+        """Plans for a task, in so many seconds; by default those of the pilot."""
+        start, seconds = self.clock(), self._deadline if deadline is None else deadline
+        if task.known is None or task.measurement is None:
+            return Proposal()
+        x, target = task.measurement.x, self.target(task)
         try:
-            plan = self.controller.plan(measurement.x, target, deadline=self._deadline, **known)
+            plan = self.controller.plan(x, target, deadline=seconds, **task.known)
         except (ValueError, ArithmeticError) as error:
             return Proposal(plan_time=self.clock() - start, failure=f'no plan: {error}')
         plan_time = self.clock() - start

@@ -237,11 +237,7 @@ class Controller:
                 plan of this plant, or if the backend takes no parameters.
         """
         # The time that planning may end at.
-        if deadline is not None and math.isnan(deadline):
-            raise ValueError('deadline is nan; give seconds, or nothing for as long as it takes')
-        if deadline is not None and self._seconds is None:
-            self.warm_up()
-        end = math.inf if deadline is None else now() + deadline
+        end = self._end(deadline)
         # The checked problem, a batch of one.
         x = inputs.checked_state('x', x, self.system.n_x)
         r, moving = inputs.checked_reference(self.system, goal)
@@ -270,16 +266,19 @@ class Controller:
         x: ArrayLike,
         goal: ArrayLike,
         warm_start: Plan | None = None,
-        elapsed: float | None = None,
+        elapsed: float | Array | None = None,
         polish: int = 0,
         issued: ArrayLike | None = None,
         parameters: Mapping[str, ArrayLike] | None = None,
         weights: Mapping[str, ArrayLike] | None = None,
+        deadline: float | None = None,
     ) -> Plan:
         """Plans for many states at once: from every row of x (B, n_x) to its row of goal.
 
         A goal (n_x,) is one for all, references are (B, T + 1, n_x); `warm_start` and `issued`
-        (B, n_u) are of the same fleet; a parameter is a number for all or an array (B,).
+        (B, n_u) are of the same fleet, which may have been planned for `elapsed` (B,) seconds ago;
+        a parameter is a number for all or an array (B,). A `deadline` holds for all rows: when it
+        is over, the rest of them stay as their best candidates are.
 
         Returns:
             A plan whose fields have a leading axis B; `warnings` say how many rows they are about.
@@ -287,6 +286,7 @@ class Controller:
         Raises:
             ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
+        end = self._end(deadline)
         x = inputs.checked_states('x', x, self.system.n_x)
         r, moving = inputs.checked_references(self.system, goal, len(x))
         inputs.require_sweeps(polish)
@@ -295,7 +295,7 @@ class Controller:
         history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
         p = self._changed(parameters, len(x), None) if parameters else None
         problems = self._problems(x, r, p, weights, moving)
-        solution = self._planning.solve(problems, history, self._budget(math.inf), polish)
+        solution = self._planning.solve(problems, history, self._budget(end), polish)
         warnings = inputs.batch_warnings(self.system, x, r[:, 0])
         return solution.plans(self._times, (*warnings, *self._parameter_warnings(problems.p)))
 
@@ -340,6 +340,16 @@ class Controller:
             return ()
         ranges = {**self.system.ranges, **self.checkpoint.coordinates.ranges}
         return inputs.parameter_warnings(self.system, ranges, p)
+
+    def _end(self, deadline: float | None) -> float:
+        """The time at which planning that may take so many seconds must end."""
+        if deadline is None:
+            return math.inf
+        if math.isnan(deadline):
+            raise ValueError('deadline is nan; give seconds, or nothing for as long as it takes')
+        if self._seconds is None:
+            self.warm_up()
+        return now() + deadline
 
     def _budget(self, end: float) -> Budget:
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)

@@ -76,7 +76,7 @@ class CorrectedPlanning:
             return self.correction.start(x)
         if command is None:
             command = plan.controls.reshape(len(x), -1, self.system.n_u)[:, 0]
-        ticks = round(history.steps(self.system.dt))
+        ticks = round(float(history.steps(self.system.dt)))
         return self.correction.update(plan.observation.state, command, x, ticks)
 
     def _fly_again(self, problems: Problems, found: Found, first: Array) -> None:

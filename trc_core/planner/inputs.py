@@ -26,13 +26,15 @@ class History:
     """Earlier plan and command of B problems."""
 
     plan: Plan | None = None
-    elapsed: float | None = None
-    """Seconds since the plan was made; the system's dt by default."""
+    elapsed: float | Array | None = None
+    """Seconds since the plan was made, for all or (B,); the system's dt by default."""
     issued: Array | None = None
     """Controls (B, n_u) really commanded since; the first of the plan by default."""
 
-    def steps(self, dt: float) -> float:
-        """The time since the plan was made, in sampling periods."""
+    def steps(self, dt: float) -> float | Array:
+        """The time since the plan was made, for all or (B,), in sampling periods."""
+        if isinstance(self.elapsed, np.ndarray):
+            return np.maximum(self.elapsed, 0.0) / dt
         return 1.0 if self.elapsed is None else max(self.elapsed, 0.0) / dt
 
 
@@ -198,16 +200,19 @@ def checked_history(
     system: System,
     rows: int,
     plan: Plan | None,
-    elapsed: float | None,
+    elapsed: float | Array | None,
     issued: Array | None,
 ) -> History:
     """The history of `rows` problems of a system.
 
     Raises:
         ValueError: if the plan is not one of `rows` plans of such a system, if `issued` has
-            another number of rows, or if `elapsed` is not finite.
+            another number of rows, or if `elapsed` is not finite, or one number per row where
+            plans go on with a memory, all of them by the same time.
     """
-    if elapsed is not None and not math.isfinite(elapsed):
+    if isinstance(elapsed, np.ndarray):
+        _require_times(rows, elapsed, plan)
+    elif elapsed is not None and not math.isfinite(elapsed):
         raise ValueError(f'elapsed is {elapsed}; give seconds, or nothing for the dt of the plant')
     if issued is not None and len(issued) != rows:
         raise ValueError(f'issued has {len(issued)} rows, expected {rows}')
@@ -217,6 +222,15 @@ def checked_history(
         _require_rows('controls', plan.controls, rows, (T, system.n_u), system.name)
         _require_memory(system, rows, plan)
     return History(plan, elapsed, issued)
+
+
+def _require_times(rows: int, elapsed: Array, plan: Plan | None) -> None:
+    if elapsed.shape != (rows,) or not np.isfinite(elapsed).all():
+        raise ValueError(f'elapsed is {elapsed}; give finite seconds, one or {rows} of them')
+    if plan is not None and (plan.memory is not None or plan.observation is not None):
+        raise ValueError(
+            'elapsed has one number per row, but these plans go on all together: give one for all'
+        )
 
 
 def _require_memory(system: System, rows: int, plan: Plan) -> None:

@@ -171,19 +171,31 @@ class Planning:
         assert plan is not None
         earlier = trajectories(self.system, plan, len(problems.x0))
         if plan.memory is not None:
-            law, tolerance = self.law, self._prediction_tolerance
-            return self._sweeping.followed(problems, earlier, plan.memory, steps, law, tolerance)
+            law, tolerance, same = self.law, self._prediction_tolerance, float(steps)
+            return self._sweeping.followed(problems, earlier, plan.memory, same, law, tolerance)
         requests = self.shifted(problems, earlier, steps)
         return problems._replace(previous=requests.previous, trusted=requests.trusted)
 
-    def shifted(self, problems: Problems, earlier: Trajectory, steps: float) -> Requests:
-        """The problems with earlier trajectories, `steps` later, as `previous` and `trusted`."""
-        requests = problems.requests(self.system)
+    def shifted(self, problems: Problems, earlier: Trajectory, steps: float | Array) -> Requests:
+        """The problems with earlier trajectories as `previous` and `trusted`.
+
+        Args:
+            problems: without those.
+            earlier: the plans (B).
+            steps: since the plans were made, for all or (B,), in sampling periods.
+        """
+        requests, tolerance = problems.requests(self.system), self._prediction_tolerance
+
+        def shift(plant: Plant, rows: slice, step: float) -> None:
+            plans, own = rows_of(earlier, rows), requests.rows(rows)
+            self._shift_rows(plant, self.law, plans, own, step, tolerance)
 
         def run(plant: Plant, rows: slice) -> None:
-            plans, own = rows_of(earlier, rows), requests.rows(rows)
-            tolerance = self._prediction_tolerance
-            self._shift_rows(plant, self.law, plans, own, float(steps), tolerance)
+            if not isinstance(steps, np.ndarray):
+                shift(plant, rows, float(steps))
+                return
+            for b in range(len(steps))[rows]:
+                shift(plant, slice(b, b + 1), float(steps[b]))
 
         problems.share_out(self._plant_of(self.system), run)
         return requests

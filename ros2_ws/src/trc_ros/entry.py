@@ -24,6 +24,14 @@ def plant() -> int:
     return main()
 
 
+def fleet() -> int:
+    """`trc_fleet`; returns the exit code."""
+    _end_quietly()
+    from trc_ros.fleet.node import main
+
+    return main()
+
+
 def _end_quietly() -> None:
     """Makes signals end the process at once: there is no node to close yet."""
     for number in ending_signals():

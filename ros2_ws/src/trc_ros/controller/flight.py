@@ -24,7 +24,7 @@ from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.goal_status import GoalStatus
 from trc_ros.controller.instruction_input import InstructionInput
-from trc_ros.controller.landing import land
+from trc_ros.controller.landing import Landing, land
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.outputs import RELIABLE, Outputs
@@ -141,7 +141,7 @@ class Flight:
         self._changes.flush()
         self._serve_requests()
         self._realtime.revert()
-        land(self._pilot, self._outputs, self._period, self._node.get_logger().warning)
+        self._send_final_commands()
         self._outputs.close_command()
 
     def close(self) -> None:
@@ -206,6 +206,14 @@ class Flight:
         """Applies the real-time settings to the thread of the loop, as far as permitted."""
         for line in self._realtime.apply():
             self._node.get_logger().warning(line)
+
+    def _send_final_commands(self) -> None:
+        """Approaches the safe control at the rate limit."""
+        outputs, warn = self._outputs, self._node.get_logger().warning
+        landing = Landing(
+            self._pilot.monitor, outputs.send_command, outputs.wait_until_delivered, warn
+        )
+        land([landing], self._pilot.clock(), self._period)
 
     def _cycle(self) -> None:
         # Between two cycles: requests and changed parameters.

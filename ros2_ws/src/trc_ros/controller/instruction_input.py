@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -209,6 +210,8 @@ class InstructionInput:
         seconds = seconds_of(stamp)
         if isinstance(goal, ReferenceTrack):
             goal = goal.later(self.lead(measurement, stamp))
+        elif isinstance(goal, np.ndarray):
+            goal = self._frame.attitude.towards(goal, measurement.x)
         near, _ = self._frame.pose(measurement.x)
         parameters = self._parameters.latest.at(seconds + self._delay, near)
         return Instructions(goal, goal_time, parameters, _aim(goal, measurement.time))

@@ -1,39 +1,65 @@
-"""Landing: the way from the last command to the safe one, when a flight ends."""
+"""Landing: the way of one robot, or many, to the final command."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from trc_core.flight.pilot import Pilot
-from trc_ros.controller.outputs import Outputs
+from trc_core.flight.safety import SafetyMonitor
+from trc_core.problem.system import Array
 
 SHUTDOWN_TIME = 8.0  # [s] for the way to the final command: launch kills after 10
 SHUTDOWN_PERIOD = 0.05  # [s] at most, between two commands on that way
 
 
-def land(pilot: Pilot, outputs: Outputs, period: float, warn: Callable[[str], object]) -> None:
-    """Approaches the safe control at the rate limit; after `SHUTDOWN_TIME`, in one step.
+@dataclass(frozen=True)
+class Landing:
+    """What one robot needs on its way to the safe control."""
+
+    monitor: SafetyMonitor
+    send: Callable[[Array], None]
+    """Publishes a control (n_u,)."""
+    wait_until_delivered: Callable[[], None]
+    warn: Callable[[str], object]
+
+
+def land(landings: Sequence[Landing], begin: float, period: float) -> None:
+    """Approaches the safe controls at the rate limits; after `SHUTDOWN_TIME`, in one step.
 
     Args:
-        pilot: of the flight; nothing is sent if it commanded nothing.
-        outputs: take the commands.
-        period: between two of them [s].
-        warn: takes a line if there is no time for the rate limit.
+        landings: of the robots.
+        begin: the time now, on the clock of the monitors.
+        period: seconds between two commands.
     """
-    monitor, begin, began = pilot.monitor, pilot.clock(), time.monotonic()
-    target = monitor.safe_control()
-    while target is not None:
+    began = time.monotonic()
+    flying = [landing for landing in landings if landing.monitor.safe_control() is not None]
+    landed = []
+    while flying:
         elapsed = time.monotonic() - began  # a simulated clock may stand still
-        overdue = elapsed > SHUTDOWN_TIME
-        if overdue:
-            left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
-            warn(f'no time for the rate limit: {left} at once')
-        control = monitor.land(begin + elapsed, at_once=overdue)
-        outputs.send_command(control)
-        if np.array_equal(control, target):
-            outputs.wait_until_delivered()
-            return
-        time.sleep(min(period, SHUTDOWN_PERIOD))
+        for landing in tuple(flying):
+            if _is_down(landing, begin + elapsed, at_once=elapsed > SHUTDOWN_TIME):
+                flying.remove(landing)
+                landed.append(landing)
+        if flying:
+            time.sleep(min(period, SHUTDOWN_PERIOD))
+    for landing in landed:
+        landing.wait_until_delivered()
+
+
+def _is_down(landing: Landing, now: float, at_once: bool) -> bool:
+    """Sends the next command of a landing; whether it is the final one."""
+    monitor = landing.monitor
+    target = monitor.safe_control()
+    if target is None:
+        return True
+    if at_once and monitor.last_control is not None:
+        left = f'from {monitor.last_control.tolist()} to {target.tolist()}'
+        landing.warn(f'no time for the rate limit: {left} at once')
+    control = monitor.land(now, at_once=at_once)
+    if control is None:
+        return True
+    landing.send(control)
+    return bool(np.array_equal(control, target))

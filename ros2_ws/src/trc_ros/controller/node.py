@@ -27,6 +27,7 @@ from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
 from trc_ros.controller.states import state_reader_of
+from trc_ros.conversions import CommandFormat
 from trc_ros.loading import (
     load_controller,
     make_ready,
@@ -125,6 +126,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         # Refuses before anything is compiled.
         state_reader_of(values, controller.system)
         Readers.of(values, controller.system)
+        CommandFormat.of(values, controller.system)
         live = LiveSettings.from_parameters(values, controller)
         if goal is not None and (reason := out_of_range(live.goal_limits, goal)):
             raise ValueError(f"parameter 'initial_goal': {reason}")

@@ -10,7 +10,6 @@ from nav_msgs.msg import Path
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
@@ -19,7 +18,7 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.conversions import (
-    CommandWriter,
+    CommandFormat,
     ControlHorizonWriter,
     HorizonWriter,
     JointTrajectoryWriter,
@@ -27,6 +26,7 @@ from trc_ros.conversions import (
     PathWriter,
     Placement,
     StampedCommandWriter,
+    command_writer,
     is_one_to_one,
 )
 from trc_ros.qos import PUBLISHER, qos_of
@@ -64,7 +64,7 @@ class Outputs:
         values: the parameters of the node by name.
 
     Raises:
-        ValueError: if `pose_axes` does not fit the system.
+        ValueError: if `pose_axes` or the format of commands does not fit the system.
     """
 
     def __init__(self, node: Node, system: System, values: dict[str, Any]) -> None:
@@ -72,9 +72,11 @@ class Outputs:
         placement = Placement(tuple(values['pose_axes']), frame_id)
         path, markers = PathWriter(system, placement), MarkersWriter(system, placement)
         stamped, clock = StampedCommandWriter(system, frame_id), node.get_clock()
+        form, period = CommandFormat.of(values, system), 1.0 / values['controller_frequency']
         self._node = node
         self._opened: list[Output] = []
-        self._write_command = CommandWriter(system.n_u)
+        self._write_command = command_writer(form, lambda: clock.now().to_msg(), period)
+        self._command_kind = form.kind
         self._command_qos = qos_of(node, PUBLISHER, 'command', RELIABLE)
         self._command: Any = None  # while the controller is active only
         self._stamped = self._open('command_stamped', lambda u: stamped(u, clock.now().to_msg()))
@@ -94,7 +96,7 @@ class Outputs:
     def open_command(self) -> None:
         """Opens the topic of the commands: who publishes it moves the plant."""
         qos = self._command_qos
-        self._command = self._node.create_publisher(Float64MultiArray, 'command', qos)
+        self._command = self._node.create_publisher(self._command_kind, 'command', qos)
 
     def close_command(self) -> None:
         """Closes the topic of the commands."""

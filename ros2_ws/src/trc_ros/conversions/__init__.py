@@ -8,6 +8,8 @@ from trc_ros.conversions.axes import (
     with_joint_names,
 )
 from trc_ros.conversions.bodies import frame_of
+from trc_ros.conversions.command_format import COMMAND_TYPES, CommandFormat
+from trc_ros.conversions.commands import command_reader, command_writer
 from trc_ros.conversions.frames import frame_id_of, has_poses, moved
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, PartReader, Reader, part_reader
 from trc_ros.conversions.joint_parts import JointPartReader
@@ -36,17 +38,18 @@ from trc_ros.conversions.trajectories import (
     StampedCommandWriter,
 )
 from trc_ros.conversions.visualization import MarkersWriter, PathWriter
-from trc_ros.conversions.writers import CommandWriter, JointStateWriter
+from trc_ros.conversions.writers import JointStateWriter
 
 __all__ = [
     'ANYWHERE',
+    'COMMAND_TYPES',
     'GOAL_TYPES',
     'PARAMETER_TYPES',
     'REFERENCE_TYPES',
     'STATE_TYPES',
     'ArrayReader',
     'Axis',
-    'CommandWriter',
+    'CommandFormat',
     'ControlHorizonWriter',
     'HorizonWriter',
     'JointPartReader',
@@ -71,6 +74,8 @@ __all__ = [
     'StampedCommandWriter',
     'Status',
     'axes_of',
+    'command_reader',
+    'command_writer',
     'diagnostic_array',
     'frame_id_of',
     'frame_of',

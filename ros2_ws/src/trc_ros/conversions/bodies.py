@@ -8,18 +8,16 @@ from typing import Protocol
 from trc_core.systems import System
 from trc_core.systems.registry import SHIPPED
 from trc_core.systems.shipped import POINT, Body, Vector
-from trc_ros.conversions.poses import (
-    IDENTITY,
-    POSE_AXES,
-    BodyFrame,
-    Placement,
-    Quaternion,
-    rotated,
-)
+from trc_ros.conversions.attitudes import Attitude, NoTurn
+from trc_ros.conversions.poses import POSE_AXES, BodyFrame, Placement
+from trc_ros.conversions.quaternions import IDENTITY, Quaternion, rotated
 
 
 class Frame(Protocol):
     """Places a plant in space."""
+
+    attitude: Attitude
+    """The coordinates that say how it is turned."""
 
     def pose(self, x: Sequence[float]) -> tuple[Vector, Quaternion]:
         """Position and orientation in state x (n_x,)."""
@@ -30,6 +28,7 @@ class PhasePlane:
 
     def __init__(self, n_x: int) -> None:
         self._is_plane = n_x > 1
+        self.attitude: Attitude = NoTurn()
 
     def pose(self, x: Sequence[float]) -> tuple[Vector, Quaternion]:
         """Position and orientation in state x (n_x,)."""

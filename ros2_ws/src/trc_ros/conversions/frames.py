@@ -9,7 +9,7 @@ from typing import Any
 from geometry_msgs.msg import Pose, PoseStamped, TransformStamped
 from nav_msgs.msg import Path
 
-from trc_ros.conversions.poses import Quaternion, rotated, unit
+from trc_ros.conversions.quaternions import Quaternion, rotated, unit
 from trc_ros.conversions.rejection import RejectedInput
 
 

@@ -9,15 +9,8 @@ from std_msgs.msg import Header
 
 from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_ros.conversions.poses import (
-    ANYWHERE,
-    BodyFrame,
-    Placement,
-    Quaternion,
-    Vector,
-    rotated,
-    unit,
-)
+from trc_ros.conversions.poses import ANYWHERE, BodyFrame, Placement, Vector
+from trc_ros.conversions.quaternions import Quaternion, rotated, unit
 from trc_ros.conversions.rejection import RejectedInput, require_finite
 
 
@@ -59,15 +52,25 @@ class PoseReader:
 
 
 class OdometryReader(PoseReader):
-    """Reads a state from an Odometry, whose twist is in the frame of the body."""
+    """Reads a state from an Odometry, whose twist is in the frame of the body.
+
+    A full attitude goes on from that of the last message, without a jump at half a turn.
+    """
+
+    def __init__(self, system: System, placement: Placement = ANYWHERE) -> None:
+        super().__init__(system, placement)
+        self._last: Array | None = None
 
     def __call__(self, message: Odometry) -> Array:
         """The state (n_x,); raises as `PoseReader`."""
         x, orientation = self._placed(message.header, message.pose.pose)
+        if self._last is not None:
+            x = self._frame.attitude.towards(x, self._last)
         twist = message.twist.twist
         linear = rotated(_vector(twist.linear), orientation)
         self._frame.move(x, linear, _vector(twist.angular))
-        return require_finite(x)
+        self._last = require_finite(x)
+        return x
 
 
 def _vector(message: Vector3) -> Vector:

@@ -75,10 +75,10 @@ class PathReader(PoseReader):
         times = [seconds_of(pose.header.stamp) for pose in message.poses]
         placed = [self._placed(message.header, pose.pose)[0] for pose in message.poses]
         states = np.array(placed).reshape(len(times), self._system.n_x)
-        if self._frame.rotation is not None:
-            angle = states[:, self._frame.rotation]
-            states[:, self._frame.rotation] = np.unwrap(angle)
-        return _checked(self._system, times, states, now, moving=False)
+        self._frame.attitude.connect(states)
+        track = _checked(self._system, times, states, now, moving=False)
+        self._frame.attitude.as_rates(track.states)
+        return track
 
 
 def _fill(states: Array, rows: list[Any], places: list[int | None]) -> None:

@@ -102,10 +102,17 @@ class JointTrajectoryWriter:
 
 
 class StampedCommandWriter:
-    """Writes commands as JointTrajectory of one point."""
+    """Writes commands as JointTrajectory of one point.
 
-    def __init__(self, system: System, frame_id: str = '') -> None:
-        point = JointTrajectoryPoint(effort=_array(placeholders((system.n_u,))))
+    Args:
+        system: whose controls are commanded.
+        frame_id: of the header.
+        time_from_start: of the point [s].
+    """
+
+    def __init__(self, system: System, frame_id: str = '', time_from_start: float = 0.0) -> None:
+        effort = _array(placeholders((system.n_u,)))
+        point = JointTrajectoryPoint(effort=effort, time_from_start=duration(time_from_start))
         self._message = _serialized(actuators_of(system), frame_id, [point])
 
     def __call__(self, control: Array, stamp: Time) -> bytes:

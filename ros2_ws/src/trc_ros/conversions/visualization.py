@@ -15,7 +15,8 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_core.systems.shipped import Part
 from trc_ros.conversions.bodies import body_of, frame_of, point_at
-from trc_ros.conversions.poses import ANYWHERE, IDENTITY, Placement, Quaternion, Vector
+from trc_ros.conversions.poses import ANYWHERE, Placement, Vector
+from trc_ros.conversions.quaternions import IDENTITY, Quaternion
 from trc_ros.conversions.stamps import duration, later
 
 FRAME = 'map'  # where no frame is given: RViz's own fixed frame

@@ -1,4 +1,4 @@
-"""Writers of states and controls; messages are filled again and again."""
+"""Writer of states; its message is filled again and again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import array
 
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 
 from trc_core.problem.system import Array
 from trc_core.systems import System
@@ -33,16 +32,3 @@ class JointStateWriter:
             if axis.velocity is not None:
                 message.velocity[i] = x[axis.velocity]
         return message
-
-
-class CommandWriter:
-    """Fills one Float64MultiArray again and again."""
-
-    def __init__(self, n_u: int) -> None:
-        self._message = Float64MultiArray(data=array.array('d', [0.0] * n_u))
-
-    def __call__(self, control: Array) -> Float64MultiArray:
-        """The message for a control (n_u,); valid until the next call."""
-        for i, value in enumerate(control.tolist()):
-            self._message.data[i] = value
-        return self._message

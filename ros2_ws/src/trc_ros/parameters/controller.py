@@ -41,7 +41,12 @@ PLANNING = (
         choices=('auto', *sorted(BACKENDS)),
     ),
     Spec('device', 'cpu', "Device of the network: cpu, or cuda with the backend 'torch'."),
-    Spec('num_threads', 1, 'Threads that PyTorch or ONNX Runtime may use.', bounds=(1, 1024)),
+    Spec(
+        'num_threads',
+        1,
+        'Threads that PyTorch, ONNX Runtime or the plans of a fleet may use.',
+        bounds=(1, 1024),
+    ),
     Spec(
         'warmup_iterations',
         20,
@@ -257,8 +262,9 @@ TOPICS = (
     Spec(
         'pose_axes',
         (),
-        'Axis of every joint in a pose (x, y, z, or one of roll, pitch, yaw), for Odometry, '
-        'PoseStamped, paths and markers. If empty, those of a shipped system.',
+        'Axis of every joint in a pose, for Odometry, PoseStamped, paths and markers: x, y, z; '
+        'one of roll, pitch, yaw or all three; roll_p, pitch_q, yaw_r; or '
+        'mrp_x, mrp_y, mrp_z. If empty, those of a shipped system.',
         items=str,
     ),
     Spec(

@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter
 
 CONTROLLER, PLANT = ('controller',), ('plant',)
 BOTH = CONTROLLER + PLANT
+FLEET = ('fleet',)
 
 
 class ParameterError(ValueError):

@@ -10,7 +10,9 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from trc_ros.parameters.commands import COMMAND_SPECS
 from trc_ros.parameters.controller import CONTROLLER_SPECS
+from trc_ros.parameters.fleet import FLEET_SPECS, SHARED, SHARED_GROUPS
 from trc_ros.parameters.origin import given_by_name
 from trc_ros.parameters.plant import PLANT_SPECS
 from trc_ros.parameters.specs import (
@@ -35,7 +37,9 @@ SPECS: tuple[Spec, ...] = (
         BOTH,
     ),
     *CONTROLLER_SPECS,
+    *COMMAND_SPECS,
     *PLANT_SPECS,
+    *FLEET_SPECS,
 )
 
 
@@ -60,7 +64,13 @@ class OwnReasons:
 
 def specs_of(node: str) -> dict[str, Spec]:
     """The parameters of one node by name."""
-    return {spec.name: spec for spec in SPECS if node in spec.nodes}
+    return {spec.name: spec for spec in SPECS if node in spec.nodes or _is_shared(node, spec)}
+
+
+def _is_shared(node: str, spec: Spec) -> bool:
+    """Whether a parameter is the controller's, and a fleet has it as well."""
+    shared = spec.name in SHARED or spec.name.startswith(SHARED_GROUPS)
+    return node == 'fleet' and 'controller' in spec.nodes and shared
 
 
 def declare(
@@ -74,7 +84,7 @@ def declare(
 
     Args:
         node: the node; its overrides (YAML, `-p`) are checked first.
-        kind: 'controller' or 'plant'.
+        kind: 'controller', 'plant' or 'fleet'.
         args: command line of the process.
         locked: returns why parameters that are not live cannot change now; '' if they can.
         check: raises a ValueError that says why these changes, in type and range, cannot be.

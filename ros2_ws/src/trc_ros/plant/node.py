@@ -18,7 +18,6 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time as Moment
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from trc_core.flight.obstacles import Parameters
@@ -29,8 +28,9 @@ from trc_ros.control_loop import ControlLoop
 from trc_ros.conversions import (
     ANYWHERE,
     PARAMETER_TYPES,
-    ArrayReader,
+    CommandFormat,
     JointStateWriter,
+    command_reader,
     diagnostic_array,
     frame_of,
     seconds_of,
@@ -67,6 +67,7 @@ class PlantNode(parameters.OwnReasons, Node):
         parameters.declare(self, 'plant', args, lambda: why_locked, self._check)
         self._values = values = parameters.values_of(self, 'plant')
         self._system = system_of(values)
+        self._commands = CommandFormat.of(values, self._system)
         self._rng = np.random.default_rng(values['seed'])
         self._simulation = Simulation(
             plant_of(values, self._system),
@@ -98,12 +99,12 @@ class PlantNode(parameters.OwnReasons, Node):
             else None
         )
         self._input = Input[Array](
-            ArrayReader(self._system.control_names),
+            command_reader(self._commands),
             RejectionLog('command', self.get_logger().warning),
             self._system.u_trim,
         )
         qos = self._qos(SUBSCRIPTION, 'command')
-        self.create_subscription(Float64MultiArray, 'command', self._on_command, qos)
+        self.create_subscription(self._commands.kind, 'command', self._on_command, qos)
         self._open_task_topics()
         require_used(self, self.named)
         self.create_service(Trigger, '~/reset', self._on_reset)
@@ -201,7 +202,7 @@ class PlantNode(parameters.OwnReasons, Node):
         elapsed = turns if self._values['lockstep'] else time.monotonic() - self._started
         return Moment(nanoseconds=round((EPOCH + elapsed) * 1e9)).to_msg()
 
-    def _on_command(self, message: Float64MultiArray) -> None:
+    def _on_command(self, message: Any) -> None:
         if self._input.take(message):
             self._simulation.command(self._input.latest)
         if isinstance(self._loop, LockStep):

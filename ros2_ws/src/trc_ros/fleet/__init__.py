@@ -1,0 +1,1 @@
+"""The node `fleet`: one process that plans for many robots."""
