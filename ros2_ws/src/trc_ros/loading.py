@@ -7,6 +7,7 @@ from typing import Any
 
 from trc_core import SYSTEMS, Controller, System, get_system
 from trc_core.checkpoint import load_checkpoint
+from trc_core.compile.compiler_pages import hand_back
 from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
@@ -97,6 +98,7 @@ def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> N
             trained = f'the network was trained for {low:g} to {high:g}'
             logger.warning(f'{name} is {value:g}, but {trained}: plans may be no better than LQR')
     controller.warm_up()
+    hand_back()
     try:
         require_pace(controller, 1.0 / values['controller_frequency'], values['warmup_iterations'])
     except TooSlowError as error:
