@@ -1,4 +1,4 @@
-"""A process that finds every kernel in the cache loads no compiler, and hands LLVM's pages back."""
+"""A process that finds its kernels in the cache loads no compiler, and hands back its pages."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A controller that takes minutes to configure is seen to be alive, and can be ended."""
+"""The start of a controller: seen to be alive, ended by a signal, and small when it is done."""
 
 import signal
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 
 from trc_core import Controller
 from trc_core.flight.pace import TooSlowError
+from trc_ros.lab.loop_benchmark.process_statistics import ProcessStatistics
 from trc_ros.loading import make_ready
 
 CONFIGURE = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
@@ -81,3 +82,9 @@ def test_slow_plans_are_refused_or_only_worth_a_warning():
     make_ready(controller, {**values, 'slow_plans': 'warn'}, logger)
     [line] = lines
     assert line.startswith('planning takes') and line.endswith('; flying all the same')
+
+
+def test_a_controller_whose_kernels_are_compiled_holds_less_than_150_mb(controller, probe):
+    node = controller()
+    probe.fly_until((1.0, 0.0), lambda: len(probe.log.horizon) > 20, 'plans')
+    assert ProcessStatistics(node.process.pid).resident_mb() < 150
