@@ -11,7 +11,7 @@ pytest.importorskip('rclpy')
 
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from probe import EXIT_TIMEOUT, NodeProcess, arguments
+from probe import NodeProcess, arguments
 from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -338,15 +338,3 @@ def test_a_failed_configure_leaves_the_node_unconfigured_and_says_why(start, pro
     assert state_id(probe, namespace) == State.PRIMARY_STATE_UNCONFIGURED
     assert "configure failed: parameter 'initial_goal' has 1 values" in node.log()
     assert node.interrupt() == 0
-
-
-def test_a_signal_while_it_compiles_ends_the_process_with_code_0(start, namespace, tmp_path):
-    cache = tmp_path / 'cache'
-    node = start('controller', *arguments('van_der_pol', namespace), TRC_CACHE_DIR=str(cache))
-    deadline = time.monotonic() + EXIT_TIMEOUT
-    while not (cache.exists() and list(cache.glob('*.py'))) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.5)
-    assert node.interrupt(signal.SIGTERM) == 0
-    assert 'Traceback' not in node.log()
-    assert 'waiting' not in node.log()

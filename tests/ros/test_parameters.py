@@ -19,7 +19,8 @@ IMPERFECT_PLANT = {
     *('publish_clock', 'lockstep', 'lockstep_timeout', 'speed'),
 }
 SELDOM = {
-    *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
+    *('num_threads', 'model_parameters', 'warmup_iterations', 'slow_plans'),
+    *('early_exit_tolerance',),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
     *('goal_limits.min', 'goal_limits.max', 'goal_tolerance'),
     'exclusive_command',

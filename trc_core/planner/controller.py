@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
+from trc_core.compile.kernels import is_compiled
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.cost import constant_reference
@@ -156,6 +157,13 @@ class Controller:
     def is_compiled(self) -> bool:
         """Whether planning can start at once, because plant and kernels are compiled."""
         return self._planning.is_compiled
+
+    @property
+    def uncompiled(self) -> tuple[str, ...]:
+        """The kernels of planning that are still to be compiled on this machine."""
+        if self.is_compiled:
+            return ()
+        return tuple(k.__name__ for k in self._planning.kernels if not is_compiled(k))
 
     @property
     def bounds(self) -> tuple[Array, Array]:

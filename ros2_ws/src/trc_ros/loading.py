@@ -7,11 +7,13 @@ from typing import Any
 
 from trc_core import SYSTEMS, Controller, System, get_system
 from trc_core.checkpoint import load_checkpoint
+from trc_core.compile.compiler_pages import hand_back
 from trc_core.flight.agreement import STATED, assignments, require_agreement
-from trc_core.flight.pace import require_pace
+from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
 from trc_ros.parameters import table as parameters
 
+LONG = {'plan_rows'}  # kernels with a network in them: 60 to 150 s; any other one takes 1 to 8 s
 CHECKPOINTS = ('.safetensors', '.onnx')
 
 
@@ -77,22 +79,32 @@ def why_not_learned(controller: Controller) -> str:
     return ''
 
 
+def announce_compilation(controller: Controller, logger: Any) -> None:
+    """Logs which kernels are still to be compiled, and how long that takes; nothing if none is."""
+    if missing := controller.uncompiled:
+        long = 'one to three minutes' if set(missing) & LONG else 'some seconds each'
+        logger.info(f'compiling {", ".join(sorted(missing))}, once on this computer: {long}')
+
+
 def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> None:
     """Compiles the controller and times some plans; logs what a user should know.
 
     Raises:
-        ValueError: if planning takes longer than a period.
+        TooSlowError: if planning takes longer than a period, and `slow_plans` refuses that.
     """
-    if not controller.is_compiled:
-        name = controller.system.name
-        logger.info(f'compiling {name}, and the kernels if they are not: once, at most a minute')
     for name, (low, high) in controller.checkpoint.coordinates.ranges.items():
         value = controller.system.parameters[name]
         if not low <= value <= high:
             trained = f'the network was trained for {low:g} to {high:g}'
             logger.warning(f'{name} is {value:g}, but {trained}: plans may be no better than LQR')
     controller.warm_up()
-    require_pace(controller, 1.0 / values['controller_frequency'], values['warmup_iterations'])
+    hand_back()
+    try:
+        require_pace(controller, 1.0 / values['controller_frequency'], values['warmup_iterations'])
+    except TooSlowError as error:
+        if values['slow_plans'] == 'refuse':
+            raise
+        logger.warning(f'{error}; flying all the same')
 
 
 def require_same_plant(flown: System, loaded: System) -> None:

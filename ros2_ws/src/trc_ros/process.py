@@ -24,6 +24,7 @@ from trc_ros.signals import ending_signals
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
+BACKGROUND = 'background'  # threads of this name may hold the compiler
 
 SOURCE_LINE = re.compile(r', at /\S+:\d+')  # of rcl's own sources: no help to the reader
 USAGE = """\
@@ -34,16 +35,13 @@ docs/parameters.md describes every parameter; so does `ros2 param describe`."""
 HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
 
 
-class StartupError(RuntimeError):
-    """The node cannot work; it has logged why."""
-
-
 def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = None) -> int:
     """Runs one node until a signal or a fault; returns the exit code.
 
     A node is made of the command line, and has two methods of its own. `start(fail)` begins to
-    work; `fail(reason)`, called from any thread, ends the process later. `close()` leaves the
-    plant in a safe state and is called once, while messages can still be sent.
+    work; `fail(reason)`, called from any thread, ends the process later (an empty reason is in the
+    log already). `close()` leaves the plant in a safe state and is called once, while messages can
+    still be sent.
 
     rclpy's own signal handlers shut the context down first, so that no final command could
     be sent; here the main thread sleeps, and the executor spins in another one.
@@ -53,14 +51,15 @@ def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = 
     given = sys.argv if args is None else ['', *args]
     for number in ending_signals():
         signal.signal(number, _stop)
+    code = 1
     try:
-        return _run(make_node, given)
+        code = _run(make_node, given)
     except (ValueError, OSError, RuntimeError, ParameterException) as error:
-        if not isinstance(error, StartupError):
-            print(one_line(error), file=sys.stderr)
-        return 1
+        print(one_line(error), file=sys.stderr)
     finally:
         rclpy.try_shutdown()
+    _leave_compiler(code)
+    return code
 
 
 def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
@@ -83,9 +82,9 @@ def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
     executor = SingleThreadedExecutor()
     spinner = threading.Thread(target=_spin, args=(executor, fail), name='executor', daemon=True)
     try:
+        executor.add_node(node)
         node.start(fail)
         STARTED.set()
-        executor.add_node(node)
         spinner.start()
         while not done.wait(LOOK_FOR_STOP):
             if STOP.is_set():
@@ -98,9 +97,17 @@ def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
         if spinner.is_alive():
             spinner.join(timeout=1.0)
         node.destroy_node()
-    for reason in failures:
+    for reason in filter(None, failures):
         print(reason, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _leave_compiler(code: int) -> None:
+    """Ends the process at once if a thread may compile: the interpreter's end would crash it."""
+    if any(thread.name == BACKGROUND for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _init(args: list[str]) -> None:

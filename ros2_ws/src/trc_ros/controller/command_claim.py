@@ -13,6 +13,7 @@ from trc_ros.inputs import ThrottledLog
 
 SETTLING_TIME = 0.1  # [s] from opening a publisher until the others know it
 COLLISION_TIME = 4.0  # [s] to try again where several claim the topic in the same moment
+LOOK_AGAIN = 0.2  # [s] while the topic is not free
 PAUSE = 1.0  # [s] between two attempts, at most
 LEASE_TIME = 25.0  # [s] DDS forgets a killed process after 20; one that lands needs 8
 WAITING = f'waiting for {LEASE_TIME:g} s'
@@ -35,29 +36,33 @@ class CommandClaim:
         # A line of its own: rclpy ties a severity to the line that logs.
         self._log = ThrottledLog(lambda line: node.get_logger().error(line))
 
+    def wait_until_free(self) -> None:
+        """Waits for a topic that is not free: a killed predecessor is known for a while."""
+        began, told = time.monotonic(), False
+        while self._is_exclusive and (names := self._others.find(self._discovered_at)):
+            if time.monotonic() - began >= LEASE_TIME:
+                return
+            if not told:
+                self._node.get_logger().warning(f'{self._conflict(names)}; {WAITING}')
+                told = True
+            time.sleep(LOOK_AGAIN)
+
     def take(
-        self,
-        open_publisher: Callable[[], None],
-        close_publisher: Callable[[], None],
-        patience: float = 0.0,
+        self, open_publisher: Callable[[], None], close_publisher: Callable[[], None]
     ) -> None:
         """Opens the publisher; takes 0.1 s, and longer only in the first second of the node.
 
         Args:
             open_publisher: called where the topic is free.
             close_publisher: called where it was not, after all.
-            patience: how long to wait for a topic that is not free [s].
 
         Raises:
             ValueError: if another node publishes the topic; the publisher is closed then.
         """
-        began, told = time.monotonic(), False
+        began = time.monotonic()
         while names := self._found_by_trying(open_publisher, close_publisher):
-            if time.monotonic() - began >= max(patience, self._collision_time):
+            if time.monotonic() - began >= self._collision_time:
                 raise ValueError(self._conflict(names))
-            if patience and not told:
-                self._node.get_logger().warning(f'{self._conflict(names)}; {WAITING}')
-                told = True
             time.sleep(random.uniform(0.0, PAUSE))
 
     def _found_by_trying(

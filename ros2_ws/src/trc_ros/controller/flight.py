@@ -94,14 +94,14 @@ class Flight:
         """The controller that flies."""
         return self._pilot.controller
 
-    def start(self, fail: Callable[[str], None], patience: float = 0.0) -> None:
+    def start(self, fail: Callable[[str], None]) -> None:
         """Starts the loop; `fail` is called with the reason if it ever breaks.
 
         Raises:
-            ValueError: if another node publishes commands, for longer than `patience` seconds.
+            ValueError: if another node publishes commands.
         """
         outputs = self._outputs
-        self._claim.take(outputs.open_command, outputs.close_command, patience)
+        self._claim.take(outputs.open_command, outputs.close_command)
         # The plant still obeys the last command, but a simulation's clock may have been reset.
         forget = self._pilot.reset if self._simulated else self._pilot.restart
         forget()

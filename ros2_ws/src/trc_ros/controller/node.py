@@ -9,9 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from lifecycle_msgs.srv import ChangeState
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 
 from trc_core import Controller, System
@@ -20,15 +18,19 @@ from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
-from trc_ros.controller.command_claim import LEASE_TIME, CommandClaim
+from trc_ros.controller.background import run_in_thread
+from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.flight import Flight
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
+from trc_ros.controller.preparation import Preparation
 from trc_ros.controller.services import Services
 from trc_ros.controller.states import state_reader_of
+from trc_ros.controller.transitions import Transitions, transition
 from trc_ros.conversions import CommandFormat
 from trc_ros.loading import (
+    announce_compilation,
     load_controller,
     make_ready,
     require_same_plant,
@@ -36,46 +38,8 @@ from trc_ros.loading import (
 )
 from trc_ros.parameters import table as parameters
 from trc_ros.parameters.controller import HOLD
-from trc_ros.process import StartupError, one_line, run
+from trc_ros.process import run
 from trc_ros.qos import require_used
-
-
-def transition(work: Callable[[Any], None]) -> Callable[..., TransitionCallbackReturn]:
-    """Decorator: makes a life-cycle callback of a method that raises on failure.
-
-    rclpy swallows what such a callback raises: here it becomes one line in the log and FAILURE.
-    """
-
-    @functools.wraps(work)
-    def callback(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            work(self)
-        except Exception as error:
-            self.get_logger().error(f'{work.__name__[3:]} failed: {one_line(error)}')
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
-
-    return callback
-
-
-def reject_invalid_transitions(node: LifecycleNode) -> None:
-    """Makes the node answer requests for transitions that its present state does not have.
-
-    rclpy raises there instead, in the executor, and no answer is sent.
-    """
-    [service] = (s for s in node.services if s.srv_type is ChangeState)
-    change = service.callback
-
-    def answer(request: ChangeState.Request, response: ChangeState.Response) -> Any:
-        try:
-            return change(request, response)
-        except RCLError:
-            asked = request.transition.label or request.transition.id
-            node.get_logger().warning(f'there is no transition {asked} from here: refused')
-            response.success = False
-            return response
-
-    service.callback = answer
 
 
 class ControllerNode(parameters.OwnReasons, LifecycleNode):
@@ -92,35 +56,46 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         parameters.declare(self, 'controller', args, self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
         self._claim = CommandClaim(self)
-        self._patience = 0.0  # [s] for a topic of commands that is not free
         Services(self, lambda: self._flight, self._reload)
-        reject_invalid_transitions(self)
+        self._transitions = Transitions(self, self._configure, self._await_command)
 
     def start(self, fail: Callable[[str], None]) -> None:
-        """Configures and activates, if `autostart` says so.
-
-        Raises:
-            StartupError: if that failed; the log says why.
-        """
+        """Lets the executor configure and activate, if `autostart` says so."""
         self._fail = fail
-        if not self.get_parameter('autostart').value:
-            return
-        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
-            raise StartupError
-        self._patience = LEASE_TIME
-        if self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
-            raise StartupError
-        self._patience = 0.0
+        if self.get_parameter('autostart').value:
+            self._transitions.bring_up(fail)
 
     def close(self) -> None:
         """Stops the loop and sends the final commands."""
         if self._flight is not None:
             self._flight.stop()
 
-    @transition
-    def on_configure(self) -> None:
-        """Loads and compiles the model, then opens the topics."""
-        values = parameters.values_of(self, 'controller')
+    async def _configure(self) -> None:
+        """Loads and compiles the model in a thread, then opens the topics."""
+        preparation = Preparation(self, parameters.values_of(self, 'controller'))
+        try:
+            pilot, goal = await run_in_thread(
+                functools.partial(self._prepare, preparation), self.executor
+            )
+        finally:
+            preparation.close()
+        # Live parameters may have changed meanwhile.
+        values, controller = parameters.values_of(self, 'controller'), pilot.controller
+        live = LiveSettings.from_parameters(values, controller)
+        self._flight = Flight(self, pilot, values, live, goal, self._claim)
+        self._require_used_qos()
+        # Also because the first line of a process takes 20 ms, which the loop does not have.
+        self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
+        if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
+            self.get_logger().info(f'nothing is learned in flight: {reason}')
+
+    async def _await_command(self) -> None:
+        """Waits until nobody else seems to publish commands, or it has taken too long."""
+        await run_in_thread(self._claim.wait_until_free, self.executor)
+
+    def _prepare(self, preparation: Preparation) -> tuple[Pilot, Array]:
+        """The pilot of a controller that is compiled and in time, and its first goal (n_x,)."""
+        values = preparation.values
         controller = load_controller(values)
         goal = initial_goal(values, controller.system)
         # Refuses before anything is compiled.
@@ -131,19 +106,16 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         if goal is not None and (reason := out_of_range(live.goal_limits, goal)):
             raise ValueError(f"parameter 'initial_goal': {reason}")
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
+        preparation.controller = controller
+        announce_compilation(controller, self.get_logger())
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
-        self._flight = Flight(self, pilot, values, live, goal, self._claim)
-        self._require_used_qos()
-        # Also because the first line of a process takes 20 ms, which the loop does not have.
-        self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
-        if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
-            self.get_logger().info(f'nothing is learned in flight: {reason}')
+        return pilot, goal
 
     @transition
     def on_activate(self) -> None:
         """Starts the loop."""
-        self._flight.start(self._fail, self._patience)
+        self._flight.start(self._fail)
 
     @transition
     def on_deactivate(self) -> None:
@@ -180,11 +152,12 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             require_same_plant(flight.controller.system, controller.system)
             LiveSettings.from_parameters(values, controller)
         require_rate(controller, 1.0 / values['controller_frequency'])
+        announce_compilation(controller, self.get_logger())
         make_ready(controller, values, self.get_logger())
         return controller
 
     def _why_locked(self) -> str:
-        locked = self._flight is not None
+        locked = self._flight is not None or self._transitions.configuring
         return 'is read at configure: deactivate and clean up, set it, configure' if locked else ''
 
     def _check(self, changes: dict[str, Any]) -> None:

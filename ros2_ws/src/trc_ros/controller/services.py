@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import Executor
 from rclpy.node import Node
-from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from trc_core import Controller
+from trc_ros.controller.background import run_in_thread
 from trc_ros.controller.flight import Flight
-from trc_ros.controller.realtime import leave_realtime_class
 from trc_ros.process import one_line
 
 
@@ -91,19 +88,3 @@ class Services:
             logger.warning(message)
         response.success, response.message = success, message
         return response
-
-
-def run_in_thread(work: Callable[[], Any], executor: Executor) -> Future:
-    """Runs `work` in a thread of its own; the future holds its result or exception."""
-    future = Future(executor=executor)
-
-    def run() -> None:
-        leave_realtime_class()
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-        executor.wake()
-
-    threading.Thread(target=run, name='in_thread', daemon=True).start()
-    return future

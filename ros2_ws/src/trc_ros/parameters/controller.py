@@ -49,10 +49,17 @@ PLANNING = (
     ),
     Spec(
         'warmup_iterations',
-        20,
-        'Number of plans timed at configure, which fails if their p99 exceeds the period. '
-        'With 0 none is timed.',
+        100,
+        'Number of plans timed at configure, again for some seconds while their p99 exceeds the '
+        'period. With 0 none is timed.',
         bounds=(0, 10_000),
+    ),
+    Spec(
+        'slow_plans',
+        'refuse',
+        'What configure does if the p99 of the timed plans exceeds the period: refuse, or warn '
+        'and fly with plans that the deadline cuts short.',
+        choices=('refuse', 'warn'),
     ),
     Spec(
         'refinement_cycles',
