@@ -64,6 +64,9 @@ class Pilot:
         self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
         self._turns = Turns(monitor.system, LONGEST_GAP * period)
+        self.readings: list[float] = []
+        """The clock [s] as the newest cycle read it, in turn."""
+        self._events: list[str] = []
         self.change(monitor.settings)
 
     def change(self, settings: Settings) -> None:
@@ -89,10 +92,12 @@ class Pilot:
         self.controller = controller
         self.monitor.lqr_plan = controller.lqr_plan
         self._own_cycles = controller.cycles
+        self._events.append('take_over')
         self.change(self.monitor.settings)
 
     def reset(self) -> None:
         """Forgets everything, as after construction."""
+        self._events.append('reset')
         self.monitor.reset()
         self._pending.clear()
         self._estimate = None if self._estimator is None else self._estimator.prior()
@@ -115,12 +120,19 @@ class Pilot:
 
     def restart(self) -> None:
         """Forgets the flight, but not what the plant still obeys or what was learned of it."""
+        self._events.append('restart')
         self.monitor.restart()
         self._last = None
 
+    def take_events(self) -> tuple[str, ...]:
+        """What made it forget something since this was last asked: names of its methods."""
+        events, self._events = tuple(self._events), []
+        return events
+
     def stand_by(self) -> Decision:
         """A cycle without a plan: the safe control flies."""
-        now = self.clock()
+        self.readings = []
+        now = self._read_clock()
         return self._issued(now, self.monitor.stand_by(now))
 
     def fly(
@@ -139,6 +151,7 @@ class Pilot:
             parameters: of the plant by name, where they are not those of its system.
         """
         p = None
+        self.readings = []
         if measurement is not None:
             measurement = self._turns.unwrapped(measurement)
             model = self._stated(parameters)
@@ -146,9 +159,13 @@ class Pilot:
             p = self._learned_of(model)
             measurement = self._pending.predicted(measurement, p)
         proposal = self._propose(measurement, goal, goal_time, p)
-        now = self.clock()
+        now = self._read_clock()
         aim = state_at(goal, now if measurement is None else self._begin(measurement))
         return self._issued(now, self.monitor.decide(now, measurement, aim, proposal, goal_time))
+
+    def _read_clock(self) -> float:
+        self.readings.append(self.clock())
+        return self.readings[-1]
 
     def _begin(self, measurement: Measurement) -> float:
         """The time at which a plan from a measurement takes effect."""
@@ -205,7 +222,7 @@ class Pilot:
         goal_time: float | None,
         p: Array | None,
     ) -> Proposal:
-        start, monitor = self.clock(), self.monitor
+        start, monitor = self._read_clock(), self.monitor
         if measurement is None or monitor.is_stale(start, measurement):
             return Proposal()
         if monitor.is_goal_stale(start, goal_time):
@@ -219,8 +236,8 @@ class Pilot:
         try:
             plan = self.controller.plan(measurement.x, target, deadline=self._deadline, **known)
         except (ValueError, ArithmeticError) as error:
-            return Proposal(plan_time=self.clock() - start, failure=f'no plan: {error}')
-        plan_time = self.clock() - start
+            return Proposal(plan_time=self._read_clock() - start, failure=f'no plan: {error}')
+        plan_time = self._read_clock() - start
         return Proposal(plan, plan_time, late=plan_time > self._period)
 
     def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from trc_core.flight.safety import Decision, Measurement, SafetyState
 from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
+from trc_ros.controller.cycle_output import CycleOutput
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.instruction_input import InstructionInput, placement_of
 from trc_ros.controller.live_settings import LiveSettings
@@ -84,6 +85,7 @@ class Flight:
         self._counters = diagnostics.CounterMonitor()
         self._make_inputs(goal)
         self._outputs = Outputs(node, pilot.controller.system, values)
+        self._record_cycle = CycleOutput(node, pilot, values)
         self._open_topics()
 
     @property
@@ -117,7 +119,8 @@ class Flight:
     def replace_controller(self, controller: Controller) -> None:
         """Requests another controller of the same plant from the next cycle on."""
         self._reloads += 1
-        self._requests.append(functools.partial(self._pilot.take_over, controller))
+        opening = self._record_cycle.opening(controller)
+        self._requests.append(functools.partial(self._take_over, controller, opening))
         if self._loop is None:
             self._serve_requests()
 
@@ -183,6 +186,7 @@ class Flight:
         timer = node.create_timer(period, self._publish_diagnostics, clock=steady)
         self._destroyers += [
             functools.partial(node.destroy_publisher, self._diagnostics),
+            functools.partial(node.destroy_publisher, self._record_cycle.publisher),
             functools.partial(node.destroy_timer, timer),
         ]
 
@@ -232,6 +236,7 @@ class Flight:
         if decision.plan is not None:
             stamp = later(stamp, self._pilot.input_delay)
             self._outputs.send_plan(decision.plan, stamp, asked.aim, live)
+        self._record_cycle(measurement, asked, decision, live)
         self._record(decision)
 
     def _wait_for_state(self, seconds: float) -> bool:
@@ -245,6 +250,10 @@ class Flight:
     def _serve_requests(self) -> None:
         while self._requests:
             self._requests.popleft()()
+
+    def _take_over(self, controller: Controller, opening: dict[str, Any]) -> None:
+        self._pilot.take_over(controller)
+        self._record_cycle.introduce(opening)
 
     def _restart(self) -> None:
         self._pilot.restart()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trc_core import Controller
@@ -19,6 +19,8 @@ class LiveSettings:
     settings: Settings
     publish_horizon: bool
     publish_joint_trajectory: bool
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters that they were made from, by name."""
 
     @classmethod
     def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
@@ -52,4 +54,5 @@ class LiveSettings:
             constraint_tolerance=values['constraint_tolerance'],
             weights=weights,
         )
-        return cls(settings, values['publish_horizon'], values['publish_joint_trajectory'])
+        published = values['publish_horizon'], values['publish_joint_trajectory']
+        return cls(settings, *published, values)
