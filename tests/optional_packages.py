@@ -54,13 +54,21 @@ def why_skipped(error):
     )
 
 
+def is_installed(module):
+    """Whether a module can be imported; it is not."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def missing():
     """(module, extra) of every package that is not installed."""
     return [
         (module, extra)
         for extra, modules in EXTRAS.items()
         for module in modules
-        if find_spec(module) is None
+        if not is_installed(module)
     ]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from rclpy._rclpy_pybind11 import NodeNameNonExistentError
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.parameter_client import AsyncParameterClient
@@ -73,8 +75,11 @@ class FlightRecorder:
             return
         self._ask()
         node, place = self._node, (self._name, self._namespace)
-        heard = node.get_subscriber_names_and_types_by_node(*place)
-        said = node.get_publisher_names_and_types_by_node(*place)
+        try:
+            heard = node.get_subscriber_names_and_types_by_node(*place)
+            said = node.get_publisher_names_and_types_by_node(*place)
+        except NodeNameNonExistentError:  # it has just ended
+            return
         for topic, kinds in (*heard, *said):
             known = topic in self.topics or topic in self.unknown or topic == LOG
             if not known and topic.rpartition('/')[2] not in self._left_out:
@@ -134,8 +139,9 @@ def find_controllers(node: Node) -> list[str]:
     """The full names of the nodes that publish cycle records."""
     found = set()
     for name, namespace in node.get_node_names_and_namespaces():
-        full = f'{namespace.rstrip("/")}/{name}'
-        said = node.get_publisher_names_and_types_by_node(name, namespace)
+        full, said = f'{namespace.rstrip("/")}/{name}', []
+        with contextlib.suppress(NodeNameNonExistentError):  # where it has just ended
+            said = node.get_publisher_names_and_types_by_node(name, namespace)
         if f'{full}/{CYCLE}' in dict(said):
             found.add(full)
     return sorted(found)
