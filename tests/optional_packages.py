@@ -4,10 +4,12 @@
 want of one. Anywhere else, as under `colcon test` on a robot, what can be tested is tested.
 """
 
+import re
 from importlib.util import find_spec
 
 import pytest
 
+INSTALL = re.compile(r"pip install 'trc\[(\w+)\]'")
 EXTRAS = {
     'ros': (
         *('rclpy', 'rmw_fastrtps_cpp', 'builtin_interfaces', 'rcl_interfaces', 'rosgraph_msgs'),
@@ -40,18 +42,19 @@ class OptionalModule(pytest.Module):
 
 
 def why_skipped(error):
-    """The reason to skip what raised an error; empty if it is one."""
-    if not isinstance(error, ModuleNotFoundError):
-        return ''
-    module = (error.name or '').partition('.')[0]
-    return next(
-        (
-            f"needs '{module}': pip install 'trc[{extra}]'"
-            for extra, modules in EXTRAS.items()
-            if module in modules
-        ),
-        '',
-    )
+    """The reason to skip what raised an error, or led to it; empty if it is a mistake."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError):
+            module = (error.name or '').partition('.')[0]
+            for extra, modules in EXTRAS.items():
+                if module in modules:
+                    return f"needs '{module}': pip install 'trc[{extra}]'"
+        # The product says it in words.
+        said = INSTALL.search(str(error)) if isinstance(error, ValueError) else None
+        if said and any(extra == said[1] for _, extra in missing()):
+            return str(error).partition('\n')[0]
+        error = error.__cause__ or error.__context__
+    return ''
 
 
 def is_installed(module):
@@ -106,7 +109,7 @@ def run_or_skip(item):
     """What runs, skipped where it lacks a package."""
     try:
         return (yield)
-    except ModuleNotFoundError as error:
+    except Exception as error:
         reason = why_skipped(error)
         if reason and not item.config.getoption('complete'):
             pytest.skip(reason)

@@ -66,8 +66,10 @@ def flight():
     track = ReferenceTrack(system, np.array([100.0, 102.0]), np.array([[0.0] * 4, [0.4, 0, 0, 0]]))
     for cycle in range(CYCLES):
         clock.now = 100.0 + PERIOD * cycle
-        if cycle == 25:
+        if cycle == 10:
             pilot.restart()
+        if cycle == 25:
+            pilot.reset()
         if cycle in (FIRST_WEIGHT, LAST_WEIGHT):
             pilot.change(settings_of(system, cycle))
         if cycle == 45:
@@ -136,7 +138,7 @@ def test_the_flight_had_all_that_makes_a_replay_hard(flight):
     assert {r['verdict'] for r in records} >= {'active', 'fallback'}
     assert any(any(r['deadlines']) for r in records)
     assert any(r['reference'] for r in records) and any(r['parameters'] for r in records)
-    assert any(r['events'] == ['restart'] for r in records)
+    assert [e for r in records for e in r['events']] == ['restart', 'reset']
     assert any(not r['enabled'] for r in records)
 
 

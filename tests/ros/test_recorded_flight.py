@@ -26,7 +26,10 @@ from trc_ros.lab.record import command as record_command
 from trc_ros.lab.replay import command as replay_command
 
 NAMESPACE = '/recorded'
-SIMULATED = ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
+SIMULATED = (
+    *('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true'),
+    *('-p', 'input_delay:=0.03'),  # so that commands under way are part of what is remembered
+)
 NOISE = ('-p', 'measurement_noise:=0.01', '-p', 'disturbance:=0.05', '-p', 'speed:=1')
 PATIENCE = 60.0  # [s]
 
@@ -129,7 +132,8 @@ def test_bags_of_anybody_are_replayed_as_far_as_they_go(bag, capsys, tmp_path):
             if message.kind in kinds:
                 stock.write(name, kinds[message.kind], message.time, message.data)
     stock.close()
-    params = ROOT / 'params' / 'double_integrator.yaml'
+    params, shipped = tmp_path / 'own.yaml', ROOT / 'params' / 'double_integrator.yaml'
+    params.write_text(shipped.read_text().replace('input_delay: 0.0', 'input_delay: 0.03'))
     words = ('--params', params, '--tolerance', '10')
     said, figures, code = replay(capsys, tmp_path, tmp_path / 'stock', *words)
     assert code == 0, said
