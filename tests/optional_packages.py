@@ -9,7 +9,8 @@ from importlib.util import find_spec
 
 import pytest
 
-INSTALL = re.compile(r"pip install 'trc\[(\w+)\]'")
+MODULE = re.compile(r"No module named '([\w.]+)'")
+INSTALL = re.compile(r"pip install 'trc\[([\w,]+)\]'")
 EXTRAS = {
     'ros': (
         *('rclpy', 'rmw_fastrtps_cpp', 'builtin_interfaces', 'rcl_interfaces', 'rosgraph_msgs'),
@@ -44,15 +45,17 @@ class OptionalModule(pytest.Module):
 def why_skipped(error):
     """The reason to skip what raised an error, or led to it; empty if it is a mistake."""
     while error is not None:
+        modules = MODULE.findall(str(error))  # also in the output of a command
         if isinstance(error, ModuleNotFoundError):
-            module = (error.name or '').partition('.')[0]
-            for extra, modules in EXTRAS.items():
-                if module in modules:
+            modules.append(error.name or '')
+        for module in modules:
+            for extra, known in EXTRAS.items():
+                if module.partition('.')[0] in known:
                     return f"needs '{module}': pip install 'trc[{extra}]'"
-        # The product says it in words.
-        said = INSTALL.search(str(error)) if isinstance(error, ValueError) else None
-        if said and any(extra == said[1] for _, extra in missing()):
-            return str(error).partition('\n')[0]
+        lacking = {extra for _, extra in missing()}
+        for said in INSTALL.finditer(str(error)):
+            if lacking & set(said[1].split(',')):
+                return f'it said: {said[0]}'
         error = error.__cause__ or error.__context__
     return ''
 

@@ -53,7 +53,7 @@ def test_tests_without_their_package_are_skipped_with_the_reason_and_mistakes_ar
     done = run('--continue-on-collection-errors')
     assert '1 failed, 1 passed, 5 skipped, 1 error' in done.stdout, done.stdout
     assert "needs 'torch': pip install 'trc[train]'" in done.stdout
-    assert "install it with pip install 'trc[train]'" in done.stdout
+    assert "it said: pip install 'trc[train]'" in done.stdout
     assert "needs 'casadi': pip install 'trc[demo]'" in done.stdout
     assert 'FAILED test_wrong.py::test' in done.stdout and 'ERROR test_typo.py' in done.stdout
 
