@@ -25,7 +25,7 @@ demo: $(VENV)/.installed-demo ## fly both systems over ROS 2; figures, bag and t
 	@$(BIN)/trc demo $(ARGS)
 
 test: $(VENV)/.installed-test ## run the whole test suite, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --complete -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -123,6 +123,7 @@ setup(
         share('params', '*.yaml'),
         share('params/training', '*.yaml'),
         share('params/ros2_control', '*.yaml'),
+        share('params/diagnostics', '*.yaml'),
         share('rviz', '*.rviz'),
         share('layouts', '*'),
         share('security', '*.xml'),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ['tests.optional_packages']
 ROS = Path(__file__).parent / 'ros'
 ROS_GROUPS = 8
 

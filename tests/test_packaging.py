@@ -26,6 +26,7 @@ WRITTEN = {line.strip('/') for line in IGNORED if line.startswith('/')}  # besid
 @pytest.fixture(scope='module')
 def built(tmp_path_factory):
     """The folder of an sdist, and of the wheel that was built from it and nothing else."""
+    pytest.importorskip('build')
     place = tmp_path_factory.mktemp('built')
     tree = place / 'tree'
     shutil.copytree(

@@ -89,6 +89,14 @@ class Checkpoint:
             'metrics': dict(self.metrics),
         }
 
+    @property
+    def digest(self) -> str:
+        """A hash of everything that plans depend on: two of the same plan the same."""
+        record = json.dumps(self.record, sort_keys=True)
+        if self.graph is not None:
+            record += hashlib.sha256(self.graph.read_bytes()).hexdigest()
+        return _digest(record, {**self.tensors, **self.correction})
+
     def require_tensors(self) -> None:
         """Compares the tensors with all that the record says of them.
 

@@ -19,6 +19,12 @@ class Verb(NamedTuple):
 VERBS = {
     'demo': Verb('trc_ros.lab.demo.command', 'fly the shipped systems over ROS 2', 'ros,demo'),
     'faults': Verb('trc_ros.lab.campaign.command', 'inject faults, judge what flies', 'ros,demo'),
+    'record': Verb(
+        'trc_ros.lab.record.command', 'record a running controller for a replay', 'ros,demo'
+    ),
+    'replay': Verb(
+        'trc_ros.lab.replay.command', 'fly a bag again and compare the commands', 'ros,demo'
+    ),
     'systems': Verb('trc_core.commands.systems', 'list what can be controlled'),
     'generate': Verb('trc_core.data.lqr_generator', 'make a dataset of optima', 'train'),
     'train': Verb('trc_core.commands.train', 'train a controller', 'train'),

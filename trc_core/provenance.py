@@ -24,6 +24,7 @@ PACKAGES = (
     'scipy',
 )
 BRIEF = ('date', 'CPU', 'cores', 'python', 'torch', 'numpy', 'numba')
+FLOWN = ('trc', 'CPU', 'python', 'numpy', 'numba')
 
 
 def describe() -> dict[str, str]:
@@ -44,6 +45,12 @@ def brief() -> dict[str, str]:
     """The part of `describe` that matters to figures that are not times."""
     found = describe()
     return {name: found[name] for name in BRIEF}
+
+
+def flown() -> dict[str, str]:
+    """The part of `describe` on which the last bit of a plan may depend."""
+    found = {'CPU': _cpu_model(), 'python': platform.python_version()}
+    return {name: found.get(name) or _version(name) for name in FLOWN}
 
 
 def load() -> str:

@@ -38,6 +38,8 @@ TIMED = 'latency,ratio,tail,scaling,throughput,soak'
 @pytest.fixture(scope='module')
 def quick_run(tmp_path_factory):
     """The folder and the figures of a quick run on one system."""
+    pytest.importorskip('torch')
+    pytest.importorskip('matplotlib')
     folder = tmp_path_factory.mktemp('benchmark')
     flags = ['--quick', '--systems', 'double_integrator', '--backends', 'numba,torch']
     main([*flags, '--soak', '200', '--sections', TIMED, '--output', str(folder)])

@@ -19,6 +19,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from trc_ros.plant.node import EPOCH
+from trc_ros.process import BROKE
 
 PATIENCE = 30.0  # [s] for what takes a second on an idle machine
 
@@ -217,7 +218,7 @@ def test_a_simulation_that_breaks_ends_with_one_line_and_publishes_nothing_of_it
         *('-p', 'initial_state:=[50.0, 0.0]', '-p', 'wait_for_command:=false'),
     )
     probe.require(lambda: node.process.poll() is not None, 'the end', START_TIMEOUT)
-    assert node.exit_code() == 1
+    assert node.exit_code() == BROKE
     [line] = node.log().splitlines()
     assert line.startswith('the simulation broke: the state has become [')
     assert np.isfinite([[*r.message.position, *r.message.velocity] for r in probe.log.state]).all()

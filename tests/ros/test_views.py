@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / 'security' / 'trc.policy.xml'
 KEYS = ('topicName', 'topicToRender')  # of the topic in the settings of a Foxglove panel
 CONDITIONAL = {
-    'controller': {'~/control_horizon', '/clock'},  # two thrusts on no joints; use_sim_time
+    # two thrusts on no joints; use_sim_time; where tf2_ros is installed; goals as actions
+    'controller': {'~/control_horizon', '/clock', '/tf', '/tf_static', '~/goal_status'},
     'plant': {'/clock'},  # publish_clock, lockstep
 }
 """Topics that only some parameters open."""
@@ -51,7 +52,7 @@ def foxglove_topics():
 def rules(node):
     """Names that the policy allows a node to publish, to subscribe to and to answer."""
     profile = ElementTree.parse(POLICY).find(f".//profile[@node='{node}']")
-    allowed = {'publish': set(), 'subscribe': set(), 'reply': set()}
+    allowed = {'publish': set(), 'subscribe': set(), 'reply': set(), 'execute': set()}
     for group in profile:
         [kind] = group.keys()
         assert group.get(kind) == 'ALLOW'
@@ -75,11 +76,25 @@ def graph(tmp_path_factory, context):
         for node in nodes.values():
             probe.meet(node, 'state', listens=False)
         probe.require(lambda: bool(probe.log.command), 'a command', START_TIMEOUT)
-        yield settled(probe, namespace, names)
+        found = settled(probe, namespace, names)
+        found['statuses'] = {
+            status.name.removeprefix('views/')
+            for received in probe.log.diagnostics
+            for status in received.message.status
+            if status.name.startswith('views/')
+        }
+        yield found
     finally:
         probe.close()
         for node in nodes.values():
             node.kill()
+
+
+def analyzers():
+    """The analyzers of the diagnostic aggregator by name."""
+    nodes = yaml.safe_load((ROOT / 'params' / 'diagnostics' / 'diagnostic_aggregator.yaml').open())
+    values = nodes['analyzers']['ros__parameters']
+    return {name: value for name, value in values.items() if isinstance(value, dict)}
 
 
 def settled(probe, namespace, names):
@@ -118,11 +133,18 @@ def absolute(names, node):
 
 
 @pytest.fixture(scope='module')
+def statuses(graph):
+    """The names of all statuses, without a namespace."""
+    return graph['statuses']
+
+
+@pytest.fixture(scope='module')
 def topics(graph):
     """All topics that exist without a namespace."""
     return {
         topic
         for node, kinds in graph.items()
+        if node != 'statuses'
         for kind in ('publish', 'subscribe')
         for topic in absolute(kinds[kind], node)
     }
@@ -138,6 +160,23 @@ def test_the_policy_names_what_a_node_has_and_nothing_else(graph, node, kind):
 def test_conditional_topics_are_allowed_too():
     assert {'~/control_horizon'} <= rules('controller')['publish']
     assert '/clock' in rules('controller')['subscribe'] & rules('plant')['publish']
+
+
+@pytest.mark.parametrize('namespace', ['', 'fleet/robot_1/'])
+def test_the_aggregator_puts_every_status_into_one_drawer(statuses, namespace):
+    """By the rule of its GenericAnalyzer: a regex has to match the whole name."""
+    found = analyzers()
+    assert {a['type'] for a in found.values()} == {'diagnostic_aggregator/GenericAnalyzer'}
+    drawers = {
+        status: [
+            name
+            for name, analyzer in found.items()
+            if any(re.fullmatch(regex, f'{namespace}{status}') for regex in analyzer['regex'])
+        ]
+        for status in statuses
+    }
+    assert {len(names) for names in drawers.values()} == {1}, drawers
+    assert {name for [name] in drawers.values()} == set(found)
 
 
 def test_rviz_shows_topics_that_exist_by_displays_of_their_type(topics):

@@ -79,6 +79,9 @@ class Pilot:
         self._last: Measurement | None = None
         self._turns = Turns(monitor.system, LONGEST_GAP * period)
         self._anchor = Anchor(monitor.system)
+        self.readings: list[float] = []
+        """The clock [s] as the newest cycle read it, in turn."""
+        self._events: list[str] = []
         self.change(monitor.settings)
 
     def change(self, settings: Settings) -> None:
@@ -104,10 +107,12 @@ class Pilot:
         self.controller = controller
         self.monitor.lqr_plan = controller.lqr_plan
         self._own_cycles = controller.cycles
+        self._events.append('take_over')
         self.change(self.monitor.settings)
 
     def reset(self) -> None:
         """Forgets everything, as after construction."""
+        self._events.append('reset')
         self.monitor.reset()
         self._pending.clear()
         self._estimate = None if self._estimator is None else self._estimator.prior()
@@ -136,13 +141,20 @@ class Pilot:
 
     def restart(self) -> None:
         """Forgets the flight, but not what the plant still obeys or what was learned of it."""
+        self._events.append('restart')
         self.monitor.restart()
         self._last = None
         self._anchor.release()
 
+    def take_events(self) -> tuple[str, ...]:
+        """What made it forget something since this was last asked: names of its methods."""
+        events, self._events = tuple(self._events), []
+        return events
+
     def stand_by(self) -> Decision:
         """A cycle without a plan: the safe control flies."""
-        now = self.clock()
+        self.readings = []
+        now = self._read_clock()
         self._anchor.release()  # somebody may carry the plant elsewhere meanwhile
         return self._issued(now, self.monitor.stand_by(now))
 
@@ -174,10 +186,11 @@ class Pilot:
     ) -> Task:
         """The first half of `fly`: what a cycle has to plan."""
         p = None
+        self.readings = []
         if measurement is not None:
             measurement = self._turns.unwrapped(measurement)
             model = self._stated(parameters)
-            if goal is None and not self.monitor.is_stale(self.clock(), measurement):
+            if goal is None and not self.monitor.is_stale(self._read_clock(), measurement):
                 goal = self._anchor.at(measurement.x, model)
             self._learn(measurement, model)
             p = self._learned_of(model)
@@ -193,11 +206,15 @@ class Pilot:
 
     def conclude(self, task: Task, proposal: Proposal) -> Decision:
         """The second half of `fly`: decides what to command now."""
-        measurement, goal, now = task.measurement, task.goal, self.clock()
+        measurement, goal, now = task.measurement, task.goal, self._read_clock()
         begin = now if measurement is None else self._begin(measurement)
         aim = None if goal is None else state_at(goal, begin)
         decision = self.monitor.decide(now, measurement, aim, proposal, task.goal_time)
         return self._issued(now, decision)
+
+    def _read_clock(self) -> float:
+        self.readings.append(self.clock())
+        return self.readings[-1]
 
     def _begin(self, measurement: Measurement) -> float:
         """The time at which a plan from a measurement takes effect."""
@@ -251,7 +268,7 @@ class Pilot:
         self, measurement: Measurement | None, goal_time: float | None, p: Array | None
     ) -> dict[str, Any] | None:
         """Arguments of the plan that is due; None where there is nothing to plan from or for."""
-        now, monitor = self.clock(), self.monitor
+        now, monitor = self._read_clock(), self.monitor
         if measurement is None or monitor.is_stale(now, measurement):
             return None
         if monitor.is_goal_stale(now, goal_time):
@@ -265,15 +282,16 @@ class Pilot:
 
     def propose(self, task: Task, deadline: float | None = None) -> Proposal:
         """Plans for a task, in so many seconds; by default those of the pilot."""
-        start, seconds = self.clock(), self._deadline if deadline is None else deadline
         if task.known is None or task.measurement is None:
             return Proposal()
+        seconds = self._deadline if deadline is None else deadline
+        start = self._read_clock()
         x, target = task.measurement.x, self.target(task)
         try:
             plan = self.controller.plan(x, target, deadline=seconds, **task.known)
         except (ValueError, ArithmeticError) as error:
-            return Proposal(plan_time=self.clock() - start, failure=f'no plan: {error}')
-        plan_time = self.clock() - start
+            return Proposal(plan_time=self._read_clock() - start, failure=f'no plan: {error}')
+        plan_time = self._read_clock() - start
         return Proposal(plan, plan_time, late=plan_time > self._period)
 
     def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from trc_core.numerics.batch import memory_of
 from trc_core.numerics.ilqr import Memory
 from trc_core.planner.backend import Problems
 from trc_core.planner.classical_kernels import yield_rows
-from trc_core.planner.clock import now
 from trc_core.planner.inputs import History
 from trc_core.planner.kernels import Budget, Found
 from trc_core.planner.planning import Planning, Solution
@@ -113,7 +112,7 @@ class ConstrainedPlanning(Planning):
         assert memory is not None
         self._improve(found, problems, memory, SURPRISED_SWEEPS, budget)
         violation = self._sweeping.violations(found, problems)
-        if now() >= budget.deadline or not self._is_surprised(found, violation):
+        if self.watch.is_over(budget.deadline) or not self._is_surprised(found, violation):
             return found, violation
         afresh = problems._replace(memory=None, previous=None, trusted=None)
         afresh, other = self._started(afresh, budget, SURPRISED_SWEEPS)

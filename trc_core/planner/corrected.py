@@ -36,7 +36,7 @@ class CorrectedPlanning:
         self._step = BatchStep(self.system)
         weights = Weights.from_tensors(checkpoint.correction)
         self.correction = Correction(self.system, weights, self._step)
-        self.backend, self.fly = planning.backend, planning.fly
+        self.backend, self.fly, self.watch = planning.backend, planning.fly, planning.watch
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:

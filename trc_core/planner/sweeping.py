@@ -14,9 +14,9 @@ from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory
 from trc_core.planner.backend import Problems
-from trc_core.planner.clock import now
 from trc_core.planner.kernels import ALL, Found
 from trc_core.planner.sweep_kernels import assess_rows, follow_rows, go_on_rows
+from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array, System
 
 MARGIN = 0.5  # of the tolerance, by which ticks keep off constraints: noise pushes into them
@@ -39,6 +39,7 @@ class Sweeping:
         bind: Callable[[Callable[..., Any]], Callable[..., Any]],
     ) -> None:
         self.system, self._plant_of = system, plant_of
+        self.watch = Watch()
         self._margin = MARGIN * system.constraint_tolerance
         self.is_constrained = len(system.task.constraints) > 0
         self._follow_rows, self._improve = bind(follow_rows), bind(batch_improve)
@@ -78,7 +79,7 @@ class Sweeping:
             self._improve(plant, r, at_once, margin, plans, memory.rows(rows), outcome)
 
         for _ in range(0, sweeps, at_once):
-            if converged.all() or now() >= deadline:
+            if converged.all() or self.watch.is_over(deadline):
                 break
             problems.share_out(self._plant_of(self.system), run)
             total += spent

@@ -25,6 +25,9 @@ STARTED = threading.Event()  # the node works: it must be closed before the proc
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
 BACKGROUND = 'background'  # threads of this name may hold the compiler
+ENDED, REFUSED, BROKE = 0, 1, 3
+"""Exit codes: ended when asked to; cannot work with these parameters, files or this computer, so
+that to start it again helps nothing; broke while it worked, so that it may."""
 
 SOURCE_LINE = re.compile(r', at /\S+:\d+')  # of rcl's own sources: no help to the reader
 USAGE = """\
@@ -68,7 +71,7 @@ def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
     own = remove_ros_args(args)[1:]
     if {'-h', '--help'} & set(own):
         print(USAGE.format(program=os.path.basename(sys.argv[0])))
-        return 0
+        return ENDED
     if own:
         raise ValueError(f"unknown argument '{own[0]}'; parameters come behind --ros-args")
     # The node; a failure of its loop or of the executor ends the wait below.
@@ -99,7 +102,9 @@ def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
         node.destroy_node()
     for reason in filter(None, failures):
         print(reason, file=sys.stderr)
-    return 1 if failures else 0
+    if any(failures):
+        return BROKE
+    return REFUSED if failures else ENDED
 
 
 def _leave_compiler(code: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from trc_core.systems import SYSTEMS, System
 
 STATE, GOAL, COMMAND, HORIZON = 'state', 'goal', 'command', 'controller/horizon'
 NANO = 1e-9
+LARGEST = 64_000_000  # bytes of a message
 
 
 @dataclass(frozen=True)
@@ -73,22 +76,70 @@ def read_bag(path: Path, system: System | None = None) -> list[RecordedFlight]:
 
 def _topics(path: Path) -> dict[str, list[tuple[float, Any]]]:
     """(time [s], message) of everything that is read, by topic."""
+    topics = read_topics(path, lambda topic: _place(topic) is not None)
+    return {
+        topic: [(NANO * message.time, message.content()) for message in messages]
+        for topic, messages in topics.items()
+    }
+
+
+@dataclass(frozen=True)
+class Message:
+    """Message of a bag."""
+
+    time: int
+    """When it was recorded [ns since the epoch]."""
+    kind: str
+    """Its type, like 'std_msgs/msg/String'."""
+    data: bytes
+    """As it was sent."""
+    content: Callable[[], Any]
+    """Makes an object with its fields.
+
+    Raises:
+        ValueError: if the bytes are not those of such a message.
+    """
+
+
+def read_topics(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[Message]]:
+    """The messages of a bag by topic, in the order of their times.
+
+    Args:
+        path: the bag's folder, or an `.mcap` or `.db3` file.
+        wanted: whether a topic is to be read.
+
+    Raises:
+        ValueError: if it is damaged, or a message is longer than any that is used here.
+    """
     from rosbags.highlevel import AnyReader
     from rosbags.typesys import Stores, get_typestore
 
-    topics: dict[str, list[tuple[float, Any]]] = {}
+    topics: dict[str, list[Message]] = {}
     store = get_typestore(Stores.ROS2_JAZZY)
+    with _naming(path), AnyReader([path], default_typestore=store) as reader:
+        connections = [c for c in reader.connections if wanted(c.topic)]
+        for connection, time, data in reader.messages(connections=connections):
+            if len(data) > LARGEST:
+                raise ValueError(f'a message of {len(data):,} bytes on {connection.topic}')
+            content = partial(_content, path, reader.typestore, data, connection.msgtype)
+            message = Message(time, connection.msgtype, bytes(data), content)
+            topics.setdefault(connection.topic, []).append(message)
+    return topics
+
+
+def _content(path: Path, types: Any, data: Any, kind: str) -> Any:
+    with _naming(path):
+        return types.deserialize_cdr(data, kind)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Makes one line that names the bag of whatever damaged bytes lead the library to raise."""
     try:
-        with AnyReader([path], default_typestore=store) as reader:
-            wanted = [c for c in reader.connections if _place(c.topic) is not None]
-            for connection, time, data in reader.messages(connections=wanted):
-                message = reader.deserialize(data, connection.msgtype)
-                topics.setdefault(connection.topic, []).append((NANO * time, message))
+        yield
     except Exception as error:
-        # the library raises whatever damaged bytes lead to
         reason = str(error).partition('\n')[0]
         raise ValueError(f"'{path}' is no bag, or a crash cut it short: {reason}") from error
-    return topics
 
 
 def _place(topic: str) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from trc_ros.control_loop import ControlLoop
 from trc_ros.controller import diagnostics
 from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.cycle_log import CycleLog
+from trc_ros.controller.cycle_output import CycleOutput
 from trc_ros.controller.event_loop import EventLoop
 from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.goal_status import GoalStatus
@@ -87,6 +88,7 @@ class Flight:
         self._make_inputs(goal)
         named = with_joint_names(pilot.controller.system, values['joints'])
         self._outputs = Outputs(node, named, values)
+        self._record_cycle = CycleOutput(node, pilot, values)
         self._open_topics()
 
     @property
@@ -127,7 +129,8 @@ class Flight:
     def replace_controller(self, controller: Controller) -> None:
         """Requests another controller of the same plant from the next cycle on."""
         self._reloads += 1
-        self._requests.append(functools.partial(self._pilot.take_over, controller))
+        opening = self._record_cycle.opening(controller)
+        self._requests.append(functools.partial(self._take_over, controller, opening))
         if self._loop is None:
             self._serve_requests()
 
@@ -199,6 +202,7 @@ class Flight:
         timer = node.create_timer(period, self._publish_diagnostics, clock=steady)
         self._destroyers += [
             functools.partial(node.destroy_publisher, self._diagnostics),
+            functools.partial(node.destroy_publisher, self._record_cycle.publisher),
             functools.partial(node.destroy_timer, timer),
         ]
 
@@ -241,6 +245,7 @@ class Flight:
             stamp = later(stamp, self._pilot.input_delay)
             aim = self._pilot.held if asked.aim is None else asked.aim
             self._outputs.send_plan(decision.plan, stamp, aim, live)
+        self._record_cycle(measurement, asked, decision, live)
         self._record(decision)
         if self._cycle_log.enabled:
             age = self._pilot.clock() - measurement.time if measurement else None
@@ -257,6 +262,10 @@ class Flight:
     def _serve_requests(self) -> None:
         while self._requests:
             self._requests.popleft()()
+
+    def _take_over(self, controller: Controller, opening: dict[str, Any]) -> None:
+        self._pilot.take_over(controller)
+        self._record_cycle.introduce(opening)
 
     def _restart(self) -> None:
         self._pilot.restart()

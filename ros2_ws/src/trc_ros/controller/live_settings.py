@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trc_core import Controller
@@ -29,6 +29,8 @@ class LiveSettings:
     """What goals must lie in."""
     goal_tolerance: Array
     """Largest errors (n_x,) with which a goal counts as reached."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters that they were made from, by name."""
 
     @classmethod
     def from_parameters(cls, values: Mapping[str, Any], controller: Controller) -> LiveSettings:
@@ -77,4 +79,5 @@ class LiveSettings:
             box if low or high else None,
             goals,
             tolerance_of(system, values['goal_tolerance']),
+            values,
         )

@@ -1,0 +1,1 @@
+"""`trc record`: everything of a flight that a replay needs, in a bag."""

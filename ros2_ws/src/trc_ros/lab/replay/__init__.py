@@ -1,0 +1,1 @@
+"""`trc replay`: a recorded flight, flown again by a controller of today."""
