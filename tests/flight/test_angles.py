@@ -12,6 +12,7 @@ from trc_core.flight.limits import CommandLimits
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Measurement, SafetyMonitor
 from trc_core.flight.settings import Settings
+from trc_core.planner.turns import undeclared_angles
 
 SYSTEM = replace(get_system('pendulum'), angles=('angle',))
 GOAL = np.zeros(2)
@@ -57,6 +58,51 @@ def test_the_shipped_pendulum_that_counts_its_turns_is_up_as_soon(x):
     around, same = swing_up(network, np.array(x), wrapped)
     assert around == straight < 6.0
     np.testing.assert_allclose(same, commands, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['pendulum', 'cartpole_swingup'])
+def test_plans_that_count_turns_hold_a_plant_that_is_seen_wrapped(name):
+    network = Controller.load(name)
+    system, place = network.system, 0 if name == 'pendulum' else 2
+
+    def seen(x):
+        y = x.copy()
+        y[place] = (y[place] + np.pi) % TURN - np.pi
+        return y
+
+    for x in system.sample(np.random.default_rng(77), 4)[0]:
+        plan, jumps = None, 0
+        for _ in range(100):
+            before, plan = plan, network.plan(seen(x), np.zeros(system.n_x), warm_start=plan)
+            jumps += before is not None and abs(plan.states[0] - before.states[1]).max() > 1.0
+            x = system.step(x, plan.controls[0])
+        assert jumps == 0
+        assert np.abs(seen(x)).max() < 0.1
+
+
+def test_a_state_after_a_gap_counts_modulo_a_turn_towards_the_goal(controller):
+    """The pendulum has turned while nobody saw it; its encoder says what it says."""
+    now, monitor = 0.0, SafetyMonitor(SYSTEM, Settings(CommandLimits.of(SYSTEM), 1.0))
+    pilot = Pilot(controller, monitor, SYSTEM.dt, lambda: now, deadline=np.inf)
+    pilot.fly(Measurement(np.array([0.3, 0.0]), now), GOAL)
+    for turns in (2, -3):
+        now += 10.0
+        pilot.restart()
+        near = pilot.fly(Measurement(np.array([0.2 + turns * TURN, 0.0]), now), GOAL).plan
+        assert near.states[0, 0] == 0.2 + turns * TURN
+        assert np.abs(near.states[:, 0] - turns * TURN).max() < 0.5 * TURN
+
+
+def test_what_seems_to_be_an_angle_without_being_declared_is_named():
+    assert undeclared_angles(get_system('pendulum')) == ['angle']
+    assert undeclared_angles(SYSTEM) == []
+    assert undeclared_angles(get_system('quadrotor_2d')) == []  # it never starts upside down
+    wound = replace(
+        get_system('pendulum'),
+        name='wound',
+        dynamics=lambda x, u, gravity, damping: [x[1], u[0] - gravity * x[0]],
+    )
+    assert undeclared_angles(wound) == []  # a spring counts the turns
 
 
 def test_the_fallback_steers_the_short_way(controller):

@@ -28,6 +28,7 @@ from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
 from trc_core.planner.kernels import Budget
 from trc_core.planner.planning import Planning
+from trc_core.planner.turns import unwrapped
 from trc_core.problem.system import Array
 from trc_core.systems import System, get_system
 
@@ -221,7 +222,8 @@ class Controller:
         """Plans from the state x to a goal or along a reference.
 
         Args:
-            x: state (n_x,), physical units.
+            x: state (n_x,), physical units. Joints in rad may be wrapped: they have made as many
+                turns as `warm_start` predicts.
             goal: state (n_x,) to reach and hold, or a reference (T + 1, n_x) to follow, from now.
             warm_start: an earlier plan; shifted by `elapsed` it is one of the candidates. While it
                 is the cheapest, and predicted x, nothing else is refined.
@@ -260,10 +262,11 @@ class Controller:
             p = inputs.checked_state('p', p, len(self.system.parameters))
         if parameters:
             p = self._changed(parameters, None, p)
+        history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
+        x = unwrapped(self.system, x, history)
         problems = self._problems(x[None], r[None], p, weights, moving)
         # The plan.
         self._begin()
-        history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
         solution = self._planning.solve(problems, history, self._budget(end), polish)
         warnings = (*inputs.warnings(self.system, x, r[0]), *self._parameter_warnings(problems.p))
         plan = solution.plan(self._times, warnings)

@@ -15,6 +15,8 @@ from trc_ros.controller.polled_subscription import Arrival, PolledSubscription
 from trc_ros.conversions import RejectedInput
 from trc_ros.inputs import Input
 
+VAIN_WAKINGS = 8  # for messages that are no state, before the loop takes a break
+BREAK = 0.05  # periods
 NOTHING: tuple[Measurement | None, Time] = (None, Time())  # has been measured yet
 
 
@@ -64,6 +66,7 @@ class StateInput:
         self._topic = topic
         self._measure = measure
         self._limit = None if simulated else RateLimit(period)
+        self._period, self._vain = period, 0
         self._answered = -math.inf
 
     @property
@@ -89,6 +92,7 @@ class StateInput:
 
     def mark_answered(self) -> None:
         """Notes that a cycle begins, with the newest state if there is one."""
+        self._vain = 0
         measurement, _ = self.latest
         if measurement is None:
             return
@@ -104,7 +108,12 @@ class StateInput:
             time.sleep(min(early, seconds))
             self.take()
             return False
-        return self._topic.wait(seconds) and self.take()
+        if self._vain > VAIN_WAKINGS:
+            time.sleep(min(BREAK * self._period, seconds))
+        if not self._topic.wait(seconds):
+            return False
+        self._vain += 1
+        return self.take()
 
     def time_has_jumped_back(self) -> bool:
         """Whether the newest state is not newer than the one answered last."""

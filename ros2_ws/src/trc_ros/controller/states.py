@@ -12,8 +12,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from trc_core import Controller, System
 from trc_core.flight.assembly import StateAssembly
 from trc_core.flight.ranges import StateBox, trained_box
-from trc_core.flight.turns import turning_places
 from trc_core.flight.velocity import VelocityFilter
+from trc_core.planner.turns import turning_places, undeclared_angles
 from trc_ros.controller.instruction_input import placement_of
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import (
@@ -63,6 +63,9 @@ def open_states(
     measure = _measuring(node, controller.system, values, clock, live, noting)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
     states = StateInput(topic, measure, RejectionLog('state', warn), period, simulated)
+    for name in undeclared_angles(controller.system):
+        which = f'seems to be an angle, which {controller.system.name} does not declare'
+        node.get_logger().info(f'{name} {which}: its goals count turns')
     trained = trained_box(controller)
     return states, StateWatch(node, states, kind, QOS, trained, period)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -14,8 +14,18 @@ from trc_core.systems import System
 from trc_ros.conversions.axes import Axis, axes_of
 from trc_ros.conversions.rejection import PassedOver, RejectedInput, require_finite
 
-Known = list[tuple[int, Axis]]  # places in a message, and what is there
 MOST_LAYOUTS = 32  # sets of names that are remembered: a robot has a few
+
+
+class Layout(NamedTuple):
+    """The joints of a system in messages with certain names."""
+
+    known: list[tuple[int, Axis]]
+    """Places in the message, and what is there."""
+    measured: bool
+    """Whether a position matters."""
+    doubled: bool
+    """Whether a name is there twice."""
 
 
 class JointPartReader:
@@ -38,7 +48,7 @@ class JointPartReader:
         self._axes = {axis.name: axis for axis in axes_of(system)}
         self._differentiates = differentiates
         self._notice = notice
-        self._layouts: dict[tuple[str, ...], Known] = {}
+        self._layouts: dict[tuple[str, ...], Layout] = {}
 
     def __call__(self, message: JointState) -> StatePart:
         """The part of a state that a message holds.
@@ -48,14 +58,14 @@ class JointPartReader:
             RejectedInput: if it names one twice, if the numbers are not as many as the names, if
                 one that matters is not finite, or if there are no velocities where they matter.
         """
-        known = self._known(message.name)
+        layout = self._layout(message.name)
         n, positions, velocities = len(message.name), message.position, message.velocity
-        measured = any(axis.position is not None for _, axis in known)
-        if (len(positions) != n and (measured or positions)) or len(velocities) not in (0, n):
+        counted = len(positions) == n or not (positions or layout.measured)
+        if not counted or len(velocities) not in (0, n):
             counts = f'{len(positions)} positions and {len(velocities)} velocities'
             raise RejectedInput('wrong_size', f'{n} names, {counts}')
         x, places, unmeasured = np.zeros(self._system.n_x), [], []
-        for i, axis in known:
+        for i, axis in layout.known:
             if axis.position is not None:
                 x[axis.position] = positions[i]
                 places.append(axis.position)
@@ -80,7 +90,7 @@ class JointPartReader:
             return False
         return not (self._differentiates and math.isnan(velocities[i]))
 
-    def _known(self, names: Sequence[str]) -> Known:
+    def _layout(self, names: Sequence[str]) -> Layout:
         """The places of the joints in a message with these names.
 
         Raises:
@@ -88,17 +98,21 @@ class JointPartReader:
             RejectedInput: if one is there twice.
         """
         key = tuple(names)
-        known = self._layouts.get(key)
-        if known is None:
-            known = [(i, self._axes[name]) for i, name in enumerate(key) if name in self._axes]
-            if len(self._layouts) < MOST_LAYOUTS:
-                self._layouts[key] = known
-                self._describe(key)
-        if not known:
+        layout = self._layouts.get(key) or self._learned(key)
+        if not layout.known:
             raise PassedOver('foreign', f'names {list(key)}, expected {sorted(self._axes)}')
-        if len({axis.name for _, axis in known}) < len(known):
+        if layout.doubled:
             raise RejectedInput('duplicate_name', f'names {list(key)}')
-        return known
+        return layout
+
+    def _learned(self, names: tuple[str, ...]) -> Layout:
+        known = [(i, self._axes[name]) for i, name in enumerate(names) if name in self._axes]
+        measured = any(axis.position is not None for _, axis in known)
+        layout = Layout(known, measured, len({axis.name for _, axis in known}) < len(known))
+        if len(self._layouts) < MOST_LAYOUTS:
+            self._layouts[names] = layout
+            self._describe(names)
+        return layout
 
     def _describe(self, names: Sequence[str]) -> None:
         others = [name for name in names if name not in self._axes]
