@@ -20,7 +20,7 @@ IMPERFECT_PLANT = {
 SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
-    *('goal_limits.min', 'goal_limits.max', 'goal_tolerance'),
+    *('goal_limits.min', 'goal_limits.max', 'goal_tolerance', 'action_type'),
     *('adaptation.enabled', 'adaptation.noise'),
     *(
         spec.name

@@ -21,10 +21,11 @@ from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
 from trc_ros.controller.flight import Flight, state_reader_of
-from trc_ros.controller.instruction_input import Readers
+from trc_ros.controller.instruction_input import Readers, placement_of
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.services import Services
+from trc_ros.conversions import find_action
 from trc_ros.loading import (
     load_controller,
     make_ready,
@@ -113,6 +114,7 @@ class ControllerNode(LifecycleNode):
         # Refuses before anything is compiled.
         state_reader_of(values, controller.system)
         Readers.of(values, controller.system)
+        find_action(values['action_type'], controller.system, placement_of(values))
         live = LiveSettings.from_parameters(values, controller)
         if goal is not None and (reason := out_of_range(live.goal_limits, goal)):
             raise ValueError(f"parameter 'initial_goal': {reason}")

@@ -1,5 +1,13 @@
 """Conversions between messages and vectors: no other module knows the layout of a message."""
 
+from trc_ros.conversions.actions import (
+    FAILED,
+    PACKAGES,
+    REACHED,
+    REFUSED,
+    Action,
+    find_action,
+)
 from trc_ros.conversions.axes import Axis, axes_of, is_one_to_one, joints_of
 from trc_ros.conversions.bodies import frame_of
 from trc_ros.conversions.frames import frame_id_of, has_poses, moved
@@ -33,10 +41,15 @@ from trc_ros.conversions.writers import CommandWriter, JointStateWriter
 
 __all__ = [
     'ANYWHERE',
+    'FAILED',
     'GOAL_TYPES',
+    'PACKAGES',
     'PARAMETER_TYPES',
+    'REACHED',
     'REFERENCE_TYPES',
+    'REFUSED',
     'STATE_TYPES',
+    'Action',
     'ArrayReader',
     'Axis',
     'CommandWriter',
@@ -62,6 +75,7 @@ __all__ = [
     'Status',
     'axes_of',
     'diagnostic_array',
+    'find_action',
     'frame_id_of',
     'frame_of',
     'has_poses',
