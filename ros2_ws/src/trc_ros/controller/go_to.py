@@ -59,7 +59,7 @@ class GoTo:
         self._status = status
         self._states = states
         self._orders: list[Order] = []
-        self._closing = False
+        self._closing = self._served = False
         self._server = ActionServer(
             node,
             action.kind,
@@ -72,9 +72,9 @@ class GoTo:
         )
 
     def close(self) -> None:
-        """Gives every order up and ends the action, a moment later if somebody waits for it."""
+        """Gives every order up and ends the action, a moment later if results may be under way."""
         self._closing = True
-        if not self._orders:
+        if not self._served:
             self._server.destroy()
             return
         for order in self._orders:
@@ -90,6 +90,7 @@ class GoTo:
     async def _execute(self, handle: Any) -> Any:
         order = Order(handle, self._action, self._instructions, self._node)
         self._orders.append(order)
+        self._served = True
 
         def look(progress: Progress) -> None:
             measurement, _ = self._states.latest
