@@ -88,10 +88,12 @@ class GoalFrames:
             given = frame_id_of(message)
         except RejectedInput:
             return True
-        if self._is_ours(given) or not has_poses(message):
+        if self._is_ours(given):
             return True
         if self._home is None:
             return False
+        if not has_poses(message):
+            return True
         return self._transforms.is_known(self._home, given)
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from rclpy.parameter import Parameter
 from trc_core import Controller, System
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.goal_range import out_of_range
+from trc_core.flight.holding import staying_state
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
@@ -121,6 +122,8 @@ class ControllerNode(LifecycleNode):
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
+        if goal is None:  # slopes are derived now, not in the first cycle
+            staying_state(controller.system, controller.system.goal_centre)
         self._flight = Flight(self, pilot, values, live, goal)
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
