@@ -22,7 +22,7 @@ SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'slow_plans'),
     *('early_exit_tolerance',),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
-    *('goal_limits.min', 'goal_limits.max', 'goal_tolerance'),
+    *('goal_limits.min', 'goal_limits.max', 'goal_tolerance', 'action_type'),
     'exclusive_command',
     *('adaptation.enabled', 'adaptation.noise'),
     *('joints', 'state_limits.min', 'state_limits.max', 'velocity_cutoff_frequency'),

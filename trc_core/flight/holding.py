@@ -27,13 +27,17 @@ def resting_state(system: System, x: Array, p: Array | None = None) -> Array | N
         p: parameters (n_p,); the system's own by default.
 
     Returns:
-        The state, or None where there is none that the steps reach.
+        The state, or None where there is none that the steps reach, or where the equations are too
+        long for slopes.
     """
     p = system.p if p is None else p
     rest, width = x.copy(), _widths(system)
     rest[[j.velocity for j in system.joints if j.velocity is not None]] = 0.0
     for _ in range(NEWTON_STEPS):
-        drift, A = _drift(system, rest, p)
+        try:
+            drift, A = _drift(system, rest, p)
+        except OverflowError:
+            return None
         if not (np.isfinite(drift).all() and np.isfinite(A).all()):
             return None
         step = -np.linalg.pinv(A * width) @ drift  # in widths
@@ -78,7 +82,6 @@ class Anchor:
         self._decided = False
         self.state: Array | None = None
         """State (n_x,) that is held."""
-        staying_state(system, system.goal_centre)  # slopes are derived now, not in the first cycle
 
     def at(self, x: Array, p: Array | None = None) -> Array | None:
         """The state (n_x,) to hold; None where the plant could not stay in its first state.

@@ -22,6 +22,7 @@ from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.cycle_log import CycleLog
 from trc_ros.controller.cycle_output import CycleOutput
 from trc_ros.controller.event_loop import EventLoop
+from trc_ros.controller.go_to import serve_orders
 from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.goal_status import GoalStatus
 from trc_ros.controller.instruction_input import InstructionInput
@@ -193,7 +194,10 @@ class Flight:
             decision=lambda: None if self._loop is None else self._decision,
             tolerance=lambda: self.live.goal_tolerance,
         )
-        self._destroyers.append(self._goal_status.close)
+        self._destroyers += [
+            *serve_orders(values, node, self._instructions, self._goal_status, self._states),
+            self._goal_status.close,
+        ]
         qos = qos_of(node, PUBLISHER, '/diagnostics', RELIABLE)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', qos)
         # By the steady clock: a simulation that stands still must show in the diagnostics.

@@ -72,15 +72,29 @@ class GoalFrames:
         deadline = time.monotonic() + PATIENCE
 
         def look() -> None:
-            if self._is_settled(message) or time.monotonic() >= deadline:
+            if self.is_settled(message) or time.monotonic() >= deadline:
                 self._stop_waiting()
                 use(message)
 
-        if self._is_settled(message):
+        if self.is_settled(message):
             use(message)
             return
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self._node.create_timer(LOOK_AGAIN, look, clock=steady)
+
+    def is_settled(self, message: Any) -> bool:
+        """Whether waiting would change nothing."""
+        try:
+            given = frame_id_of(message)
+        except RejectedInput:
+            return True
+        if self._is_ours(given):
+            return True
+        if self._home is None:
+            return False
+        if not has_poses(message):
+            return True
+        return self._transforms.is_known(self._home, given)
 
     def close(self) -> None:
         """Ends all that was opened."""
@@ -96,18 +110,6 @@ class GoalFrames:
 
     def _is_ours(self, frame_id: str) -> bool:
         return frame_id in ('', self._home, self._of_states)
-
-    def _is_settled(self, message: Any) -> bool:
-        """Whether waiting would change nothing."""
-        try:
-            given = frame_id_of(message)
-        except RejectedInput:
-            return True
-        if self._is_ours(given) or not has_poses(message):
-            return True
-        if self._home is None:
-            return False
-        return self._transforms.is_known(self._home, given)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

@@ -13,6 +13,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from trc_core import Controller, System
 from trc_core.flight.goal_range import out_of_range
+from trc_core.flight.holding import resting_state
 from trc_core.flight.obstacles import Parameters
 from trc_core.flight.ranges import StateBox
 from trc_core.flight.reference import Goal, ReferenceTrack, state_at
@@ -112,7 +113,10 @@ class InstructionInput:
         on_refusal: Callable[[str, RejectedInput], None],
     ) -> None:
         self._node = node
-        self._frames = frames
+        self.frames = frames
+        """Bring goals to the frame of the states."""
+        self.system = controller.system
+        self._refusal = ''
         self._delay = values['input_delay']
         system, warn = controller.system, node.get_logger().warning
         self._frame = frame_of(system, placement_of(values))
@@ -129,6 +133,7 @@ class InstructionInput:
 
             def refuse(rejection: RejectedInput) -> None:
                 log(rejection)
+                self._refusal = str(rejection)
                 on_refusal(topic, rejection)
 
             return refuse
@@ -148,6 +153,14 @@ class InstructionInput:
                 clock(),
             ),
             note('reference'),
+            self._goal,
+        )
+        self._orders = Input[tuple[Goal | None, float | None]](
+            lambda message, read: (
+                adjust(within(limits(), read(frames.at_home(message), stamp_clock()))),
+                clock(),
+            ),
+            note('go_to'),
             self._goal,
         )
         self._parameters = Input[Parameters](
@@ -178,6 +191,7 @@ class InstructionInput:
         return {
             'goal': self._goals,
             'reference': self._references,
+            'go_to': self._orders,
             'parameters': self._parameters,
         }
 
@@ -193,6 +207,28 @@ class InstructionInput:
         if goal is None:
             return 'hold'
         return 'reference' if isinstance(goal, ReferenceTrack) else 'goal'
+
+    def order(self, message: Any, read: Callable[[Any, float], Goal]) -> str:
+        """Takes the goal of an action.
+
+        Args:
+            message: a pose or a trajectory.
+            read: makes the goal of it and the time.
+
+        Returns:
+            Why it is refused; '' if it holds from now on.
+        """
+        if not self._orders.take(message, read):
+            return self._refusal
+        self._goal = self._orders.latest
+        return ''
+
+    def stay(self, x: Array) -> bool:
+        """Sends the plant to the state at rest nearest to x (n_x,); whether there is one."""
+        rest = resting_state(self.system, x)
+        if rest is not None:
+            self._goal = (rest, None)
+        return rest is not None
 
     def forget_goal(self) -> None:
         """Forgets the goal where the plant stays without one; a stated one goes on.
@@ -222,19 +258,19 @@ class InstructionInput:
 
     def close(self) -> None:
         """Closes the topics."""
-        self._frames.close()
+        self.frames.close()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
     def _take_goal(self, message: Any) -> None:
-        self._frames.when_known(message, self._use_goal)
+        self.frames.when_known(message, self._use_goal)
 
     def _use_goal(self, message: Any) -> None:
         if self._goals.take(message):
             self._goal = self._goals.latest
 
     def _take_reference(self, message: Any) -> None:
-        self._frames.when_known(message, self._use_reference)
+        self.frames.when_known(message, self._use_reference)
 
     def _use_reference(self, message: Any) -> None:
         if self._references.take(message):

@@ -15,20 +15,21 @@ from rclpy.parameter import Parameter
 from trc_core import Controller, System
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.goal_range import out_of_range
+from trc_core.flight.holding import staying_state
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
 from trc_ros.controller.background import run_in_thread
 from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.flight import Flight
-from trc_ros.controller.instruction_input import Readers
+from trc_ros.controller.instruction_input import Readers, placement_of
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.preparation import Preparation
 from trc_ros.controller.services import Services
 from trc_ros.controller.states import state_reader_of
 from trc_ros.controller.transitions import Transitions, transition
-from trc_ros.conversions import CommandFormat
+from trc_ros.conversions import CommandFormat, find_action
 from trc_ros.loading import (
     announce_compilation,
     load_controller,
@@ -102,6 +103,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         state_reader_of(values, controller.system)
         Readers.of(values, controller.system)
         CommandFormat.of(values, controller.system)
+        find_action(values['action_type'], controller.system, placement_of(values))
         live = LiveSettings.from_parameters(values, controller)
         if goal is not None and (reason := out_of_range(live.goal_limits, goal)):
             raise ValueError(f"parameter 'initial_goal': {reason}")
@@ -110,6 +112,8 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         announce_compilation(controller, self.get_logger())
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
+        if goal is None:  # slopes are derived now, not in the first cycle
+            staying_state(controller.system, controller.system.goal_centre)
         return pilot, goal
 
     @transition

@@ -1,5 +1,13 @@
 """Conversions between messages and vectors: no other module knows the layout of a message."""
 
+from trc_ros.conversions.actions import (
+    FAILED,
+    PACKAGES,
+    REACHED,
+    REFUSED,
+    Action,
+    find_action,
+)
 from trc_ros.conversions.axes import (
     Axis,
     axes_of,
@@ -43,10 +51,15 @@ from trc_ros.conversions.writers import JointStateWriter
 __all__ = [
     'ANYWHERE',
     'COMMAND_TYPES',
+    'FAILED',
     'GOAL_TYPES',
+    'PACKAGES',
     'PARAMETER_TYPES',
+    'REACHED',
     'REFERENCE_TYPES',
+    'REFUSED',
     'STATE_TYPES',
+    'Action',
     'ArrayReader',
     'Axis',
     'CommandFormat',
@@ -77,6 +90,7 @@ __all__ = [
     'command_reader',
     'command_writer',
     'diagnostic_array',
+    'find_action',
     'frame_id_of',
     'frame_of',
     'has_poses',

@@ -6,7 +6,13 @@ from trc_core.flight.safety import FALLBACKS
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import TOLERANCE
 from trc_core.problem.system import CONSTRAINT_TOLERANCE
-from trc_ros.conversions import GOAL_TYPES, PARAMETER_TYPES, REFERENCE_TYPES, STATE_TYPES
+from trc_ros.conversions import (
+    GOAL_TYPES,
+    PACKAGES,
+    PARAMETER_TYPES,
+    REFERENCE_TYPES,
+    STATE_TYPES,
+)
 from trc_ros.parameters.specs import BOTH, Spec
 
 HOLD = 'hold'
@@ -265,6 +271,13 @@ TOPICS = (
         'Largest error of every state with which a goal counts as reached, on ~/goal_status and '
         "for ~/go_to. If empty, the system's own.",
         live=True,
+    ),
+    Spec(
+        'action_type',
+        'auto',
+        'Type of the action ~/go_to: NavigateToPose (nav2_msgs) or FollowJointTrajectory '
+        '(control_msgs); auto is the first one that is installed and fits the system.',
+        choices=('auto', 'none', *PACKAGES),
     ),
     Spec(
         'pose_axes',
