@@ -43,6 +43,11 @@ VERBS = {
     'benchmark-loop': Verb(
         'trc_ros.lab.loop_benchmark.command', 'time the control loop over ROS 2', 'ros,demo'
     ),
+    'benchmark-fleet': Verb(
+        'trc_ros.lab.fleet_benchmark.command',
+        'time one process that flies many robots',
+        'ros,demo',
+    ),
     'export': Verb('trc_core.commands.export', 'write a controller for ONNX Runtime', 'onnx'),
     'info': Verb('trc_core.commands.info', 'show what a checkpoint holds'),
 }

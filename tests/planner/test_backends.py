@@ -51,6 +51,33 @@ def test_a_fleet_warm_starts_and_polishes_as_its_members(threads):
     assert (fleet.cost <= np.min(list(fleet.candidates.values()), axis=0)).all()
 
 
+def test_members_of_a_fleet_go_on_from_plans_of_different_ages():
+    controller = Controller.load('quadrotor_2d', cycles=1)
+    x, goal = problems('quadrotor_2d', 20)
+    first, ages = controller.plan_batch(x, goal), np.linspace(0.0, 0.3, 20)
+    fleet = controller.plan_batch(x, goal, warm_start=first, elapsed=ages)
+    for i in (0, 7, 19):
+        before = controller.plan(*problems_row(i))
+        alone = controller.plan(x[i], goal[i], before, elapsed=float(ages[i]))
+        np.testing.assert_array_equal(fleet.controls[i], alone.controls)
+    for wrong in (ages[:3], np.full(20, np.nan)):
+        with pytest.raises(ValueError, match='give finite seconds, one or 20 of them'):
+            controller.plan_batch(x, goal, warm_start=first, elapsed=wrong)
+    swept = controller.plan_batch(x, goal, polish=1)
+    with pytest.raises(ValueError, match='these plans go on all together: give one for all'):
+        controller.plan_batch(x, goal, warm_start=swept, elapsed=ages)
+
+
+def test_a_fleet_without_time_keeps_the_best_of_its_candidates():
+    controller = Controller.load('quadrotor_2d')
+    x, goal = problems('quadrotor_2d', 20)
+    hasty = controller.plan_batch(x, goal, deadline=0.0)
+    assert not hasty.cycles.any()
+    np.testing.assert_array_equal(hasty.cost, np.min(list(hasty.candidates.values()), axis=0))
+    with pytest.raises(ValueError, match='deadline is nan'):
+        controller.plan_batch(x, goal, deadline=np.nan)
+
+
 def problems_row(i):
     x, goal = problems('quadrotor_2d', 20)
     return x[i], goal[i]

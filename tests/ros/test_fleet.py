@@ -15,6 +15,7 @@ from std_srvs.srv import SetBool
 
 from trc_core import get_system
 from trc_ros.fleet.node import require_names
+from trc_ros.fleet.topics import RobotTopics
 from trc_ros.parameters.table import specs_of
 
 SYSTEM = get_system('double_integrator')
@@ -98,6 +99,12 @@ def test_three_robots_fly_and_the_silent_one_holds_up_nobody(start, probe, names
 def test_names_that_are_none_are_refused(names):
     with pytest.raises(ValueError, match=r"parameter 'robots' is \[.*\]; write the names"):
         require_names(names)
+
+
+def test_topics_of_a_robot_begin_with_its_name_unless_they_are_absolute():
+    topics = RobotTopics(None, 'r1')
+    named = [topics.named(name) for name in ('state', '~/reference', '/clock')]
+    assert named == ['r1/state', '~/r1/reference', '/clock']
 
 
 def test_a_fleet_without_robots_ends_in_one_line(start):

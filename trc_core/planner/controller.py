@@ -280,7 +280,7 @@ class Controller:
         x: ArrayLike,
         goal: ArrayLike,
         warm_start: Plan | None = None,
-        elapsed: float | Array | None = None,
+        elapsed: ArrayLike | None = None,
         polish: int = 0,
         issued: ArrayLike | None = None,
         parameters: Mapping[str, ArrayLike] | None = None,

@@ -200,7 +200,7 @@ def checked_history(
     system: System,
     rows: int,
     plan: Plan | None,
-    elapsed: float | Array | None,
+    elapsed: ArrayLike | None,
     issued: Array | None,
 ) -> History:
     """The history of `rows` problems of a system.
@@ -210,10 +210,16 @@ def checked_history(
             another number of rows, or if `elapsed` is not finite, or one number per row where
             plans go on with a memory, all of them by the same time.
     """
-    if isinstance(elapsed, np.ndarray):
-        _require_times(rows, elapsed, plan)
-    elif elapsed is not None and not math.isfinite(elapsed):
-        raise ValueError(f'elapsed is {elapsed}; give seconds, or nothing for the dt of the plant')
+    times: float | Array | None = None
+    if elapsed is not None and np.ndim(elapsed) == 0:
+        times = float(elapsed)  # type: ignore[arg-type]
+        if not math.isfinite(times):
+            raise ValueError(
+                f'elapsed is {elapsed}; give seconds, or nothing for the dt of the plant'
+            )
+    elif elapsed is not None:
+        times = np.array(elapsed, dtype=np.float64)
+        _require_times(rows, times, plan)
     if issued is not None and len(issued) != rows:
         raise ValueError(f'issued has {len(issued)} rows, expected {rows}')
     if plan is not None:
@@ -221,7 +227,7 @@ def checked_history(
         _require_rows('states', plan.states, rows, (T + 1, system.n_x), system.name)
         _require_rows('controls', plan.controls, rows, (T, system.n_u), system.name)
         _require_memory(system, rows, plan)
-    return History(plan, elapsed, issued)
+    return History(plan, times, issued)
 
 
 def _require_times(rows: int, elapsed: Array, plan: Plan | None) -> None:

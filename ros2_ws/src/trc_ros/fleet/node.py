@@ -7,6 +7,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,7 +20,7 @@ from trc_core import Controller
 from trc_core.flight.fleet import FleetPilot, batch_times
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import SafetyMonitor
-from trc_ros.control_loop import ControlLoop
+from trc_ros.control_loop import ControlLoop, Series
 from trc_ros.controller import diagnostics
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.landing import land
@@ -28,6 +29,7 @@ from trc_ros.controller.node import initial_goal
 from trc_ros.controller.outputs import RELIABLE
 from trc_ros.controller.realtime import RealtimeSettings
 from trc_ros.conversions import CommandFormat, Status, diagnostic_array
+from trc_ros.fleet.cycle_clock import CycleClock
 from trc_ros.fleet.robot import Robot
 from trc_ros.loading import load_controller, make_ready
 from trc_ros.parameters import table as parameters
@@ -69,12 +71,14 @@ class FleetNode(Node):
         self._warn_of_pace(controller, len(names))
         # Robots, each with a pilot of its own.
         delay = values['input_delay']
+        self._now = CycleClock(self.get_clock())
         for name in names:
             monitor = SafetyMonitor(controller.system, self._live.settings, controller.lqr_plan)
             pilot = Pilot(controller, monitor, self._period, time.monotonic, delay)
-            self._robots.append(Robot(self, name, pilot, values, goal))
+            self._robots.append(Robot(self, name, pilot, values, goal, self._now))
         self._fleet = FleetPilot([robot.pilot for robot in self._robots], self._period)
         self._enabled, self._cycles = True, 0
+        self._cycle_times = Series()
         self._requests: deque[Callable[[], None]] = deque()  # carried out between two cycles
         self._realtime = RealtimeSettings(values)
         self._open(values)
@@ -112,6 +116,8 @@ class FleetNode(Node):
             self.get_logger().warning(line)
 
     def _cycle(self) -> None:
+        began = time.monotonic()
+        self._now.begin()
         while self._requests:
             self._requests.popleft()()
         live = self._live
@@ -131,6 +137,7 @@ class FleetNode(Node):
         times = [d.plan_time for d in decisions if d.plan_time is not None]
         if times and self._loop is not None:
             self._loop.statistics.plan_time.add(max(times))
+        self._cycle_times.add(time.monotonic() - began)
 
     def _warn_of_pace(self, controller: Controller, robots: int) -> None:
         """Warns if plans for all take longer than there is time for."""
@@ -168,7 +175,10 @@ class FleetNode(Node):
 
     def _statuses(self) -> Iterator[Status]:
         if self._loop is not None:
-            yield diagnostics.loop_status(self._loop.statistics, self._counters)
+            status = diagnostics.loop_status(self._loop.statistics, self._counters)
+            spread = self._cycle_times.spread()
+            cycle = {'cycle_p50_us': 1e6 * spread.p50, 'cycle_p99_us': 1e6 * spread.p99}
+            yield replace(status, values={**status.values, **cycle})
         for robot in self._robots:
             yield robot.status()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
 from trc_core.flight.fleet import Asked
@@ -20,7 +21,7 @@ from trc_ros.controller.landing import Landing
 from trc_ros.controller.measurements import MeasurementReader
 from trc_ros.controller.outputs import DELIVERY_TIME, RELIABLE
 from trc_ros.controller.state_input import StateInput
-from trc_ros.conversions import STATE_TYPES, CommandFormat, Status, command_writer
+from trc_ros.conversions import STATE_TYPES, CommandFormat, Status, command_writer, seconds_of
 from trc_ros.fleet.topics import RobotTopics
 from trc_ros.inputs import RejectionLog
 
@@ -34,24 +35,31 @@ class Robot:
         pilot: of the robot, on the steady clock.
         values: the parameters of the node by name; the `frame_id` of a robot is NAME/frame_id.
         goal: (n_x,), holds until one arrives.
+        now: the time for stamps and ages.
 
     Raises:
         ValueError: if a message type cannot carry what it should.
     """
 
     def __init__(
-        self, node: Node, name: str, pilot: Pilot, values: Mapping[str, Any], goal: Any
+        self,
+        node: Node,
+        name: str,
+        pilot: Pilot,
+        values: Mapping[str, Any],
+        goal: Any,
+        now: Callable[[], Time],
     ) -> None:
         self.name, self.pilot = name, pilot
         system, period = pilot.controller.system, 1.0 / values['controller_frequency']
         frames = {key: _under(name, values[key]) for key in ('frame_id', 'command_frame_id')}
         own = {**values, **frames}
-        topics, clock = RobotTopics(node, name), node.get_clock()
+        topics = RobotTopics(node, name)
         self._topics, self._logger = topics, topics.get_logger()
         # States and instructions.
         measure = MeasurementReader(
             state_reader_of(own, system),
-            lambda: clock.now().to_msg(),
+            now,
             lambda: pilot.monitor.settings.state_timeout,
             own['use_stamps'],
         )
@@ -64,12 +72,12 @@ class Robot:
             pilot.controller,
             own,
             time.monotonic,
-            lambda: 1e-9 * clock.now().nanoseconds,
+            lambda: seconds_of(now()),
             goal,
         )
         # Commands.
         form = CommandFormat.of(own, system)
-        self._write = command_writer(form, lambda: clock.now().to_msg(), period)
+        self._write = command_writer(form, now, period)
         self._command = topics.create_publisher(form.kind, 'command', RELIABLE)
         self._commands = 0
         self._decision: Decision | None = None

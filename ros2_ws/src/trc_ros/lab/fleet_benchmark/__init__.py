@@ -1,0 +1,1 @@
+"""`trc benchmark-fleet`: how many robots one process can fly."""
