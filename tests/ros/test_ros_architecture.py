@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[2] / 'ros2_ws' / 'src'
 PACKAGE, LAB = 'trc_ros', 'trc_ros.lab'
 ROOMS = {'controller', 'plant', 'parameters', 'conversions', 'lab'}
-SHARED = {'control_loop', 'entry', 'exclusive_publisher', 'inputs', 'loading', 'process'}
+SHARED = {
+    *('compilation', 'control_loop', 'entry', 'exclusive_publisher'),
+    *('inputs', 'loading', 'process'),
+}
 
 
 def modules_in(root):

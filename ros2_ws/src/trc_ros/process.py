@@ -23,7 +23,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
-BACKGROUND = 'background'  # threads of this name may hold the compiler
 
 SOURCE_LINE = re.compile(r', at /\S+:\d+')  # of rcl's own sources: no help to the reader
 USAGE = """\
@@ -49,15 +48,13 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     given = sys.argv if args is None else ['', *args]
     for number in SIGNALS:
         signal.signal(number, _stop)
-    code = 1
     try:
-        code = _run(make_node, given)
+        return _run(make_node, given)
     except (ValueError, OSError, RuntimeError, ParameterException) as error:
         print(one_line(error), file=sys.stderr)
+        return 1
     finally:
         rclpy.try_shutdown()
-    _leave_compiler(code)
-    return code
 
 
 def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
@@ -98,14 +95,6 @@ def _run(make_node: Callable[[], Any], args: Sequence[str]) -> int:
     for reason in filter(None, failures):
         print(reason, file=sys.stderr)
     return 1 if failures else 0
-
-
-def _leave_compiler(code: int) -> None:
-    """Ends the process at once if a thread may compile: the interpreter's end would crash it."""
-    if any(thread.name == BACKGROUND for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def _init(args: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
+from trc_ros.compilation import compile_missing
 from trc_ros.controller.background import run_in_thread
 from trc_ros.controller.flight import Flight, state_reader_of
 from trc_ros.controller.instruction_input import Readers
@@ -26,7 +28,6 @@ from trc_ros.controller.preparation import Preparation
 from trc_ros.controller.services import Services
 from trc_ros.controller.transitions import Transitions, transition
 from trc_ros.loading import (
-    announce_compilation,
     load_controller,
     make_ready,
     require_same_plant,
@@ -43,6 +44,8 @@ class ControllerNode(LifecycleNode):
         super().__init__('controller')
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
+        self._starting = threading.Lock()
+        self._closed = False
         parameters.declare(self, 'controller', self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
         Services(self, lambda: self._flight, self._reload)
@@ -55,7 +58,9 @@ class ControllerNode(LifecycleNode):
             self._transitions.bring_up(fail)
 
     def close(self) -> None:
-        """Stops the loop and sends the final commands."""
+        """Stops the loop and sends the final commands; none is started any more."""
+        with self._starting:
+            self._closed = True
         if self._flight is not None:
             self._flight.stop()
 
@@ -88,7 +93,7 @@ class ControllerNode(LifecycleNode):
         live = LiveSettings.from_parameters(values, controller)
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         preparation.controller = controller
-        announce_compilation(controller, self.get_logger())
+        compile_missing(controller, values, self.get_logger())
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
         return pilot, goal
@@ -96,7 +101,10 @@ class ControllerNode(LifecycleNode):
     @transition
     def on_activate(self) -> None:
         """Starts the loop."""
-        self._flight.start(self._fail)
+        with self._starting:
+            if self._closed:
+                raise ValueError('the process is ending')
+            self._flight.start(self._fail)
 
     @transition
     def on_deactivate(self) -> None:
@@ -126,7 +134,7 @@ class ControllerNode(LifecycleNode):
             require_same_plant(flight.controller.system, controller.system)
             LiveSettings.from_parameters(values, controller)
         require_rate(controller, 1.0 / values['controller_frequency'])
-        announce_compilation(controller, self.get_logger())
+        compile_missing(controller, values, self.get_logger())
         make_ready(controller, values, self.get_logger())
         return controller
 
