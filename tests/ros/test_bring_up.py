@@ -1,6 +1,7 @@
 """The start of a controller: seen to be alive, ended by a signal, and small when it is done."""
 
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from rclpy.parameter import Parameter
 
 from trc_core import Controller
 from trc_core.flight.pace import TooSlowError
+from trc_ros.compilation import compile_missing
 from trc_ros.lab.loop_benchmark.process_statistics import ProcessStatistics
 from trc_ros.loading import make_ready
 
@@ -61,14 +63,46 @@ def test_a_node_that_compiles_answers_all_who_ask_until_a_signal_ends_it(
     assert model_messages(probe)[-1].startswith('configuring: compiling kernels: 0 of 5 after ')
     assert probe.diagnosis('safety') == {'state': 'inactive'}
     assert ask(GetState, 'get_state').current_state.label == 'configuring'
+    compilers = children_of(node.process.pid)
+    assert compilers
     assert node.interrupt(signal.SIGTERM) == 0
     assert 'Traceback' not in node.log()
     assert 'waiting' not in node.log()
+    assert probe.wait(lambda: not any(is_running(pid) for pid in compilers))
+
+
+def children_of(pid):
+    threads = Path(f'/proc/{pid}/task').iterdir()
+    return [int(child) for t in threads for child in (t / 'children').read_text().split()]
+
+
+def is_running(pid):
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != 'Z'
 
 
 def model_messages(probe):
     found = [s for r in probe.log.diagnostics for s in r.message.status]
     return [status.message for status in found if status.name.endswith('controller: model')]
+
+
+def test_a_compiling_process_that_fails_is_worth_a_line():
+    lines = []
+    logger = SimpleNamespace(warning=lines.append, info=lines.append)
+    values = {
+        'system': '',
+        'model_path': 'no_such_model',
+        'model_parameters': (),
+        'num_threads': 1,
+    }
+    values |= {'backend': 'auto', 'device': 'cpu'}
+    compile_missing(SimpleNamespace(uncompiled=('shift_rows', 'rollout')), values, logger)
+    said, failed = lines
+    assert said == 'compiling rollout, shift_rows, once on this computer: some seconds each'
+    assert 'no_such_model' in failed and failed.endswith('): compiling in this one')
 
 
 def test_slow_plans_are_refused_or_only_worth_a_warning():

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2] / 'ros2_ws' / 'src'
 PACKAGE, LAB = 'trc_ros', 'trc_ros.lab'
 ROOMS = {'controller', 'fleet', 'plant', 'parameters', 'conversions', 'lab'}
 SHARED = {
-    *('control_loop', 'entry', 'exclusive_publisher', 'inputs', 'loading', 'process'),
-    *('qos', 'signals'),
+    *('compilation', 'control_loop', 'entry', 'exclusive_publisher'),
+    *('inputs', 'loading', 'process', 'qos', 'signals'),
 }
 
 

@@ -54,7 +54,7 @@ def unwrapped(system: System, x: Array, history: History) -> Array:
     places = _counting_places(system)
     if history.plan is None or not places:
         return x
-    step = min(round(history.steps(system.dt)), system.horizon)
+    step = min(round(float(history.steps(system.dt))), system.horizon)
     predicted = history.plan.states.reshape(-1, system.n_x)[step]
     return nearest_reading(x, [predicted.item(i) for i in places], places)
 

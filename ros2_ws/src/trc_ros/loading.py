@@ -13,7 +13,6 @@ from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
 from trc_ros.parameters import table as parameters
 
-LONG = {'plan_rows'}  # kernels with a network in them: 60 to 150 s; any other one takes 1 to 8 s
 CHECKPOINTS = ('.safetensors', '.onnx')
 
 
@@ -77,13 +76,6 @@ def why_not_learned(controller: Controller) -> str:
     if controller.correction is not None:
         return 'a fine-tuned controller corrects its commands itself'
     return ''
-
-
-def announce_compilation(controller: Controller, logger: Any) -> None:
-    """Logs which kernels are still to be compiled, and how long that takes; nothing if none is."""
-    if missing := controller.uncompiled:
-        long = 'one to three minutes' if set(missing) & LONG else 'some seconds each'
-        logger.info(f'compiling {", ".join(sorted(missing))}, once on this computer: {long}')
 
 
 def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> None:

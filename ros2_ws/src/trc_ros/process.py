@@ -24,7 +24,6 @@ from trc_ros.signals import ending_signals
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
 LOOK_FOR_STOP = 0.2  # [s]
-BACKGROUND = 'background'  # threads of this name may hold the compiler
 ENDED, REFUSED, BROKE = 0, 1, 3
 """Exit codes: ended when asked to; cannot work with these parameters, files or this computer, so
 that to start it again helps nothing; broke while it worked, so that it may."""
@@ -54,15 +53,13 @@ def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = 
     given = sys.argv if args is None else ['', *args]
     for number in ending_signals():
         signal.signal(number, _stop)
-    code = 1
     try:
-        code = _run(make_node, given)
+        return _run(make_node, given)
     except (ValueError, OSError, RuntimeError, ParameterException) as error:
         print(one_line(error), file=sys.stderr)
+        return REFUSED
     finally:
         rclpy.try_shutdown()
-    _leave_compiler(code)
-    return code
 
 
 def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
@@ -105,14 +102,6 @@ def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
     if any(failures):
         return BROKE
     return REFUSED if failures else ENDED
-
-
-def _leave_compiler(code: int) -> None:
-    """Ends the process at once if a thread may compile: the interpreter's end would crash it."""
-    if any(thread.name == BACKGROUND for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def _init(args: list[str]) -> None:

@@ -10,7 +10,6 @@ from rclpy.executors import Executor
 from rclpy.task import Future
 
 from trc_ros.controller.realtime import leave_realtime_class
-from trc_ros.process import BACKGROUND
 
 
 def run_in_thread(work: Callable[[], Any], executor: Executor) -> Future:
@@ -25,5 +24,5 @@ def run_in_thread(work: Callable[[], Any], executor: Executor) -> Future:
             future.set_exception(error)
         executor.wake()
 
-    threading.Thread(target=run, name=BACKGROUND, daemon=True).start()
+    threading.Thread(target=run, name='background', daemon=True).start()
     return future

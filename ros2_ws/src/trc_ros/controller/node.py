@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from trc_core.flight.holding import staying_state
 from trc_core.flight.pilot import Pilot, require_rate
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
+from trc_ros.compilation import compile_missing
 from trc_ros.controller.background import run_in_thread
 from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.flight import Flight
@@ -31,7 +33,6 @@ from trc_ros.controller.states import state_reader_of
 from trc_ros.controller.transitions import Transitions, transition
 from trc_ros.conversions import CommandFormat, find_action
 from trc_ros.loading import (
-    announce_compilation,
     load_controller,
     make_ready,
     require_same_plant,
@@ -54,6 +55,8 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         super().__init__('controller', enable_logger_service=True)
         self._flight: Flight | None = None
         self._fail: Callable[[str], Any] = self.get_logger().fatal
+        self._starting = threading.Lock()
+        self._closed = False
         parameters.declare(self, 'controller', args, self._why_locked, self._check)
         self.add_post_set_parameters_callback(self._apply_changes)
         self._claim = CommandClaim(self)
@@ -67,7 +70,9 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             self._transitions.bring_up(fail)
 
     def close(self) -> None:
-        """Stops the loop and sends the final commands."""
+        """Stops the loop and sends the final commands; none is started any more."""
+        with self._starting:
+            self._closed = True
         if self._flight is not None:
             self._flight.stop()
 
@@ -109,7 +114,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             raise ValueError(f"parameter 'initial_goal': {reason}")
         simulated = values['cycle_on'] == 'state' and self.get_parameter('use_sim_time').value
         preparation.controller = controller
-        announce_compilation(controller, self.get_logger())
+        compile_missing(controller, values, self.get_logger())
         pilot = make_pilot(controller, values, live, simulated)
         make_ready(controller, values, self.get_logger())
         if goal is None:  # slopes are derived now, not in the first cycle
@@ -119,7 +124,10 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
     @transition
     def on_activate(self) -> None:
         """Starts the loop."""
-        self._flight.start(self._fail)
+        with self._starting:
+            if self._closed:
+                raise ValueError('the process is ending')
+            self._flight.start(self._fail)
 
     @transition
     def on_deactivate(self) -> None:
@@ -156,7 +164,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             require_same_plant(flight.controller.system, controller.system)
             LiveSettings.from_parameters(values, controller)
         require_rate(controller, 1.0 / values['controller_frequency'])
-        announce_compilation(controller, self.get_logger())
+        compile_missing(controller, values, self.get_logger())
         make_ready(controller, values, self.get_logger())
         return controller
 
