@@ -27,7 +27,7 @@ class Asked:
     """What one robot is asked for in a cycle, as `Pilot.fly` takes it."""
 
     measurement: Measurement | None
-    goal: Goal
+    goal: Goal | None
     goal_time: float | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
 

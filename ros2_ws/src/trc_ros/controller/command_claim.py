@@ -36,6 +36,15 @@ class CommandClaim:
         # A line of its own: rclpy ties a severity to the line that logs.
         self._log = ThrottledLog(lambda line: node.get_logger().error(line))
 
+    def require_free(self) -> None:
+        """Refuses a topic that is not free.
+
+        Raises:
+            ValueError: if another node publishes the topic.
+        """
+        if self._is_exclusive and (names := self._others.find(self._discovered_at)):
+            raise ValueError(self._conflict(names))
+
     def wait_until_free(self) -> None:
         """Waits for a topic that is not free: a killed predecessor is known for a while."""
         began, told = time.monotonic(), False

@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from trc_core import Controller
 from trc_core.flight.pilot import Pilot
+from trc_core.flight.ranges import trained_box
 from trc_core.flight.safety import Decision, SafetyState
 from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
@@ -166,10 +167,17 @@ class Flight:
         now, node, values = self._pilot.clock, self._node, self._values
         frames = GoalFrames(node, values['frame_id'])
         self._simulated = isinstance(now, SimulatedClock)
-        self._states, self._watch = open_states(
-            node, self.controller, values, now, lambda: self.live, frames.noting
-        )
         node_clock = node.get_clock()
+        self._states, self._watch = open_states(
+            node,
+            self.controller,
+            values,
+            now,
+            lambda: node_clock.now().to_msg(),
+            lambda: self.live,
+            trained_box(self.controller),
+            frames.noting,
+        )
         stamp_clock = now if self._simulated else lambda: 1e-9 * node_clock.now().nanoseconds
         self._instructions = InstructionInput(
             node,

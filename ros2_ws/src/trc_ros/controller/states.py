@@ -11,7 +11,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from trc_core import Controller, System
 from trc_core.flight.assembly import StateAssembly
-from trc_core.flight.ranges import StateBox, trained_box
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.velocity import VelocityFilter
 from trc_core.planner.turns import turning_places, undeclared_angles
 from trc_ros.controller.instruction_input import placement_of
@@ -42,7 +42,9 @@ def open_states(
     controller: Controller,
     values: dict[str, Any],
     clock: Callable[[], float],
+    now: Callable[[], Time],
     live: Callable[[], LiveSettings],
+    trained: StateBox,
     noting: Callable[[PartReader], PartReader],
 ) -> tuple[StateInput, StateWatch]:
     """Subscribes to states; their input, and the watch over it.
@@ -52,7 +54,9 @@ def open_states(
         controller: flies from the states.
         values: the parameters of the node by name.
         clock: of the flight.
+        now: the time that stamps are compared with.
         live: the parameters that may change.
+        trained: the states that the controller was made for.
         noting: makes a reader of states that also notes what else a message says.
 
     Raises:
@@ -60,13 +64,12 @@ def open_states(
     """
     kind, _ = STATE_TYPES[values['state_type']]
     topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
-    measure = _measuring(node, controller.system, values, clock, live, noting)
+    measure = _measuring(node, controller.system, values, clock, now, live, noting)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
     states = StateInput(topic, measure, RejectionLog('state', warn), period, simulated)
     for name in undeclared_angles(controller.system):
         which = f'seems to be an angle, which {controller.system.name} does not declare'
         node.get_logger().info(f'{name} {which}: its goals count turns')
-    trained = trained_box(controller)
     return states, StateWatch(node, states, kind, QOS, trained, period)
 
 
@@ -75,10 +78,11 @@ def _measuring(
     system: System,
     values: dict[str, Any],
     clock: Callable[[], float],
+    now: Callable[[], Time],
     live: Callable[[], LiveSettings],
     noting: Callable[[PartReader], PartReader],
 ) -> MeasurementReader:
-    logger, node_clock = node.get_logger(), node.get_clock()
+    logger = node.get_logger()
     read = noting(state_reader_of(values, system, lambda line: logger.info(f'state: {line}')))
     cutoff, gap = values['velocity_cutoff_frequency'], values['state_timeout']
     velocities = VelocityFilter(cutoff, gap, turning_places(system)) if cutoff > 0 else None
@@ -93,7 +97,7 @@ def _measuring(
         read,
         assembly,
         limits,
-        lambda: node_clock.now().to_msg(),
+        now,
         lambda: live().settings.state_timeout,
         values['use_stamps'],
     )

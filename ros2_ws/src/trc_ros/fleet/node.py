@@ -19,6 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 from trc_core import Controller
 from trc_core.flight.fleet import FleetPilot, batch_times
 from trc_core.flight.pilot import Pilot
+from trc_core.flight.ranges import trained_box
 from trc_core.flight.safety import SafetyMonitor
 from trc_ros.control_loop import ControlLoop, Series
 from trc_ros.controller import diagnostics
@@ -34,23 +35,27 @@ from trc_ros.fleet.robot import Robot
 from trc_ros.loading import load_controller, make_ready
 from trc_ros.parameters import table as parameters
 from trc_ros.process import one_line, run
+from trc_ros.qos import PUBLISHER, qos_of, require_used
 
 NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 TURNS = 4  # goals of a robot are looked for in every fourth cycle: they may wait, states may not
 
 
-class FleetNode(Node):
+class FleetNode(parameters.OwnReasons, Node):
     """Plans for many robots of one kind, at a fixed rate.
 
     Services: `~/enable` stops or resumes planning for all, `~/reset` forgets their flights.
+
+    Args:
+        args: command line of the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, args: Sequence[str] = ()) -> None:
         super().__init__('fleet')
         self._loop: ControlLoop | None = None
         self._robots: list[Robot] = []
         why_locked = 'is read at start: restart the node with it'
-        parameters.declare(self, 'fleet', lambda: why_locked, self._check)
+        parameters.declare(self, 'fleet', args, lambda: why_locked, self._check)
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Loads and compiles the model, opens the topics and starts the loop.
@@ -70,18 +75,21 @@ class FleetNode(Node):
         make_ready(controller, values, self.get_logger())
         self._warn_of_pace(controller, len(names))
         # Robots, each with a pilot of its own.
-        delay = values['input_delay']
+        delay, trained = values['input_delay'], trained_box(controller)
         self._now = CycleClock(self.get_clock())
         for name in names:
             monitor = SafetyMonitor(controller.system, self._live.settings, controller.lqr_plan)
             pilot = Pilot(controller, monitor, self._period, time.monotonic, delay)
-            self._robots.append(Robot(self, name, pilot, values, goal, self._now))
+            self._robots.append(
+                Robot(self, name, pilot, values, lambda: self._live, trained, goal, self._now)
+            )
         self._fleet = FleetPilot([robot.pilot for robot in self._robots], self._period)
         self._enabled, self._cycles = True, 0
         self._cycle_times = Series()
         self._requests: deque[Callable[[], None]] = deque()  # carried out between two cycles
         self._realtime = RealtimeSettings(values)
         self._open(values)
+        require_used(self, self.named)
 
         def on_failure(error: Exception) -> None:
             fail(f'the control loop broke: {one_line(error)}')
@@ -107,7 +115,8 @@ class FleetNode(Node):
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._counters = diagnostics.CounterMonitor()
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        qos = qos_of(self, PUBLISHER, '/diagnostics', RELIABLE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(values['diagnostics.period'], self._publish_diagnostics, clock=steady)
 

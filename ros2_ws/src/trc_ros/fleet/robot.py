@@ -12,18 +12,26 @@ from rclpy.node import Node
 
 from trc_core.flight.fleet import Asked
 from trc_core.flight.pilot import Pilot
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.safety import Decision, SafetyState
 from trc_core.problem.system import Array
-from trc_ros.controller.diagnostics import LEVELS, OK
-from trc_ros.controller.flight import NEWEST, state_reader_of
+from trc_ros.controller.command_claim import CommandClaim
+from trc_ros.controller.diagnostics import ERROR, LEVELS, OK, concerned
+from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.instruction_input import InstructionInput
 from trc_ros.controller.landing import Landing
-from trc_ros.controller.measurements import MeasurementReader
+from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.outputs import DELIVERY_TIME, RELIABLE
-from trc_ros.controller.state_input import StateInput
-from trc_ros.conversions import STATE_TYPES, CommandFormat, Status, command_writer, seconds_of
+from trc_ros.controller.states import open_states
+from trc_ros.conversions import (
+    CommandFormat,
+    Status,
+    command_writer,
+    seconds_of,
+    with_joint_names,
+)
 from trc_ros.fleet.topics import RobotTopics
-from trc_ros.inputs import RejectionLog
+from trc_ros.qos import PUBLISHER, qos_of
 
 
 class Robot:
@@ -34,7 +42,9 @@ class Robot:
         name: of the robot.
         pilot: of the robot, on the steady clock.
         values: the parameters of the node by name; the `frame_id` of a robot is NAME/frame_id.
-        goal: (n_x,), holds until one arrives.
+        live: those that may change.
+        trained: the states that the controller was made for.
+        goal: (n_x,), holds until one arrives; None to stay where the plant is.
         now: the time for stamps and ages.
 
     Raises:
@@ -47,7 +57,9 @@ class Robot:
         name: str,
         pilot: Pilot,
         values: Mapping[str, Any],
-        goal: Any,
+        live: Callable[[], LiveSettings],
+        trained: StateBox,
+        goal: Array | None,
         now: Callable[[], Time],
     ) -> None:
         self.name, self.pilot = name, pilot
@@ -57,28 +69,30 @@ class Robot:
         topics = RobotTopics(node, name)
         self._topics, self._logger = topics, topics.get_logger()
         # States and instructions.
-        measure = MeasurementReader(
-            state_reader_of(own, system),
-            now,
-            lambda: pilot.monitor.settings.state_timeout,
-            own['use_stamps'],
+        as_node: Any = topics
+        frames = GoalFrames(as_node, own['frame_id'])
+        clock, self._live = time.monotonic, live
+        self._states, self._watch = open_states(
+            as_node, pilot.controller, own, clock, now, live, trained, frames.noting
         )
-        state_type, _ = STATE_TYPES[own['state_type']]
-        log = RejectionLog('state', self._logger.warning)
-        topic = topics.polled(state_type, 'state', NEWEST)
-        self._states = StateInput(topic, measure, log, period, simulated=False)
         self._instructions = InstructionInput(
-            topics,  # type: ignore[arg-type]
+            as_node,
             pilot.controller,
             own,
-            time.monotonic,
+            clock,
             lambda: seconds_of(now()),
             goal,
+            limits=lambda: live().goal_limits,
+            frames=frames,
+            on_refusal=lambda topic, reason: None,
         )
         # Commands.
-        form = CommandFormat.of(own, system)
+        form = CommandFormat.of(own, with_joint_names(system, own['joints']))
         self._write = command_writer(form, now, period)
-        self._command = topics.create_publisher(form.kind, 'command', RELIABLE)
+        self._claim = CommandClaim(as_node)
+        self._claim.require_free()
+        qos = qos_of(as_node, PUBLISHER, 'command', RELIABLE)
+        self._command = topics.create_publisher(form.kind, 'command', qos)
         self._commands = 0
         self._decision: Decision | None = None
         self._entries: Counter[SafetyState] = Counter()
@@ -91,6 +105,7 @@ class Robot:
         """What the robot is asked for now, from its newest state."""
         self._states.take()
         measurement, stamp = self._states.latest
+        self._watch.note(measurement)
         asked = self._instructions.at(measurement, stamp)
         return Asked(measurement, asked.goal, asked.goal_time, asked.parameters)
 
@@ -113,6 +128,7 @@ class Robot:
         """Forgets the flight so far; the plant still obeys the last command."""
         self.pilot.restart()
         self._states.forget()
+        self._instructions.forget_goal()
         self._entries.clear()
         self._decision, self._commands = None, 0
 
@@ -143,7 +159,10 @@ class Robot:
             return Status(self.name, OK, 'inactive: nothing is commanded', values)
         text = f'{decision.state.value}: {decision.reason}'
         values = {'state': decision.state.value, 'reason': decision.reason, **values}
-        return Status(self.name, LEVELS[decision.state], text, values)
+        if rivals := self._claim.rivals():
+            return Status(self.name, ERROR, rivals, values)
+        concern = self._watch.concern(self._live().settings.state_timeout)
+        return concerned(Status(self.name, LEVELS[decision.state], text, values), concern)
 
     def _send(self, control: Array) -> None:
         self._command.publish(self._write(control))

@@ -9,6 +9,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from trc_ros.controller.polled_subscription import PolledSubscription
+from trc_ros.conversions import RejectedInput
+from trc_ros.inputs import RejectionLog
 
 
 class RobotTopics:
@@ -25,6 +27,7 @@ class RobotTopics:
         self._node = node
         self._robot = robot
         self._polled: list[tuple[PolledSubscription, Callable[[Any], Any]]] = []
+        self._refused = RejectionLog('instructions', self._warn)
 
     def __getattr__(self, name: str) -> Any:
         """What is not a robot's own is the node's: clock, context, parameters."""
@@ -34,32 +37,57 @@ class RobotTopics:
         """The logger of the robot."""
         return self._node.get_logger().get_child(self._robot)
 
+    def _warn(self, line: str) -> None:
+        self.get_logger().warning(line)
+
     def create_publisher(self, kind: type, topic: str, qos: Any, **options: Any) -> Any:
         """A publisher under the name of the robot."""
         return self._node.create_publisher(kind, self.named(topic), qos, **options)
 
     def create_subscription(
-        self, kind: type, topic: str, callback: Callable[[Any], Any], qos: QoSProfile
-    ) -> PolledSubscription:
-        """A subscription under the name of the robot, which `poll` serves."""
-        subscription = self.polled(kind, topic, qos)
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], Any],
+        qos: QoSProfile,
+        **options: Any,
+    ) -> Any:
+        """A subscription under the name of the robot, which `poll` serves.
+
+        One with options, like a callback group, is that of the node.
+        """
+        if options:
+            return self._node.create_subscription(
+                kind, self.named(topic), callback, qos, **options
+            )
+        subscription = PolledSubscription(self, kind, topic, qos)  # type: ignore[arg-type]
         self._polled.append((subscription, callback))
         return subscription
 
-    def destroy_subscription(self, subscription: PolledSubscription) -> None:
+    def destroy_subscription(self, subscription: Any) -> None:
         """Ends a subscription."""
+        if not isinstance(subscription, PolledSubscription):
+            self._node.destroy_subscription(subscription)
+            return
         self._polled = [entry for entry in self._polled if entry[0] is not subscription]
         subscription.close()
-
-    def polled(self, kind: type, topic: str, qos: QoSProfile) -> PolledSubscription:
-        """A subscription under the name of the robot, whose newest message is taken by hand."""
-        return PolledSubscription(self._node, kind, self.named(topic), qos)
 
     def poll(self) -> None:
         """Calls back with the newest message of every subscription that has one."""
         for subscription, callback in self._polled:
-            if news := subscription.newest():
-                callback(news[0])
+            arrivals = subscription.take()
+            if not arrivals:
+                continue
+            try:
+                message = subscription.read(arrivals[-1].content)
+            except RejectedInput as error:
+                self._refused(error)
+            else:
+                callback(message)
+
+    def resolve_topic_name(self, topic: str) -> str:
+        """The full name of a topic of the robot."""
+        return str(self._node.resolve_topic_name(self.named(topic)))
 
     def named(self, topic: str) -> str:
         """A topic under the name of the robot; an absolute one stays."""

@@ -23,7 +23,9 @@ SHARED = (
     *('command_limits.min', 'command_limits.max', 'command_limits.rate'),
     *('command_type', 'command_axes', 'command_scale', 'command_offset', 'command_frame_id'),
     *('state_type', 'goal_type', 'reference_type', 'parameters_type', 'initial_goal'),
-    *('pose_axes', 'frame_id', 'diagnostics.period'),
+    *('pose_axes', 'frame_id', 'diagnostics.period', 'joints', 'velocity_cutoff_frequency'),
+    *('goal_limits.min', 'goal_limits.max', 'state_limits.min', 'state_limits.max'),
+    *('slow_plans', 'exclusive_command'),
 )
 """Parameters of the controller that a fleet has, too, with the same meaning for every robot."""
 SHARED_GROUPS = ('contract.', 'realtime.')
