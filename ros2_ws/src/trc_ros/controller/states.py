@@ -56,7 +56,7 @@ def open_states(
     Raises:
         ValueError: if the message type cannot carry the state of the system.
     """
-    kind, _ = STATE_TYPES[values['state_type']]
+    trained, (kind, _) = trained_box(controller), STATE_TYPES[values['state_type']]
     topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
     measure = _measuring(node, controller.system, values, clock, live)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
@@ -64,7 +64,6 @@ def open_states(
     for name in undeclared_angles(controller.system):
         which = f'seems to be an angle, which {controller.system.name} does not declare'
         node.get_logger().info(f'{name} {which}: its goals count turns')
-    trained = trained_box(controller)
     return states, StateWatch(node, states, kind, QOS, trained, period)
 
 
