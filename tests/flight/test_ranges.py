@@ -97,8 +97,8 @@ def test_only_the_coordinates_that_count_are_looked_at():
 
 def test_the_states_of_training_are_those_that_plans_pass_and_more_is_far():
     controller = Controller.load('pendulum')
-    known = trained_box(controller)
     swing = controller.plan([math.pi, 0.0], [0.0, 0.0]).states
+    known = trained_box(controller)
     assert np.abs(swing[:, 1]).max() > 2 * controller.system.x0_box[1]
     assert all(known.outside(x) == '' for x in swing)
     assert known.outside(np.array([0.0, 100.0])).startswith('rate is 100, outside of')

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.cost import TURN
+from trc_core.planner.clock import now
 from trc_core.problem.system import Array, System
 
 if TYPE_CHECKING:
     from trc_core.planner.controller import Controller
 
 TRAINED_PLANS = 20  # from random states and goals: where they pass is known to the network
+LONGEST_SEARCH = 0.5  # [s]
 FAR_FACTOR = 1.5  # of the width of where they pass: beyond is far outside
 ROUNDING = 1e-9  # of a limit: that far outside counts as on it
 
@@ -105,8 +107,8 @@ def trained_box(controller: Controller) -> StateBox:
     """The box around the states that a network was trained for, with a margin.
 
     It holds the boxes of initial states and goals, and the states that some plans between them
-    pass: a pendulum that swings up is faster than it ever starts. Without a network there is no
-    limit.
+    pass: a pendulum that swings up is faster than it ever starts. There is no limit without a
+    network, or where planning is so slow that to find one would delay a start.
     """
     system = controller.system
     if controller.checkpoint.is_classical:
@@ -114,8 +116,12 @@ def trained_box(controller: Controller) -> StateBox:
     starts, goals = system.sample(np.random.default_rng(0), TRAINED_PLANS)
     boxes = ((system.x0_centre, system.x0_box), (system.goal_centre, system.goal_box))
     corners = [centre + side * width for centre, width in boxes for side in (-1.0, 1.0)]
-    plans = [controller.plan(x, goal) for x, goal in zip(starts, goals, strict=True)]
-    passed = np.concatenate([np.array(corners), *(plan.states for plan in plans)])
+    plans, began = [], now()
+    for x, goal in zip(starts, goals, strict=True):
+        if now() - began > LONGEST_SEARCH:
+            return StateBox.unlimited(system)
+        plans.append(controller.plan(x, goal).states)
+    passed = np.concatenate([np.array(corners), *plans])
     box = StateBox.of(system, passed.min(axis=0), passed.max(axis=0))
     return box.widened(FAR_FACTOR)
 

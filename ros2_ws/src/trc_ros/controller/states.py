@@ -62,7 +62,7 @@ def open_states(
     Raises:
         ValueError: if the message type cannot carry the state of the system.
     """
-    kind, _ = STATE_TYPES[values['state_type']]
+    trained, (kind, _) = trained_box(controller), STATE_TYPES[values['state_type']]
     topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
     measure = _measuring(node, controller.system, values, clock, now, live, noting)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
