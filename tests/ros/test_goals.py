@@ -154,6 +154,7 @@ def test_the_status_of_a_goal_says_where_it_is_and_late_joiners_hear_it(controll
     probe.require(log.states, 'the first status')
     assert log.values()[0]['reason'] == 'no state yet'
     until(0.0, 'holding')
+    assert log.values()[-1]['goal_position'] == '0'
     probe.send_goal((1.0, 0.0))
     until(0.0, 'moving')
     moving = log.values()[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -107,7 +108,7 @@ class GoalStatus:
     def _progress(self) -> Progress:
         """The way to the goal, judged now."""
         measurement, stamp = self._states.latest
-        return self._judge.judge(
+        progress = self._judge.judge(
             self._pilot.clock(),
             self._decision(),
             measurement,
@@ -116,6 +117,9 @@ class GoalStatus:
             self._pilot.monitor.accepted,
             self._tolerance(),
         )
+        if progress.state is GoalState.HOLDING:
+            return replace(progress, goal=self._pilot.held)
+        return progress
 
     def _publish(self, state: str, reason: str, progress: Progress) -> None:
         text = f'{state}: {reason}' if reason else state
