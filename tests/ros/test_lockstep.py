@@ -30,19 +30,20 @@ IMPERFECT = (
 
 
 class Responder:
-    """Answers every state x with u = -K x, and keeps the bytes of what it saw."""
+    """Answers every state x with u = -K x, or only watches; keeps the bytes of what it saw."""
 
-    def __init__(self, probe):
+    def __init__(self, probe, watches=False):
         self.seen = {}
         """Bytes of a state by the nanoseconds of its stamp."""
         self.arrivals = {}
         """When a state first came, on the steady clock, by the same."""
         self.shown = 0
         """States that came, repetitions too."""
-        self.answers = 10**9
+        self.answers = 0 if watches else 10**9
         """How many turns it still answers."""
         qos = QoSProfile(depth=10)
-        self._command = probe.node.create_publisher(Float64MultiArray, 'command', qos)
+        if not watches:  # beside a controller it must not publish commands
+            self._command = probe.node.create_publisher(Float64MultiArray, 'command', qos)
         probe.node.create_subscription(JointState, 'state', self._answer, qos)
 
     def _answer(self, message):
@@ -95,8 +96,7 @@ def test_the_controller_flies_the_same_way_twice(start, make_probe):
     flights, simulated = [], ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
     for namespace in ('/lockstep_a', '/lockstep_b'):
         probe = make_probe(namespace)
-        watcher = Responder(probe)
-        watcher.answers = 0
+        watcher = Responder(probe, watches=True)
         own = arguments('double_integrator', namespace)
         plant = start('plant', *own, *LOCKSTEP, '-p', 'state_rate:=3', *IMPERFECT)
         probe.require(lambda w=watcher: w.seen, 'the first state', START_TIMEOUT)
