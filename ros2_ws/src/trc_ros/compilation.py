@@ -18,7 +18,7 @@ from trc_core.compile.cache import cache_folder
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_ros.loading import load_controller, why_not_learned
 
-LONG = {'plan_rows'}  # kernels with a network in them: 60 to 150 s; any other one takes 1 to 10 s
+LONG = {'plan_rows'}  # kernels with a network in them; any other one takes 1 to 10 s
 
 
 def compile_missing(controller: Controller, values: dict[str, Any], logger: Any) -> None:
@@ -32,7 +32,8 @@ def compile_missing(controller: Controller, values: dict[str, Any], logger: Any)
     missing = controller.uncompiled
     if not missing:
         return
-    seconds = 'one to three minutes' if set(missing) & LONG else 'some seconds each'
+    minutes = 'one to three minutes, more on a busy computer'
+    seconds = minutes if set(missing) & LONG else 'some seconds each'
     logger.info(f'compiling {", ".join(sorted(missing))}, once on this computer: {seconds}')
     if failure := _compile_apart(values):
         logger.warning(f'the compiling process failed ({failure}): compiling in this one')
