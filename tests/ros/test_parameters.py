@@ -20,7 +20,7 @@ IMPERFECT_PLANT = {
 SELDOM = {
     *('num_threads', 'model_parameters', 'warmup_iterations', 'early_exit_tolerance'),
     *('pose_axes', 'publish_joint_trajectory', 'zero_final_velocity'),
-    *('adaptation.enabled', 'adaptation.noise'),
+    *('adaptation.enabled', 'adaptation.noise', 'robots'),
     *(
         spec.name
         for spec in SPECS
