@@ -16,6 +16,8 @@ LOOP = {
     'skipped_cycles': '3',
     'cycle_p50_us': '4000',
     'cycle_p99_us': '9000',
+    'cycle_cpu_p50_us': '3000',
+    'cycle_cpu_p99_us': '3500',
     'plan_time_p50_us': '1000',
     'plan_time_p99_us': '2000',
 }
@@ -44,12 +46,13 @@ def test_the_page_has_a_row_for_every_fleet():
         'active': 2,
         'cycle_p50_us': 4000.0,
         'cycle_p99_us': 9000.0,
+        'cycle_cpu_p50_us': 3000.0,
+        'cycle_cpu_p99_us': 3500.0,
         'skipped_cycles': 1,
         'cycles': 500,
         'plan_time_p50_us': 1000.0,
         'plan_time_p99_us': 2000.0,
         'cpu_share': 0.25,
-        'cpu_ms_per_cycle': 5.0,
         'memory_mb': 200.0,
         'late_states': 0,
         'batch_ms': 0.5,
@@ -57,7 +60,7 @@ def test_the_page_has_a_row_for_every_fleet():
         'load': '0; 1',
     }
     page = command.report({'command': 'x', 'environment': {'cpu': 'y'}, 'cases': [case]}, 50.0)
-    row = '| double_integrator | 2 | 50.0 | 4.00 / 9.00 | 1.00 / 2.00 | 1 of 500 | 2 of 2 | 25 |'
+    row = '| double_integrator | 2 | 50.0 | 4.00 / 9.00 | 3.00 / 3.50 | 1.00 / 2.00 | 1 of 500 |'
     assert row in page
     widths = {line.count('|') for line in page.splitlines() if line.startswith('| double')}
     assert widths == {len(command.HEADS) + 1}

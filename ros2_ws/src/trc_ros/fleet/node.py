@@ -85,7 +85,7 @@ class FleetNode(parameters.OwnReasons, Node):
             )
         self._fleet = FleetPilot([robot.pilot for robot in self._robots], self._period)
         self._enabled, self._cycles = True, 0
-        self._cycle_times = Series()
+        self._cycle_times, self._cycle_cpu = Series(), Series()
         self._requests: deque[Callable[[], None]] = deque()  # carried out between two cycles
         self._realtime = RealtimeSettings(values)
         self._open(values)
@@ -125,7 +125,7 @@ class FleetNode(parameters.OwnReasons, Node):
             self.get_logger().warning(line)
 
     def _cycle(self) -> None:
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
         self._now.begin()
         while self._requests:
             self._requests.popleft()()
@@ -147,6 +147,7 @@ class FleetNode(parameters.OwnReasons, Node):
         if times and self._loop is not None:
             self._loop.statistics.plan_time.add(max(times))
         self._cycle_times.add(time.monotonic() - began)
+        self._cycle_cpu.add(time.thread_time() - worked)
 
     def _warn_of_pace(self, controller: Controller, robots: int) -> None:
         """Warns if plans for all take longer than there is time for."""
@@ -185,8 +186,10 @@ class FleetNode(parameters.OwnReasons, Node):
     def _statuses(self) -> Iterator[Status]:
         if self._loop is not None:
             status = diagnostics.loop_status(self._loop.statistics, self._counters)
-            spread = self._cycle_times.spread()
-            cycle = {'cycle_p50_us': 1e6 * spread.p50, 'cycle_p99_us': 1e6 * spread.p99}
+            cycle: dict[str, object] = {}
+            for name, series in (('cycle', self._cycle_times), ('cycle_cpu', self._cycle_cpu)):
+                spread = series.spread()
+                cycle |= {f'{name}_p50_us': 1e6 * spread.p50, f'{name}_p99_us': 1e6 * spread.p99}
             yield replace(status, values={**status.values, **cycle})
         for robot in self._robots:
             yield robot.status()
