@@ -157,6 +157,7 @@ def test_everything_that_a_pilot_remembers_is_in_its_memory():
         'monitor': {'system', 'lqr_plan', '_settings', 'limited'},
         '_pending': {'_system', '_delay'},
         '_turns': {'_places', '_gap'},
+        '_anchor': {'_system'},
         '': {
             *('controller', 'monitor', 'input_delay', 'clock', 'readings'),
             *(
@@ -166,6 +167,7 @@ def test_everything_that_a_pilot_remembers_is_in_its_memory():
                 '_pending',
                 '_estimator',
                 '_turns',
+                '_anchor',
                 '_events',
             ),
         },
