@@ -113,65 +113,64 @@ class InstructionInput:
         on_refusal: Callable[[str, RejectedInput], None],
     ) -> None:
         self._node = node
+        self._controller = controller
+        self.system = controller.system
         self.frames = frames
         """Bring goals to the frame of the states."""
-        self.system = controller.system
+        self._clock = clock
+        self._limits = limits
+        self._on_refusal = on_refusal
         self._refusal = ''
         self._delay = values['input_delay']
-        system, warn = controller.system, node.get_logger().warning
-        self._frame = frame_of(system, placement_of(values))
+        self._frame = frame_of(self.system, placement_of(values))
         self._goal: tuple[Goal | None, float | None] = (goal, None)
         self._stays = goal is None
-        readers = Readers.of(values, system)
+        self._throttled = ThrottledLog(node.get_logger().warning)
+        self._make_inputs(Readers.of(values, self.system), stamp_clock)
+        self._subscribe(values)
 
-        def adjust(content: Any) -> Any:
-            require_adjustable(controller)
-            return content
-
-        def note(topic: str) -> Callable[[RejectedInput], None]:
-            log = RejectionLog(topic, warn)
-
-            def refuse(rejection: RejectedInput) -> None:
-                log(rejection)
-                self._refusal = str(rejection)
-                on_refusal(topic, rejection)
-
-            return refuse
+    def _make_inputs(self, readers: Readers, stamp_clock: Callable[[], float]) -> None:
+        """Makes what keeps the newest valid message of each topic."""
 
         def reference(message: Any) -> ReferenceTrack:
-            return readers.reference(frames.at_home(message), stamp_clock())
+            return readers.reference(message, stamp_clock())
 
-        # The newest valid message of each topic.
-        self._goals = Input[tuple[Goal | None, float | None]](
-            lambda message: (within(limits(), readers.goal(frames.at_home(message))), clock()),
-            note('goal'),
-            self._goal,
+        def parameters(message: Any) -> Parameters:
+            given = readers.parameters(message, self._parameters.latest, stamp_clock())
+            require_adjustable(self._controller)
+            return given
+
+        self._goals = self._goal_input('goal', lambda m: self._accept(m, readers.goal))
+        self._references = self._goal_input('reference', lambda m: self._accept(m, reference))
+        self._orders = self._goal_input(
+            'go_to',
+            lambda message, read: self._accept(message, lambda m: read(m, stamp_clock())),
         )
-        self._references = Input[tuple[Goal | None, float | None]](
-            lambda message: (
-                adjust(within(limits(), reference(message))),
-                clock(),
-            ),
-            note('reference'),
-            self._goal,
-        )
-        self._orders = Input[tuple[Goal | None, float | None]](
-            lambda message, read: (
-                adjust(within(limits(), read(frames.at_home(message), stamp_clock()))),
-                clock(),
-            ),
-            note('go_to'),
-            self._goal,
-        )
-        self._parameters = Input[Parameters](
-            lambda message: adjust(
-                readers.parameters(message, self._parameters.latest, stamp_clock())
-            ),
-            RejectionLog('parameters', warn),
-            readers.initial_parameters,
-        )
-        self._throttled = ThrottledLog(warn)
-        # The topics.
+        warn = self._node.get_logger().warning
+        log = RejectionLog('parameters', warn)
+        self._parameters = Input[Parameters](parameters, log, readers.initial_parameters)
+
+    def _goal_input(
+        self, topic: str, read: Callable[..., tuple[Goal, float]]
+    ) -> Input[tuple[Goal | None, float | None]]:
+        """Makes an input of goals, whose refusals are also told to `on_refusal`."""
+        log = RejectionLog(topic, self._node.get_logger().warning)
+
+        def refuse(rejection: RejectedInput) -> None:
+            log(rejection)
+            self._refusal = str(rejection)
+            self._on_refusal(topic, rejection)
+
+        return Input(read, refuse, self._goal)
+
+    def _accept(self, message: Any, read: Callable[[Any], Goal]) -> tuple[Goal, float]:
+        """The goal of a message and the time of its arrival; raises a `RejectedInput`."""
+        goal = within(self._limits(), read(self.frames.at_home(message)))
+        if isinstance(goal, ReferenceTrack):
+            require_adjustable(self._controller)
+        return goal, self._clock()
+
+    def _subscribe(self, values: Mapping[str, Any]) -> None:
         goal_kind, _ = GOAL_TYPES[values['goal_type']]
         reference_kind, _ = REFERENCE_TYPES[values['reference_type']]
         parameters_kind = PARAMETER_TYPES[values['parameters_type']].kind
@@ -181,7 +180,9 @@ class InstructionInput:
             (parameters_kind, '~/parameters', self._take_parameters),
         )
         self._subscriptions = [
-            node.create_subscription(kind, name, take, qos_of(node, SUBSCRIPTION, name, RELIABLE))
+            self._node.create_subscription(
+                kind, name, take, qos_of(self._node, SUBSCRIPTION, name, RELIABLE)
+            )
             for kind, name, take in topics
         ]
 

@@ -29,7 +29,7 @@ from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.measurements import SimulatedClock
 from trc_ros.controller.preparation import Preparation
 from trc_ros.controller.services import Services
-from trc_ros.controller.states import state_reader_of
+from trc_ros.controller.states import state_reader_of, tell_undeclared_angles
 from trc_ros.controller.transitions import Transitions, transition
 from trc_ros.conversions import CommandFormat, find_action
 from trc_ros.loading import (
@@ -90,6 +90,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         live = LiveSettings.from_parameters(values, controller)
         self._flight = Flight(self, pilot, values, live, goal, self._claim)
         self._require_used_qos()
+        tell_undeclared_angles(controller.system, self.get_logger())
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
         if values['adaptation.enabled'] and (reason := why_not_learned(controller)):

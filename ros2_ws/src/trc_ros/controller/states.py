@@ -62,15 +62,19 @@ def open_states(
     Raises:
         ValueError: if the message type cannot carry the state of the system.
     """
-    trained, (kind, _) = trained_box(controller), STATE_TYPES[values['state_type']]
+    kind, _ = STATE_TYPES[values['state_type']]
     topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
     measure = _measuring(node, controller.system, values, clock, now, live, noting)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
     states = StateInput(topic, measure, RejectionLog('state', warn), period, simulated)
-    for name in undeclared_angles(controller.system):
-        which = f'seems to be an angle, which {controller.system.name} does not declare'
-        node.get_logger().info(f'{name} {which}: its goals count turns')
     return states, StateWatch(node, states, kind, QOS, trained, period)
+
+
+def tell_undeclared_angles(system: System, logger: Any) -> None:
+    """Logs which joints seem to be angles that the system does not declare."""
+    for name in undeclared_angles(system):
+        which = f'seems to be an angle, which {system.name} does not declare'
+        logger.info(f'{name} {which}: its goals count turns')
 
 
 def _measuring(

@@ -29,6 +29,7 @@ from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.node import initial_goal
 from trc_ros.controller.outputs import RELIABLE
 from trc_ros.controller.realtime import RealtimeSettings
+from trc_ros.controller.states import tell_undeclared_angles
 from trc_ros.conversions import CommandFormat, Status, diagnostic_array
 from trc_ros.fleet.cycle_clock import CycleClock
 from trc_ros.fleet.robot import Robot
@@ -75,6 +76,7 @@ class FleetNode(parameters.OwnReasons, Node):
         make_ready(controller, values, self.get_logger())
         self._warn_of_pace(controller, len(names))
         # Robots, each with a pilot of its own.
+        tell_undeclared_angles(controller.system, self.get_logger())
         delay, trained = values['input_delay'], trained_box(controller)
         self._now = CycleClock(self.get_clock())
         for name in names:
