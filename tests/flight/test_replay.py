@@ -245,7 +245,7 @@ def test_replays_repeat_what_there_was_time_for_without_a_clock():
     x, weights = np.array([0.2, 0.1, 0.0, 0.0]), {'R': [0.3]}
     plans = {}
     for script in [(), (True,), (False, True)]:
-        controller.script = script
+        controller.watch.script = script
         plans[script] = controller.plan(x, np.zeros(4), deadline=1e-9, weights=weights)
         assert controller.watch.answers[: len(script)] == list(script)
     costs = [plans[s].cost for s in [(True,), (False, True), ()]]

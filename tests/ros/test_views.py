@@ -16,7 +16,7 @@ POLICY = ROOT / 'security' / 'trc.policy.xml'
 KEYS = ('topicName', 'topicToRender')  # of the topic in the settings of a Foxglove panel
 CONDITIONAL = {
     # two thrusts on no joints; use_sim_time; where tf2_ros is installed; goals as actions
-    'controller': {'~/control_horizon', '/clock', '/tf', '/tf_static', '~/goal_status'},
+    'controller': {'~/control_horizon', '/clock', '/tf', '/tf_static'},
     'plant': {'/clock'},  # publish_clock, lockstep
 }
 """Topics that only some parameters open."""

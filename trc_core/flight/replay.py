@@ -52,8 +52,6 @@ class ReplayedController(Controller):
         super().__init__(controller.checkpoint, controller.backend, *settings)
         self.spent: int | None = None
         """Refinement cycles of the recorded plan; None where they do not matter."""
-        self.script: tuple[bool, ...] = ()
-        """Whether the deadline had passed, every time that the recorded plan asked."""
 
     def plan(self, x: ArrayLike, goal: ArrayLike, *rest: Any, **known: Any) -> Plan:
         """`Controller.plan`, ended where the recorded plan was."""
@@ -69,9 +67,6 @@ class ReplayedController(Controller):
             return super().plan(x, goal, *rest, **known)
         finally:
             self.cycles = cycles
-
-    def _begin(self) -> None:
-        self.watch.begin(self.script)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +102,7 @@ def replayed(
         clock.set(record.clock)
         if isinstance(controller, ReplayedController):
             controller.spent = record.cycles if same else None
-            controller.script = record.deadlines if same else ()
+            controller.watch.script = record.deadlines if same else ()
         yield Replayed(record, _decision(pilot, record))
 
 

@@ -58,6 +58,7 @@ class ConstrainedPlanning(Planning):
         self, problems: Problems, history: History, budget: Budget, polish: int = 0
     ) -> Solution:
         """Solves every problem; no result has a larger merit than any of its candidates."""
+        self.watch.begin()
         plan = history.plan
         if plan is not None and plan.memory is not None:
             problems, found, violation = self._gone_on(problems, history, max(polish, 1))

@@ -76,8 +76,7 @@ class Controller:
         planning = kind(checkpoint, self.backend, device, num_threads)
         corrected = bool(checkpoint.correction)
         self._planning = CorrectedPlanning(planning, checkpoint) if corrected else planning
-        self.watch = planning.watch
-        """Tells what the newest plan had time for."""
+        self.watch = planning.watch  # tells what the newest plan had time for
         self.adjustable = planning.backend.adjustable
         """Whether plans may have other physical parameters, weights and narrower bounds."""
         if not self.system.task.is_plain and not self.adjustable:
@@ -266,7 +265,6 @@ class Controller:
         x = unwrapped(self.system, x, history)
         problems = self._problems(x[None], r[None], p, weights, moving)
         # The plan.
-        self._begin()
         solution = self._planning.solve(problems, history, self._budget(end), polish)
         warnings = (*inputs.warnings(self.system, x, r[0]), *self._parameter_warnings(problems.p))
         plan = solution.plan(self._times, warnings)
@@ -309,7 +307,6 @@ class Controller:
         history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
         p = self._changed(parameters, len(x), None) if parameters else None
         problems = self._problems(x, r, p, weights, moving)
-        self._begin()
         solution = self._planning.solve(problems, history, self._budget(end), polish)
         warnings = inputs.batch_warnings(self.system, x, r[:, 0])
         return solution.plans(self._times, (*warnings, *self._parameter_warnings(problems.p)))
@@ -365,10 +362,6 @@ class Controller:
         if self._seconds is None:
             self.warm_up()
         return now() + deadline
-
-    def _begin(self) -> None:
-        """Called when a plan begins."""
-        self.watch.begin()
 
     def _budget(self, end: float) -> Budget:
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)

@@ -150,6 +150,7 @@ class Planning:
             budget: of the refinement; its deadline also ends polishing.
             polish: box-iLQR sweeps on every result.
         """
+        self.watch.begin()
         names = self.backend.candidates
         if history.plan is not None:
             problems = self.going_on(problems, history)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from trc_core.planner.clock import now
 
@@ -17,15 +17,16 @@ class Watch:
     def __init__(self) -> None:
         self.answers: list[bool] = []
         """Whether the deadline had passed, every time that the newest plan asked."""
-        self._script: list[bool] = []
+        self.script: Sequence[bool] = ()
+        """The first answers of every plan, whatever the time."""
 
-    def begin(self, script: Iterable[bool] = ()) -> None:
-        """Begins a plan; the first answers are those of the script."""
-        self.answers, self._script = [], [*script]
+    def begin(self) -> None:
+        """Begins a plan."""
+        self.answers = []
 
     def is_over(self, deadline: float) -> bool:
         """Whether a deadline [s] has passed."""
         asked = len(self.answers)
-        over = self._script[asked] if asked < len(self._script) else now() >= deadline
+        over = self.script[asked] if asked < len(self.script) else now() >= deadline
         self.answers.append(over)
         return over
