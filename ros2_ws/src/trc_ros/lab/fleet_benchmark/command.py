@@ -21,9 +21,9 @@ equations) publish their states together, once per period. *cycle* is the work o
 period, taking states and publishing commands included, *its CPU* that of its thread, *plans* its
 planning alone, p50 / p99 since the start. *skipped* are cycles that were left out because one took
 longer than a period. *late states* are periods for which the process of the robots took too long.
-*CPU* is that of the fleet, the threads of DDS included. *batch* and *one by one* are the CPU of the plans of a cycle, made by
-`plan_batch`, as a fleet does, and by `plan` in a loop: medians, measured apart from the flights,
-by turns."""
+*CPU* is that of the fleet, the threads of DDS included. *batch* and *one by one* are the CPU of
+the plans of a cycle, made by `plan_batch`, as a fleet does, and by `plan` in a loop: medians,
+measured apart from the flights, by turns."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
