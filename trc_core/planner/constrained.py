@@ -16,7 +16,7 @@ from trc_core.numerics.batch import memory_of
 from trc_core.numerics.ilqr import Memory
 from trc_core.planner.backend import Problems
 from trc_core.planner.classical_kernels import yield_rows
-from trc_core.planner.inputs import History
+from trc_core.planner.history import History
 from trc_core.planner.kernels import Budget, Found
 from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.sweeping import trajectories

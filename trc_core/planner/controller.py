@@ -26,6 +26,7 @@ from trc_core.planner.clock import now
 from trc_core.planner.constrained import FIRST_SWEEPS, ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
+from trc_core.planner.history import checked_history
 from trc_core.planner.kernels import Budget
 from trc_core.planner.planning import Planning
 from trc_core.planner.turns import unwrapped
@@ -247,25 +248,22 @@ class Controller:
             ValueError: if an argument has the wrong shape or is no number, if warm_start is no
                 plan of this plant, or if the backend takes no parameters.
         """
-        # The time that planning may end at.
-        end = self._end(deadline)
         # The checked problem, a batch of one.
+        budget = self._budget(deadline)
         x = inputs.checked_state('x', x, self.system.n_x)
         r, moving = inputs.checked_reference(self.system, goal)
         inputs.require_sweeps(polish)
         if issued is not None:
             issued = inputs.checked_state('issued', issued, self.system.n_u)[None]
         if p is not None:
-            limit = 'for the parameters that it was loaded with; those of a single plan'
-            self._require_adjustable(limit)
+            self._require_adjustable('for its own parameters; those of a single plan')
             p = inputs.checked_state('p', p, len(self.system.parameters))
         if parameters:
             p = self._changed(parameters, None, p)
-        history = inputs.checked_history(self.system, 1, warm_start, elapsed, issued)
+        history = checked_history(self.system, 1, warm_start, elapsed, issued)
         x = unwrapped(self.system, x, history)
         problems = self._problems(x[None], r[None], p, weights, moving)
-        # The plan.
-        solution = self._planning.solve(problems, history, self._budget(end), polish)
+        solution = self._planning.solve(problems, history, budget, polish)
         warnings = (*inputs.warnings(self.system, x, r[0]), *self._parameter_warnings(problems.p))
         plan = solution.plan(self._times, warnings)
         if plan.violation > 0.0 and inputs.is_violated(self.system, plan):
@@ -288,9 +286,8 @@ class Controller:
         """Plans for many states at once: from every row of x (B, n_x) to its row of goal.
 
         A goal (n_x,) is one for all, references are (B, T + 1, n_x); `warm_start` and `issued`
-        (B, n_u) are of the same fleet, which may have been planned for `elapsed` (B,) seconds ago;
-        a parameter is a number for all or an array (B,). A `deadline` holds for all rows: when it
-        is over, the rest of them stay as their best candidates are.
+        (B, n_u) are of the same fleet; a parameter and `elapsed` are numbers for all or arrays
+        (B,). After the `deadline`, the rows that are left stay as their best candidates are.
 
         Returns:
             A plan whose fields have a leading axis B; `warnings` say how many rows they are about.
@@ -298,16 +295,16 @@ class Controller:
         Raises:
             ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
-        end = self._end(deadline)
+        budget = self._budget(deadline)
         x = inputs.checked_states('x', x, self.system.n_x)
         r, moving = inputs.checked_references(self.system, goal, len(x))
         inputs.require_sweeps(polish)
         if issued is not None:
             issued = inputs.checked_states('issued', issued, self.system.n_u)
-        history = inputs.checked_history(self.system, len(x), warm_start, elapsed, issued)
+        history = checked_history(self.system, len(x), warm_start, elapsed, issued)
         p = self._changed(parameters, len(x), None) if parameters else None
         problems = self._problems(x, r, p, weights, moving)
-        solution = self._planning.solve(problems, history, self._budget(end), polish)
+        solution = self._planning.solve(problems, history, budget, polish)
         warnings = inputs.batch_warnings(self.system, x, r[:, 0])
         return solution.plans(self._times, (*warnings, *self._parameter_warnings(problems.p)))
 
@@ -353,17 +350,11 @@ class Controller:
         ranges = {**self.system.ranges, **self.checkpoint.coordinates.ranges}
         return inputs.parameter_warnings(self.system, ranges, p)
 
-    def _end(self, deadline: float | None) -> float:
-        """The time at which planning that may take so many seconds must end."""
-        if deadline is None:
-            return math.inf
-        if math.isnan(deadline):
-            raise ValueError('deadline is nan; give seconds, or nothing for as long as it takes')
-        if self._seconds is None:
+    def _budget(self, deadline: float | None) -> Budget:
+        """What planning that may take so many seconds from now on may spend."""
+        if deadline is not None and self._seconds is None:
             self.warm_up()
-        return now() + deadline
-
-    def _budget(self, end: float) -> Budget:
+        end = inputs.checked_end(deadline)
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
 
     def _require_adjustable(self, limit: str) -> None:

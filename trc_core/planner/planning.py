@@ -19,7 +19,7 @@ from trc_core.numerics.rollout import Law, Trajectory, rollout
 from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.correction import Correction, Observation
-from trc_core.planner.inputs import History
+from trc_core.planner.history import History
 from trc_core.planner.kernels import Budget, Found, Requests, shift_rows
 from trc_core.planner.sweeping import Sweeping, rows_of, trajectories
 from trc_core.problem.system import Array

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from trc_core.numerics.cost import TURN
-from trc_core.planner.inputs import History
+from trc_core.planner.history import History
 from trc_core.problem.system import Array, System
 
 PROBES = 8  # random states at which equations are compared with those a turn away
