@@ -11,6 +11,12 @@ from trc_core.numerics.cost import TURN
 from trc_core.problem.system import System
 
 
+def turning_places(system: System) -> list[int]:
+    """The places of the positions of joints in rad, which encoders may wrap."""
+    joints = {joint.position for joint in system.joints if joint.position is not None}
+    return [i for i in sorted(joints) if system.state_units[i] == 'rad']
+
+
 class Turns:
     """Unwraps the angles of joints against the measurement before.
 
@@ -23,8 +29,7 @@ class Turns:
     """
 
     def __init__(self, system: System, gap: float) -> None:
-        joints = {joint.position for joint in system.joints if joint.position is not None}
-        self._places = [i for i in sorted(joints) if system.state_units[i] == 'rad']
+        self._places = turning_places(system)
         self._gap = gap
         self._last: Measurement | None = None
 
