@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from probe import Probe, arguments, launch
 from builtin_interfaces.msg import Time
+from probe import Probe, arguments, launch
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
