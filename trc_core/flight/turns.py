@@ -1,20 +1,12 @@
-"""Turns of joints: encoders that wrap an angle, and plans that count its turns, get along."""
+"""Turns of joints in flight: every state counts them on from the one before."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from trc_core.flight.safety import Measurement
-from trc_core.numerics.cost import TURN
+from trc_core.planner.turns import nearest_reading, turning_places
 from trc_core.problem.system import System
-
-
-def turning_places(system: System) -> list[int]:
-    """The places of the positions of joints in rad, which encoders may wrap."""
-    joints = {joint.position for joint in system.joints if joint.position is not None}
-    return [i for i in sorted(joints) if system.state_units[i] == 'rad']
 
 
 class Turns:
@@ -37,10 +29,8 @@ class Turns:
         """The measurement with its angles within half a turn of those before."""
         last, places = self._last, self._places
         if last is not None and places and 0 <= measurement.time - last.time <= self._gap:
-            jumps = [measurement.x[i] - last.x[i] for i in places]
-            if max(map(abs, jumps)) > 0.5 * TURN:
-                x = measurement.x.copy()
-                x[places] -= TURN * np.round(np.array(jumps) / TURN)
+            x = nearest_reading(measurement.x, [last.x.item(i) for i in places], places)
+            if x is not measurement.x:
                 measurement = replace(measurement, x=x)
         self._last = measurement
         return measurement

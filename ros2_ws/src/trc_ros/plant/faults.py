@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trc_core.flight.turns import turning_places
 from trc_core.numerics.cost import TURN
+from trc_core.planner.turns import turning_places
 from trc_core.systems import System
 from trc_ros.conversions import axes_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trc_core.flight.turns import turning_places
+from trc_core.planner.turns import turning_places
 from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.lab.campaign.contract import GOAL_TIMEOUT, goal_range
@@ -55,7 +55,7 @@ def turn_beyond(name: str, session: Session) -> None:
 
 def turns_over(system: System) -> bool:
     """Whether a system has an angle that starts anywhere in a turn."""
-    places = turning_places(system)
+    places = list(turning_places(system))
     return bool(places) and bool((system.x0_box[places] > math.pi - BEFORE_HALF_A_TURN).all())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trc_core.flight.turns import turning_places
+from trc_core.planner.turns import turning_places
 from trc_core.problem.system import Array
 from trc_ros.lab.campaign.contract import INJECTOR, Contract
 
@@ -105,7 +105,7 @@ def landed(trial: Trial, contract: Contract) -> list[str]:
 
 def turns_counted(trial: Trial, contract: Contract) -> list[str]:
     """Plans must begin where the plant really is, although its angles jump by a turn."""
-    places = turning_places(contract.system)
+    places = list(turning_places(contract.system))
     around = trial.states.between(trial.began - SHORTLY, trial.ended + SHORTLY)
     found = [] if jumps(around.values[:, places]) else ['no angle jumped: nothing was tested']
     starts = [h.states[0, places] for h in trial.horizons if h.sent >= trial.began - SHORTLY]
