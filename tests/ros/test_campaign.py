@@ -204,9 +204,8 @@ def test_a_flying_controller_must_plan_from_new_states_and_not_fall_back():
     blind = [h for h in flown('frozen').horizons if not 1.2 < h.sent < 1.8]
     late = judge(replace(flown('frozen'), horizons=blind), contract(), lqr)
     assert late.problems == ('the newest plan after 625 ms, promised 225',)
-    assert judge(flown('two_drivers', state='fallback'), contract(), lqr).problems == (
-        'it fell back',
-    )
+    lost = flown('two_drivers', state='fallback', reason='no usable plan left')
+    assert judge(lost, contract(), lqr).problems == ('it fell back: no usable plan left',)
 
 
 def test_a_controller_that_still_complains_has_not_recovered():

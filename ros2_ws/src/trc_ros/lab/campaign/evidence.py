@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trc_core.flight.safety import Condition
 from trc_core.planner.turns import turning_places
 from trc_core.problem.system import Array
 from trc_ros.lab.campaign.contract import INJECTOR, Contract
@@ -67,7 +68,7 @@ def constraint_named(trial: Trial, contract: Contract) -> list[str]:
 def goal_stale(trial: Trial, contract: Contract) -> list[str]:
     """The fallback must have flown for the right reason."""
     said = trial.said(trial.began, trial.ended)
-    stale = [d for d in said if d.values.get('reason') == 'goal is stale']
+    stale = [d for d in said if d.values.get('reason') == Condition.GOAL_STALE.value]
     found = [] if stale else ['diagnostics never said that the goal is stale']
     return followed(trial) + found
 

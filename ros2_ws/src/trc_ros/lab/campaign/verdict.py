@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trc_core.flight.limits import BOUND_TOLERANCE
+from trc_core.flight.safety import Condition
 from trc_core.problem.system import Array
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, FALLS_BACK, GOES_ON, Effect
@@ -229,11 +230,13 @@ def find_problems(verdict: Verdict, contract: Contract, effect: Effect, trial: T
     if verdict.safe_after is None:
         found.append('no safe command')
     found += find_lateness(verdict, contract, effect)
-    fell_back = any(d.state == 'fallback' for d in trial.said(trial.began, trial.ended))
-    if effect in FALLS_BACK and not fell_back:
+    fallbacks = [d for d in trial.said(trial.began, trial.ended) if d.state == 'fallback']
+    if effect in FALLS_BACK and not fallbacks:
         found.append('diagnostics never said fallback')
-    if effect in GOES_ON and fell_back:
-        found.append('it fell back')
+    # That states are stale for a moment is told by the age of the plan, which has a margin.
+    other = {d.values.get('reason', 'why ever') for d in fallbacks} - {Condition.STALE.value}
+    if effect in GOES_ON and other:
+        found.append(f'it fell back: {", ".join(sorted(other))}')
     found += DISTURBANCES[trial.fault].evidence(trial, contract)
     if verdict.recovered_after is None:
         found.append('no recovery')
