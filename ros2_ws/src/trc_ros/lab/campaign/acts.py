@@ -53,10 +53,21 @@ def turn_beyond(name: str, session: Session) -> None:
             session.x[speed] = system.x0_box[speed]
 
 
+def is_beyond(session: Session) -> bool:
+    """Whether every angle is a little beyond half a turn."""
+    places = list(turning_places(session.contract.system))
+    return bool((session.last_state()[places] > math.pi + BEFORE_HALF_A_TURN).all())
+
+
 def turns_over(system: System) -> bool:
     """Whether a system has an angle that starts anywhere in a turn."""
     places = list(turning_places(system))
     return bool(places) and bool((system.x0_box[places] > math.pi - BEFORE_HALF_A_TURN).all())
+
+
+def at_once(session: Session) -> bool:
+    """Whether the fault may begin: at any time."""
+    return True
 
 
 def inject(session: Session) -> None:

@@ -58,6 +58,8 @@ class Disturbance:
     """Returns when it ended [s since the epoch]."""
     prepare: Act = acts.nothing
     """Called before the flight that the fault disturbs, when that has been drawn."""
+    is_due: Callable[[Session], bool] = acts.at_once
+    """Whether it may begin; it is waited for."""
     restore: Act = acts.nothing
     """Called after the flight."""
     evidence: evidence.Evidence = evidence.none_needed
@@ -156,6 +158,7 @@ DISTURBANCES: dict[str, Disturbance] = {
         acts.inject,
         acts.clear,
         functools.partial(acts.turn_beyond, 'wrapped_angle'),
+        acts.is_beyond,
         evidence=evidence.turns_counted,
         needs=ANGLE,
     ),
@@ -192,8 +195,8 @@ DISTURBANCES: dict[str, Disturbance] = {
         acts.stop_references,
         acts.resume_references,
         acts.stream_references_that_age,
-        acts.stop_for_good,
-        evidence.goal_stale,
+        restore=acts.stop_for_good,
+        evidence=evidence.goal_stale,
     ),
     'reference_ends': Disturbance(
         f'no more of the references that came at {acts.REFERENCE_RATE:.0f} Hz: it must rest at '
@@ -202,8 +205,8 @@ DISTURBANCES: dict[str, Disturbance] = {
         acts.stop_references,
         acts.resume_references,
         acts.stream_references,
-        acts.stop_for_good,
-        evidence.rested,
+        restore=acts.stop_for_good,
+        evidence=evidence.rested,
     ),
     'obstacle_in_state': Disturbance(
         'an obstacle where the plant is, on the parameters of the controller',

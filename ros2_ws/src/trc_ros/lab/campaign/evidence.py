@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -85,8 +86,8 @@ def rested(trial: Trial, contract: Contract) -> list[str]:
 
 def followed(trial: Trial) -> list[str]:
     """A reference must have been followed before the fault."""
-    said = trial.said(trial.began - SHORTLY, trial.began)
-    if said and all(d.state == 'active' and d.values['follows'] == 'reference' for d in said):
+    last = trial.said(0.0, trial.began)[-1:]
+    if last and last[0].state != 'fallback' and last[0].values['follows'] == 'reference':
         return []
     return ['no reference was followed before it stopped']
 
@@ -109,8 +110,13 @@ def turns_counted(trial: Trial, contract: Contract) -> list[str]:
     places = list(turning_places(contract.system))
     around = trial.states.between(trial.began - SHORTLY, trial.ended + SHORTLY)
     found = [] if jumps(around.values[:, places]) else ['no angle jumped: nothing was tested']
-    starts = [h.states[0, places] for h in trial.horizons if h.sent >= trial.began - SHORTLY]
-    count = jumps(np.array(starts).reshape(-1, len(places)))
+    plans = [h for h in trial.horizons if h.sent >= trial.began - SHORTLY]
+    pairs = [
+        np.array([a.states[0, places], b.states[0, places]])
+        for a, b in itertools.pairwise(plans)
+        if b.start - a.start <= contract.state_timeout  # after a gap, turns are counted anew
+    ]
+    count = sum(jumps(pair) for pair in pairs)
     return found + ([f'{count} plans begin a turn away from the one before'] if count else [])
 
 

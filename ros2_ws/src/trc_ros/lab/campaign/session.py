@@ -107,6 +107,7 @@ class Session:
         self.recorder.forget()
         self._start_flight()
         operator.spin_for(rng.uniform(*FLIGHT_TIME))
+        operator.wait(lambda: disturbance.is_due(self), RECOVERY_TIME)
         # Fly through the fault, then until plans are back.
         began = time.time()
         disturbance.begin(self)
@@ -168,11 +169,14 @@ class Session:
         """The newest command of the controller (n_u,)."""
         return read_commands(self.recorder, self.contract.system).values[-1]
 
+    def last_state(self) -> Array:
+        """The newest state of the plant (n_x,)."""
+        return read_states(self.recorder, self.contract.system).values[-1]
+
     def last_place(self) -> tuple[float, float, float]:
         """Where the plant was seen last."""
-        system = self.contract.system
-        x = read_states(self.recorder, system).values[-1]
-        place, _ = frame_of(system, ANYWHERE).pose(x.tolist())
+        frame = frame_of(self.contract.system, ANYWHERE)
+        place, _ = frame.pose(self.last_state().tolist())
         return place
 
     def first_state(self, since: float) -> float:
