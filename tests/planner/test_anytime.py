@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from trc_core import SYSTEMS, Controller
+from trc_core import SYSTEMS, Controller, get_system
 from trc_core.commands.warm_up import main as warm_up
 from trc_core.compile import machine_code
 from trc_core.compile.binding import readable_plant_of
@@ -123,6 +123,16 @@ def test_bad_settings_are_named():
         Controller.load('van_der_pol', tolerance=float('nan'))
     with pytest.raises(ValueError, match='num_threads must be at least 1'):
         Controller.load('van_der_pol', num_threads=0)
+
+
+def test_after_a_warm_up_no_plan_waits_for_the_compiler_not_even_one_that_breaks_constraints():
+    car = Controller.classical(get_system('bicycle_circles'))
+    car.warm_up()
+    loaded = {kernel for kernel in car._planning.kernels if kernel.signatures}
+    here = {'x1': 0.0, 'y1': 0.0, 'r1': 0.9}
+    plan = car.plan(np.zeros(5), car.system.goal_centre, parameters=here)
+    assert plan.violation > 0.5
+    assert {kernel for kernel in car._planning.kernels if kernel.signatures} == loaded
 
 
 def test_warm_up_compiles_ahead_and_says_so(tmp_path, monkeypatch, capsys):

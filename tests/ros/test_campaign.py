@@ -13,18 +13,20 @@ pytest.importorskip('rclpy')
 
 from test_demo import wait_for
 
-from trc_core import SYSTEMS
+from trc_core import SYSTEMS, get_system
 from trc_core.flight.safety import FALLBACKS
+from trc_core.numerics.cost import TURN
 from trc_ros.lab.campaign import runner
 from trc_ros.lab.campaign.command import main
-from trc_ros.lab.campaign.contract import Contract
-from trc_ros.lab.campaign.disturbances import DISTURBANCES, PLANT_FAULTS, Effect
+from trc_ros.lab.campaign.contract import GOAL_TIMEOUT, Contract
+from trc_ros.lab.campaign.disturbances import DISTURBANCES, Effect
+from trc_ros.lab.campaign.evidence import constraint_named, turns_counted
 from trc_ros.lab.campaign.fallbacks import TARGETS
 from trc_ros.lab.campaign.report import page
 from trc_ros.lab.campaign.store import Store
-from trc_ros.lab.campaign.trial import Trial
+from trc_ros.lab.campaign.trial import Exit, Trial
 from trc_ros.lab.campaign.verdict import Verdict, judge
-from trc_ros.lab.recording import Horizon, Samples
+from trc_ros.lab.recording import Diagnosis, Horizon, Samples
 from trc_ros.plant.faults import FAULTS
 
 SYSTEM = SYSTEMS['van_der_pol']
@@ -70,7 +72,7 @@ def recorded(fallback='tail', stale_at=LAST_STATE + TIMEOUT):
         if not blind:
             start = LAST_STATE if BEGAN <= time < ENDED else time - 0.005
             horizons.append(Horizon(time + 0.001, start, np.zeros((101, 2)), PLAN))
-    safety = [(0.5, 'active'), (1.5, 'fallback'), (2.3, 'active')]
+    said = [Diagnosis(t, s) for t, s in ((0.5, 'active'), (1.5, 'fallback'), (2.3, 'active'))]
     return Trial(
         'dropout',
         fallback,
@@ -79,7 +81,7 @@ def recorded(fallback='tail', stale_at=LAST_STATE + TIMEOUT):
         ENDED,
         Samples(np.array(times), np.array(commands[1:])),
         horizons,
-        safety,
+        said,
         Samples(np.empty(0), np.empty((0, 2))),
     )
 
@@ -113,7 +115,7 @@ def test_a_faultless_controller_passes(fallback):
 
 
 def test_every_fault_of_the_plant_is_flown():
-    assert set(FAULTS) == set(PLANT_FAULTS)
+    assert set(FAULTS) <= set(DISTURBANCES)
 
 
 def test_every_fallback_and_every_effect_can_be_judged():
@@ -132,7 +134,7 @@ UNSAFE = {
     'fallback after 310 ms, promised 225': lambda t: recorded(stale_at=LAST_STATE + 0.3),
     'no safe command': lambda t: without_commands(t, 1.19, ENDED),
     'diagnostics never said fallback': lambda t: replace(
-        t, safety=[(0.5, 'active'), t.safety[-1]]
+        t, diagnoses=[t.diagnoses[0], t.diagnoses[-1]]
     ),
     'no recovery, no plan': lambda t: replace(
         t, horizons=[h for h in t.horizons if h.sent < ENDED]
@@ -140,7 +142,7 @@ UNSAFE = {
     'no recovery, plans from old states': lambda t: replace(
         t, horizons=[replace(h, start=min(h.start, LAST_STATE)) for h in t.horizons]
     ),
-    'no recovery, diagnostics': lambda t: replace(t, safety=t.safety[:-1]),
+    'no recovery, diagnostics': lambda t: replace(t, diagnoses=t.diagnoses[:-1]),
 }
 """For every complaint, up to the comma: what earns it."""
 
@@ -179,12 +181,171 @@ def test_a_fallback_may_be_approached_at_the_rate_limit():
     assert judge(idle, contract('zero'), lqr).wrong_fallback == 1
 
 
+def flown(fault, state='active', level=0, **values):
+    """What a controller does that goes on through a fault; meanwhile diagnostics say this."""
+    trial = recorded(stale_at=np.inf)
+    fresh = [replace(h, start=h.sent - 0.006) for h in trial.horizons]
+    said = [
+        Diagnosis(t, state, level, values) if BEGAN < t < ENDED else Diagnosis(t, 'active')
+        for t in np.arange(0.5, OVER, 0.05)
+    ]
+    return replace(trial, fault=fault, horizons=fresh, diagnoses=said)
+
+
 def test_a_flying_controller_must_go_on_in_time():
-    trial = replace(recorded(stale_at=np.inf), fault='frozen')
+    trial = flown('frozen')
     assert judge(trial, contract(), lqr).problems == ()
     silent = judge(without_commands(trial, BEGAN - 0.001, 1.4), contract(), lqr)
     assert silent.problems == ('command after 400 ms, promised 225',)
     assert silent.largest_gap == pytest.approx(0.4)
+
+
+def test_a_flying_controller_must_plan_from_new_states_and_not_fall_back():
+    blind = [h for h in flown('frozen').horizons if not 1.2 < h.sent < 1.8]
+    late = judge(replace(flown('frozen'), horizons=blind), contract(), lqr)
+    assert late.problems == ('the newest plan after 625 ms, promised 225',)
+    lost = flown('two_drivers', state='fallback', reason='no usable plan left')
+    assert judge(lost, contract(), lqr).problems == ('it fell back: no usable plan left',)
+
+
+def test_a_controller_that_still_complains_has_not_recovered():
+    trial = flown('frozen')
+    wary = [replace(d, level=2) for d in trial.diagnoses]
+    assert judge(replace(trial, diagnoses=wary), contract(), lqr).problems == ('no recovery',)
+
+
+HERE = {'goal_position': '0', 'goal_velocity': '0'}
+RIVAL = "'/x/command' is also published by '/x/fault_injector': stop one of them"
+SIGNS = {
+    'far_goal': (
+        flown('far_goal', **HERE, goal_rejected_out_of_range='1'),
+        {
+            'goal_rejected_out_of_range was not counted': flown('far_goal', **HERE),
+            'another goal: [20.0, 0.0]': flown(
+                'far_goal', goal_position='20', goal_velocity='0', goal_rejected_out_of_range='1'
+            ),
+        },
+    ),
+    'second_controller': (
+        flown('second_controller', level=2, other_publishers=RIVAL),
+        {
+            'never named the other publisher': flown(
+                'second_controller', level=2, other_publishers='none'
+            ),
+            'named the other publisher in an error': flown(
+                'second_controller', other_publishers=RIVAL
+            ),
+        },
+    ),
+}
+"""Of faults that diagnostics must tell of: a trial that passes, and some by their complaints."""
+
+
+@pytest.mark.parametrize('fault', SIGNS)
+def test_what_diagnostics_must_say_is_missed_where_they_do_not(fault):
+    right, wrong = SIGNS[fault]
+    assert judge(right, contract(), lqr).problems == ()
+    for complaint, trial in wrong.items():
+        (problem,) = judge(trial, contract(), lqr).problems
+        assert complaint in problem
+
+
+def test_an_obstacle_must_degrade_the_flight_by_its_name():
+    def problems(**said):
+        return constraint_named(flown('obstacle_in_state', **said), around_circles)
+
+    around_circles = Contract(get_system('bicycle_circles'), 1 / PERIOD, 'tail')
+    named = "constraint 'circle_1' is violated by 0.9 after 0.1 s: nothing better was found"
+    assert problems(state='degraded', reason=named) == []
+    assert problems(state='active', reason=named) != []
+    assert problems(state='degraded', reason='plan is late') != []
+
+
+def stopped(fallback, stale_at, reason='goal is stale', follows='reference'):
+    """What a controller does whose references stop for a while, and that knows from a time on."""
+    trial = replace(recorded(fallback, stale_at), fault='reference_stops')
+    before = [h for h in trial.horizons if h.sent < BEGAN]
+    during = [replace(h, start=h.sent - 0.006) for h in recorded(stale_at=np.inf).horizons]
+    horizons = [*before, *(h for h in during if BEGAN < h.sent < stale_at or h.sent > ENDED)]
+    said = [
+        Diagnosis(t, 'fallback', 2, {'reason': reason, 'follows': follows})
+        if stale_at < t < ENDED
+        else Diagnosis(t, 'active', 0, {'follows': follows})
+        for t in np.arange(0.5, OVER, 0.05)
+    ]
+    return replace(trial, horizons=horizons, diagnoses=said)
+
+
+@pytest.mark.parametrize('fallback', ['lqr', 'hold', 'zero', 'none'])
+def test_when_references_stop_the_fallback_must_fly_in_time_and_for_that_reason(fallback):
+    in_time, too_late = BEGAN + GOAL_TIMEOUT + 0.003, BEGAN + GOAL_TIMEOUT + 0.103
+    assert judge(stopped(fallback, in_time), contract(fallback), lqr).problems == ()
+    (late,) = judge(stopped(fallback, too_late), contract(fallback), lqr).problems
+    assert late in [f'fallback after {ms} ms, promised 425' for ms in (500, 520)]
+    other = judge(stopped(fallback, in_time, 'state is stale'), contract(fallback), lqr)
+    assert other.problems == ('diagnostics never said that the goal is stale',)
+    goal = judge(stopped(fallback, in_time, follows='goal'), contract(fallback), lqr)
+    assert goal.problems == ('no reference was followed before it stopped',)
+    never = judge(stopped(fallback, np.inf), contract(fallback), lqr)
+    assert 'diagnostics never said fallback' in never.problems
+
+
+def test_after_its_end_a_reference_must_rest_at_its_last_point():
+    def problems(at, follows='reference'):
+        said = [
+            Diagnosis(t, 'active', 0, {'follows': follows, 'reference_position': at})
+            for t in np.arange(0.5, OVER, 0.05)
+        ]
+        trial = replace(flown('reference_ends'), goal=np.array([0.188069, 0.0]), diagnoses=said)
+        return judge(trial, contract(), lqr).problems
+
+    assert problems('0.188069') == ()
+    assert problems('0') == ('the aim is [0.0], the reference ended at 0.188069',)
+    assert problems('0.188069', follows='goal') == ('no reference was followed before it stopped',)
+
+
+def test_a_controller_that_is_hung_up_on_must_land_and_end_well():
+    trial = without_commands(flown('sighup'), 1.1, ENDED)
+    last = np.searchsorted(trial.commands.times, 1.11) - 1
+    values = trial.commands.values.copy()
+    values[: last + 1] = 0.5 * np.clip(1.1 - trial.commands.times[: last + 1, None], 0.0, 0.1)
+    values[last] = 0.0
+    landed = replace(
+        trial,
+        commands=Samples(trial.commands.times, values),
+        spawned=(ENDED,),
+        exit=Exit(1.2, 0),
+    )
+    verdict = judge(landed, contract(), lqr)
+    assert verdict.problems == ()
+    assert verdict.safe_after == pytest.approx(0.1, abs=1.01 * PERIOD)
+    killed = judge(replace(landed, exit=Exit(1.2, -1)), contract(), lqr)
+    assert killed.problems == ('it ended with code -1',)
+    values[last] = 0.01
+    assert judge(landed, contract(), lqr).problems == (
+        'the last command was [0.01], expected [0.0]',
+    )
+    silent = judge(without_commands(landed, BEGAN - 0.001, 1.2), contract(), lqr)
+    assert 'no safe command' in silent.problems
+
+
+def test_plans_must_not_jump_by_a_turn_with_the_angles_that_are_sent():
+    system = SYSTEMS['pendulum']
+    angles = np.pi + TIMES - 1.2
+    sent = np.stack([np.where(TIMES < BEGAN, angles, np.remainder(angles + np.pi, TURN) - np.pi)])
+
+    def problems(states, starts):
+        horizons = [
+            Horizon(t, t, np.array([[a, 0.0]]), PLAN[:0])
+            for t, a in zip(TIMES, starts, strict=True)
+        ]
+        measured = Samples(TIMES, np.stack([states, 0 * states], -1))
+        trial = replace(flown('wrapped_angle'), horizons=horizons, states=measured)
+        return turns_counted(trial, Contract(system, 1 / PERIOD, 'tail'))
+
+    assert problems(sent[0], angles) == []
+    assert problems(sent[0], sent[0]) == ['1 plans begin a turn away from the one before']
+    assert problems(angles, angles) == ['no angle jumped: nothing was tested']
 
 
 def test_a_new_process_is_not_held_to_the_rate_of_the_one_before():

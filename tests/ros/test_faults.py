@@ -8,14 +8,15 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from builtin_interfaces.msg import Time
 from probe import Probe, arguments, launch
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from trc_core import SYSTEMS
-from trc_ros.conversions import JointStateReader, RejectedInput
-from trc_ros.plant.faults import FAULTS, JUMP, LATENESS, seconds
+from trc_ros.conversions import JointStateReader, JointStateWriter, RejectedInput
+from trc_ros.plant.faults import FAULTS, FOREIGN, JUMP, LATENESS, FaultInjector, seconds
 
 NAMESPACE, SPEED = '/faults', 0.5
 READ = JointStateReader(SYSTEMS['double_integrator'])
@@ -120,6 +121,13 @@ def is_old(messages, ages):
     return moving and 0.0 <= ages.min() - LATENESS < PROMPT
 
 
+def comes_among_foreign_joints(messages, ages):
+    for message in messages:
+        assert list(message.name) == [FOREIGN[0], 'slider', FOREIGN[1]]
+        assert (message.position[1], message.velocity[1]) != (0.0, 0.0)
+    return len(messages) >= OBSERVED and ages.min() < PROMPT
+
+
 SEEN = {
     'dropout': is_silent,
     'nan': refused_for('not_finite'),
@@ -128,11 +136,35 @@ SEEN = {
     'clock_jump_back': is_from_the_past,
     'frozen': stands_still,
     'late': is_old,
+    'partial_joint_states': comes_among_foreign_joints,
 }
 
 
 def test_every_fault_is_tested():
-    assert set(SEEN) == set(FAULTS)
+    assert {*SEEN, 'wrapped_angle'} == set(FAULTS)
+
+
+def faulty(name, x):
+    """What goes out in place of state x of a cart with a pole."""
+    system = SYSTEMS['cartpole_swingup']
+    injector = FaultInjector(system, lambda line: None)
+    injector.start(name, 0.0)
+    return injector(JointStateWriter(system)(np.array(x), Time(sec=1)))
+
+
+def test_only_angles_of_joints_are_wrapped():
+    for angle, wrapped in ((3.0, 3.0), (3.5, 3.5 - 2 * np.pi), (-10.0, 4 * np.pi - 10.0)):
+        (message,) = faulty('wrapped_angle', [7.0, 8.0, angle, 9.0])
+        assert message.position.tolist() == pytest.approx([7.0, wrapped])
+        assert message.velocity.tolist() == [8.0, 9.0]
+
+
+def test_partial_states_hold_one_joint_each_and_come_among_foreign_ones():
+    cart, other, pole, _ = faulty('partial_joint_states', [1.0, 2.0, 3.0, 4.0])
+    assert (cart.name, cart.position[0], cart.velocity[0]) == (['cart'], 1.0, 2.0)
+    assert (pole.name, pole.position[0], pole.velocity[0]) == (['pole'], 3.0, 4.0)
+    assert other.name == list(FOREIGN)
+    assert {message.header.stamp.sec for message in (cart, other, pole)} == {1}
 
 
 @pytest.mark.parametrize('fault', SEEN)

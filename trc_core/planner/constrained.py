@@ -54,6 +54,12 @@ class ConstrainedPlanning(Planning):
         """Every kernel that planning calls."""
         return [*super().kernels, *self._sweeping.constrained_kernels, self._yield_rows]
 
+    def rehearse(self, problems: Problems) -> None:
+        """Compiles or loads what plans need that break constraints: in flight it is too late."""
+        problems = problems._replace(memory=memory_of(self.system, len(problems.x0)))
+        nothing_violated = np.zeros((len(problems.x0), 2))
+        self._yield(self.backend.empty(problems), problems, nothing_violated)
+
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0
     ) -> Solution:

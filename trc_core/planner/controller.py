@@ -196,6 +196,7 @@ class Controller:
         self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
         problems = self._problems(x[None], constant_reference(goal[None], system.horizon))
+        self._planning.rehearse(problems)
         every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
         whole, cycle = [], []
         for _ in range(TIMING_RUNS):

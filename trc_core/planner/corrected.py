@@ -53,6 +53,10 @@ class CorrectedPlanning:
         """The coordinates of the plans."""
         return self._planning.representation
 
+    def rehearse(self, problems: Problems) -> None:
+        """Compiles or loads what only rare plans need."""
+        self._planning.rehearse(problems)
+
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0
     ) -> Solution:

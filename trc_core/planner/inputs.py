@@ -18,6 +18,7 @@ from trc_core.planner.backend import Weights
 from trc_core.planner.clock import now
 from trc_core.problem.system import FAR, Array, System
 
+FAR_OUTSIDE = 'far outside the training box around the goal'  # the end of such warnings
 OUTSIDE_FACTOR = 1.5  # a state this many half-widths out of the training box is worth a warning
 SMALLEST_RANGE = 1e-9  # of bounds, as a share of the system's: the network divides by it
 
@@ -256,8 +257,7 @@ def warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     if not any(far):
         return ()
     return tuple(
-        f'{system.state_names[i]} is {x[i]:.3g}, far outside the training box around the goal'
-        for i in np.flatnonzero(far)
+        f'{system.state_names[i]} is {x[i]:.3g}, {FAR_OUTSIDE}' for i in np.flatnonzero(far)
     )
 
 
@@ -286,7 +286,7 @@ def batch_warnings(system: System, x: Array, goal: Array) -> tuple[str, ...]:
     off = np.abs(difference(system, x - middle, goal))
     counts = (off > OUTSIDE_FACTOR * (system.x0_box + system.goal_box)).sum(0).tolist()
     return tuple(
-        f'{name} is far outside the training box around the goal in {count} of {len(x)} rows'
+        f'{name} is {FAR_OUTSIDE} in {count} of {len(x)} rows'
         for name, count in zip(system.state_names, counts, strict=True)
         if count
     )

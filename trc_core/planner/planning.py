@@ -139,6 +139,9 @@ class Planning:
             return True
         return binding.is_compiled(self.system) and all(map(is_compiled, self.kernels))
 
+    def rehearse(self, problems: Problems) -> None:
+        """Compiles or loads what only rare plans need."""
+
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0
     ) -> Solution:

@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from trc_core import Controller
+from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.ranges import trained_box
 from trc_core.flight.safety import Decision, SafetyState
@@ -86,7 +87,6 @@ class Flight:
         self._commands = 0
         self._cycle_log = CycleLog(node.get_logger())
         self._counters = diagnostics.CounterMonitor()
-        self._warnings = PlanWarnings(node.get_logger().warning)
         self._make_inputs(goal)
         named = with_joint_names(pilot.controller.system, values['joints'])
         self._outputs = Outputs(node, named, values)
@@ -167,7 +167,7 @@ class Flight:
         now, node, values = self._pilot.clock, self._node, self._values
         frames = GoalFrames(node, values['frame_id'])
         self._simulated = isinstance(now, SimulatedClock)
-        node_clock = node.get_clock()
+        node_clock, trained = node.get_clock(), trained_box(self.controller)
         self._states, self._watch = open_states(
             node,
             self.controller,
@@ -175,9 +175,11 @@ class Flight:
             now,
             lambda: node_clock.now().to_msg(),
             lambda: self.live,
-            trained_box(self.controller),
+            trained,
             frames.noting,
         )
+        goals = trained_goals(self.controller.system)
+        self._warnings = PlanWarnings(node.get_logger().warning, trained, goals)
         stamp_clock = now if self._simulated else lambda: 1e-9 * node_clock.now().nanoseconds
         self._instructions = InstructionInput(
             node,
@@ -257,6 +259,7 @@ class Flight:
             stamp = later(stamp, self._pilot.input_delay)
             aim = self._pilot.held if asked.aim is None else asked.aim
             self._outputs.send_plan(decision.plan, stamp, aim, live)
+            self._warnings.note(decision.plan, aim)
         self._record_cycle(measurement, asked, decision, live)
         self._record(decision)
         if self._cycle_log.enabled:
@@ -290,8 +293,6 @@ class Flight:
         """Records a decision; logs and counts changes of the safety state."""
         if self._loop is not None and decision.plan_time is not None:
             self._loop.statistics.plan_time.add(decision.plan_time)
-        if decision.plan is not None:
-            self._warnings.note(decision.plan)
         self._decision = decision
         self._changes.note(decision.state, decision.reason)
 

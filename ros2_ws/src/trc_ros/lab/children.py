@@ -39,28 +39,27 @@ def node_command(node: str, system: str, overrides: Mapping[str, Any]) -> list[s
     """The command line of a node, in a namespace named after the system."""
     # Not the console script: where that lies differs between pip and colcon.
     start = f'from trc_ros.{node}.node import main; raise SystemExit(main())'
+    # A node of ours lands when it is told that its terminal is gone, also under nohup.
+    hears = 'import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)'
+    path = find_params(system)
+    named = ('--params-file', str(path)) if path else ('-p', f'system:={system}')
     assignments = [f'{name}:={value}' for name, value in overrides.items()]
     return [
-        *(sys.executable, '-c', start),
-        *('--ros-args', '-r', f'__ns:=/{system}'),
-        *('--params-file', str(find_params(system))),
+        *(sys.executable, '-c', f'{hears}; {start}'),
+        *('--ros-args', '-r', f'__ns:=/{system}', *named),
         *(word for assignment in assignments for word in ('-p', assignment)),
     ]
 
 
-def find_params(system: str) -> Path:
-    """The parameter file of a system, in a checkout or an installation.
-
-    Raises:
-        NodeError: if there is none.
-    """
+def find_params(system: str) -> Path | None:
+    """The parameter file of a system, in a checkout or an installation, if it has one."""
     for parent in Path(__file__).resolve().parents:
         for share in (parent, parent / 'share' / 'trc'):
             if (share / 'package.xml').is_file():
                 path = share / 'params' / f'{system}.yaml'
                 if path.is_file():
                     return path
-    raise NodeError(f"there is no params/{system}.yaml for system '{system}'")
+    return None
 
 
 class Child:
@@ -99,10 +98,19 @@ class Child:
         """The process id."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is no process any more."""
+        return self._process.poll() is not None
+
+    def send(self, number: int) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
     def end(self) -> int:
         """Asks the process to end, and ends it if it does not; returns its exit code."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+        if not self.has_ended:
+            self.send(signal.SIGINT)
             try:
                 self._process.wait(STOP_TIME)
             except subprocess.TimeoutExpired:

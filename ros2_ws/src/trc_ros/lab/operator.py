@@ -44,7 +44,8 @@ class Operator:
         self._goal = node.create_publisher(JointState, 'goal', 1)
         self._reset = node.create_client(Trigger, 'plant/reset')
         self._fault = node.create_client(SetBool, 'plant/fault')
-        self._plant = AsyncParameterClient(node, 'plant')
+        self._parameters = {n: AsyncParameterClient(node, n) for n in ('plant', 'controller')}
+        self._task = node.create_publisher(JointState, 'controller/parameters', 1)
         self._change_state = node.create_client(ChangeState, 'controller/change_state')
         self._clock = node.get_clock()
 
@@ -58,11 +59,18 @@ class Operator:
         heard = self._goal.get_subscription_count() >= 2
         clients = (self._reset, self._fault, self._change_state)
         ready = all(client.service_is_ready() for client in clients)
-        return heard and ready and self._plant.services_are_ready()
+        return heard and ready and self._parameters['plant'].services_are_ready()
 
-    def send_goal(self, goal: Array) -> None:
-        """Publishes a goal (n_x,)."""
-        self._goal.publish(self._write_goal(goal, self._clock.now().to_msg()))
+    def send_goal(self, goal: Array, frame_id: str = '') -> None:
+        """Publishes a goal (n_x,), in a frame if it is named."""
+        message = self._write_goal(goal, self._clock.now().to_msg())
+        message.header.frame_id = frame_id
+        self._goal.publish(message)
+
+    def send_parameters(self, values: Mapping[str, float]) -> None:
+        """Publishes parameters of the system for the controller's plans."""
+        numbers = list(map(float, values.values()))
+        self._task.publish(JointState(name=list(values), position=numbers))
 
     def reset_plant(self, x: Array) -> None:
         """Puts the plant into state x (n_x,).
@@ -79,10 +87,19 @@ class Operator:
         Raises:
             NodeError: if it refuses one.
         """
+        self.set_parameters('plant', values)
+
+    def set_parameters(self, node: str, values: Mapping[str, Any]) -> None:
+        """Sets parameters of 'plant' or 'controller'.
+
+        Raises:
+            NodeError: if it refuses one.
+        """
         changes = [Parameter(name, value=value) for name, value in values.items()]
-        for result in self._answer(lambda: self._plant.set_parameters(changes)).results:
+        client = self._parameters[node]
+        for result in self._answer(lambda: client.set_parameters(changes), node).results:
             if not result.successful:
-                raise NodeError(f'the plant refused {", ".join(values)}: {result.reason}')
+                raise NodeError(f'the {node} refused {", ".join(values)}: {result.reason}')
 
     def inject_fault(self, on: bool) -> None:
         """Begins or ends the fault that the plant's parameter `fault` names.
@@ -135,17 +152,17 @@ class Operator:
             progress(min(now, start + seconds) - previous)
 
     def _request(self, client: Client, request: Any, what: str) -> None:
-        answer = self._answer(lambda: client.call_async(request))
+        answer = self._answer(lambda: client.call_async(request), 'plant')
         if not answer.success:
             raise NodeError(f'the plant refused {what}: {answer.message}')
 
-    def _answer(self, ask: Callable[[], Any]) -> Any:
-        """The answer of the plant; a server that has not found us yet loses its answer."""
+    def _answer(self, ask: Callable[[], Any], node: str) -> Any:
+        """The answer of a node; a server that has not found us yet loses its answer."""
         for _ in range(ATTEMPTS):
             future = ask()
             if self.wait(future.done, ANSWER_TIME):
                 return future.result()
-        raise NodeError(f'no answer from the plant within {ATTEMPTS * ANSWER_TIME:g} s')
+        raise NodeError(f'no answer from the {node} within {ATTEMPTS * ANSWER_TIME:g} s')
 
     def _spin_once(self, timeout: float) -> None:
         for child in self._children.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ TOPICS: dict[str, type] = {
 DEPTH = 1000  # messages that may wait
 BEST_EFFORT = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+FOREIGN_COMMAND = 'foreign'  # label of commands that are none of the controller's
 
 Keep = Callable[[str, type, int, bytes], None]  # topic, type, time [ns since the epoch], message
 
@@ -117,10 +119,16 @@ def read_states(recorder: Recorder, system: System) -> Samples:
 
 
 def read_commands(recorder: Recorder, system: System) -> Samples:
-    """The controls sent to the plant."""
-    messages = recorder.read('command')
+    """The controls sent to the plant by its controller."""
+    # rclpy does not say who sent a message: commands of others are labelled.
+    messages = [(t, m) for t, m in recorder.read('command') if not is_foreign(m)]
     values = np.array([m.data for _, m in messages], dtype=np.float64)
     return Samples(np.array([time for time, _ in messages]), values.reshape(-1, system.n_u))
+
+
+def is_foreign(command: Float64MultiArray) -> bool:
+    """Whether a command is labelled as one that does not come from the controller."""
+    return any(dimension.label == FOREIGN_COMMAND for dimension in command.layout.dim)
 
 
 def mean_controls(system: System, commands: Samples, instants: Array) -> Array:
@@ -182,10 +190,30 @@ def read_loop_statistics(recorder: Recorder) -> dict[str, float]:
     return statistics
 
 
-def read_safety_states(recorder: Recorder) -> list[tuple[float, str]]:
-    """(time [s since the epoch], safety state of the controller) from every diagnostics."""
-    read = (
-        (time, status_values(message, 'safety').get('state'))
-        for time, message in recorder.read('/diagnostics')
-    )
-    return [(time, state) for time, state in read if state is not None]
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a controller said of itself in one message on `/diagnostics`."""
+
+    time: float
+    """Of sending [s since the epoch]."""
+    state: str
+    """Of the safety monitor."""
+    level: int = 0
+    """Of the status `safety`: 0 ok, 1 warning, 2 error."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Of the statuses `inputs` and `safety`."""
+
+
+def diagnosis_of(time: float, message: DiagnosticArray) -> Diagnosis | None:
+    """The diagnosis in a message; None if the controller says nothing of its safety there."""
+    safety = status_values(message, 'safety')
+    if 'state' not in safety:
+        return None
+    (level,) = (ord(s.level) for s in message.status if s.name.endswith('controller: safety'))
+    return Diagnosis(time, safety['state'], level, {**status_values(message, 'inputs'), **safety})
+
+
+def read_diagnoses(recorder: Recorder) -> list[Diagnosis]:
+    """Every diagnosis of the controller, oldest first."""
+    found = (diagnosis_of(time, message) for time, message in recorder.read('/diagnostics'))
+    return [diagnosis for diagnosis in found if diagnosis is not None]

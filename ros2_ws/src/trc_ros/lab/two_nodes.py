@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from trc_core.systems import System
-from trc_ros.lab.children import Child, node_command
+from trc_ros.lab.children import STOP_TIME, Child, node_command
 from trc_ros.lab.operator import Operator
 from trc_ros.lab.recording import Recorder
 
@@ -99,6 +99,16 @@ class TwoNodes(Generic[AnyRecorder]):
     def kill(self, name: str) -> None:
         """Ends a process with SIGKILL."""
         self._children.pop(name).kill()
+
+    def end_by(self, name: str, number: int) -> int:
+        """Ends a process by a signal while recording goes on; returns its exit code."""
+        child = self._children.pop(name)  # whose end is no news
+        child.send(number)
+        if not self.operator.wait(lambda: child.has_ended, STOP_TIME):
+            child.kill()
+        code = child.end()
+        self.operator.spin_for(DELIVERY_TIME)
+        return code
 
     def end(self) -> dict[str, int]:
         """Ends both with SIGINT while recording goes on; returns the exit codes by name."""

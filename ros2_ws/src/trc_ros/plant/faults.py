@@ -10,8 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trc_core.numerics.cost import TURN
+from trc_core.planner.turns import turning_places
+from trc_core.systems import System
+from trc_ros.conversions import axes_of
+
 JUMP = 5  # [s] that a clock jumps back
 LATENESS = 0.5  # [s] from the stamp of a late state to its publication
+FOREIGN = (
+    'foreign_wheel',
+    'a_foreign_finger',
+)  # joints of the robot that the system does not have
 
 Fault = Callable[[Any], list[Any]]  # a JointState -> the messages that go out in its place
 
@@ -79,14 +88,54 @@ class Late:
         return late
 
 
-FAULTS: dict[str, Callable[[], Fault]] = {
-    'dropout': lambda: dropout,
-    'nan': lambda: not_a_number,
-    'wrong_size': lambda: wrong_size,
-    'duplicated_names': lambda: duplicated_names,
-    'clock_jump_back': lambda: clock_jump_back,
-    'frozen': Frozen,
-    'late': Late,
+class Wrapped:
+    """Angles of joints within half a turn of zero, as many encoders give them.
+
+    Args:
+        system: names the joints and their units.
+    """
+
+    def __init__(self, system: System) -> None:
+        places = turning_places(system)
+        self._names = {axis.name for axis in axes_of(system) if axis.position in places}
+
+    def __call__(self, message: Any) -> list[Any]:
+        wrapped = copy.deepcopy(message)
+        for i, name in enumerate(message.name):
+            if name in self._names:
+                wrapped.position[i] = math.remainder(message.position[i], TURN)
+        return [wrapped]
+
+
+def partial_joint_states(message: Any) -> list[Any]:
+    """A message for each joint, and foreign ones in between; one joint alone is among those."""
+    if len(message.name) == 1:
+        return [_joints(message, [FOREIGN[0], 0, FOREIGN[1]])]
+    parts = [part for i in range(len(message.name)) for part in ([i], list(FOREIGN))]
+    return [_joints(message, part) for part in parts]
+
+
+def _joints(message: Any, chosen: list[int | str]) -> Any:
+    """A message with some joints of another one, by their places, and foreign ones, by names."""
+    part = copy.deepcopy(message)
+    part.name = [c if isinstance(c, str) else message.name[c] for c in chosen]
+    part.position, part.velocity = (
+        [0.0 if isinstance(c, str) else values[c] for c in chosen]
+        for values in (message.position, message.velocity)
+    )
+    return part
+
+
+FAULTS: dict[str, Callable[[System], Fault]] = {
+    'dropout': lambda system: dropout,
+    'nan': lambda system: not_a_number,
+    'wrong_size': lambda system: wrong_size,
+    'duplicated_names': lambda system: duplicated_names,
+    'clock_jump_back': lambda system: clock_jump_back,
+    'frozen': lambda system: Frozen(),
+    'late': lambda system: Late(),
+    'wrapped_angle': Wrapped,
+    'partial_joint_states': lambda system: partial_joint_states,
 }
 """For every value of the parameter `fault`: what makes a fresh one."""
 
@@ -110,10 +159,12 @@ class FaultInjector:
     """Injects a fault into messages while there is one; time is that of their stamps.
 
     Args:
+        system: whose states the messages hold.
         log: called with one line when a fault begins and one when it ends.
     """
 
-    def __init__(self, log: Callable[[str], Any]) -> None:
+    def __init__(self, system: System, log: Callable[[str], Any]) -> None:
+        self._system = system
         self._log = log
         self._lock = threading.RLock()  # services start faults while the plant publishes
         self._injection: Injection | None = None
@@ -127,7 +178,7 @@ class FaultInjector:
         """
         with self._lock:
             self.clear()
-            self._injection = Injection(name, FAULTS[name](), duration)
+            self._injection = Injection(name, FAULTS[name](self._system), duration)
             span = f'for {duration:g} s' if duration else 'until cleared'
             self._log(f"fault '{name}' begins, {span}")
 

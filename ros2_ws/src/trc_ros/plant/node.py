@@ -77,7 +77,7 @@ class PlantNode(parameters.OwnReasons, Node):
         )
         self._period = 1.0 / values['state_rate']
         self._has_clock = values['publish_clock'] or values['lockstep']
-        self._faults = FaultInjector(self.get_logger().warning)
+        self._faults = FaultInjector(self._system, self.get_logger().warning)
         self._log = ThrottledLog(self.get_logger().warning)
         self._constraints = ConstraintMonitor(self._system, self._log)
         self._place = frame_of(self._system, ANYWHERE)

@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any
 from trc_core import get_system
 from trc_core.command_line import report_errors
 from trc_core.flight.safety import FALLBACKS
+from trc_core.systems import System
 from trc_core.whole_files import write_whole
 from trc_ros.lab.campaign.contract import Contract
-from trc_ros.lab.campaign.disturbances import DISTURBANCES
+from trc_ros.lab.campaign.disturbances import DISTURBANCES, applicable, require_applicable
 from trc_ros.lab.children import set_environment
 
 if TYPE_CHECKING:
     from trc_ros.lab.campaign.store import Store
 
-STEM = 'faults'
+STEM, DEFAULT_SYSTEM = 'faults', 'van_der_pol'
 ABOUT = """\
 Starts controller and plant as two processes over DDS, injects faults into flights, and judges
 every command and horizon: finite, inside the limits, the right fallback in time, and a recovery.
-Exit code 1 if one was not."""
+Exit code 1 if one was not. Writes faults.json, .md and .png, of another system than van_der_pol
+faults-SYSTEM.json, ... A fault that needs something of the system (an angle, an obstacle) is left
+out where that is missing."""
 NUMBERS = (
     ('--seed', 0, 'of states, goals and moments'),
     ('--frequency', 50.0, 'control cycles per second [Hz]'),
@@ -58,23 +61,25 @@ def build_parser() -> argparse.ArgumentParser:
         epilog='\n'.join(
             [
                 'faults:',
-                *(f'  {name:18}{d.summary}' for name, d in DISTURBANCES.items()),
+                *(f'  {name:21}{described(name)}' for name in DISTURBANCES),
                 '\nCtrl-C keeps what was measured; the same command goes on.',
             ]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     # Selection: system, fallback modes and faults.
-    parser.add_argument('--system', default='van_der_pol', help='which one (default: %(default)s)')
-    for option, known, metavar in (
-        ('--fallback', FALLBACKS, 'MODE'),
-        ('--fault', DISTURBANCES, 'NAME'),
+    parser.add_argument(
+        '--system', default=DEFAULT_SYSTEM, help='which one (default: %(default)s)'
+    )
+    for option, known, default, metavar in (
+        ('--fallback', FALLBACKS, list(FALLBACKS), 'MODE'),
+        ('--fault', DISTURBANCES, None, 'NAME'),
     ):
         parser.add_argument(
             option,
             nargs='+',
             choices=known,
-            default=list(known),
+            default=default,
             metavar=metavar,
             help=f'some of {", ".join(known)} (default: all)',
         )
@@ -92,6 +97,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def described(fault: str) -> str:
+    """A fault in one line, with what it needs."""
+    disturbance = DISTURBANCES[fault]
+    needs = disturbance.needs.what
+    return disturbance.summary + (f' (needs {needs})' if needs else '')
+
+
 def run(options: argparse.Namespace, command: str) -> list[str]:
     """Flies all trials and writes the page about this command; returns the problems found."""
     # Imported late: ROS reads the environment, which is complete by now.
@@ -100,10 +112,12 @@ def run(options: argparse.Namespace, command: str) -> list[str]:
 
     if not (options.frequency > 0 and options.duration > 0 and options.margin >= 0):
         raise ValueError('--frequency and --duration must be positive, --margin not negative')
-    path = options.output / f'{STEM}.json'
+    system = get_system(options.system)
+    for fault in options.fault or ():
+        require_applicable(fault, system)
+    path = options.output / f'{stem_of(system)}.json'
     if options.overwrite:
         path.unlink(missing_ok=True)
-    system = get_system(options.system)
     contracts = [
         Contract(system, options.frequency, fallback, options.margin)
         for fallback in options.fallback
@@ -111,11 +125,18 @@ def run(options: argparse.Namespace, command: str) -> list[str]:
     store = Store(path, settings_of(options, contracts[0]))
     store.origin.setdefault('command', f'`{command}`')
     try:
-        fly_campaign(contracts, options.fault, options.duration, options.seed, store)
+        fly_campaign(
+            contracts, options.fault or applicable(system), options.duration, options.seed, store
+        )
     finally:
         if store.verdicts:
             write(store, options.output)
     return store.problems
+
+
+def stem_of(system: System) -> str:
+    """Name of the files about a system, without an ending."""
+    return STEM if system.name == DEFAULT_SYSTEM else f'{STEM}-{system.name}'
 
 
 def settings_of(options: argparse.Namespace, contract: Contract) -> dict[str, Any]:
@@ -135,7 +156,8 @@ def write(store: Store, output: Path) -> None:
     from trc_ros.lab.campaign.figure import draw_overview
     from trc_ros.lab.campaign.report import page, summary
 
-    draw_overview(store, output / f'{STEM}.png')
-    write_whole(output / f'{STEM}.md', page(store, f'{STEM}.png'))
+    stem = stem_of(get_system(store.settings['system']))
+    draw_overview(store, output / f'{stem}.png')
+    write_whole(output / f'{stem}.md', page(store, f'{stem}.png'))
     print(f'\n{summary(store)}')
-    print(f'{output}/: {STEM}.json, {STEM}.md, {STEM}.png')
+    print(f'{output}/: {stem}.json, {stem}.md, {stem}.png')

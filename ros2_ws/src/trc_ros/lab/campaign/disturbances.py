@@ -1,20 +1,19 @@
-"""Disturbances of a campaign: how each fault begins and ends, and its effect."""
+"""Disturbances of a campaign: how each fault begins and ends, and what must come of it."""
 
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from trc_core.systems import System
+from trc_ros.lab.campaign import acts, evidence
+from trc_ros.lab.campaign.contract import GOAL_TIMEOUT
+
 if TYPE_CHECKING:
     from trc_ros.lab.campaign.session import Session
-
-FAR = 10.0  # times the box of goals, or of initial states where goals have none
-FLOOD_RATE = 10_000.0  # [Hz]
-MISTAKE_RATE = 100.0  # [Hz] of messages of a wrong type
 
 
 class Effect(Enum):
@@ -22,15 +21,30 @@ class Effect(Enum):
 
     BLINDED = 'no valid state arrives: the fallback must fly'
     FLYING = 'valid states arrive: it goes on'
+    REFUSED = 'the goal is refused: it goes on to the one before'
+    REPORTED = 'it goes on, and diagnostics name the reason'
+    UNGUIDED = 'no goal is confirmed any more: the fallback must fly'
+    LANDED = 'it must land and end with code 0'
     KILLED = 'nothing: its process is gone'
 
 
+GOES_ON = (Effect.FLYING, Effect.REFUSED, Effect.REPORTED)
+FALLS_BACK = (Effect.BLINDED, Effect.UNGUIDED)
 Act = Callable[['Session'], None]
 End = Callable[['Session'], float]
 
 
-def nothing(session: Session) -> None:
-    """No preparation."""
+@dataclass(frozen=True)
+class Need:
+    """What a system must have for a fault."""
+
+    what: str
+    is_met: Callable[[System], bool]
+
+
+ANYTHING = Need('', lambda system: True)
+ANGLE = Need('an angle that starts anywhere in a turn', acts.turns_over)
+OBSTACLE = Need('an obstacle', lambda system: bool(system.obstacles))
 
 
 @dataclass(frozen=True)
@@ -42,74 +56,33 @@ class Disturbance:
     begin: Act
     end: End
     """Returns when it ended [s since the epoch]."""
-    prepare: Act = nothing
-    """Called before the flight that the fault disturbs."""
+    prepare: Act = acts.nothing
+    """Called before the flight that the fault disturbs, when that has been drawn."""
+    is_due: Callable[[Session], bool] = acts.at_once
+    """Whether it may begin; it is waited for."""
+    restore: Act = acts.nothing
+    """Called after the flight."""
+    evidence: evidence.Evidence = evidence.none_needed
+    """What else must be seen in the recording."""
+    needs: Need = ANYTHING
 
 
-def name_fault(name: str, session: Session) -> None:
-    """Selects the fault that the service of the plant injects; setting it injects it at once."""
-    session.operator.set_plant(fault=name, fault_duration=0.0)
-    session.operator.inject_fault(False)
+def applicable(system: System) -> list[str]:
+    """The faults that a system can be flown through."""
+    return [name for name, d in DISTURBANCES.items() if d.needs.is_met(system)]
 
 
-def inject(session: Session) -> None:
-    """Asks the plant for the fault."""
-    session.operator.inject_fault(True)
+def require_applicable(fault: str, system: System) -> None:
+    """Checks that a system can be flown through a fault.
 
-
-def clear(session: Session) -> float:
-    """Asks the plant for the end of the fault."""
-    now = time.time()
-    session.operator.inject_fault(False)
-    return now
-
-
-def kill_plant(session: Session) -> None:
-    """Ends the plant with SIGKILL."""
-    session.nodes.kill('plant')
-
-
-def restart_plant(session: Session) -> float:
-    """Starts the plant again; the fault ends with its first state that is heard."""
-    began = time.time()
-    session.restart_plant()
-    return session.first_state(began)
-
-
-def kill_controller(session: Session) -> None:
-    """Ends the controller with SIGKILL."""
-    session.nodes.kill('controller')
-
-
-def restart_controller(session: Session) -> float:
-    """Starts the controller again; the fault ends as the process starts."""
-    now = time.time()
-    session.nodes.spawn('controller')
-    return now
-
-
-def stop_injector(session: Session) -> float:
-    """Ends the publication of faulty messages."""
-    now = time.time()
-    session.stop_injector()
-    return now
-
-
-def send_far_goal(session: Session) -> None:
-    """Asks for a goal far outside the box."""
-    session.operator.send_goal(FAR * session.goal_range)
-
-
-def send_nan_goal(session: Session) -> None:
-    """Asks for a goal that is not a number."""
-    session.operator.send_goal(float('nan') * session.goal_range)
-
-
-def send_goal_again(session: Session) -> float:
-    """Asks for the right goal."""
-    now = time.time()
-    session.operator.send_goal(session.goal)
-    return now
+    Raises:
+        ValueError: if it lacks something.
+    """
+    needs = DISTURBANCES[fault].needs
+    if not needs.is_met(system):
+        raise ValueError(
+            f"the fault '{fault}' needs a system with {needs.what}, {system.name} has none"
+        )
 
 
 PLANT_FAULTS = {
@@ -121,42 +94,126 @@ PLANT_FAULTS = {
     'late': ('every state half a second after its stamp', Effect.BLINDED),
     'frozen': ('the same state under new stamps', Effect.FLYING),
 }
-"""Summary and effect of each fault of the plant."""
+"""Summary and effect of each fault of the plant that needs nothing else."""
+
+
+def of_the_plant(name: str, summary: str, effect: Effect) -> Disturbance:
+    """A fault that the plant injects itself."""
+    prepare = functools.partial(acts.name_fault, name)
+    return Disturbance(summary, effect, acts.inject, acts.clear, prepare)
+
+
+def on_topic(summary: str, kind: str, topic: str, rate: float) -> Disturbance:
+    """A participant that publishes on a topic, about the state in which the flight began."""
+
+    def begin(session: Session) -> None:
+        session.start_injector(kind, topic, rate, session.x)
+
+    return Disturbance(summary, Effect.FLYING, begin, acts.stop_injector)
+
+
+def in_a_goal(summary: str, send: Act, reason: str) -> Disturbance:
+    """A goal that must be refused."""
+    effect, shown = Effect.REFUSED, evidence.refused(reason)
+    return Disturbance(summary, effect, send, acts.send_goal_again, evidence=shown)
+
 
 DISTURBANCES: dict[str, Disturbance] = {
-    **{
-        name: Disturbance(summary, effect, inject, clear, functools.partial(name_fault, name))
-        for name, (summary, effect) in PLANT_FAULTS.items()
-    },
+    **{name: of_the_plant(name, *about) for name, about in PLANT_FAULTS.items()},
     'kill_plant': Disturbance(
-        'kill -9 of the plant, then a new one', Effect.BLINDED, kill_plant, restart_plant
+        'kill -9 of the plant, then a new one',
+        Effect.BLINDED,
+        acts.kill_plant,
+        acts.restart_plant,
     ),
     'kill_controller': Disturbance(
         'kill -9 of the controller, then a new one',
         Effect.KILLED,
-        kill_controller,
-        restart_controller,
+        acts.kill_controller,
+        acts.restart_controller,
     ),
-    'wrong_type_state': Disturbance(
-        f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'state' beside the plant",
+    'wrong_type_state': on_topic(
+        f"{acts.MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'state' beside the plant",
+        *('wrong_type', 'state', acts.MISTAKE_RATE),
+    ),
+    'wrong_type_goal': on_topic(
+        f"{acts.MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'goal'",
+        *('wrong_type', 'goal', acts.MISTAKE_RATE),
+    ),
+    'flood': on_topic(
+        f"{acts.FLOOD_RATE:.0f} Hz of one valid state on 'state' beside the plant",
+        *('flood', 'state', acts.FLOOD_RATE),
+    ),
+    'far_goal': in_a_goal(
+        f'a goal {acts.FAR:g} times outside the box', acts.send_far_goal, 'out_of_range'
+    ),
+    'nan_goal': in_a_goal('a goal of NaN', acts.send_nan_goal, 'not_finite'),
+    # New ones at the end: the random numbers of a flight depend on its place.
+    'foreign_frame': in_a_goal(
+        f"a goal in the frame '{acts.FOREIGN_FRAME}'", acts.send_foreign_goal, 'frame'
+    ),
+    'wrapped_angle': Disturbance(
+        'angles within half a turn of zero, while the plant turns beyond',
         Effect.FLYING,
-        lambda session: session.start_injector('wrong_type', 'state', MISTAKE_RATE),
-        stop_injector,
+        acts.inject,
+        acts.clear,
+        functools.partial(acts.turn_beyond, 'wrapped_angle'),
+        acts.is_beyond,
+        evidence=evidence.turns_counted,
+        needs=ANGLE,
     ),
-    'wrong_type_goal': Disturbance(
-        f"{MISTAKE_RATE:.0f} Hz of Float64MultiArray on 'goal'",
+    'partial_joint_states': of_the_plant(
+        'partial_joint_states',
+        "every joint in a message of its own, among joints that are not the system's",
         Effect.FLYING,
-        lambda session: session.start_injector('wrong_type', 'goal', MISTAKE_RATE),
-        stop_injector,
     ),
-    'flood': Disturbance(
-        f"{FLOOD_RATE:.0f} Hz of one valid state on 'state' beside the plant",
+    'two_drivers': Disturbance(
+        "joints that are not the system's on 'state', 0.2, 1.2, ... ms after every valid state",
         Effect.FLYING,
-        lambda session: session.start_injector('flood', 'state', FLOOD_RATE),
-        stop_injector,
+        acts.start_second_driver,
+        acts.stop_injector,
+        acts.open_second_driver,
     ),
-    'far_goal': Disturbance(
-        f'a goal {FAR:g} times outside the box', Effect.FLYING, send_far_goal, send_goal_again
+    'second_controller': Disturbance(
+        f"{acts.MISTAKE_RATE:.0f} Hz of one opposite command on 'command' beside the controller",
+        Effect.REPORTED,
+        acts.oppose,
+        acts.stop_injector,
+        evidence=evidence.rival_named,
     ),
-    'nan_goal': Disturbance('a goal of NaN', Effect.FLYING, send_nan_goal, send_goal_again),
+    'sighup': Disturbance(
+        'SIGHUP to the controller (its terminal is gone), then a new one',
+        Effect.LANDED,
+        acts.hang_up,
+        acts.restart_controller,
+        evidence=evidence.landed,
+    ),
+    'reference_stops': Disturbance(
+        f'no more of the references that came at {acts.REFERENCE_RATE:.0f} Hz, with a '
+        f'goal_timeout of {GOAL_TIMEOUT:g} s',
+        Effect.UNGUIDED,
+        acts.stop_references,
+        acts.resume_references,
+        acts.stream_references_that_age,
+        restore=acts.stop_for_good,
+        evidence=evidence.goal_stale,
+    ),
+    'reference_ends': Disturbance(
+        f'no more of the references that came at {acts.REFERENCE_RATE:.0f} Hz: it must rest at '
+        'the end of the last one',
+        Effect.FLYING,
+        acts.stop_references,
+        acts.resume_references,
+        acts.stream_references,
+        restore=acts.stop_for_good,
+        evidence=evidence.rested,
+    ),
+    'obstacle_in_state': Disturbance(
+        'an obstacle where the plant is, on the parameters of the controller',
+        Effect.REPORTED,
+        acts.place_obstacle,
+        acts.remove_obstacle,
+        evidence=evidence.constraint_named,
+        needs=OBSTACLE,
+    ),
 }

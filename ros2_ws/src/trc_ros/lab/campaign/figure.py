@@ -29,6 +29,7 @@ COLOURS = {
 }
 SAFETY_COLOURS = {
     'waiting': '#ced4da',
+    'inactive': '#e9ecef',
     'active': '#8ce99a',
     'degraded': '#ffe066',
     'fallback': '#ffa8a8',
@@ -154,11 +155,12 @@ def draw_command(axes: Axes, trial: Trial, contract: Contract, j: int) -> None:
 def draw_safety(axes: Axes, trial: Trial) -> None:
     """A band for the safety state that diagnostics report; a name on each that has room."""
     zero, end = trial.began, end_of(trial)
-    moments = [*(t for t, _ in trial.safety), end]
-    starts = [k for k, (_, s) in enumerate(trial.safety) if k == 0 or trial.safety[k - 1][1] != s]
-    for k, after in zip(starts, [*starts[1:], len(trial.safety)], strict=True):
+    said = trial.diagnoses
+    moments = [*(d.time for d in said), end]
+    starts = [k for k, d in enumerate(said) if k == 0 or said[k - 1].state != d.state]
+    for k, after in zip(starts, [*starts[1:], len(said)], strict=True):
         left, right = max(moments[k] - zero, -BEFORE), min(moments[after], end) - zero
-        state = trial.safety[k][1]
+        state = said[k].state
         if right <= left:
             continue
         axes.axvspan(left, right, color=SAFETY_COLOURS[state], lw=0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from trc_core import provenance
-from trc_ros.lab.campaign.disturbances import DISTURBANCES, Effect
+from trc_core import get_system, provenance
+from trc_ros.lab.campaign.contract import GOAL_TIMEOUT
+from trc_ros.lab.campaign.disturbances import DISTURBANCES, GOES_ON, Effect
 from trc_ros.lab.campaign.store import Store
 from trc_ros.lab.campaign.verdict import Verdict
 
@@ -32,9 +33,18 @@ What the figures mean:
 - **Promised**: {deadline:.0f} ms after the measurement of the last state used, at the latest:
   `state_timeout` ({state_timeout:.0f}), a period ({period:.0f}), and {margin:.0f} that the
   scheduler of the machine may add. Where valid states keep arriving: the next command, in the
-  same time.
+  same time, from a plan whose state is no older, and no fallback. Where references stop: the
+  fallback, {goal_deadline:.0f} ms after the last one at the latest (`goal_timeout`
+  {goal_timeout:.0f}); the LQR then starts from every new state, and is held to limits and rate
+  alone.
+- A **refused** goal must be counted in `/diagnostics` by its reason, and the one before must stay.
+  A **second controller** must be an error in `safety` that names its node, and an **obstacle** a
+  warning with the name of the constraint. Only commands of the controller itself are judged: the
+  others are labelled.
+- A controller that gets **SIGHUP** must end with exit code 0, after the final command, which it
+  approaches at the rate limit; the time to the first safe command is that to the final one.
 - **Recovery** is the first plan sent from a state measured after the fault has ended, with
-  diagnostics that say `active`.
+  diagnostics that say `active` and are neither a warning nor an error.
 - Horizons must be finite and inside the bounds of the system; the command limits concern commands
   alone. The rate counts from command to command of one process, over up to ten commands, where
   each may have been decided up to a period before it was sent.
@@ -54,7 +64,7 @@ def page(store: Store, picture: str) -> str:
         table(
             store, 'Time from the end of the fault to recovery [ms]', lambda v: v.recovered_after
         ),
-        faults(),
+        faults(store),
         notes(store),
         MEANING.format(**contract_times(store)),
     ]
@@ -68,7 +78,10 @@ def contract_times(store: Store) -> dict[str, float]:
         'period': 1e3 / store.settings['frequency'],
         'margin': 1e3 * store.settings['margin'],
     }
-    return {**times, 'deadline': sum(times.values())}
+    goal_timeout = 1e3 * GOAL_TIMEOUT
+    goal_deadline = goal_timeout + times['period'] + times['margin']
+    later = {'goal_timeout': goal_timeout, 'goal_deadline': goal_deadline}
+    return {**times, 'deadline': sum(times.values()), **later}
 
 
 def summary(store: Store) -> str:
@@ -96,6 +109,9 @@ def extremes(store: Store) -> dict[str, str]:
     verdicts = list(store.verdicts.values())
     return {
         'oldest state used when the fallback took over': largest(v.state_age for v in verdicts),
+        'oldest state of the newest plan while valid states arrived': largest(
+            v.plan_age for v in verdicts
+        ),
         'longest silence on `command` while valid states arrived': longest_silence(verdicts),
         'sessions that ended with SIGINT and exit code 0': ended_well(store),
     }
@@ -109,7 +125,7 @@ def largest(times: Iterable[float | None]) -> str:
 
 def longest_silence(verdicts: list[Verdict]) -> str:
     """The largest gap between commands in faults that leave the states as they are."""
-    flying = [v for v in verdicts if DISTURBANCES[v.fault].effect is Effect.FLYING]
+    flying = [v for v in verdicts if DISTURBANCES[v.fault].effect in GOES_ON]
     return largest(v.largest_gap for v in flying)
 
 
@@ -143,15 +159,37 @@ def cell(store: Store, key: tuple[str, str], value: Callable[[Verdict], float | 
     return text if verdict.passed else f'{text} **failed**'
 
 
-def faults() -> str:
-    """Table of the faults and the reactions expected."""
-    meaning = {
-        Effect.BLINDED: 'the fallback flies',
-        Effect.FLYING: 'it goes on',
-        Effect.KILLED: 'a new process takes over',
-    }
-    rows = [f'| `{n}` | {d.summary} | {meaning[d.effect]} |' for n, d in DISTURBANCES.items()]
-    return '\n'.join(['| fault | what it is | what must happen |', '|---|---|---|', *rows]) + '\n'
+MUST = {
+    Effect.BLINDED: 'the fallback flies',
+    Effect.FLYING: 'it goes on',
+    Effect.REFUSED: 'the goal is refused and counted, and it goes on to the one before',
+    Effect.REPORTED: 'it goes on, and diagnostics name the reason',
+    Effect.UNGUIDED: f'after {1e3 * GOAL_TIMEOUT:.0f} ms the fallback flies: the goal is stale',
+    Effect.LANDED: 'it lands, ends with exit code 0, and a new process takes over',
+    Effect.KILLED: 'a new process takes over',
+}
+
+
+def faults(store: Store) -> str:
+    """Table of the faults that were flown and the reactions expected, and why others were not."""
+    flown = {fault for _, fault in store.verdicts}
+    rows = [
+        f'| `{n}` | {d.summary} | {MUST[d.effect]} |'
+        for n, d in DISTURBANCES.items()
+        if n in flown
+    ]
+    table = ['| fault | what it is | what must happen |', '|---|---|---|', *rows]
+    return '\n'.join([*table, '', *not_flown(store)]) + '\n'
+
+
+def not_flown(store: Store) -> list[str]:
+    """A line for each fault that the system cannot be flown through."""
+    system = get_system(store.settings['system'])
+    return [
+        f'`{name}` is not flown here: it needs a system with {d.needs.what}.\n'
+        for name, d in DISTURBANCES.items()
+        if not d.needs.is_met(system)
+    ]
 
 
 def notes(store: Store) -> str:

@@ -23,8 +23,6 @@ from trc_ros.lab.campaign.verdict import Verdict, judge
 from trc_ros.lab.children import NodeError
 
 MACHINE = ('date', 'CPU', 'cores', 'kernel', 'python', 'trc')
-FINAL_COMMANDS = {'zero': np.zeros_like, 'none': None}
-"""Final command of a controller, made of u_trim, where it is not that; None: any."""
 
 
 def fly_campaign(
@@ -91,10 +89,9 @@ def end(session: Session) -> list[str]:
     contract = session.contract
     codes, last = session.end()
     problems = [f'{name} ended with code {code}' for name, code in codes.items() if code]
-    make = FINAL_COMMANDS.get(contract.fallback, np.copy)
-    if make is None:
+    expected = contract.final_command
+    if expected is None:
         return problems
-    expected = contract.limited(make(contract.system.u_trim))
     if last is None or not np.allclose(last, expected):
         problems.append(f'the last command was {shown(last)}, expected {shown(expected)}')
     return problems
@@ -107,7 +104,7 @@ def shown(control: Array | None) -> str:
 
 def lqr_plan_of(contract: Contract) -> LqrPlan:
     """The LQR that the controller falls back to."""
-    controller = Controller.load(contract.system.name, system=contract.system)
+    controller = Controller.load(contract.model, system=contract.system)
     controller.bounds = contract.low, contract.high
     return lambda x, goal: controller.lqr_plan(x, goal).controls
 

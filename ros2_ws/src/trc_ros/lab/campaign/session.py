@@ -6,27 +6,28 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 
 from trc_core.problem.system import Array
-from trc_ros.conversions import seconds_of
+from trc_ros.conversions import ANYWHERE, frame_of, seconds_of
 from trc_ros.exclusive_publisher import WATCH_TIME
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES
 from trc_ros.lab.campaign.fault_injector import TopicFaultInjector
-from trc_ros.lab.campaign.trial import Trial
-from trc_ros.lab.campaign.verdict import ACTIVE
+from trc_ros.lab.campaign.trial import Exit, Trial
+from trc_ros.lab.campaign.verdict import is_well
 from trc_ros.lab.recording import (
     TOPICS,
     Recorder,
+    diagnosis_of,
     read_commands,
+    read_diagnoses,
     read_horizons,
-    read_safety_states,
     read_states,
-    status_values,
 )
 from trc_ros.lab.two_nodes import TwoNodes
 
@@ -75,13 +76,8 @@ class Session:
         self.contract = contract
         self._injector: TopicFaultInjector | None = None
         self._note = ''
+        self._exit: Exit | None = None
         self._plant_heard = time.time()  # at the latest: when a young plant published its state
-
-    @property
-    def goal_range(self) -> Array:
-        """(n_x,): the box of goals, that of initial states where goals have none."""
-        system = self.contract.system
-        return np.where(system.goal_box > 0, system.goal_box, system.x0_box)
 
     def fly(
         self,
@@ -104,13 +100,14 @@ class Session:
         disturbance, operator = DISTURBANCES[fault], self.operator
         # Draw the flight; wait until the plant no longer gives way to a second publisher.
         x0, goals = self.contract.system.sample(rng, 1)
-        self._x, self.goal, self._note = x0[0], goals[0], ''
+        self.x, self.goal, self._note, self._exit = x0[0], goals[0], '', None
         operator.spin_for(max(0.0, self._plant_heard + WATCH_TIME + WATCH_MARGIN - time.time()))
         disturbance.prepare(self)
         # Fly undisturbed for a while.
         self.recorder.forget()
         self._start_flight()
         operator.spin_for(rng.uniform(*FLIGHT_TIME))
+        operator.wait(lambda: disturbance.is_due(self), RECOVERY_TIME)
         # Fly through the fault, then until plans are back.
         began = time.time()
         disturbance.begin(self)
@@ -118,7 +115,9 @@ class Session:
         ended = disturbance.end(self)
         operator.wait(lambda: self._flies_since(ended), RECOVERY_TIME)
         operator.spin_for(afterwards)
-        return self._trial(fault, began, ended)
+        trial = self._trial(fault, began, ended)
+        disturbance.restore(self)
+        return trial
 
     def end(self) -> tuple[dict[str, int], Array | None]:
         """Ends both with SIGINT; exit codes, and the final command (n_u,) if one was sent."""
@@ -130,7 +129,7 @@ class Session:
     def restart_plant(self) -> None:
         """Starts a new plant where the flight began, and waits for its first state."""
         began = time.time()
-        self.nodes.spawn('plant', initial_state=self._x.tolist())
+        self.nodes.spawn('plant', initial_state=self.x.tolist())
         self.operator.wait_until(
             lambda: self.recorder.first('state', began) is not None,
             RESTART_TIME,
@@ -138,15 +137,47 @@ class Session:
         )
         self._plant_heard = time.time()
 
-    def start_injector(self, kind: str, topic: str, rate: float) -> None:
-        """Begins to publish faulty messages on a topic."""
-        self._injector = TopicFaultInjector(self.contract.system, kind, topic, rate, self._x)
+    def end_controller(self, number: int) -> None:
+        """Ends the controller by a signal, and waits for its end."""
+        code = self.nodes.end_by('controller', number)
+        self._exit = Exit(time.time(), code)
 
-    def stop_injector(self) -> None:
-        """Ends that, if it goes on."""
+    def open_injector(self, kind: str, topic: str, rate: float | None, value: Array) -> None:
+        """Opens a `TopicFaultInjector`, which is silent, and waits until it would be heard."""
+        injector = TopicFaultInjector(self.contract.system, kind, topic, rate, value)
+        self._injector = injector
+        self.operator.wait_until(
+            lambda: injector.is_heard, RECOVERY_TIME, f"'{topic}' is not heard"
+        )
+
+    def start_injector(self, kind: str, topic: str, rate: float | None, value: Array) -> None:
+        """Begins to publish on a topic what a `TopicFaultInjector` makes of a value."""
+        if self._injector is None:
+            system = self.contract.system
+            self._injector = TopicFaultInjector(system, kind, topic, rate, value)
+        self._injector.start()
+
+    def stop_injector(self) -> Any:
+        """Ends that, if it goes on; the message that was published last."""
         injector, self._injector = self._injector, None
-        if injector is not None:
-            self._note = f'{injector.stop():.0f} Hz'
+        if injector is None:
+            return None
+        self._note = f'{injector.stop():.0f} Hz'
+        return injector.latest
+
+    def last_command(self) -> Array:
+        """The newest command of the controller (n_u,)."""
+        return read_commands(self.recorder, self.contract.system).values[-1]
+
+    def last_state(self) -> Array:
+        """The newest state of the plant (n_x,)."""
+        return read_states(self.recorder, self.contract.system).values[-1]
+
+    def last_place(self) -> tuple[float, float, float]:
+        """Where the plant was seen last."""
+        frame = frame_of(self.contract.system, ANYWHERE)
+        place, _ = frame.pose(self.last_state().tolist())
+        return place
 
     def first_state(self, since: float) -> float:
         """Time at which a state was first heard since then [s since the epoch], or infinity.
@@ -160,7 +191,7 @@ class Session:
 
     def _start_flight(self) -> None:
         self.operator.send_goal(self.goal)
-        self.operator.reset_plant(self._x)
+        self.operator.reset_plant(self.x)
         self._start = time.time()
         self.operator.wait_until(
             lambda: self._flies_since(self._start), RECOVERY_TIME, 'the controller did not fly'
@@ -169,11 +200,12 @@ class Session:
     def _flies_since(self, time: float) -> bool:
         """Whether a plan starts from a state since then, and diagnostics since then say so."""
         horizon = self.recorder.newest('controller/horizon', time)
-        diagnostics = self.recorder.newest('/diagnostics', time)
-        if horizon is None or diagnostics is None:
+        message = self.recorder.newest('/diagnostics', time)
+        if horizon is None or message is None:
             return False
+        diagnosis = diagnosis_of(time, message)
         planned = seconds_of(horizon.header.stamp) >= time
-        return planned and status_values(diagnostics, 'safety').get('state') == ACTIVE
+        return planned and diagnosis is not None and is_well(diagnosis)
 
     def _trial(self, fault: str, began: float, ended: float) -> Trial:
         system, recorder = self.contract.system, self.recorder
@@ -185,8 +217,9 @@ class Session:
             ended,
             read_commands(recorder, system),
             read_horizons(recorder, system),
-            read_safety_states(recorder),
+            read_diagnoses(recorder),
             read_states(recorder, system),
             tuple(t for t in self.nodes.spawned['controller'] if t >= self._start),
             self._note,
+            self._exit,
         )

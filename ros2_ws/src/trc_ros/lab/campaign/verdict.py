@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from trc_core.flight.limits import BOUND_TOLERANCE
+from trc_core.flight.safety import Condition
 from trc_core.problem.system import Array
 from trc_ros.lab.campaign.contract import Contract
-from trc_ros.lab.campaign.disturbances import DISTURBANCES, Effect
+from trc_ros.lab.campaign.disturbances import DISTURBANCES, FALLS_BACK, GOES_ON, Effect
 from trc_ros.lab.campaign.fallbacks import Handover, LqrPlan, is_expected
 from trc_ros.lab.campaign.trial import Trial
-from trc_ros.lab.recording import Horizon, Samples
+from trc_ros.lab.recording import Diagnosis, Horizon, Samples
 
 RATE_WINDOW = 10  # commands back that a change is measured from; jitter matters less from afar
 ACTIVE = 'active'
@@ -29,6 +30,9 @@ class Verdict:
     """From the beginning of the fault to the first safe command."""
     state_age: float | None = None
     """Age of the last state used when that command was sent; where a fallback had to fly."""
+    plan_age: float | None = None
+    """Age of the state of the last plan, at the most, when commands were sent during the fault;
+    where it had to go on."""
     recovered_after: float | None = None
     """From the end of the fault to the first plan from a newer state."""
     largest_gap: float | None = None
@@ -125,11 +129,16 @@ def largest_gap(trial: Trial) -> float | None:
     return float(np.diff([trial.began, *inside, trial.ended]).max())
 
 
+def is_well(diagnosis: Diagnosis) -> bool:
+    """Whether a controller flies its plans and has nothing to complain of."""
+    return diagnosis.state == ACTIVE and diagnosis.level == 0
+
+
 def recovered_after(trial: Trial) -> float | None:
     """Time from the end of the fault to the first plan from a state measured since [s]."""
     again = [h.sent for h in trial.horizons if h.sent >= trial.ended and h.start >= trial.ended]
-    active = [t for t, state in trial.safety if t >= trial.ended and state == ACTIVE]
-    return again[0] - trial.ended if again and active else None
+    well = [d for d in trial.diagnoses if d.time >= trial.ended and is_well(d)]
+    return again[0] - trial.ended if again and well else None
 
 
 def reaction_of_blinded(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
@@ -156,10 +165,38 @@ def reaction_of_blinded(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[
     }
 
 
-def reaction_of_flying(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
-    """Valid states keep coming: the next command must be a safe one."""
-    after = trial.commands.times[trial.commands.times >= trial.began]
+def reaction_of_unguided(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
+    """No confirmed goal: the fallback must fly, that of the LQR from states that are newer."""
+    if contract.fallback != 'lqr' or trial.blind_from < 0:
+        return reaction_of_blinded(trial, contract, lqr)
+    last = trial.horizons[trial.blind_from]
+    after = trial.commands.between(last.sent, trial.ended).times
     return {'safe_after': float(after[0] - trial.began)} if len(after) else {}
+
+
+def reaction_of_flying(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
+    """Valid states keep coming: the next command must be a safe one, and plans be new."""
+    after = trial.commands.times[trial.commands.times >= trial.began]
+    found = {'safe_after': float(after[0] - trial.began)} if len(after) else {}
+    return {**found, 'plan_age': plan_age(trial)}
+
+
+def plan_age(trial: Trial) -> float | None:
+    """The largest age of the state of the newest plan when a command was sent [s]."""
+    times = trial.commands.between(trial.began, trial.ended).times
+    newest = np.searchsorted([h.sent for h in trial.horizons], times, side='right') - 1
+    starts = np.array([h.start for h in trial.horizons])
+    known = newest >= 0
+    return float((times - starts[newest])[known].max()) if known.any() else None
+
+
+def reaction_of_landed(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
+    """The final command is the safe one, or the end where silence is."""
+    if trial.exit is None:
+        return {}
+    sent = trial.commands.between(trial.began, trial.exit.time).times
+    last = trial.exit.time if contract.fallback == 'none' else max(sent, default=None)
+    return {} if last is None else {'safe_after': float(last - trial.began)}
 
 
 def reaction_of_killed(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[str, Any]:
@@ -170,7 +207,9 @@ def reaction_of_killed(trial: Trial, contract: Contract, lqr: LqrPlan) -> dict[s
 
 REACTIONS = {
     Effect.BLINDED: reaction_of_blinded,
-    Effect.FLYING: reaction_of_flying,
+    Effect.UNGUIDED: reaction_of_unguided,
+    **dict.fromkeys(GOES_ON, reaction_of_flying),
+    Effect.LANDED: reaction_of_landed,
     Effect.KILLED: reaction_of_killed,
 }
 """How the first safe command is found."""
@@ -190,21 +229,30 @@ def find_problems(verdict: Verdict, contract: Contract, effect: Effect, trial: T
     ]
     if verdict.safe_after is None:
         found.append('no safe command')
-    if effect is Effect.BLINDED and verdict.state_age is not None:
-        found += find_lateness('fallback', verdict.state_age, contract)
-    if effect is Effect.FLYING and verdict.safe_after is not None:
-        found += find_lateness('command', verdict.safe_after, contract)
-    if effect is Effect.BLINDED and not any(
-        state == 'fallback' for t, state in trial.safety if trial.began <= t
-    ):
+    found += find_lateness(verdict, contract, effect)
+    fallbacks = [d for d in trial.said(trial.began, trial.ended) if d.state == 'fallback']
+    if effect in FALLS_BACK and not fallbacks:
         found.append('diagnostics never said fallback')
+    # That states are stale for a moment is told by the age of the plan, which has a margin.
+    other = {d.values.get('reason', 'why ever') for d in fallbacks} - {Condition.STALE.value}
+    if effect in GOES_ON and other:
+        found.append(f'it fell back: {", ".join(sorted(other))}')
+    found += DISTURBANCES[trial.fault].evidence(trial, contract)
     if verdict.recovered_after is None:
         found.append('no recovery')
     return found
 
 
-def find_lateness(what: str, seconds: float, contract: Contract) -> list[str]:
-    """Problem of a reaction after the deadline, if it was."""
-    if seconds <= contract.deadline:
-        return []
-    return [f'{what} after {1e3 * seconds:.0f} ms, promised {1e3 * contract.deadline:.0f}']
+def find_lateness(verdict: Verdict, contract: Contract, effect: Effect) -> list[str]:
+    """Problems of reactions after their deadline."""
+    promises = (
+        ('fallback', effect is Effect.BLINDED, verdict.state_age, contract.deadline),
+        ('fallback', effect is Effect.UNGUIDED, verdict.safe_after, contract.goal_deadline),
+        ('command', effect in GOES_ON, verdict.safe_after, contract.deadline),
+        ('the newest plan', effect in GOES_ON, verdict.plan_age, contract.deadline),
+    )
+    return [
+        f'{what} after {1e3 * seconds:.0f} ms, promised {1e3 * promised:.0f}'
+        for what, concerned, seconds, promised in promises
+        if concerned and seconds is not None and seconds > promised
+    ]

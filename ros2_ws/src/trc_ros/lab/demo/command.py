@@ -13,7 +13,7 @@ from trc_core import get_system
 from trc_core.command_line import interrupts
 from trc_core.flight.safety import FALLBACKS
 from trc_core.systems import System
-from trc_ros.lab.campaign.disturbances import DISTURBANCES
+from trc_ros.lab.campaign.disturbances import DISTURBANCES, require_applicable
 from trc_ros.lab.children import set_environment
 
 SYSTEMS = ('double_integrator', 'van_der_pol')
@@ -131,6 +131,8 @@ def show_recoveries(systems: Sequence[System], options: argparse.Namespace, fold
     from trc_ros.lab.demo.fault import fly_through, sentence
 
     problems = []
+    for system in systems:
+        require_applicable(options.fault, system)
     for system in systems:
         name = f'{system.name}_{options.fault}.png'
         print(f"flying {system.name} through the fault '{options.fault}'", flush=True)
