@@ -17,8 +17,8 @@ SUBJECTS = (' is ', ',')  # what a warning is about stands before them; numbers 
 class PlanWarnings:
     """Logs the warnings of plans, throttled, and keeps them for diagnostics.
 
-    A swing-up is faster on its way than any state that it begins in: a state outside of the training
-    box is worth a line only where training plans never passed, or towards a goal far from all.
+    A swing-up is faster on its way than any state that it begins in: a state outside of the
+    training box is worth a line only where plans never passed, or towards a goal far from all.
 
     Args:
         warn: takes a line.
