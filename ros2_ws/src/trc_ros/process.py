@@ -34,7 +34,10 @@ usage: {program} --ros-args -p system:=NAME [-p PARAMETER:=VALUE ...]
        {program} --ros-args --params-file FILE [-r __ns:=/NAMESPACE]
 
 docs/parameters.md describes every parameter; so does `ros2 param describe`."""
-HINTS = {'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0]'}
+HINTS = {
+    'Sequence should be of same type': 'write the numbers of a list alike: [1.0, 0.0], and a bare '
+    "y, which YAML takes for true, as 'y'"
+}
 
 
 def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = None) -> int:

@@ -39,7 +39,7 @@ from trc_ros.loading import (
     why_not_learned,
 )
 from trc_ros.parameters import table as parameters
-from trc_ros.parameters.controller import HOLD
+from trc_ros.parameters.topics import HOLD
 from trc_ros.process import run
 from trc_ros.qos import require_used
 

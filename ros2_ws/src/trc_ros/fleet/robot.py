@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from trc_core.flight.fleet import Asked
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.ranges import StateBox
 from trc_core.flight.safety import Decision, SafetyState
+from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
 from trc_ros.controller.command_claim import CommandClaim
 from trc_ros.controller.diagnostics import ERROR, LEVELS, OK, concerned
@@ -95,7 +95,7 @@ class Robot:
         self._command = topics.create_publisher(form.kind, 'command', qos)
         self._commands = 0
         self._decision: Decision | None = None
-        self._entries: Counter[SafetyState] = Counter()
+        self._changes = StateChanges(self._tell)
 
     def poll(self) -> None:
         """Takes new goals, references and parameters."""
@@ -110,16 +110,15 @@ class Robot:
         return Asked(measurement, asked.goal, asked.goal_time, asked.parameters)
 
     def obey(self, decision: Decision) -> None:
-        """Commands what was decided, and logs a change of the safety state."""
+        """Commands what was decided, and notes changes of the safety state."""
         if decision.control is not None:
             self._send(decision.control)
-        previous, self._decision = self._decision, decision
-        if previous is not None and previous.state is decision.state:
-            return
-        self._entries[decision.state] += 1
-        text = f'{decision.state.value}: {decision.reason}'
+        self._decision = decision
+        self._changes.note(decision.state, decision.reason)
+
+    def _tell(self, state: SafetyState, text: str) -> None:
         # Two calls: rclpy ties a severity to the line that logs.
-        if LEVELS[decision.state] > OK:
+        if LEVELS[state] > OK:
             self._logger.warning(text)
         else:
             self._logger.info(text)
@@ -129,7 +128,7 @@ class Robot:
         self.pilot.restart()
         self._states.forget()
         self._instructions.forget_goal()
-        self._entries.clear()
+        self._changes.clear()
         self._decision, self._commands = None, 0
 
     def landing(self) -> Landing:
@@ -149,7 +148,7 @@ class Robot:
             'follows': self._instructions.follows,
             'commands_published': self._commands,
             'limited_commands': self.pilot.monitor.limited.total(),
-            **{f'entered_{state.value}': self._entries[state] for state in SafetyState},
+            **{f'entered_{state.value}': self._changes.entries[state] for state in SafetyState},
         }
         for topic, source in {'state': self._states.input, **self._instructions.inputs}.items():
             values[f'{topic}_received'] = source.received
