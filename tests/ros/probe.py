@@ -51,6 +51,10 @@ class NodeProcess:
     def log(self) -> str:
         return self.output.read_text()
 
+    @property
+    def arguments(self) -> list[str]:
+        return list(map(str, self.process.args))
+
 
 def launch(node: str, log: Path, *ros_args: str, **environment: str) -> NodeProcess:
     """Starts `controller` or `plant` with ROS arguments."""
@@ -162,7 +166,13 @@ class Probe:
             return count(name) > own
 
         self.require(met, f'node on {name}', START_TIMEOUT)
+        if topic == 'state' and listens and '-p autostart:=false' not in ' '.join(node.arguments):
+            # Only an active controller has a publisher of commands.
+            self.require(self._is_commanded, 'an active controller', START_TIMEOUT)
         self.spin(0.3)  # both directions of every topic
+
+    def _is_commanded(self) -> bool:
+        return self.node.count_publishers(f'{self._namespace}/command') > 0
 
     def open_state(self, kind: type = JointState) -> None:
         """Finds who listens to `state`; takes its time, which a stamp should not show."""

@@ -64,7 +64,7 @@ def test_a_controller_is_told_the_parameters_of_its_plant(start, make_probe, nam
         *('-p', 'model_path:=van_der_pol_mu', '-p', 'model_parameters:=["mu=1.3"]'),
         *('-p', 'contract.parameters:=["mu=1.3"]', '-p', 'contract.horizon:=100'),
         *('-p', 'controller_frequency:=2', '-p', 'refinement_cycles:=0'),
-        *('-p', 'warmup_iterations:=1'),
+        *('-p', 'warmup_iterations:=1', '-p', 'initial_goal:=[0.0, 0.0]'),
     )
     probe.meet(node, 'state')
     probe.fly((1.0, 0.5), 1.0)
