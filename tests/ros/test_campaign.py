@@ -412,7 +412,7 @@ CAMPAIGN = (
 
 def test_a_campaign_can_be_interrupted_and_gone_on_with_and_nothing_is_unsafe(tmp_path):
     command = [*CAMPAIGN, '--output', str(tmp_path)]
-    path = tmp_path / 'faults.json'
+    path = tmp_path / 'faults-double_integrator.json'
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         wait_for(path.is_file, 300.0)

@@ -129,9 +129,9 @@ def oppose(session: Session) -> None:
     contract = session.contract
     trim = contract.system.u_trim
     corner = np.where(session.last_command() > trim, contract.low, contract.high)
-    session.start_injector(
-        'foreign_command', 'command', MISTAKE_RATE, trim + FORCE * (corner - trim)
-    )
+    rival = ('foreign_command', 'command', MISTAKE_RATE, trim + FORCE * (corner - trim))
+    session.open_injector(*rival)
+    session.start_injector(*rival)
 
 
 def open_second_driver(session: Session) -> None:

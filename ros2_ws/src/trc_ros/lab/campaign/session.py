@@ -111,7 +111,7 @@ class Session:
         # Fly through the fault, then until plans are back.
         began = time.time()
         disturbance.begin(self)
-        operator.spin_for(max(0.0, began + duration - time.time()))
+        operator.spin_for(duration)
         ended = disturbance.end(self)
         operator.wait(lambda: self._flies_since(ended), RECOVERY_TIME)
         operator.spin_for(afterwards)
