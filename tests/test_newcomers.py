@@ -16,8 +16,9 @@ from trc_core.data.lqr_generator import generate
 from trc_core.data.recipe import Recipe
 from trc_core.evaluation import reference
 from trc_core.evaluation.baselines import serving
+from trc_core.lab.benchmark.torch_dynamics import TorchDynamics
 from trc_core.models.plan_representation import for_system
-from trc_core.models.simulation import SystemDynamics, TorchDynamics
+from trc_core.models.simulation import SystemDynamics
 from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import Coordinates
 from trc_core.problem.trim import unheld_goal

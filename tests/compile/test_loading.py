@@ -56,8 +56,10 @@ def report():
     """What a new process says whose kernels are all in the cache."""
     Controller.load('double_integrator').warm_up()
     compiled(backsolve)(np.eye(2), np.ones(2))
-    run = subprocess.run([sys.executable, '-c', NEW_PROCESS], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    # Twice: another process that compiles just now may take an entry out of the index.
+    for _ in range(2):
+        run = subprocess.run([sys.executable, '-c', NEW_PROCESS], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
 

@@ -209,12 +209,12 @@ def test_a_flight_by_forces_of_another_sign_reaches_its_goal_and_ends_safely(
     probe.node.create_subscription(WrenchStamped, 'force', wrenches.append, qos)
     system = get_system('double_integrator')
     form = ('command_type:=WrenchStamped', 'command_axes:=[x]', 'command_frame_id:=base_link')
-    form += ('command_scale:=[-2.0]', 'command_offset:=[0.5]', 'fallback_mode:=zero')
+    form += ('command_scale:=[-2.0]', 'command_offset:=[0.5]')
     own = [*arguments('double_integrator', namespace), '-r', 'command:=force']
     own += [part for value in form for part in ('-p', value)]
     start('plant', *own, '-p', 'initial_state:=[2.0, -1.0]')
     probe.require(lambda: probe.log.state, 'a state', 60.0)
-    controller = start('controller', *own)
+    controller = start('controller', *own, '-p', 'fallback_mode:=zero')
 
     def is_there():
         message = probe.log.state[-1].message

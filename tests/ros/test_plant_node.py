@@ -235,7 +235,7 @@ def test_a_second_plant_on_the_same_topic_is_refused_with_one_line(plant, start,
     first = plant()
     probe.spin(5.0)  # the first one is settled: it no longer gives way
     second = start('plant', *arguments('double_integrator', namespace))
-    assert second.exit_code() == 1
+    assert second.exit_code() in (1, 3)  # found before it works, or as soon as it does
     lines = second.log().splitlines()
     assert len(lines) == 1
     assert f"'{namespace}/state' is already published by node '{namespace}/plant'" in lines[0]

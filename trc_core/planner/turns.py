@@ -14,6 +14,7 @@ from trc_core.problem.system import Array, System
 
 PROBES = 8  # random states at which equations are compared with those a turn away
 SAME = 1e-9
+NEAR = 0.5  # half widths of the boxes, by which a prediction may be wrong
 
 
 @lru_cache(maxsize=256)
@@ -49,14 +50,25 @@ def unwrapped(system: System, x: Array, history: History) -> Array:
     """A state x (n_x,) whose joints have made as many turns as an earlier plan predicts.
 
     A plan for a joint in rad that is not one of the `angles` counts its turns; where its encoder
-    does not, a state that jumps by more than half a turn from the prediction was wrapped.
+    does not, a state that jumps by more than half a turn, and whole turns before would have been
+    near the prediction, was wrapped. Any other jump is taken at its word: the state is elsewhere.
     """
     places = _counting_places(system)
     if history.plan is None or not places:
         return x
     step = min(round(float(history.steps(system.dt))), system.horizon)
     predicted = history.plan.states.reshape(-1, system.n_x)[step]
-    return nearest_reading(x, [predicted.item(i) for i in places], places)
+    turned = nearest_reading(x, [predicted.item(i) for i in places], places)
+    if turned is x or (np.abs(turned - predicted) > NEAR * _widths(system)).any():
+        return x
+    return turned
+
+
+@lru_cache(maxsize=256)
+def _widths(system: System) -> Array:
+    """The half widths (n_x,) of the boxes; without limit where there are none."""
+    width = system.x0_box + system.goal_box
+    return np.where(width > 0.0, width, np.inf)
 
 
 def undeclared_angles(system: System) -> list[str]:

@@ -97,6 +97,15 @@ class PolledSubscription:
         except RMWError as error:
             raise RejectedInput('unreadable', f'{len(content)} bytes: {error}') from None
 
+    def newest(self) -> Any:
+        """The newest message since the last time; None if there is none.
+
+        Raises:
+            RejectedInput: if it cannot be read.
+        """
+        arrivals = self.take()
+        return self.read(arrivals[-1].content) if arrivals else None
+
     def close(self) -> None:
         """Ends the subscription."""
         self._node.destroy_subscription(self._subscription)

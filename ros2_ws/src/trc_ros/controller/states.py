@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -88,9 +88,7 @@ def _measuring(
 ) -> MeasurementReader:
     logger = node.get_logger()
     read = noting(state_reader_of(values, system, lambda line: logger.info(f'state: {line}')))
-    cutoff, gap = values['velocity_cutoff_frequency'], values['state_timeout']
-    velocities = VelocityFilter(cutoff, gap, turning_places(system)) if cutoff > 0 else None
-    assembly = StateAssembly[Time](system, velocities)
+    assembly = assembly_of(values, system)
 
     def limits() -> StateBox | None:
         return live().state_limits
@@ -105,6 +103,13 @@ def _measuring(
         lambda: live().settings.state_timeout,
         values['use_stamps'],
     )
+
+
+def assembly_of(values: Mapping[str, Any], system: System) -> StateAssembly[Any]:
+    """What puts the states of a system together, by the parameters of a node."""
+    cutoff, gap = values['velocity_cutoff_frequency'], values['state_timeout']
+    velocities = VelocityFilter(cutoff, gap, turning_places(system)) if cutoff > 0 else None
+    return StateAssembly[Any](system, velocities)
 
 
 def state_reader_of(

@@ -75,14 +75,12 @@ class RobotTopics:
     def poll(self) -> None:
         """Calls back with the newest message of every subscription that has one."""
         for subscription, callback in self._polled:
-            arrivals = subscription.take()
-            if not arrivals:
-                continue
             try:
-                message = subscription.read(arrivals[-1].content)
+                message = subscription.newest()
             except RejectedInput as error:
                 self._refused(error)
-            else:
+                continue
+            if message is not None:
                 callback(message)
 
     def resolve_topic_name(self, topic: str) -> str:

@@ -13,9 +13,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from trc_core.problem.system import System
-from trc_ros.controller.flight import NEWEST
 from trc_ros.controller.outputs import RELIABLE
 from trc_ros.controller.polled_subscription import PolledSubscription
+from trc_ros.controller.states import QOS
 from trc_ros.conversions import CommandFormat, JointStateWriter, command_reader
 
 
@@ -40,7 +40,7 @@ class Robots:
         self._node = node = rclpy.create_node('robots', namespace=f'/{system.name}')
         self._states = [node.create_publisher(JointState, f'{n}/state', RELIABLE) for n in names]
         self._commands = [
-            PolledSubscription(node, Float64MultiArray, f'{n}/command', NEWEST) for n in names
+            PolledSubscription(node, Float64MultiArray, f'{n}/command', QOS) for n in names
         ]
         self._diagnostics = PolledSubscription(
             node, DiagnosticArray, '/diagnostics', QoSProfile(depth=1)
@@ -55,8 +55,9 @@ class Robots:
         while due < end:
             stamp = self._node.get_clock().now().to_msg()
             for robot, topic in enumerate(self._commands):
-                if news := topic.newest():
-                    self._u[robot] = self._read(news[0])
+                command = topic.newest()
+                if command is not None:
+                    self._u[robot] = self._read(command)
                 self._x[robot] = self._system.step(self._x[robot], self._u[robot], self._period)
                 self._states[robot].publish(self._write(self._x[robot], stamp))
             due += self._period
@@ -77,7 +78,7 @@ class Robots:
             return {}
         return {
             status.name.rpartition(': ')[2]: {v.key: v.value for v in status.values}
-            for status in news[0].status
+            for status in news.status
         }
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ the pilot remembered. What comes out is near to the flight, not equal to it.
 from __future__ import annotations
 
 import importlib
+import itertools
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,16 +17,17 @@ import numpy as np
 from rclpy.parameter import parameter_value_to_python
 from rclpy.serialization import deserialize_message
 
+from trc_core.flight.assembly import Incomplete
 from trc_core.flight.cycle_record import CycleRecord
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.reference import Goal, ReferenceTrack, state_at, target_from
 from trc_core.flight.replay import replayed
 from trc_core.lab.report.bag import Message
-from trc_core.problem.system import Array
-from trc_ros.controller.flight import state_reader_of
+from trc_core.problem.system import Array, System
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.node import initial_goal
-from trc_ros.conversions import RejectedInput, own_stamp, seconds_of
+from trc_ros.controller.states import assembly_of, state_reader_of
+from trc_ros.conversions import PassedOver, RejectedInput, own_stamp, seconds_of
 from trc_ros.lab.replay.comparison import Comparison
 from trc_ros.lab.replay.controller_of_today import Parameters
 from trc_ros.lab.replay.cycles import apply, comparison_of
@@ -51,7 +53,7 @@ def replayed_messages(
     """
     topics, values = Topics(flight, remap), dict(parameters.values)
     system = pilot.controller.system
-    states = topics.read('state', state_reader_of(values, system))
+    states = topics.read('state', assembled(values, system))
     if not states:
         raise ValueError(
             f'no state on {topics.name("state")} is one of {system.name}: {topics.complaint}'
@@ -81,6 +83,24 @@ def replayed_messages(
     return comparison_of(
         pilot, flight.controller, flown, times, None, flight.remarks + topics.remarks
     )
+
+
+def assembled(values: dict[str, Any], system: System) -> Callable[[Any], Array]:
+    """Reads the state (n_x,) after a message, which may hold a part of it."""
+    read, assembly = state_reader_of(values, system), assembly_of(values, system)
+    count = itertools.count()
+
+    def state(message: Any) -> Array:
+        stamp = own_stamp(message)
+        time = float(next(count)) if stamp is None else seconds_of(stamp)
+        assembly.begin()
+        try:
+            measurement, _ = assembly.add(read(message), time, None, time)
+        except Incomplete as error:
+            raise PassedOver('partial', str(error)) from None
+        return measurement.x
+
+    return state
 
 
 class Topics:
@@ -120,6 +140,8 @@ class Topics:
             try:
                 content = _decoded(message)
                 found.append((message.time, content, read(content)))
+            except PassedOver:
+                continue
             except (RejectedInput, ValueError) as error:
                 refused, self.complaint = refused + 1, str(error)
         if refused and found:
@@ -177,7 +199,7 @@ def _record(
     cycle: int,
     sent: int,
     state: tuple[int, Any, Array],
-    goal: Goal,
+    goal: Goal | None,
     control: Array,
     pilot: Pilot,
 ) -> CycleRecord:
@@ -189,15 +211,14 @@ def _record(
     other = abs(time - NANO * arrived) > OTHER_CLOCK
     now = time if other else max(NANO * sent, time)
     begin = time + pilot.input_delay
-    moving = isinstance(goal, ReferenceTrack)
     return CycleRecord(
         cycle,
         (),
         True,
         x,
         time,
-        state_at(goal, begin),
-        target_from(goal, begin) if moving else None,
+        None if goal is None else state_at(goal, begin),
+        target_from(goal, begin) if isinstance(goal, ReferenceTrack) else None,
         None,
         {},
         (now, now, now),
