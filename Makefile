@@ -24,8 +24,8 @@ help: ## list the targets
 demo: $(VENV)/.installed-demo ## fly both systems over ROS 2; figures, bag and table in demo/
 	@$(BIN)/trc demo $(ARGS)
 
-test: $(VENV)/.installed-test ## run the whole test suite, in two processes
-	$(BIN)/python -m pytest --complete -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: $(VENV)/.installed-test ## run the whole test suite, in three processes
+	$(BIN)/python -m pytest --complete -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check format, lint and types
 	$(BIN)/ruff format --check .
