@@ -25,6 +25,7 @@ demo: $(VENV)/.installed-demo ## fly both systems over ROS 2; figures, bag and t
 	@$(BIN)/trc demo $(ARGS)
 
 test: $(VENV)/.installed-test ## run the whole test suite, in three processes
+	@$(BIN)/trc warm-up double_integrator bicycle_circles  # once, not by every process at once
 	$(BIN)/python -m pytest --complete -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check format, lint and types

@@ -70,7 +70,9 @@ def test_the_operator_is_obeyed_and_recorded_and_the_final_command_is_the_trim()
         operator.reactivate_controller()  # the loop starts anew, and so do its statistics
         assert cycles_of(nodes) < after
         assert before < after
-        # A new plant starts with the parameters that replace those of the first.
+        # A new plant starts with the parameters that replace those of the first, at its goal:
+        # the recorder may find it after the controller has.
+        operator.send_goal(np.array([-3.0, 0.0]))
         nodes.kill('plant')
         began = time.time()
         nodes.spawn('plant', initial_state=[-3.0, 0.0])
