@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import threading
 import time
@@ -120,6 +121,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         make_ready(controller, values, self.get_logger())
         if goal is None:  # slopes are derived now, not in the first cycle
             staying_state(controller.system, controller.system.goal_centre)
+        keep_out_of_collections()
         return pilot, goal
 
     @transition
@@ -188,6 +190,16 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         values = parameters.values_of(self, 'controller')
         self._flight.live = LiveSettings.from_parameters(values, self._flight.controller)
         self.get_logger().info(f'from the next cycle on: {", ".join(texts)}')
+
+
+def keep_out_of_collections() -> None:
+    """Spares the garbage collector what is there before the flight: 70 ms of a full collection.
+
+    Collections hold all threads. It is called before there is a loop.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def make_pilot(
