@@ -16,9 +16,7 @@ def trained_goals(system: System) -> StateBox:
     any width there has that of the widest one of its unit, or no limit if there is none. Speeds of
     joints may be at least the width of their positions in a second.
     """
-    x0, goal = system.x0_centre, system.goal_centre
-    own = StateBox.of(system, goal - system.goal_box, goal + system.goal_box)
-    box = own.with_states(np.stack([x0 - system.x0_box, x0 + system.x0_box]))
+    box = StateBox.of_training(system)
     low, high = np.array(box.low), np.array(box.high)
     middle, half = 0.5 * (low + high), 0.5 * OUTSIDE_FACTOR * (high - low)
     half = _of_the_same_unit(system, half)

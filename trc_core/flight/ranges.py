@@ -46,6 +46,13 @@ class StateBox:
         return cls.of(system, np.full(system.n_x, -np.inf), np.full(system.n_x, np.inf))
 
     @classmethod
+    def of_training(cls, system: System) -> StateBox:
+        """The box around the boxes of initial states and of goals."""
+        x0, goal = system.x0_centre, system.goal_centre
+        own = cls.of(system, goal - system.goal_box, goal + system.goal_box)
+        return own.with_states(np.stack([x0 - system.x0_box, x0 + system.x0_box]))
+
+    @classmethod
     def stated(
         cls, name: str, default: StateBox, low: Sequence[float] = (), high: Sequence[float] = ()
     ) -> StateBox:
@@ -114,16 +121,12 @@ def trained_box(controller: Controller) -> StateBox:
     if controller.checkpoint.is_classical:
         return StateBox.unlimited(system)
     starts, goals = system.sample(np.random.default_rng(0), TRAINED_PLANS)
-    boxes = ((system.x0_centre, system.x0_box), (system.goal_centre, system.goal_box))
-    corners = [centre + side * width for centre, width in boxes for side in (-1.0, 1.0)]
     plans, began = [], now()
     for x, goal in zip(starts, goals, strict=True):
         if now() - began > LONGEST_SEARCH:
             return StateBox.unlimited(system)
         plans.append(controller.plan(x, goal).states)
-    passed = np.concatenate([np.array(corners), *plans])
-    box = StateBox.of(system, passed.min(axis=0), passed.max(axis=0))
-    return box.widened(FAR_FACTOR)
+    return StateBox.of_training(system).with_states(np.concatenate(plans)).widened(FAR_FACTOR)
 
 
 def _lies_in(value: float, low: float, high: float) -> bool:

@@ -69,36 +69,32 @@ class CommandClaim:
             ValueError: if another node publishes the topic; the publisher is closed then.
         """
         began = time.monotonic()
-        while names := self._found_by_trying(open_publisher, close_publisher):
-            if time.monotonic() - began >= self._collision_time:
+        while True:
+            self.require_free()
+            open_publisher()
+            time.sleep(SETTLING_TIME)
+            names = self._beside()
+            if not names:
+                return
+            # Somebody claims it in the same moment: both step back, and one will be first.
+            close_publisher()
+            if time.monotonic() - began >= COLLISION_TIME:
                 raise ValueError(self._conflict(names))
             time.sleep(random.uniform(0.0, PAUSE))
 
-    def _found_by_trying(
-        self, open_publisher: Callable[[], None], close_publisher: Callable[[], None]
-    ) -> list[str]:
-        """Nodes that are in the way; none if the publisher is open now."""
-        self._collision_time = 0.0
-        if self._is_exclusive and (names := self._others.find(self._discovered_at)):
-            return names
-        open_publisher()
-        time.sleep(SETTLING_TIME)
-        names = self._others.names(own=1) if self._is_exclusive else []
-        if names:
-            # Somebody claims it in the same moment: both step back, and one will be first.
-            close_publisher()
-            self._collision_time = COLLISION_TIME
-        return names
-
     def rivals(self) -> str:
         """The nodes that publish beside this one, for a reader; '' if there are none."""
-        names = self._others.names(own=1) if self._is_exclusive else []
+        names = self._beside()
         if not names:
             return ''
         listed = self._others.listed(names)
         text = f"'{self._others.topic}' is also published by {listed}: stop one of them"
         self._log(listed, text)
         return text
+
+    def _beside(self) -> list[str]:
+        """Nodes that publish beside this one, where that is not allowed."""
+        return self._others.names(own=1) if self._is_exclusive else []
 
     @property
     def _is_exclusive(self) -> bool:

@@ -29,6 +29,15 @@ IDLE = Status('safety', OK, 'waiting: no cycle yet', {'state': 'waiting'})
 INACTIVE = Status('safety', OK, 'inactive: nothing is commanded', {'state': 'inactive'})
 
 
+def log_state(logger: Any, state: SafetyState, text: str) -> None:
+    """Logs a line about a safety state, as a warning where its level is higher than OK."""
+    # Two calls: rclpy ties a severity to the line that logs.
+    if LEVELS[state] > OK:
+        logger.warning(text)
+    else:
+        logger.info(text)
+
+
 class CounterMonitor:
     """Notices which counters have grown since they were last reported."""
 

@@ -15,7 +15,7 @@ from trc_core import Controller
 from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.ranges import trained_box
-from trc_core.flight.safety import Decision, SafetyState
+from trc_core.flight.safety import Decision
 from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
 from trc_ros.control_loop import ControlLoop
@@ -83,7 +83,7 @@ class Flight:
         self._realtime = RealtimeSettings(values)
         self._loop: ControlLoop | None = None
         self._decision: Decision | None = None
-        self._changes = StateChanges(self._tell)
+        self._changes = StateChanges(functools.partial(diagnostics.log_state, node.get_logger()))
         self._commands = 0
         self._cycle_log = CycleLog(node.get_logger())
         self._counters = diagnostics.CounterMonitor()
@@ -295,14 +295,6 @@ class Flight:
             self._loop.statistics.plan_time.add(decision.plan_time)
         self._decision = decision
         self._changes.note(decision.state, decision.reason)
-
-    def _tell(self, state: SafetyState, text: str) -> None:
-        logger = self._node.get_logger()
-        # Two calls: rclpy ties a severity to the line that logs.
-        if diagnostics.LEVELS[state] > diagnostics.OK:
-            logger.warning(text)
-        else:
-            logger.info(text)
 
     def _publish_diagnostics(self) -> None:
         node = self._node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from trc_core.flight.safety import Decision, SafetyState
 from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
 from trc_ros.controller.command_claim import CommandClaim
-from trc_ros.controller.diagnostics import ERROR, LEVELS, OK, concerned
+from trc_ros.controller.diagnostics import ERROR, LEVELS, OK, concerned, log_state
 from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.instruction_input import InstructionInput
 from trc_ros.controller.landing import Landing
@@ -95,7 +96,7 @@ class Robot:
         self._command = topics.create_publisher(form.kind, 'command', qos)
         self._commands = 0
         self._decision: Decision | None = None
-        self._changes = StateChanges(self._tell)
+        self._changes = StateChanges(functools.partial(log_state, self._logger))
 
     def poll(self) -> None:
         """Takes new goals, references and parameters."""
@@ -115,13 +116,6 @@ class Robot:
             self._send(decision.control)
         self._decision = decision
         self._changes.note(decision.state, decision.reason)
-
-    def _tell(self, state: SafetyState, text: str) -> None:
-        # Two calls: rclpy ties a severity to the line that logs.
-        if LEVELS[state] > OK:
-            self._logger.warning(text)
-        else:
-            self._logger.info(text)
 
     def forget(self) -> None:
         """Forgets the flight so far; the plant still obeys the last command."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from trc_core.command_line import report_errors
 
 STOP_TIME = 10.0  # [s] between asking a process to end and ending it
 ENVIRONMENT = {
@@ -33,6 +37,28 @@ def set_environment() -> None:
     """Completes the environment of this process and its children; before rclpy is imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def carry_out(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace, str], Any],
+    argv: Sequence[str] | None,
+) -> Any:
+    """Runs a command that starts nodes; returns what it returns.
+
+    Args:
+        parser: of its command line.
+        run: takes the options, and the command as it was typed.
+        argv: the arguments; None for those of this process, behind the verb.
+
+    Raises:
+        SystemExit: with the exit code, if the command line or the run fails.
+    """
+    options = parser.parse_args(argv)
+    given = sys.argv[2:] if argv is None else list(argv)
+    set_environment()
+    with report_errors(parser.prog):
+        return run(options, shlex.join([*parser.prog.split(), *given]))
 
 
 def node_command(node: str, system: str, overrides: Mapping[str, Any]) -> list[str]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trc_core import get_system
-from trc_core.command_line import report_errors
 from trc_core.flight.safety import FALLBACKS
 from trc_core.systems import System
 from trc_core.whole_files import write_whole
 from trc_ros.lab.campaign.contract import Contract
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, applicable, require_applicable
-from trc_ros.lab.children import set_environment
+from trc_ros.lab.children import carry_out
 
 if TYPE_CHECKING:
     from trc_ros.lab.campaign.store import Store
@@ -42,13 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with code 1 if anything was unsafe or did not recover.
     """
-    parser = build_parser()
-    options = parser.parse_args(argv)
-    given = sys.argv[2:] if argv is None else list(argv)
-    set_environment()
-    with report_errors(parser.prog):
-        problems = run(options, shlex.join(['trc', 'faults', *given]))
-    if problems:
+    if carry_out(build_parser(), run, argv):
         raise SystemExit(1)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trc_core import provenance
-from trc_core.command_line import report_errors
 from trc_core.progress import progress_bar
 from trc_core.whole_files import write_whole
-from trc_ros.lab.children import set_environment
+from trc_ros.lab.children import carry_out
 from trc_ros.lab.loop_benchmark.bars import bars
 from trc_ros.lab.loop_benchmark.cases import DEFAULT, Case, parse
 from trc_ros.lab.loop_benchmark.report import report
@@ -29,12 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with the exit code, unless all went well.
     """
-    parser = build_parser()
-    options = parser.parse_args(argv)
-    given = sys.argv[2:] if argv is None else list(argv)
-    set_environment()
-    with report_errors(parser.prog):
-        run(options, shlex.join(['trc', 'benchmark-loop', *given]))
+    carry_out(build_parser(), run, argv)
 
 
 def build_parser() -> argparse.ArgumentParser:
