@@ -151,7 +151,9 @@ class ParameterEstimator:
             self._estimated(estimate, model), x, controls, seconds
         )
         innovation = difference(self._system, x_next, expected)
-        plant = with_parameters(plant_of(self._system), model)
+        plant = plant_of(self._system)
+        if model is not self._system.p:
+            plant = with_parameters(plant, model)
         self._hold(plant.dynamics, x, controls, seconds, expected)
         models = difference(self._system, x_next, expected)
         # Which of them is to be flown with, and what the motion teaches; outliers are left out.

@@ -39,6 +39,7 @@ from trc_ros.conversions import (
     Status,
     diagnostic_array,
     later,
+    stamp_at,
     with_joint_names,
 )
 from trc_ros.qos import PUBLISHER, qos_of
@@ -173,7 +174,7 @@ class Flight:
             self.controller,
             values,
             now,
-            lambda: node_clock.now().to_msg(),
+            lambda: stamp_at(node_clock.now().nanoseconds),
             lambda: self.live,
             trained,
             frames.noting,
