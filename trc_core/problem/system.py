@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.problem import motion
 from trc_core.problem.accuracy import Substeps
 from trc_core.problem.checks import checked
-from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
+from trc_core.problem.discretise import NEXT_STATE, RATE, rate_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.places import Joint, Obstacle
 from trc_core.problem.task import Task, require_task, task_contract, task_record
@@ -57,8 +58,8 @@ class System:
     name: str
     """Letters, digits and underscores; it becomes part of file names."""
     dynamics: Callable[..., Sequence[Any]]
-    """`dynamics(x, u, **parameters)`: the time derivative of x, written with NumPy's functions,
-    SymPy's or CasADi's."""
+    """`dynamics(x, u, **parameters)`: the time derivative of x (where `discrete`, the state a dt
+    later), written with NumPy's functions, SymPy's or CasADi's."""
     state_names: tuple[str, ...]
     """Names of the n_x states, in the order of x."""
     state_units: tuple[str, ...]
@@ -98,6 +99,8 @@ class System:
     substeps: Substeps = Substeps()  # noqa: RUF009 - a descriptor, which keeps nothing
     """RK4 steps within a dt; by default the fewest that are accurate enough over the boxes, found
     when they are first needed (`problem.accuracy`)."""
+    discrete: bool = False
+    """Whether `dynamics` return the state a dt later: the plant is in discrete time."""
     constraints: Callable[..., Any] | None = None
     """Returns a mapping of names to expressions that must not exceed 0, in units of a distance
     (r - |x - c|, not r^2 - |x - c|^2)."""
@@ -180,7 +183,13 @@ class System:
         Raises:
             ValueError: if the dynamics fail; the message says where.
         """
-        return dynamics_graph(self.name, self.dynamics, self.signature)
+        output = NEXT_STATE if self.discrete else RATE
+        return dynamics_graph(self.name, self.dynamics, self.signature, output)
+
+    @property
+    def rates(self) -> Graph:
+        """The time derivative of x as a graph; in discrete time its mean over a dt."""
+        return rate_graph(self.graph, self.dt) if self.discrete else self.graph
 
     @cached_property
     def digest(self) -> str:
@@ -225,42 +234,25 @@ class System:
         return trims_of(self, self.trim.law, reference, self.p if p is None else p)
 
     def derivative(self, x: Any, u: Any) -> Any:
-        """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u)."""
-        inputs = [*np.moveaxis(x, -1, 0), *np.moveaxis(u, -1, 0), *self.p]
-        found = self.graph.evaluate(inputs)['dynamics']
-        return np.stack([np.broadcast_to(e, np.shape(x)[:-1]) for e in found], axis=-1)
+        """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u), as `rates`."""
+        return motion.derivative(self, x, u)
 
     def step(self, x: ArrayLike, u: ArrayLike, dt: float | None = None) -> Array:
         """The states (..., n_x) after holding u (..., n_u) for `dt` seconds.
 
         `dt` is that of the plan by default. NumPy interprets the dynamics here;
         `compile.binding.plant_of` returns them as machine code.
+
+        Raises:
+            ValueError: if the system is `discrete`, and `dt` another one than its own.
         """
-        state, control = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        h = (self.dt if dt is None else dt) / self.substeps
-        for _ in range(self.substeps):
-            state = rk4(self.derivative, state, control, h)
-        return state
+        return motion.step(self, x, u, dt)
 
     def step_jacobian(
         self, x: ArrayLike, u: ArrayLike, dt: float | None = None
     ) -> tuple[Array, Array]:
         """Exact A (n_x, n_x) and B (n_x, n_u) of `step` at (x, u)."""
-        x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        h = (self.dt if dt is None else dt) / self.substeps
-        A, B = np.eye(self.n_x), np.zeros((self.n_x, self.n_u))
-        for _ in range(self.substeps):
-            slopes = rk4_slopes(self._slopes, x, u, h)
-            A_k, B_k = np.split(slopes, [self.n_x], axis=1)
-            A, B = A_k @ A, A_k @ B + B_k
-            x = rk4(self.derivative, x, u, h)
-        return np.ascontiguousarray(A), np.ascontiguousarray(B)
-
-    def _slopes(self, x: Array, u: Array) -> tuple[Array, Array]:
-        found = slopes_graph(self.graph).evaluate([*x, *u, *self.p])
-        by_x = np.array(found['A']).reshape(self.n_x, self.n_x)
-        by_u = np.array(found['B']).reshape(self.n_x, self.n_u)
-        return np.array(found['dynamics']), np.concatenate([by_x, by_u], axis=1)
+        return motion.step_jacobian(self, x, u, dt)
 
     def sample(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
         """Draws n initial states and goals, each (n, n_x), uniformly from the boxes."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trc_core.problem.discretise import RATE, output_of
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape, UnknownValueError
 from trc_core.problem.graph import Graph
 
@@ -24,8 +25,9 @@ class GraphFormula:
         self.graph = graph
 
     def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
-        """The time derivative of x, in the algebra of what it is given."""
-        return self.graph.evaluate([*x, *u, *parameters.values()], EXPRESSIONS)['dynamics']
+        """Its output, in the algebra of what it is given."""
+        inputs = [*x, *u, *parameters.values()]
+        return self.graph.evaluate(inputs, EXPRESSIONS)[output_of(self.graph)]
 
 
 class Signature(NamedTuple):
@@ -51,14 +53,16 @@ class Request(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
-    """The graph of the dynamics of a system: inputs x, u, p; output `dynamics`.
+def dynamics_graph(
+    name: str, dynamics: Formula, signature: Signature, output: str = RATE
+) -> Graph:
+    """The graph of the dynamics of a system: inputs x, u, p; one output.
 
     Raises:
         ValueError: if the dynamics fail, return anything but one expression per state, or use a
             symbol that is neither a state, a control nor a parameter; the message says which.
     """
-    if isinstance(dynamics, GraphFormula):
+    if isinstance(dynamics, GraphFormula) and output_of(dynamics.graph) == output:
         return dynamics.graph
     n_x, n_u, names = signature
 
@@ -70,7 +74,7 @@ def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
     symbols = (*states, *controls, *names)
     request = Request(f"dynamics of '{name}'", dynamics, call, symbols, n_x)
     inputs = {'x': n_x, 'u': n_u, 'p': len(names)}
-    return traced_graph(request, inputs, 'dynamics')
+    return traced_graph(request, inputs, output)
 
 
 def traced_graph(request: Request, inputs: Mapping[str, int], output: str) -> Graph:
