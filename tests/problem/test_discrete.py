@@ -113,7 +113,7 @@ def test_a_step_of_any_length_is_one_function():
     wide = {key: np.ones(n) for key in ('Q', 'x0_box', 'goal_box')}
     system = pendulum(dynamics=dense, parameters={}, joints=(), **words, **wide)
     x = np.random.default_rng(1).normal(size=(1, n))
-    assert set(code_of(system.graph).addresses) == {'step', 'step_jacobian'}
+    assert set(code_of(system).addresses) == {'step', 'step_jacobian'}
     expected = 0.9 * x[0] + 0.3 * np.sin(M @ x[0]) + 0.1 * U[0]
     np.testing.assert_allclose(BatchStep(system)(x, U[None])[0], expected, rtol=1e-12)
 

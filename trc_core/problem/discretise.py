@@ -21,9 +21,8 @@ RATE, NEXT_STATE = 'dynamics', 'next_state'
 
 
 def output_of(graph: Graph) -> str:
-    """The one output of dynamics, `RATE` or `NEXT_STATE`."""
-    (output,) = graph.outputs
-    return output
+    """The output of dynamics, with or without their slopes: `RATE` or `NEXT_STATE`."""
+    return NEXT_STATE if NEXT_STATE in graph.outputs else RATE
 
 
 def rk4(f: Callable[[Any, Any], Any], x: Any, u: Any, dt: Any) -> Any:
@@ -108,26 +107,29 @@ def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     return tape.graph({**graph.inputs, 'dt': 1}, {'step': step})
 
 
-def step_jacobian_graph(graph: Graph, longest: int = LONGEST) -> Graph:
+def step_jacobian_graph(local: Graph, longest: int = LONGEST) -> Graph:
     """The graph of a step's Jacobian; outputs `A` (n_x n_x) and `B` (n_x n_u), row by row.
 
+    Args:
+        local: the dynamics with their slopes, as `slopes_graph` returns them.
+        longest: how many instructions there may be.
+
     Raises:
-        OverflowError: if there are more than `longest` instructions.
+        OverflowError: if there are more.
     """
-    local = slopes_graph(graph, longest)
-    tape, x, u, p, dt = _arguments(graph, longest)
+    tape, x, u, p, dt = _arguments(local, longest)
     n_x, n_u = len(x), len(u)
 
     def slopes(y: Any, u: Any) -> tuple[Any, Any]:
         found = local.evaluate([*y, *u, *p], EXPRESSIONS)
         by_x = np.array(found['A'], dtype=object).reshape(n_x, n_x)
         by_u = np.array(found['B'], dtype=object).reshape(n_x, n_u)
-        values = np.array(found[output_of(graph)], dtype=object)
+        values = np.array(found[output_of(local)], dtype=object)
         return values, np.concatenate([by_x, by_u], axis=1)
 
-    step = slopes(x, u)[1] if output_of(graph) == NEXT_STATE else rk4_slopes(slopes, x, u, dt)
+    step = slopes(x, u)[1] if output_of(local) == NEXT_STATE else rk4_slopes(slopes, x, u, dt)
     A, B = ([tape.expression(e) for e in part.ravel()] for part in np.split(step, [n_x], axis=1))
-    return tape.graph({**graph.inputs, 'dt': 1}, {'A': A, 'B': B})
+    return tape.graph({**local.inputs, 'dt': 1}, {'A': A, 'B': B})
 
 
 def _arguments(graph: Graph, longest: int) -> tuple[Tape, Any, Any, list[Expression], Expression]:

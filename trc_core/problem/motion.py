@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.problem.discretise import output_of, rk4, rk4_slopes, slopes_graph
+from trc_core.problem.discretise import output_of, rk4, rk4_slopes
 from trc_core.problem.graph import Graph
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _evaluated(system: System, graph: Graph, x: Any, u: Any) -> Any:
 
 def _slopes(system: System, x: Array, u: Array) -> tuple[Array, Array]:
     """The dynamics (n_x,) and their slopes (n_x, n_x + n_u)."""
-    found = slopes_graph(system.graph).evaluate([*x, *u, *system.p])
+    found = system.slopes.evaluate([*x, *u, *system.p])
     by_x = np.array(found['A']).reshape(system.n_x, system.n_x)
     by_u = np.array(found['B']).reshape(system.n_x, system.n_u)
     return np.array(found[output_of(system.graph)]), np.concatenate([by_x, by_u], axis=1)
