@@ -69,7 +69,7 @@ def dynamics_graph(
 
     def call(values: Sequence[Any]) -> Any:
         parameters = dict(zip(names, values[n_x + n_u :], strict=True))
-        return dynamics(list(values[:n_x]), list(values[n_x : n_x + n_u]), **parameters)
+        return dynamics(values[:n_x], values[n_x : n_x + n_u], **parameters)
 
     states, controls = (f'x{i}' for i in range(n_x)), (f'u{i}' for i in range(n_u))
     symbols = (*states, *controls, *names)
@@ -137,7 +137,9 @@ def _traced(request: Request, arguments: list[Expression]) -> Terms:
                 if _asks_for_a_number(failure.__cause__):
                     raise
                 failures[notation] = failure
-    written = [name for name in failures if _refers_to(request.formula, name)]
+    used = _modules_of(failures['numpy'].__cause__) - {'numpy'}
+    named = [name for name in failures if _refers_to(request.formula, name)]
+    written = [*used.intersection(failures), *named]
     raise failures[written[0] if written else 'numpy']
 
 
@@ -149,10 +151,13 @@ def _asks_for_a_number(error: BaseException | None) -> bool:
     """
     if not isinstance(error, UnknownValueError):
         return False
-    modules = [
-        frame.f_globals.get('__name__', '') for frame, _ in traceback.walk_tb(error.__traceback__)
-    ]
-    return not any(name.split('.')[0] in ('sympy', 'casadi') for name in modules)
+    return not _modules_of(error) & {'sympy', 'casadi'}
+
+
+def _modules_of(error: BaseException | None) -> set[str]:
+    """The libraries in which an error has come about, by their first names."""
+    frames = traceback.walk_tb(None if error is None else error.__traceback__)
+    return {str(frame.f_globals.get('__name__', '')).split('.')[0] for frame, _ in frames}
 
 
 def _run(request: Request, notation: str, values: Sequence[Any]) -> Any:
@@ -221,13 +226,21 @@ def _from_sympy(request: Request, arguments: list[Expression]) -> Terms:
 def _from_casadi(request: Request, arguments: list[Expression]) -> Terms:
     import casadi as ca
 
-    from trc_core.problem.casadi_notation import converted
+    from trc_core.problem.casadi_notation import Vector, converted, scalars, unexpanded
 
     symbols = [ca.SX.sym(f's{i}') for i in range(len(arguments))]
-    found = _run(request, 'CasADi', symbols)
-    vector = ca.vertsplit(ca.SX(found)) if isinstance(found, (ca.SX, ca.DM)) else found
-    terms = _require_terms(vector, request.terms, (ca.SX, ca.DM))
+    vector: Any = Vector(ca.vertcat(*symbols))
     try:
+        found = _run(request, 'CasADi', vector)
+    except NotationError as failure:
+        if unexpanded(failure):
+            raise NotationError(unexpanded(failure)) from failure.__cause__
+        try:
+            found = _run(request, 'CasADi', symbols)  # for what takes lists, like casadi.vcat
+        except NotationError:
+            raise failure from failure.__cause__
+    try:
+        terms = _require_terms(scalars(found), request.terms, (ca.SX, ca.DM))
         return converted(terms, symbols, arguments)
     except (RuntimeError, ValueError) as error:
         raise NotationError(' '.join(str(error).split())) from error
