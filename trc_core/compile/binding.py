@@ -11,7 +11,11 @@ import numpy as np
 from trc_core.compile import plant
 from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
 from trc_core.compile.plant import Dynamics, Plant
-from trc_core.problem.discretise import slopes_graph, step_graph, step_jacobian_graph
+from trc_core.problem.discretise import (
+    slopes_graph,
+    step_graph,
+    step_jacobian_graph,
+)
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
 from trc_core.problem.terms import Terms
@@ -27,7 +31,7 @@ def plant_of(system: System) -> Plant:
     Raises:
         ValueError: if the dynamics fail.
     """
-    code = code_of(system.graph)
+    code = code_of(system)
     unrolled = 'step' in code.addresses
     names = ('step', 'step_jacobian') if unrolled else ('dynamics', 'slopes')
     step, step_jacobian = (code.addresses[name] for name in names)
@@ -37,37 +41,52 @@ def plant_of(system: System) -> Plant:
 @lru_cache(maxsize=SYSTEMS_KEPT)
 def readable_plant_of(system: System) -> Plant:
     """The plant for kernels that run as plain Python: NumPy interprets its graphs."""
-    dynamics, slopes = _interpreted(system.graph), _interpreted(slopes_graph(system.graph))
-    return _plant(system, False, dynamics, slopes, _interpreted_terms)
+    graph, slopes = system.graph, system.slopes
+    graphs = (
+        (step_graph(graph), step_jacobian_graph(slopes)) if system.discrete else (graph, slopes)
+    )
+    step, step_jacobian = map(_interpreted, graphs)
+    return _plant(system, system.discrete, step, step_jacobian, _interpreted_terms)
 
 
-def code_of(graph: Graph) -> MachineCode:
+def code_of(system: System) -> MachineCode:
     """The machine code of a plant's dynamics."""
-    return machine_code(graph.digest, lambda: functions_of(graph))
+    return machine_code(_digest(system), lambda: functions_of(system))
+
+
+def _digest(system: System) -> str:
+    """A hash of the dynamics, and of their slopes where they are stated beside them."""
+    stated = system.stated_slopes
+    return system.graph.digest if stated is None else f'{system.graph.digest} {stated.digest}'
 
 
 def is_compiled(system: System) -> bool:
     """Whether the machine code of a system's dynamics is there."""
-    graphs = [terms.graph for terms in _stated(system)]
-    return all(is_kept(graph.digest) for graph in (system.graph, *graphs))
+    digests = [terms.graph.digest for terms in _stated(system)]
+    return all(is_kept(digest) for digest in (_digest(system), *digests))
 
 
-def functions_of(graph: Graph) -> Mapping[str, Graph]:
+def functions_of(system: System) -> Mapping[str, Graph]:
     """What is compiled of dynamics: a whole RK4 step, or the dynamics where that is too long.
 
     A step's Jacobian is too long at once where its chain rule has as many products of a dense
-    Jacobian as that.
+    Jacobian as that. In discrete time the dynamics are a step already, however long.
     """
-    n_x, n_u = graph.inputs['x'], graph.inputs['u']
+    graph, stated = system.graph, system.stated_slopes
+    if system.discrete:
+        return {'step': step_graph(graph), 'step_jacobian': step_jacobian_graph(system.slopes)}
+    n_x, n_u = system.n_x, system.n_u
     if n_x * n_x * (n_x + n_u) > UNROLLED:
-        return {'dynamics': graph, 'slopes': slopes_graph(graph)}
+        return {'dynamics': graph, 'slopes': system.slopes}
     try:
         return {
             'step': step_graph(graph, UNROLLED),
-            'step_jacobian': step_jacobian_graph(graph, UNROLLED),
+            'step_jacobian': step_jacobian_graph(
+                stated or slopes_graph(graph, UNROLLED), UNROLLED
+            ),
         }
     except OverflowError:
-        return {'dynamics': graph, 'slopes': slopes_graph(graph)}
+        return {'dynamics': graph, 'slopes': system.slopes}
 
 
 def _plant(
@@ -80,7 +99,7 @@ def _plant(
     task = system.task
     kinds = (task.residuals, task.terminal_residuals, task.constraints, task.laws)
     rows = [(len(terms), *functions_of_terms(terms)) for terms in kinds]
-    functions = np.array(rows, dtype=np.int64 if unrolled or isinstance(step, int) else object)
+    functions = np.array(rows, dtype=np.int64 if isinstance(step, int) else object)
     terms = plant.Terms(functions, task.constraints.uses_control, violation_weight(system))
     # A plain number: for any other type Numba looks at all arguments in Python, 0.1 ms a call.
     substeps = int(system.substeps)

@@ -9,7 +9,7 @@ from typing import Any
 
 import casadi as ca
 
-from trc_core.problem.discretise import rk4
+from trc_core.problem.discretise import output_of, rk4
 from trc_core.problem.graph import OPERANDS, Algebra
 from trc_core.problem.system import System
 
@@ -122,12 +122,15 @@ def casadi_step_of_parameters(system: System) -> Any:
     parameters = ca.SX.sym('p', len(system.parameters))
     p = ca.vertsplit(parameters)
 
-    def derivative(x: Any, u: Any) -> Any:
+    def dynamics(x: Any, u: Any) -> Any:
         inputs = [*ca.vertsplit(x), *ca.vertsplit(u), *p]
-        return ca.vertcat(*system.graph.evaluate(inputs, CASADI)['dynamics'])
+        return ca.vertcat(*system.graph.evaluate(inputs, CASADI)[output_of(system.graph)])
 
-    x = state
-    for _ in range(system.substeps):
-        x = rk4(derivative, x, control, system.dt / system.substeps)
+    def held(x: Any, u: Any) -> Any:
+        for _ in range(system.substeps):
+            x = rk4(dynamics, x, u, system.dt / system.substeps)
+        return x
+
+    x_next = dynamics(state, control) if system.discrete else held(state, control)
     arguments = [state, control, parameters]
-    return ca.Function('step', arguments, [x], ['x', 'u', 'p'], ['x_next'])
+    return ca.Function('step', arguments, [x_next], ['x', 'u', 'p'], ['x_next'])

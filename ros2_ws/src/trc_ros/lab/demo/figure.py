@@ -71,7 +71,7 @@ def shown_horizons(flight: Flight) -> list[Samples]:
 
 def predicted(system: System, horizon: Horizon) -> Samples:
     """The states of a plan, simulated between its points as well where the controls are known."""
-    parts = STEP_PARTS if len(horizon.controls) else 1
+    parts = STEP_PARTS if len(horizon.controls) and not system.discrete else 1
     states = [horizon.states[0]]
     for i, x in enumerate(horizon.states[1:]):
         times = system.dt / parts * np.arange(1, parts)
