@@ -10,7 +10,8 @@ from trc_core.command_line import report_errors
 from trc_core.problem.accuracy import note
 from trc_core.problem.system import System
 from trc_core.problem.trim import unheld_goal
-from trc_core.systems.registry import ENTRY_POINTS, SYSTEMS, get_system
+from trc_core.systems.catalogue import SYSTEMS
+from trc_core.systems.registry import ENTRY_POINTS, get_system
 
 COLUMNS = ('system', 'n_x', 'n_u', 'dt [s]', 'T', 'controls', 'parameters')
 

@@ -11,7 +11,7 @@ from trc_core.lab.report.bag import RecordedFlight, Signal
 from trc_core.lab.report.html import film, heading, picture, table
 from trc_core.numerics.cost import difference, is_close
 from trc_core.problem.system import Array, System
-from trc_core.systems.registry import SHIPPED
+from trc_core.systems.catalogue import shipped_as
 from trc_core.systems.shipped import SideView
 
 INK, PREDICTED, TARGET = '#22303c', '#e8590c', '#c2255c'
@@ -125,7 +125,8 @@ def _some_horizons(flight: RecordedFlight) -> list[tuple[float, Array]]:
 
 def side_view_of(system: System) -> SideView | None:
     """The drawing of a shipped system; None where there is none."""
-    return SHIPPED[system.name].side_view if system.name in SHIPPED else None
+    known = shipped_as(system)
+    return None if known is None else known.side_view
 
 
 def animation(
