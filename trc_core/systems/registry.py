@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import logging
@@ -23,32 +24,44 @@ from trc_core.problem.record import (
 from trc_core.problem.system import System
 from trc_core.systems import double_integrator
 from trc_core.systems.catalogue import SHIPPED, shipped_as
+from trc_core.systems.robot_task import READERS, RobotTask
 from trc_core.systems.shipped import Draw
 
 ENTRY_POINTS = 'trc.systems'
+FILES = ('.py', *READERS)
+"""Endings of the files that define a system."""
+OWN_TASK = RobotTask()
+ROBOTS_KEPT = 16  # systems of robots' files, for the next one who asks
 notices = logging.getLogger('trc')
 
 
-def get_system(name: str) -> System:
+def get_system(name: str, task: RobotTask = OWN_TASK) -> System:
     """The system of a name or of a file.
 
     Args:
         name: a shipped system, `double_integrator_<n>_axes`, a name that an installed package
-            offers in the entry-point group `trc.systems`, or the path of a Python file that
-            defines one `System` (the file is executed).
+            offers in the entry-point group `trc.systems`, the path of a Python file that
+            defines one `System` (the file is executed), or that of a robot: a URDF (`.urdf`) or
+            an MJCF (`.xml`).
+        task: of a robot from a URDF or MJCF; all others have their own.
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
-            Also if its equations fail, or are no numbers somewhere in its boxes.
+            Also if its equations fail, or are no numbers somewhere in its boxes, or if a task is
+            given for another system than a robot.
         FileNotFoundError: if the file does not exist.
     """
+    path = Path(name)
+    if path.suffix in READERS:
+        return robot_from_file(path, task)
+    task.require_robot(name)
     if name in SHIPPED:
         return SHIPPED[name].system
     several_axes = re.fullmatch(r'double_integrator_(\d+)_axes', name)
     if several_axes:
         return double_integrator.multi_axis(int(several_axes[1]))
-    if name.endswith('.py'):
-        return system_from_file(Path(name))
+    if path.suffix == '.py':
+        return system_from_file(path)
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in offered:
         system = offered[name].load()
@@ -58,8 +71,32 @@ def get_system(name: str) -> System:
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SHIPPED, *offered])} "
-        f'or give the path of a .py file'
+        f'or give the path of a {" or ".join(FILES)} file'
     )
+
+
+def robot_from_file(path: Path, task: RobotTask) -> System:
+    """The system of a robot's file, made once for each content and task.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is of no use; the message says why.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no robot file '{path}'")
+    return _robot_from_file(path, task, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@functools.lru_cache(maxsize=ROBOTS_KEPT)
+def _robot_from_file(path: Path, task: RobotTask, digest: str) -> System:
+    """The system of a robot's file; `digest` is the content's, by which it is kept."""
+    words = {word: getattr(task, word) for word in task.words}
+    if task.locked:
+        words['locked'] = parse_settings(task.locked)
+    make = getattr(System, READERS[path.suffix])
+    system: System = make(path, dt=task.dt, horizon=task.horizon, **words)
+    _ = system.substeps
+    return system
 
 
 def draw_of(system: System) -> Draw | None:
