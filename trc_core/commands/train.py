@@ -17,8 +17,7 @@ from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system
-from trc_core.systems.registry import OWN_TASK
-from trc_core.systems.robot_task import RobotTask, descriptions
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask, descriptions
 from trc_core.training.config import (
     UnknownSettingError,
     parse,
@@ -81,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def choose(
-    system: str | None, stage: str, recipe: str | None, task: RobotTask = OWN_TASK
+    system: str | None, stage: str, recipe: str | None, task: RobotTask = DEFAULT_TASK
 ) -> Choice:
     """Choice of the stage and its settings, from what was asked for.
 
@@ -96,7 +95,7 @@ def choose(
         return _by_recipe(recipe or name, found, name, stage)
     if stage != 'auto':
         return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
-    plant = get_system(name, task)
+    plant = get_system(name, **task.words)
     judged = evidence(plant)
     return Choice(name, 'hypotheses' if judged.is_enough else 'cost', {}, str(judged))
 
@@ -175,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         plant = config.system or 'the system of the dataset'
         print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
         if config.system:
-            trained = get_system(config.system, config.task)
+            trained = get_system(config.system, **config.task.words)
             for line in filter(None, (unheld_goal(trained), note(trained))):
                 print(f'{PROGRAM}: {line}', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))

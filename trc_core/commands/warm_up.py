@@ -25,8 +25,8 @@ from trc_core.planner.controller import Controller
 from trc_core.problem.system import System
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system, task_of
-from trc_core.systems.registry import FILES, OWN_TASK
-from trc_core.systems.robot_task import RobotTask
+from trc_core.systems.registry import FILES
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 
 SWEEPS = 20  # of a plant's first plan
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
         task = task_of(arguments)
-        own = get_system(arguments.system, task) if arguments.system else None
+        own = get_system(arguments.system, **task.words) if arguments.system else None
         print(f'cache: {cache_folder()}')
         for name in arguments.checkpoint or shipped_checkpoints():
             plant = plant_named(name, task)
@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 print(f'{name}: {ready_plant(plant)}')
             else:
                 if own is None:
-                    task.require_robot(name)
+                    task.require_none(name)
                 controller = Controller.load(name, system=own, force=arguments.force)
                 print(f'{name}: {ready(controller) * 1e3:.2f} ms a plan')
 
 
-def plant_named(name: str, task: RobotTask = OWN_TASK) -> System | None:
+def plant_named(name: str, task: RobotTask = DEFAULT_TASK) -> System | None:
     """The plant of a name that no checkpoint has; None where one has it.
 
     Raises:
@@ -76,7 +76,7 @@ def plant_named(name: str, task: RobotTask = OWN_TASK) -> System | None:
         ValueError: if a file is of no use.
     """
     if name.endswith(FILES):
-        return get_system(name, task)
+        return get_system(name, **task.words)
     try:
         find_checkpoint(name)
     except FileNotFoundError:

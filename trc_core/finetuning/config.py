@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trc_core.simulation.fleet import ROWS, ModelMismatch
-from trc_core.systems.registry import OWN_TASK
-from trc_core.systems.robot_task import RobotTask
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 from trc_core.training.config import RunConfig, require
 
 ALGORITHM_NAMES = ('policy_gradient', 'analytic')  # the keys of `algorithms.ALGORITHMS`
@@ -41,7 +40,7 @@ class FinetuneConfig(ModelMismatch, RunConfig):
     the flag."""
     system: str = ''
     """The plant that the checkpoint must be of; a file where only that defines it."""
-    task: RobotTask = OWN_TASK
+    task: RobotTask = DEFAULT_TASK
     """Task of a robot that is given by its URDF or MJCF."""
     force: bool = False
     """Take that file's plant although its equations, dt or other numbers are not those of the

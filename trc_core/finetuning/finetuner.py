@@ -220,7 +220,7 @@ def load_for(config: FinetuneConfig) -> Checkpoint:
     Raises:
         ValueError: if it is of another system than the config's.
     """
-    system = get_system(config.system, config.task) if config.system else None
+    system = get_system(config.system, **config.task.words) if config.system else None
     of_file = system if config.force or config.system.endswith(FILES) else None
     checkpoint = load_checkpoint(config.checkpoint, of_file, config.force)
     if system is not None and checkpoint.system.name != system.name:

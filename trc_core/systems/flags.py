@@ -8,10 +8,10 @@ from dataclasses import fields
 from typing import Any
 
 from trc_core.problem.system import System
-from trc_core.systems.registry import FILES, get_system
+from trc_core.systems.registry import get_system
 from trc_core.systems.robot_task import RobotTask, descriptions
 
-SYSTEM_HELP = f'a name, or a {", ".join(FILES[:-1])} or {FILES[-1]} file'
+SYSTEM_HELP = 'a name, or a .py or .urdf file'
 
 
 class _Word(argparse.Action):
@@ -74,7 +74,7 @@ def system_of(arguments: argparse.Namespace) -> System | None:
         ValueError, FileNotFoundError: as `get_system`; also for a task without a plant.
     """
     if arguments.system:
-        return get_system(arguments.system, task_of(arguments))
+        return get_system(arguments.system, **task_of(arguments).words)
     if arguments.task:
         raise ValueError(f'--task.{next(iter(arguments.task))} goes with --system')
     return None

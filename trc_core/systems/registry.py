@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.util
 import logging
@@ -24,44 +23,45 @@ from trc_core.problem.record import (
 from trc_core.problem.system import System
 from trc_core.systems import double_integrator
 from trc_core.systems.catalogue import SHIPPED, shipped_as
-from trc_core.systems.robot_task import READERS, RobotTask
 from trc_core.systems.shipped import Draw
 
 ENTRY_POINTS = 'trc.systems'
-FILES = ('.py', *READERS)
+ROBOT_FILES = ('.urdf', '.xacro')
+FILES = ('.py', *ROBOT_FILES)
 """Endings of the files that define a system."""
-OWN_TASK = RobotTask()
-ROBOTS_KEPT = 16  # systems of robots' files, for the next one who asks
+ROBOT_TASK = {'dt': 0.02, 'horizon': 50}  # of a robot file, where nothing else is given
 notices = logging.getLogger('trc')
 
 
-def get_system(name: str, task: RobotTask = OWN_TASK) -> System:
+def get_system(name: str, **task: Any) -> System:
     """The system of a name or of a file.
 
     Args:
         name: a shipped system, `double_integrator_<n>_axes`, a name that an installed package
             offers in the entry-point group `trc.systems`, the path of a Python file that
-            defines one `System` (the file is executed), or that of a robot: a URDF (`.urdf`) or
-            an MJCF (`.xml`).
-        task: of a robot from a URDF or MJCF; all others have their own.
+            defines one `System` (the file is executed), or that of a robot's URDF.
+        **task: for a robot, the words of `System.from_urdf`; `dt` is 0.02 s and `horizon` 50
+            where they are not given.
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
             Also if its equations fail, or are no numbers somewhere in its boxes, or if a task is
-            given for another system than a robot.
+            given for what is no robot.
         FileNotFoundError: if the file does not exist.
     """
-    path = Path(name)
-    if path.suffix in READERS:
-        return robot_from_file(path, task)
-    task.require_robot(name)
+    if name.endswith(ROBOT_FILES):
+        return system_from_robot_file(Path(name), **task)
+    if task:
+        raise ValueError(
+            f"'{name}' is no robot file, and takes no {sorted(task)}; write them in the system"
+        )
     if name in SHIPPED:
         return SHIPPED[name].system
     several_axes = re.fullmatch(r'double_integrator_(\d+)_axes', name)
     if several_axes:
         return double_integrator.multi_axis(int(several_axes[1]))
-    if path.suffix == '.py':
-        return system_from_file(path)
+    if name.endswith('.py'):
+        return system_from_file(Path(name))
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in offered:
         system = offered[name].load()
@@ -71,32 +71,8 @@ def get_system(name: str, task: RobotTask = OWN_TASK) -> System:
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SHIPPED, *offered])} "
-        f'or give the path of a {" or ".join(FILES)} file'
+        'or give the path of a .py or .urdf file'
     )
-
-
-def robot_from_file(path: Path, task: RobotTask) -> System:
-    """The system of a robot's file, made once for each content and task.
-
-    Raises:
-        FileNotFoundError: if the file does not exist.
-        ValueError: if it is of no use; the message says why.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no robot file '{path}'")
-    return _robot_from_file(path, task, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-@functools.lru_cache(maxsize=ROBOTS_KEPT)
-def _robot_from_file(path: Path, task: RobotTask, digest: str) -> System:
-    """The system of a robot's file; `digest` is the content's, by which it is kept."""
-    words = {word: getattr(task, word) for word in task.words}
-    if task.locked:
-        words['locked'] = parse_settings(task.locked)
-    make = getattr(System, READERS[path.suffix])
-    system: System = make(path, dt=task.dt, horizon=task.horizon, **words)
-    _ = system.substeps
-    return system
 
 
 def draw_of(system: System) -> Draw | None:
@@ -199,6 +175,27 @@ def system_from_file(path: Path) -> System:
 def _is_imported(system: System) -> bool:
     """Whether a system in a user's file is a shipped one, imported there and not defined."""
     return system.name in SHIPPED and SHIPPED[system.name].system is system
+
+
+def system_from_robot_file(path: Path, **task: Any) -> System:
+    """The system of a robot's URDF.
+
+    Args:
+        path: of the file.
+        **task: the words of `System.from_urdf`; `dt` is 0.02 s and `horizon` 50 where they are
+            not given.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is no robot that is supported, or a word makes no sense.
+    """
+    if path.suffix == '.xacro':
+        raise ValueError(
+            f"'{path}' is xacro; expand it first: xacro {path} > {path.with_suffix('.urdf')}"
+        )
+    system = System.from_urdf(path, **{**ROBOT_TASK, **task})
+    _require_equations(system)
+    return system
 
 
 def _require_equations(system: System) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-READERS = {'.urdf': 'from_urdf', '.xml': 'from_mjcf'}
-"""The constructor of `System` that reads a robot's file, by the ending of its name."""
+from trc_core.systems.registry import parse_settings
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,28 @@ class RobotTask:
             object.__setattr__(self, f.name, _typed(f.name, getattr(self, f.name), f.default))
 
     @property
-    def words(self) -> list[str]:
-        """The names of the fields that differ from their defaults."""
-        return [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+    def words(self) -> dict[str, Any]:
+        """The words of `System.from_urdf` that differ from the defaults here."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {f.name: given[f.name] for f in fields(self) if given[f.name] != f.default}
+        if self.locked:
+            changed['locked'] = parse_settings(self.locked)
+        return changed
 
-    def require_robot(self, name: str) -> None:
-        """Refuses words of a task for a system that is not read from a robot's file.
+    def require_none(self, name: str) -> None:
+        """Refuses a task where a checkpoint brings its own.
 
         Raises:
-            ValueError: if there is any; the message names the first.
+            ValueError: if there is any; the message names its first word.
         """
         if self.words:
             raise ValueError(
-                f"task.{self.words[0]} goes with a robot's file ({' or '.join(READERS)}); "
-                f"'{name}' has a task of its own"
+                f"task.{next(iter(self.words))} goes with a robot's file; '{name}' has a task of "
+                'its own'
             )
+
+
+DEFAULT_TASK = RobotTask()
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:

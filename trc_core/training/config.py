@@ -19,8 +19,8 @@ from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System, get_system
-from trc_core.systems.registry import OWN_TASK, parse_settings
-from trc_core.systems.robot_task import RobotTask
+from trc_core.systems.registry import parse_settings
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 
 Config = TypeVar('Config', bound='RunConfig')
 LOGGERS = ('tensorboard', 'wandb', 'csv', 'none')
@@ -169,8 +169,8 @@ class PlantConfig(NetworkConfig):
     """Settings of a stage that needs a plant and no dataset."""
 
     system: str = 'van_der_pol'
-    """Name of the plant, or the path of a .py, .urdf or .xml (MJCF) file that defines it."""
-    task: RobotTask = OWN_TASK
+    """Name of the plant, or the path of a .py or .urdf file that defines it."""
+    task: RobotTask = DEFAULT_TASK
     """Task of a robot that is given by its URDF or MJCF."""
     parameters: dict[str, float] = field(default_factory=dict)
     """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
@@ -181,7 +181,7 @@ class PlantConfig(NetworkConfig):
 
     def build_system(self) -> System:
         """The plant, with the parameters asked for."""
-        return get_system(self.system, self.task).with_parameters(**self.parameters)
+        return get_system(self.system, **self.task.words).with_parameters(**self.parameters)
 
 
 class UnknownSettingError(ValueError):

@@ -12,7 +12,6 @@ from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
 from trc_core.systems.catalogue import SHIPPED
-from trc_core.systems.registry import FILES
 from trc_core.systems.robot_task import RobotTask
 from trc_ros.parameters import table as parameters
 
@@ -28,15 +27,15 @@ def system_of(values: dict[str, Any]) -> System:
     """
     task = RobotTask(**parameters.group(values, 'task'))
     if checkpoint := _checkpoint_of_system(values):
-        task.require_robot(checkpoint)
+        task.require_none(checkpoint)
         return load_checkpoint(checkpoint).system
     if not values['system']:
         raise ValueError(
             "parameter 'system' is not set: -p system:=NAME behind --ros-args, or a params_file "
             f'that names this node or /**; choose from {sorted(SHIPPED)}, or give a '
-            f'{", ".join(FILES)} file or a checkpoint'
+            '.py or .urdf file or a checkpoint'
         )
-    return get_system(os.path.expanduser(values['system']), task)
+    return get_system(os.path.expanduser(values['system']), **task.words)
 
 
 def _checkpoint_of_system(values: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from trc_core import Controller
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.replay import ReplayedController
 from trc_core.planner.controller import CLASSICAL
-from trc_core.systems.robot_task import READERS
+from trc_core.systems.registry import ROBOT_FILES
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.node import make_pilot
 from trc_ros.lab.replay.recorded_flight import RecordedFlight
@@ -59,7 +59,7 @@ def parameters_of(
         if checkpoint != CLASSICAL:  # a checkpoint holds its plant
             asked |= {'system': '', **NO_TASK}
     if system is not None:
-        asked |= {'system': system, **({} if system.endswith(tuple(READERS)) else NO_TASK)}
+        asked |= {'system': system, **({} if system.endswith(ROBOT_FILES) else NO_TASK)}
     named = str(flight.parameters.get('system', ''))
     if 'system' not in asked and named.endswith('.py'):
         raise ValueError(
