@@ -18,7 +18,7 @@ TEXTBOOK = (
     'pendulum',
     'cartpole_swingup',
 )
-CONSTRAINED = ('bicycle_circles',)
+CONSTRAINED = ('bicycle_circles', 'arm')
 
 
 class Catalogue(Mapping[str, Entry]):

@@ -28,8 +28,9 @@ class RobotTask:
     """Weight of squared differences between the efforts and those that hold the goal."""
     tip: str = ''
     """Link of a URDF (body or site of an MJCF) whose path is drawn, and where a payload hangs."""
-    payload: float = 0.0
-    """Mass at the tip [kg]: a parameter, which can be learned in flight. It needs a tip."""
+    payload: float = -1.0
+    """Mass at the tip [kg], a parameter that a node learns in flight; 0 where nothing hangs there
+    as yet. With -1 there is none."""
     armature: float = 0.0
     """Inertia of the rotors as every joint feels it [kg m^2, or kg]; a URDF does not say it."""
     joints: Sequence[str] = ()
@@ -40,6 +41,10 @@ class RobotTask:
     def __post_init__(self) -> None:
         for f in fields(self):
             object.__setattr__(self, f.name, _typed(f.name, getattr(self, f.name), f.default))
+        if self.payload < 0.0 and self.payload != -1.0:
+            raise ValueError(
+                f'task.payload is {self.payload:g}; write a mass in kg, or -1 for none'
+            )
 
     @property
     def words(self) -> dict[str, Any]:

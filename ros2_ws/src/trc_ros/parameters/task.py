@@ -13,7 +13,7 @@ BOUNDS = {
     'position_weight': (0.0, 1e9),
     'speed_weight': (0.0, 1e9),
     'effort_weight': (1e-12, 1e9),
-    'payload': (0.0, 1e6),
+    'payload': (-1.0, 1e6),
     'armature': (0.0, 1e6),
 }
 TASK_SPECS = tuple(
