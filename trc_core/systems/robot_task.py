@@ -68,9 +68,6 @@ class RobotTask:
             )
 
 
-DEFAULT_TASK = RobotTask()
-
-
 def _typed(name: str, value: Any, default: Any) -> Any:
     """A field in the type of its default; whole numbers count as numbers, lists become tuples."""
     if isinstance(default, tuple):
@@ -84,6 +81,9 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     example = {(): "a list like ['elbow']", '': "a text like 'tool0'"}
     wanted = example.get(default, f'a number like {default}')
     raise ValueError(f'task.{name} is {value!r}; write {wanted}')
+
+
+DEFAULT_TASK = RobotTask()
 
 
 @functools.cache
