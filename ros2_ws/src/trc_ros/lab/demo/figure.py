@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.gridspec import SubplotSpec
 
+from trc_core.numerics.batch import BatchStep
 from trc_core.systems import System
 from trc_core.systems.robot_view import side_view_of
 from trc_core.systems.shipped import SideView
@@ -135,13 +136,14 @@ def shown_horizons(flight: Flight) -> list[Samples]:
 def predicted(system: System, horizon: Horizon) -> Samples:
     """The states of a plan, simulated between its points as well where the controls are known."""
     parts = STEP_PARTS if len(horizon.controls) else 1
-    states = [horizon.states[0]]
-    for i, x in enumerate(horizon.states[1:]):
-        times = system.dt / parts * np.arange(1, parts)
-        states += [system.step(horizon.states[i], horizon.controls[i], dt) for dt in times]
-        states.append(x)
-    instants = horizon.start + system.dt / parts * np.arange(len(states))
-    return Samples(instants, np.array(states))
+    from_there, step = np.array(horizon.states[:-1]), BatchStep(system)
+    between = [
+        step(from_there, np.array(horizon.controls), seconds=system.dt / parts * part)
+        for part in range(1, parts)
+    ]
+    grown = np.stack([from_there, *between], axis=1).reshape(-1, system.n_x)
+    states = np.vstack([grown, horizon.states[-1]])
+    return Samples(horizon.start + system.dt / parts * np.arange(len(states)), states)
 
 
 def draw_state(axes: Axes, flight: Flight, horizons: Sequence[Samples], i: int) -> None:
