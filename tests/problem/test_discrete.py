@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from trc_core import Controller, Joint, System
 from trc_core.commands import systems as command
-from trc_core.compile.binding import code_of, plant_of, readable_plant_of
+from trc_core.compile.binding import functions_of, plant_of, readable_plant_of
 from trc_core.compile.casadi_reader import casadi_step
 from trc_core.compile.torch_reader import torch_step
 from trc_core.flight.adaptation import ParameterEstimator
@@ -114,7 +114,7 @@ def test_a_step_of_any_length_is_one_function():
     wide = {key: np.ones(n) for key in ('Q', 'x0_box', 'goal_box')}
     system = pendulum(dynamics=dense, parameters={}, joints=(), **words, **wide)
     x = np.random.default_rng(1).normal(size=(1, n))
-    assert set(code_of(system).addresses) == {'step', 'step_jacobian'}
+    assert set(functions_of(system)) == {'step', 'step_jacobian'}
     expected = 0.9 * x[0] + 0.3 * np.sin(M @ x[0]) + 0.1 * U[0]
     np.testing.assert_allclose(BatchStep(system)(x, U[None])[0], expected, rtol=1e-12)
 
