@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from trc_core.problem.places import Joint
 from trc_core.problem.robot import RobotModel, require_members, valid_names
 from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
+from trc_core.problem.robot_laws import Reach, Stop
 
 ADJUSTABLE = ('armature', 'damping', 'friction')
 FUNCTIONS = ('constraints', 'residuals', 'terminal_residuals')
@@ -79,6 +80,7 @@ def words_of_robot(
         **_limits(model),
         **_boxes(model, float(dt) * float(horizon)),
         'u_trim': Holding(dynamics),
+        'laws': {'reach': Reach(dynamics, float(dt)), 'stop': Stop(dynamics, float(dt))},
         'parameters': {**known, **(parameters or {})},
         'Q': np.concatenate([np.broadcast_to(w, n) for w in (position_weight, speed_weight)]),
         'R': np.broadcast_to(np.asarray(effort_weight, dtype=np.float64), n),
