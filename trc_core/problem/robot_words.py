@@ -15,6 +15,7 @@ from trc_core.problem.numbers import checked_array, checked_number
 from trc_core.problem.places import Joint
 from trc_core.problem.robot import RobotModel, require_members, valid_names
 from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
+from trc_core.problem.robot_laws import Reach, Stop
 
 ADJUSTABLE = ('armature', 'damping', 'friction')
 FUNCTIONS = ('constraints', 'residuals', 'terminal_residuals')
@@ -91,6 +92,7 @@ def words_of_robot(
         **_limits(model),
         **_boxes(model, checked_number('dt', dt) * checked_number('horizon', horizon)),
         'u_trim': Holding(dynamics),
+        'laws': {'reach': Reach(dynamics, float(dt)), 'stop': Stop(dynamics, float(dt))},
         'parameters': {**known, **(parameters or {})},
         'Q': np.concatenate([position, speed]),
         'R': effort,
