@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trc_core import Controller, Joint, System
-from trc_core.compile.binding import code_of, plant_of, readable_plant_of
+from trc_core.commands import systems as command
+from trc_core.compile.binding import functions_of, plant_of, readable_plant_of
 from trc_core.compile.casadi_reader import casadi_step
 from trc_core.compile.torch_reader import torch_step
 from trc_core.flight.adaptation import ParameterEstimator
@@ -113,7 +114,7 @@ def test_a_step_of_any_length_is_one_function():
     wide = {key: np.ones(n) for key in ('Q', 'x0_box', 'goal_box')}
     system = pendulum(dynamics=dense, parameters={}, joints=(), **words, **wide)
     x = np.random.default_rng(1).normal(size=(1, n))
-    assert set(code_of(system).addresses) == {'step', 'step_jacobian'}
+    assert set(functions_of(system)) == {'step', 'step_jacobian'}
     expected = 0.9 * x[0] + 0.3 * np.sin(M @ x[0]) + 0.1 * U[0]
     np.testing.assert_allclose(BatchStep(system)(x, U[None])[0], expected, rtol=1e-12)
 
@@ -186,6 +187,9 @@ def test_records_say_that_time_is_discrete_and_others_are_as_before():
     again = system_from_record(record)
     assert again.discrete and again.digest == system.digest
     np.testing.assert_array_equal(again.step(X, U), system.step(X, U))
+    stated = system_from_record({**record, 'slopes': system.slopes.record()})
+    assert stated.stated_slopes is not None  # as robots have them
+    np.testing.assert_allclose(stated.step_jacobian(X, U)[0], slopes(X)[0])
     assert 'discrete' not in replace(system, discrete=False).contract()
 
 
@@ -235,6 +239,14 @@ def test_what_makes_no_sense_in_discrete_time_is_one_line():
     fleet.reset(X[None])
     with pytest.raises(ValueError, match=steps_once):
         fleet.step(U[None])
+
+
+def test_the_list_of_systems_says_that_time_is_discrete(tmp_path, capsys):
+    (tmp_path / 'mine.py').write_text(
+        'from tests.problem.test_discrete import pendulum\nsampled = pendulum()\n'
+    )
+    command.main([str(tmp_path / 'mine.py')])
+    assert '0.1, discrete  20' in capsys.readouterr().out
 
 
 def test_a_simulated_plant_steps_once_per_dt():

@@ -188,8 +188,7 @@ class System(Sources):
         Raises:
             ValueError: if the dynamics fail; the message says where.
         """
-        output = NEXT_STATE if self.discrete else RATE
-        return dynamics_graph(self.name, self.dynamics, self.signature, output)
+        return dynamics_graph(self.name, self.dynamics, self.signature, self._output)
 
     @property
     def slopes(self) -> Graph:
@@ -205,7 +204,11 @@ class System(Sources):
     @property
     def stated_slopes(self) -> Graph | None:
         """The graph of `slopes` where the dynamics state their own; else None."""
-        return stated_slopes(self.name, self.dynamics, self.signature)
+        return stated_slopes(self.name, self.dynamics, self.signature, self._output)
+
+    @property
+    def _output(self) -> str:
+        return NEXT_STATE if self.discrete else RATE
 
     @property
     def rates(self) -> Graph:

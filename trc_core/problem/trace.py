@@ -79,10 +79,12 @@ def dynamics_graph(
 
 
 @lru_cache(maxsize=256)
-def stated_slopes(name: str, dynamics: Formula, signature: Signature) -> Graph | None:
+def stated_slopes(
+    name: str, dynamics: Formula, signature: Signature, output: str = RATE
+) -> Graph | None:
     """The graph of the slopes that dynamics state themselves; None where they do not.
 
-    Dynamics state them by a method `slopes(x, u, **parameters)`, which returns the derivative
+    Dynamics state them by a method `slopes(x, u, **parameters)`, which returns what they do
     (n_x,) and its slopes A (n_x, n_x) and B (n_x, n_u), in the algebra of what it is given.
     """
     if isinstance(dynamics, GraphFormula):
@@ -94,9 +96,9 @@ def stated_slopes(name: str, dynamics: Formula, signature: Signature) -> Graph |
     tape = Tape()
     values = tape.inputs(n_x + n_u + len(names))
     parameters = dict(zip(names, values[n_x + n_u :], strict=True))
-    derivative, A, B = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
+    found, A, B = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
     outputs = {
-        'dynamics': [tape.expression(e) for e in derivative],
+        output: [tape.expression(e) for e in found],
         'A': [tape.expression(e) for row in A for e in row],
         'B': [tape.expression(e) for row in B for e in row],
     }
