@@ -20,6 +20,7 @@ from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import hold, step_jacobian
 from trc_core.problem.comparison import differing_word
 from trc_core.problem.record import system_from_record, system_record
+from trc_core.problem.stated_slopes import require_slopes
 from trc_core.problem.system import System
 from trc_core.solvers import ilqr
 from trc_core.systems import get_system
@@ -327,3 +328,49 @@ def test_what_is_no_robot_file_is_refused_in_a_line(tmp_path):
         get_system(str(tmp_path / 'nowhere.urdf'))
     with pytest.raises(ValueError, match=r"'pendulum' is no robot file, and takes no \['dt'\]"):
         get_system('pendulum', dt=0.1)
+
+
+class Pendulum:
+    """Dynamics that state their slopes, right ones or wrong ones."""
+
+    def __init__(self, by_q):
+        self.by_q = by_q
+
+    def __call__(self, x, u):
+        return [x[1], -np.sin(x[0]) + u[0]]
+
+    def slopes(self, x, u):
+        return self(x, u), [[0.0, 1.0], [self.by_q(x[0]), 0.0]], [[0.0], [1.0]]
+
+
+def pendulum(by_q):
+    return System(
+        name='stated',
+        dynamics=Pendulum(by_q),
+        state_names=('angle', 'rate'),
+        state_units=('rad', 'rad/s'),
+        control_names=('torque',),
+        control_units=('N m',),
+        joints=(),
+        dt=0.05,
+        horizon=10,
+        u_min=[-1.0],
+        u_max=[1.0],
+        Q=[1.0, 0.1],
+        R=[0.1],
+        x0_box=[1.0, 1.0],
+        goal_box=[1.0, 0.0],
+    )
+
+
+def test_dynamics_of_a_user_may_state_their_slopes():
+    system = pendulum(lambda q: -np.cos(q))
+    require_slopes(system, system.slopes)
+    with pytest.raises(ValueError, match="are not those of its dynamics, as that of 'rate'"):
+        require_slopes(system, pendulum(lambda q: -np.cos(2.0 * q)).slopes)
+    with pytest.raises(ValueError, match="slopes of 'stated' fail"):
+        _ = pendulum(lambda q: 'steep').slopes
+    short = pendulum(np.sin)
+    short.dynamics.slopes = lambda x, u: (short.dynamics(x, u), [[0.0, 1.0]], [[0.0], [1.0]])
+    with pytest.raises(ValueError, match="slopes of 'stated' return other sizes"):
+        _ = short.slopes
