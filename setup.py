@@ -115,7 +115,10 @@ setup(
     python_requires='>=3.10',
     packages=[*find_packages(include=['trc_core', 'trc_core.*']), *find_packages('ros2_ws/src')],
     package_dir={'trc_ros': 'ros2_ws/src/trc_ros'},
-    package_data={'trc_core': ['py.typed', 'simulation/*.xml', 'pretrained/*.safetensors']},
+    package_data={
+        'trc_core': ['py.typed', 'simulation/*.xml', 'pretrained/*.safetensors'],
+        'trc_ros': ['udp.xml'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
