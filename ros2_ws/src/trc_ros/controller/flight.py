@@ -139,16 +139,26 @@ class Flight:
 
     def stop(self) -> None:
         """Stops the loop, then sends the final commands and waits until the last is delivered."""
+        if self._stop_loop():
+            self._send_final_commands()
+            self._outputs.close_command()
+
+    def give_way(self) -> None:
+        """Stops the loop without a final command: somebody else moves the plant."""
+        if self._stop_loop():
+            self._outputs.close_command()
+
+    def _stop_loop(self) -> bool:
+        """Stops the loop; False if there is none."""
         if self._loop is None:
-            return
+            return False
         self._loop.stop()
         self._loop = None
         self._instructions.forget_goal()
         self._changes.flush()
         self._serve_requests()
         self._realtime.revert()
-        self._send_final_commands()
-        self._outputs.close_command()
+        return True
 
     def close(self) -> None:
         """Stops the loop and closes the topics."""

@@ -131,11 +131,22 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             if self._closed:
                 raise ValueError('the process is ending')
             self._flight.start(self._fail)
+        self._claim.watch(self._give_way)
 
     @transition
     def on_deactivate(self) -> None:
         """Stops the loop and sends the final commands."""
+        self._claim.end_watch()
         self._flight.stop()
+
+    def _give_way(self, conflict: str) -> None:
+        """Leaves the plant to a controller that was there before, but was found late."""
+        self.get_logger().error(f'giving way: {conflict}')
+        if self._flight is not None:
+            self._flight.give_way()
+        self.trigger_deactivate()
+        if self.get_parameter('autostart').value:
+            self._transitions.take_turn(self._fail)
 
     @transition
     def on_cleanup(self) -> None:
@@ -155,6 +166,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             raise
 
     def _close_flight(self) -> None:
+        self._claim.end_watch()
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.close()
