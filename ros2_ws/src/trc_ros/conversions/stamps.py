@@ -21,7 +21,9 @@ def seconds_of(stamp: Time) -> float:
 
 
 def later(stamp: Time, seconds: float) -> Time:
-    """The stamp `seconds` later, exact to the nanosecond."""
+    """The stamp `seconds` later, exact to the nanosecond; the same object for none."""
+    if not seconds:
+        return stamp
     return stamp_at(10**9 * stamp.sec + stamp.nanosec + round(1e9 * seconds))
 
 
