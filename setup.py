@@ -83,6 +83,7 @@ TEST = [
     'hypothesis>=6.100',
     *MUJOCO,
     *ONNX,
+    'pin>=3.0',  # the truth of accelerations and slopes of robots
     'playwright>=1.48',
     'pytest>=8.0,<9',
     'pytest-xdist>=3.7',
