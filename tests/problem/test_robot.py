@@ -127,6 +127,12 @@ def test_damping_and_friction_can_be_parameters():
     np.testing.assert_allclose(changed.step(x, u), fixed.step(x, u), rtol=1e-14)
 
 
+def by_torque(system, x, u):
+    """The slope of the accelerations by the torques: the inverse of the mass matrix."""
+    found = system.slopes.evaluate([*x, *u, *system.p])
+    return np.array(found['B'], dtype=float).reshape(system.n_x, system.n_u)[len(u) :]
+
+
 def test_friction_is_as_strong_as_stated_and_smooth():
     with_friction, without = made(TWO_LINKS, friction=0.5), made(TWO_LINKS)
     u, speed = np.zeros(2), with_friction.x_max[2:]

@@ -89,7 +89,7 @@ BROKEN = {
     ),
     'unknown system': (
         'system: vdp',
-        "unknown system 'vdp'; choose from ['bicycle_circles', 'cartpole', 'cartpole_swingup', ",
+        "unknown system 'vdp'; choose from ['arm', 'bicycle_circles', 'cartpole', ",
     ),
     'no such checkpoint': ('model_path: /no/such.safetensors', '/no/such.safetensors'),
     'mixed list': ('initial_goal: [1.0, 0]', 'write the numbers of a list alike: [1.0, 0.0]'),
