@@ -60,7 +60,10 @@ def load_controller(values: dict[str, Any]) -> Controller:
     source = _checkpoint_of_system(values)
     model = os.path.expanduser(values['model_path']) or source
     # A checkpoint that names its own plant has no other one to be compared with.
-    system = None if model and model == source else system_of(values)
+    own = bool(model) and model == source
+    if own:
+        RobotTask(**parameters.group(values, 'task')).require_none(model)
+    system = None if own else system_of(values)
     controller = Controller.load(
         model or system.name,
         backend=values['backend'],
