@@ -251,6 +251,7 @@ def test_a_record_without_slopes_has_exact_ones():
     for ours, theirs in zip(system.step_jacobian(x, u), again.step_jacobian(x, u), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
     assert again.digest != system.digest
+    assert code_of(again) is not code_of(system)
 
 
 def test_slopes_of_other_dynamics_are_refused(arm):
