@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from trc_core.problem.discretise import RATE, output_of
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape, UnknownValueError
 from trc_core.problem.graph import Graph
@@ -86,6 +88,9 @@ def stated_slopes(
 
     Dynamics state them by a method `slopes(x, u, **parameters)`, which returns what they do
     (n_x,) and its slopes A (n_x, n_x) and B (n_x, n_u), in the algebra of what it is given.
+
+    Raises:
+        ValueError: if it fails or returns other sizes.
     """
     if isinstance(dynamics, GraphFormula):
         return dynamics.slopes_graph
@@ -93,15 +98,22 @@ def stated_slopes(
     if formula is None:
         return None
     n_x, n_u, names = signature
+    sizes = {output: n_x, 'A': n_x * n_x, 'B': n_x * n_u}
     tape = Tape()
     values = tape.inputs(n_x + n_u + len(names))
     parameters = dict(zip(names, values[n_x + n_u :], strict=True))
-    found, A, B = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
-    outputs = {
-        output: [tape.expression(e) for e in found],
-        'A': [tape.expression(e) for row in A for e in row],
-        'B': [tape.expression(e) for row in B for e in row],
-    }
+    try:
+        found = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
+        flat = [np.array(part, dtype=object).ravel() for part in found]
+        parts = dict(zip(sizes, flat, strict=True))
+        outputs = {key: [tape.expression(e) for e in part] for key, part in parts.items()}
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"slopes of '{name}' fail: {' '.join(str(error).split())}") from error
+    if {key: len(entries) for key, entries in outputs.items()} != sizes:
+        raise ValueError(
+            f"slopes of '{name}' return other sizes than {output} ({n_x},), A ({n_x}, {n_x}), "
+            f'B ({n_x}, {n_u})'
+        )
     return tape.graph({'x': n_x, 'u': n_u, 'p': len(names)}, outputs)
 
 
