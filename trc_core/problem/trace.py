@@ -111,7 +111,7 @@ def stated_slopes(
         raise ValueError(f"slopes of '{name}' fail: {' '.join(str(error).split())}") from error
     if {key: len(entries) for key, entries in outputs.items()} != sizes:
         raise ValueError(
-            f"slopes of '{name}' return other sizes than x' ({n_x},), A ({n_x}, {n_x}), "
+            f"slopes of '{name}' return other sizes than {output} ({n_x},), A ({n_x}, {n_x}), "
             f'B ({n_x}, {n_u})'
         )
     return tape.graph({'x': n_x, 'u': n_u, 'p': len(names)}, outputs)
