@@ -71,4 +71,6 @@ class PendingCommands:
             elif time < last:
                 controls.append(control)
                 starts.append(time)
-        return np.array(controls), np.diff([*starts, last])
+        ends = [*starts[1:], last]
+        seconds = [end - start for start, end in zip(starts, ends, strict=True)]
+        return np.array(controls), np.array(seconds)
