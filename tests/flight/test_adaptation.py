@@ -55,9 +55,9 @@ def test_noise_that_was_announced_does_not_mislead():
     estimate = estimator.prior()
     for motion in motions(system, system, 300, noise):
         estimate = estimator.update(estimate, *motion)
-    deviations = estimate.log_ratio / np.sqrt(np.diag(estimate.covariance))
+    deviations = estimate.deviation / np.sqrt(np.diag(estimate.covariance))
     assert np.abs(deviations).max() < 4.0
-    assert np.abs(estimate.log_ratio).max() < 0.1
+    assert np.abs(estimate.deviation).max() < 0.1
 
 
 def test_a_push_is_no_reason_to_think_differently():
@@ -75,7 +75,7 @@ def test_no_parameter_leaves_its_limit():
     estimate = estimator.prior()
     for motion in motions(system, in_error(system, 0.9), 50):
         estimate = estimator.update(estimate, *motion)
-    assert np.exp(estimate.log_ratio) == pytest.approx([1.2])
+    assert np.exp(estimate.deviation) == pytest.approx([1.2])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_is_learned_is_flown_with_only_where_it_explains_the_motion(name):
     # Late commands are not what the filter can learn, so that it must not be believed.
     estimate, adopted = flights_error(able, system, delay=1)
     assert not adopted
-    assert np.abs(estimate.log_ratio).max() > 0.01  # it was misled
+    assert np.abs(estimate.deviation).max() > 0.01  # it was misled
 
 
 def test_a_plant_that_is_held_is_not_taken_for_one_with_weak_motors():
@@ -165,7 +165,7 @@ def test_a_plant_that_is_held_is_not_taken_for_one_with_weak_motors():
         asked = able.plan(held, system.goal_centre, p=p).controls[0]
         u = u + np.clip(asked - u, -0.02, 0.02)
         estimate = estimator.update(estimate, held, u[None], np.array([period]), held)
-    assert np.exp(estimate.log_ratio) == pytest.approx([0.5])  # the filter was misled
+    assert np.exp(estimate.deviation) == pytest.approx([0.5])  # the filter was misled
     np.testing.assert_allclose(u, own)
 
 
@@ -177,7 +177,7 @@ def test_parameters_that_the_dynamics_do_not_read_are_left_alone():
     for motion in motions(system, in_error(system, 0.1), 20):
         estimate = estimator.update(estimate, *motion)
     others = [i for i, name in enumerate(system.parameters) if name not in estimator.names]
-    assert not estimate.log_ratio[others].any()
+    assert not estimate.deviation[others].any()
     assert np.isfinite(estimator.parameters(estimate)).all()
 
 

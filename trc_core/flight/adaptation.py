@@ -20,14 +20,19 @@ from trc_core.problem.system import Array, System
 
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
 ADOPTED, DROPPED = 2.0, 1.25  # mean squares of the model's errors over those of the estimate's
+UNIFORM = 1 / 12  # variance of a deviation that may be anywhere in its range
 WINDOW = 20  # dt of the plan that the errors are averaged over
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Estimate of a plant's parameters, as logarithms of their ratio to the model's."""
+    """Estimate of a plant's parameters, as deviations from the model's.
 
-    log_ratio: Array
+    A deviation is the logarithm of the ratio to the model's, or for a parameter that may be zero
+    the difference in units of the width of its range.
+    """
+
+    deviation: Array
     """Mean (n_p,)."""
     covariance: Array
     """Its covariance (n_p, n_p)."""
@@ -48,6 +53,9 @@ class ParameterEstimator:
     correction is shared among them. Source: Anderson and Moore, Optimal Filtering (1979),
     section 8.2.
 
+    A parameter that is zero, or may become so within its range in `System.ranges` (a payload), is
+    estimated within that range, from any value of which it is equally likely to begin with.
+
     Noise, delays and friction that the model does not have can mislead such a filter. Plans are
     therefore made with the model's own parameters until the estimate has predicted the motion
     with half of the model's mean squared error, and again once it predicts it with more than
@@ -56,13 +64,13 @@ class ParameterEstimator:
 
     Args:
         system: the plant as it is modelled. What is learned are those of its parameters that its
-            dynamics read and that are not zero.
+            dynamics read, without those that are zero and have no range.
         noise: standard deviation of every measured coordinate (n_x,); by default a thousandth of
             the box of initial states. Measurements that it makes implausible are ignored.
         uncertainty: standard deviation of a parameter's ratio to the model's before any motion.
-        drift: standard deviation that is added to it in a second.
+        drift: standard deviation that is added to it in a second; also as a share of a range.
         limit: no parameter is estimated at more than 1 + limit times the model's, or at less
-            than that part of it.
+            than that part of it; those with a range of their own keep to that.
 
     Raises:
         ValueError: if there is nothing to learn, or a number is out of range.
@@ -77,14 +85,18 @@ class ParameterEstimator:
         limit: float = 1.0,
     ) -> None:
         self._system = system
+        self._low, self._high = ranges_through_zero(system)
+        self._ranged = self._low < self._high
         read = system.graph.entries_read('p')
-        learned = [place in read and value != 0.0 for place, value in enumerate(system.p)]
+        known = self._ranged | (system.p != 0.0)
+        learned = np.array([place in read for place in range(len(known))], dtype=np.bool_) & known
         self.names = tuple(np.array(list(system.parameters))[learned].tolist())
         """The parameters that are learned."""
         if not self.names:
             raise ValueError(
                 f"nothing to learn: system '{system.name}' has the parameters "
-                f'{dict(system.parameters)}; give it one that its dynamics read, not zero'
+                f'{dict(system.parameters)}; give it one that its dynamics read, not zero or '
+                'with a range'
             )
         sigma = 1e-3 * _widths(system) if noise is None else np.asarray(noise, dtype=np.float64)
         if sigma.shape != (system.n_x,) or not (sigma > 0).all():
@@ -95,8 +107,8 @@ class ParameterEstimator:
         if not drift >= 0:
             raise ValueError(f'drift is {drift}; choose 0 or more')
         self._sigma = sigma
-        self._prior = uncertainty**2 * np.diag(np.array(learned, dtype=np.float64))
-        self._drift = drift**2 * np.diag(np.array(learned, dtype=np.float64))
+        self._prior = np.diag(np.where(self._ranged, UNIFORM, uncertainty**2) * learned)
+        self._drift = drift**2 * np.diag(learned.astype(np.float64))
         self._limit = math.log1p(limit)
         self._hold, self._hold_slopes = compiled(hold_sequence), compiled(hold_sequence_slopes)
 
@@ -115,14 +127,23 @@ class ParameterEstimator:
         They are the estimated ones where the estimate is adopted, else the model's.
 
         Args:
-            estimate: of their ratios to the model's.
+            estimate: of their deviations from the model's.
             model: the parameters (n_p,) of the model; those of the system by default.
         """
         model = self._system.p if model is None else model
         return self._estimated(estimate, model) if estimate.is_adopted else model
 
     def _estimated(self, estimate: Estimate, model: Array) -> Array:
-        return np.asarray(model * np.exp(estimate.log_ratio))
+        deviation = np.where(self._ranged, 0.0, estimate.deviation)
+        difference = np.where(self._ranged, estimate.deviation, 0.0) * (self._high - self._low)
+        return np.asarray(model * np.exp(deviation) + difference)
+
+    def _limits(self, model: Array) -> tuple[Array, Array]:
+        """The lowest and the largest deviation (n_p,) from a model; its own is always between."""
+        width = np.where(self._ranged, self._high - self._low, 1.0)
+        low = np.where(self._ranged, np.minimum(self._low - model, 0.0) / width, -self._limit)
+        high = np.where(self._ranged, np.maximum(self._high - model, 0.0) / width, self._limit)
+        return low, high
 
     def update(
         self,
@@ -161,24 +182,33 @@ class ParameterEstimator:
         if innovation @ np.linalg.solve(S, innovation) > len(innovation) * OUTLIER**2:
             return estimate
         # Which of them is to be flown with, and what the motion teaches.
-        estimate = self._judged(estimate, innovation, models, duration)
+        limits = self._limits(model)
+        estimate = self._judged(estimate, innovation, models, duration, limits)
         gain = np.linalg.solve(S, by_p @ P).T
         rest = np.eye(len(P)) - gain @ by_p
-        log_ratio = np.clip(estimate.log_ratio + gain @ innovation, -self._limit, self._limit)
+        deviation = np.clip(estimate.deviation + gain @ innovation, *limits)
         covariance = rest @ P @ rest.T + gain @ noise @ gain.T
-        return replace(estimate, log_ratio=log_ratio, covariance=covariance)
+        return replace(estimate, deviation=deviation, covariance=covariance)
 
     def _predicted(
         self, p: Array, x: Array, controls: Array, seconds: Array
     ) -> tuple[Array, Array, Array]:
-        """The state (n_x,) after a motion, and its slopes by x (n_x, n_x) and log p (n_x, n_p)."""
+        """The state (n_x,) after a motion, its slopes by x (n_x, n_x) and deviations (n_x, n_p)."""
         n_x = len(x)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, len(p)))
         plant = with_parameters(plant_of(self._system), p)
-        self._hold_slopes(plant, x, controls, seconds, expected, by_x, by_p)
+        scales = np.where(self._ranged, self._high - self._low, p)
+        self._hold_slopes(plant, x, controls, seconds, scales, expected, by_x, by_p)
         return expected, by_x, by_p
 
-    def _judged(self, estimate: Estimate, own: Array, models: Array, seconds: float) -> Estimate:
+    def _judged(
+        self,
+        estimate: Estimate,
+        own: Array,
+        models: Array,
+        seconds: float,
+        limits: tuple[Array, Array],
+    ) -> Estimate:
         """The estimate with what its prediction error and the model's say about its worth."""
         share = -math.expm1(-seconds / (WINDOW * self._system.dt))
         error, model_error = (
@@ -186,8 +216,9 @@ class ParameterEstimator:
             for before, off in ((estimate.error, own), (estimate.model_error, models))
         )
         needed = DROPPED if estimate.is_adopted else ADOPTED
-        at_limit = bool((np.abs(estimate.log_ratio) >= self._limit).any())
-        is_adopted = model_error > needed * error and not at_limit
+        found = estimate.deviation
+        at_limit = (found != 0.0) & ((found <= limits[0]) | (found >= limits[1]))
+        is_adopted = bool(model_error > needed * error and not at_limit.any())
         return replace(estimate, error=error, model_error=model_error, is_adopted=is_adopted)
 
 
@@ -196,3 +227,13 @@ def _widths(system: System) -> Array:
     return np.where(
         system.x0_box > 0.0, system.x0_box, np.where(system.reach > 0, system.reach, 1)
     )
+
+
+def ranges_through_zero(system: System) -> tuple[Array, Array]:
+    """The ranges (n_p,) of the parameters for which a ratio makes no sense; 0 to 0 for others."""
+    low, high = np.zeros(len(system.p)), np.zeros(len(system.p))
+    for name, (least, most) in system.ranges.items():
+        place = system.places[name]
+        if least <= 0.0 <= most or system.p[place] == 0.0:
+            low[place], high[place] = least, most
+    return low, high

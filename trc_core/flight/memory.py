@@ -75,7 +75,7 @@ MEASUREMENT = Fields(Measurement, {'x': Vector('n_x'), 'time': NUMBER})
 ESTIMATE = Fields(
     Estimate,
     {
-        'log_ratio': Vector('n_p'),
+        'deviation': Vector('n_p'),
         'covariance': Block(('n_p', 'n_p')),
         'model_error': NUMBER,
         'error': NUMBER,
