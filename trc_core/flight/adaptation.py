@@ -193,7 +193,7 @@ class ParameterEstimator:
     def _predicted(
         self, p: Array, x: Array, controls: Array, seconds: Array
     ) -> tuple[Array, Array, Array]:
-        """The state (n_x,) after a motion, its slopes by x (n_x, n_x) and deviations (n_x, n_p)."""
+        """The state (n_x,) after a motion, and its slopes by x (n_x, n_x) and deviations."""
         n_x = len(x)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, len(p)))
         plant = with_parameters(plant_of(self._system), p)

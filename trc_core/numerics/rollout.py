@@ -321,7 +321,7 @@ def hold_sequence(dynamics, x, controls, seconds, x_next):
 def hold_sequence_slopes(plant, x, controls, seconds, scales, x_next, by_x, by_p):
     """`hold_sequence`, and its slopes: by_x (n_x, n_x) and by_p (n_x, n_p).
 
-    Those by parameters are for changes in units of scales (n_p,): scales p give d x_next / d log p.
+    Those by parameters are in units of scales (n_p,); scales of p give d x_next / d log p.
     """
     dynamics = plant.dynamics
     near_x, near_p, moved = x.copy(), dynamics.p.copy(), np.empty(x.shape[0])

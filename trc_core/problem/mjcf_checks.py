@@ -11,7 +11,7 @@ import numpy as np
 MECHANICS = ('spring', 'damper', 'passive', 'frictionloss', 'limit', 'actuation')
 """Flags of <option> that switch a part of the motion off."""
 POLYNOMIALS = ('dof_dampingpoly', 'jnt_stiffnesspoly')
-REMEDY = "pass contacts='ignore', or write <option><flag contact=\"disable\"/></option>"
+REMEDY = 'pass contacts=\'ignore\', or write <option><flag contact="disable"/></option>'
 
 
 def require_tree(mujoco: Any, model: Any) -> None:
@@ -27,10 +27,10 @@ def require_tree(mujoco: Any, model: Any) -> None:
 def _misfits(mujoco: Any, model: Any) -> Iterator[str]:
     kinds = mujoco.mjtJoint
     known = (int(kinds.mjJNT_HINGE), int(kinds.mjJNT_SLIDE))
-    for i in np.flatnonzero(~np.isin(model.jnt_type, known)):
+    for i in np.flatnonzero(~np.isin(model.jnt_type, known)).tolist():
         kind = 'free' if model.jnt_type[i] == kinds.mjJNT_FREE else 'ball'
         yield (
-            f"joint {_named(model.joint(i))} is a {kind} joint; a robot here stands on a fixed "
+            f'joint {_named(model.joint(i))} is a {kind} joint; a robot here stands on a fixed '
             'base and has hinge and slide joints'
         )
     if not model.njnt:
@@ -47,16 +47,18 @@ def _misfits(mujoco: Any, model: Any) -> Iterator[str]:
             yield f'{what} {_named(access(0))} cannot be modelled; take it out of the file'
     if model.nflex or model.nplugin:
         yield 'flexible bodies and plugins cannot be modelled; take them out of the file'
-    for i in np.flatnonzero(model.body_gravcomp):
+    for i in np.flatnonzero(model.body_gravcomp).tolist():
         yield f"body '{model.body(i).name}' has gravcomp; take it out of the file"
     if model.opt.density or model.opt.viscosity:
         yield 'a fluid cannot be modelled; set density and viscosity of <option> to 0'
     for flag in MECHANICS:
         bit = getattr(mujoco.mjtDisableBit, f'mjDSBL_{flag.upper()}', None)
         if bit is not None and model.opt.disableflags & int(bit):
-            yield f"the flag {flag}=\"disable\" cannot be kept; take it out of <option>"
+            yield f'the flag {flag}="disable" cannot be kept; take it out of <option>'
     for field in POLYNOMIALS:
-        for i in np.flatnonzero(np.atleast_2d(getattr(model, field, np.zeros((1, 1)))).any(axis=1)):
+        for i in np.flatnonzero(
+            np.atleast_2d(getattr(model, field, np.zeros((1, 1)))).any(axis=1)
+        ):
             yield f'joint {_named(model.joint(i))} has a {field[4:]}; write a single number'
 
 

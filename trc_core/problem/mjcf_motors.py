@@ -60,7 +60,7 @@ def _range(model: Any, i: int, joint: int, name: str) -> tuple[float, float]:
         force = np.clip(force, *model.jnt_actfrcrange[joint])
     if not np.isfinite(force).all() or not force[0] < force[1]:
         raise ValueError(
-            f"actuator '{name}' has no range of force; write ctrlrange=\"-1 1\" with its gear, or "
+            f'actuator \'{name}\' has no range of force; write ctrlrange="-1 1" with its gear, or '
             'forcerange'
         )
     return float(force[0]), float(force[1])

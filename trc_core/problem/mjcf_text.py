@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-SOFTNESS = {
+JOINT = {
     'solreflimit': 'jnt_solref',
     'solimplimit': 'jnt_solimp',
     'solreffriction': 'dof_solref',
@@ -45,8 +45,13 @@ def mechanics_text(mujoco: Any, model: Any) -> str:
 
 
 def _add_body(outer: ET.Element, mujoco: Any, model: Any, i: int) -> ET.Element:
-    place = {'pos': _text(model.body_pos[i]), 'quat': _text(model.body_quat[i])}
-    body = ET.SubElement(outer, 'body', name=model.body(i).name or f'body {i}', **place)
+    body = ET.SubElement(
+        outer,
+        'body',
+        name=model.body(i).name or f'body {i}',
+        pos=_text(model.body_pos[i]),
+        quat=_text(model.body_quat[i]),
+    )
     if model.body_mass[i]:
         ET.SubElement(
             body,
@@ -59,14 +64,11 @@ def _add_body(outer: ET.Element, mujoco: Any, model: Any, i: int) -> ET.Element:
     first = model.body_jntadr[i]
     for j in range(first, first + model.body_jntnum[i]):
         slides = model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE
-        ET.SubElement(
-            body,
-            'joint',
-            name=model.joint(j).name,
-            type='slide' if slides else 'hinge',
-            limited='true' if model.jnt_limited[j] else 'false',
-            **{key: _text(getattr(model, field)[j]) for key, field in SOFTNESS.items()},
-        )
+        joint = ET.SubElement(body, 'joint', name=model.joint(j).name)
+        joint.set('type', 'slide' if slides else 'hinge')
+        joint.set('limited', 'true' if model.jnt_limited[j] else 'false')
+        for key, field in JOINT.items():
+            joint.set(key, _text(getattr(model, field)[j]))
     return body
 
 

@@ -112,7 +112,9 @@ class TreeReader:
         here = Place(np.eye(3), -self._anchor(joint))
         for i in np.flatnonzero(model.body_weldid == mover):
             own = self.place_of(model.body_ipos[i], model.body_iquat[i])
-            second = 0.5 * np.sum(model.body_inertia[i]) * np.eye(3) - np.diag(model.body_inertia[i])
+            second = 0.5 * np.sum(model.body_inertia[i]) * np.eye(3) - np.diag(
+                model.body_inertia[i]
+            )
             part = Lump(float(model.body_mass[i]), np.zeros(3), second)
             found += part.moved(here @ self._places[i] @ own)
         return found

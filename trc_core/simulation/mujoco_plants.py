@@ -17,7 +17,9 @@ def mujoco_physics(system: System) -> MujocoPhysics:
     if system.robot is not None:
         return MujocoPhysics(*robot_model(system))
     if set(system.parameters) == mujoco_cartpole.PARAMETERS:
-        return MujocoPhysics(mujoco_cartpole.cartpole_model(system), system, mujoco_cartpole.PLACES)
+        return MujocoPhysics(
+            mujoco_cartpole.cartpole_model(system), system, mujoco_cartpole.PLACES
+        )
     raise ValueError(
         f"the plant backend 'mujoco' has no model of '{system.name}'; choose the system "
         "'cartpole' or 'cartpole_swingup', the .urdf or .xml of a robot, or the plant backend "

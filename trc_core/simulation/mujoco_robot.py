@@ -15,6 +15,7 @@ from trc_core.problem.system import System
 from trc_core.simulation.mujoco_physics import BACKEND, Places
 
 LOAD = 'trc payload'  # the body of the payload
+MOMENTS = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
 IMMOVABLE = 1e12  # inertia [kg m^2 or kg] of a joint that is locked away from 0
 FIELDS = {'armature': 'dof_armature', 'damping': 'dof_damping', 'friction': 'dof_frictionloss'}
 
@@ -31,7 +32,8 @@ def robot_model(system: System) -> tuple[Any, System, Places]:
     robot = dynamics.model
     form, text = robot.source
     root = ET.fromstring(text)
-    READERS[form](root, robot)
+    payload = system.parameters[PAYLOAD] if dynamics.payload else 0.0
+    READERS[form](root, robot, payload)
     try:
         model = mujoco.MjModel.from_xml_string(ET.tostring(root, encoding='unicode'))
     except (ValueError, mujoco.FatalError) as error:
@@ -39,13 +41,11 @@ def robot_model(system: System) -> tuple[Any, System, Places]:
         raise ValueError(f"MuJoCo refuses the robot '{robot.name}': {reason}") from None
     places = _places(model, dynamics)
     _set_joints(model, dynamics, system, places)
-    if PAYLOAD in system.parameters and dynamics.payload:
-        model.body_mass[model.body(LOAD).id] = system.parameters[PAYLOAD]
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model, system, places
 
 
-def _urdf_for_mujoco(root: ET.Element, robot: RobotModel) -> None:
+def _urdf_for_mujoco(root: ET.Element, robot: RobotModel, payload: float) -> None:
     """Leaves out what has no part in the motion, fixes joints and adds a link for the payload."""
     for link in root.iter('link'):
         _remove(link, 'visual', 'collision')
@@ -57,27 +57,31 @@ def _urdf_for_mujoco(root: ET.Element, robot: RobotModel) -> None:
         _remove(joint, 'mimic', 'safety_controller')
         if joint.get('name') not in moving and not robot.locked.get(joint.get('name', '')):
             joint.set('type', 'fixed')
-    if robot.tip is not None and robot.tip.body >= 0:
-        ET.SubElement(root, 'link', name=LOAD)
+    if payload and robot.tip is not None and robot.tip.body >= 0:
+        inertial = ET.SubElement(ET.SubElement(root, 'link', name=LOAD), 'inertial')
+        ET.SubElement(inertial, 'mass', value=repr(payload))
+        ET.SubElement(inertial, 'inertia', dict.fromkeys(MOMENTS, '0'))
         joint = ET.SubElement(root, 'joint', name=LOAD, type='fixed')
         ET.SubElement(joint, 'parent', link=_moved_link(root, robot.joints[robot.tip.body].name))
         ET.SubElement(joint, 'child', link=LOAD)
         ET.SubElement(joint, 'origin', xyz=_text(robot.tip.offset))
 
 
-def _mjcf_for_mujoco(root: ET.Element, robot: RobotModel) -> None:
+def _mjcf_for_mujoco(root: ET.Element, robot: RobotModel, payload: float) -> None:
     """Adds a body for the payload."""
-    if robot.tip is None or robot.tip.body < 0:
+    if not payload or robot.tip is None or robot.tip.body < 0:
         return
     name = robot.joints[robot.tip.body].name
     for body in list(root.iter('body')):
         joints = body.findall('joint')
         if joints and joints[-1].get('name') == name:
             anchor = np.array(joints[-1].get('pos', '').split(), dtype=np.float64)
-            ET.SubElement(body, 'body', name=LOAD, pos=_text(anchor + robot.tip.offset))
+            load = ET.SubElement(body, 'body', name=LOAD, pos=_text(anchor + robot.tip.offset))
+            mass = {'pos': '0 0 0', 'mass': repr(payload), 'diaginertia': '0 0 0'}
+            ET.SubElement(load, 'inertial', mass)
 
 
-READERS: dict[str, Callable[[ET.Element, RobotModel], None]] = {
+READERS: dict[str, Callable[[ET.Element, RobotModel, float], None]] = {
     'urdf': _urdf_for_mujoco,
     'mjcf': _mjcf_for_mujoco,
 }
