@@ -17,6 +17,7 @@ from trc_core.problem.rigid_body.vectors import (
     matrix_of_cross,
     matrix_to_parent,
     nothing,
+    symmetric,
     to_child,
     to_parent,
 )
@@ -111,7 +112,7 @@ def _from_velocities(
         body = inertia_of(tree, i, points)
         spins.append(spin)
         centripetal.append(W)
-        loads.append((-cross(spin, body.second @ spin), W @ body.first))
+        loads.append((cross(body.second @ spin, spin), W @ body.first))
     return biases, loads
 
 
@@ -155,7 +156,8 @@ def _freed(blocks: Blocks, felt: _Felt, sliding: bool, armature: Any) -> Blocks:
     """The inertia that is felt through a joint that moves freely."""
     (J, H, M), (U, V) = blocks, felt.along
     P, L = U * felt.inverse, V * felt.inverse
-    J, H, M = J - np.outer(U, P), H - np.outer(U, L), M - np.outer(V, L)
+    J, M = symmetric(J - np.outer(U, P)), symmetric(M - np.outer(V, L))
+    H = H - np.outer(U, L)
     if isinstance(armature, float) and armature == 0.0:  # nothing is felt along the joint
         if sliding:
             M[:, 2] = M[2, :] = H[:, 2] = 0.0
@@ -168,6 +170,5 @@ def _in_parent(blocks: Blocks, hop: _Hop) -> Blocks:
     """An inertia about the origin of the parent's frame, in its directions."""
     J, H, M = (matrix_to_parent(part, hop.turns) for part in blocks)
     across = matrix_of_cross(hop.move)
-    shifted = across @ M
-    half = across @ (H + 0.5 * shifted).T
-    return J + half + half.T, H + shifted, M
+    shifted = H + across @ M
+    return symmetric(J + across @ H.T - shifted @ across), shifted, M

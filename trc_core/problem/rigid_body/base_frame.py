@@ -10,7 +10,14 @@ import numpy as np
 from trc_core.problem.rigid_body.inertia import Inertia, force_of, momentum_of, with_points
 from trc_core.problem.rigid_body.places import Placed, placed
 from trc_core.problem.rigid_body.tree import Point, Tree
-from trc_core.problem.rigid_body.vectors import Vector, cross, motion_cross, nothing, still
+from trc_core.problem.rigid_body.vectors import (
+    Vector,
+    cross,
+    motion_cross,
+    nothing,
+    still,
+    symmetric,
+)
 
 
 def in_base_frame(
@@ -23,7 +30,7 @@ def in_base_frame(
         R, origin = places.rotations[i], places.origins[i]
         z = R[:, 2]
         S.append(np.concatenate([nothing(), z] if tree.sliding[i] else [z, cross(origin, z)]))
-        second = R @ tree.frames.seconds[i] @ R.T
+        second = symmetric(R @ tree.frames.seconds[i] @ R.T)
         bodies.append(
             with_points(
                 tree, i, points, lambda r, R=R, o=origin: o + R @ r, second, tree.frames.centres[i]

@@ -14,6 +14,7 @@ from trc_core.problem.rigid_body.vectors import (
     force_cross,
     matrix_of_cross,
     nothing,
+    symmetric,
 )
 
 
@@ -62,7 +63,7 @@ def with_points(
     for mass, offset in [(float(tree.masses[i]), centre), *offsets]:
         r = place(clean(offset).astype(object))
         moment = mass * r
-        found = found + Inertia(mass, moment, np.outer(moment, r))
+        found = found + Inertia(mass, moment, symmetric(np.outer(moment, r)))
     return found
 
 

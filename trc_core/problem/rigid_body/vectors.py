@@ -71,6 +71,14 @@ def matrix_to_parent(matrix: Vector, turns: Sequence[Turn]) -> Vector:
     return matrix
 
 
+def symmetric(matrix: Vector) -> Vector:
+    """A symmetric matrix (3, 3) with one expression for both of equal entries."""
+    found = matrix.copy()
+    for i, j in ((1, 0), (2, 0), (2, 1)):
+        found[i, j] = matrix[j, i]
+    return found
+
+
 def cross(a: Vector, b: Vector) -> Vector:
     """The cross product (3,)."""
     return np.array(
