@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +22,8 @@ from trc_core.problem.system import Array, System
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
 ADOPTED, DROPPED = 2.0, 1.25  # mean squares of the model's errors over those of the estimate's
 UNIFORM = 1 / 12  # variance of a deviation that may be anywhere in its range
+PERSISTENT = 5  # dt of the plan, after which outliers are what the plant does
+MOST_LINEARISED, STRAIGHT = 10, 1.0  # times in a motion; mean square of what slopes leave out
 WINDOW = 20  # dt of the plan that the errors are averaged over
 
 
@@ -44,6 +47,44 @@ class Estimate:
     is_adopted: bool = False
     """Whether plans are made with the estimate, as it has predicted the motion clearly better than
     the model."""
+    ignored: float = 0.0
+    """Time [s] since the last motion that was no outlier."""
+
+
+class Motion(NamedTuple):
+    """A motion between two measurements."""
+
+    x: Array
+    """Before it (n_x,)."""
+    controls: Array
+    """Obeyed meanwhile (N, n_u), in turn."""
+    seconds: Array
+    """Duration of each (N,)."""
+    x_next: Array
+    """After it (n_x,)."""
+    model: Array
+    """Parameters (n_p,) of the model meanwhile."""
+
+
+class Linearised(NamedTuple):
+    """A prediction and its slopes."""
+
+    innovation: Array
+    """What was measured, seen from the prediction (n_x,)."""
+    by_p: Array
+    """Slopes of the prediction by the deviations (n_x, n_p)."""
+    noise: Array
+    """Covariance (n_x, n_x) of the innovation where the parameters are right."""
+
+    def distance(self, P: Array) -> float:
+        """The square of the innovation, in standard deviations; P is that of the deviations."""
+        S = self.by_p @ P @ self.by_p.T + self.noise
+        return float(self.innovation @ np.linalg.solve(S, self.innovation))
+
+    def gain(self, P: Array) -> Array:
+        """Kalman's gain (n_p, n_x)."""
+        S = self.by_p @ P @ self.by_p.T + self.noise
+        return np.linalg.solve(S, self.by_p @ P).T
 
 
 class ParameterEstimator:
@@ -131,12 +172,14 @@ class ParameterEstimator:
             model: the parameters (n_p,) of the model; those of the system by default.
         """
         model = self._system.p if model is None else model
-        return self._estimated(estimate, model) if estimate.is_adopted else model
+        return self._estimated(estimate.deviation, model) if estimate.is_adopted else model
 
-    def _estimated(self, estimate: Estimate, model: Array) -> Array:
-        deviation = np.where(self._ranged, 0.0, estimate.deviation)
-        difference = np.where(self._ranged, estimate.deviation, 0.0) * (self._high - self._low)
-        return np.asarray(model * np.exp(deviation) + difference)
+    def _estimated(self, deviation: Array, model: Array) -> Array:
+        """The parameters (n_p,) that deviate so from a model's."""
+        width = self._high - self._low
+        return np.where(
+            self._ranged, model + width * deviation, model * np.exp(~self._ranged * deviation)
+        )
 
     def _limits(self, model: Array) -> tuple[Array, Array]:
         """The lowest and the largest deviation (n_p,) from a model; its own is always between."""
@@ -154,7 +197,7 @@ class ParameterEstimator:
         x_next: Array,
         model: Array | None = None,
     ) -> Estimate:
-        """The estimate after a motion; unchanged where the motion is an outlier.
+        """The estimate after a motion; where that is an outlier, the same one.
 
         Args:
             estimate: the one before.
@@ -166,51 +209,80 @@ class ParameterEstimator:
         """
         # What the estimate and the model say of the motion.
         model, duration = self._system.p if model is None else model, float(seconds.sum())
-        expected, by_x, by_p = self._predicted(
-            self._estimated(estimate, model), x, controls, seconds
-        )
-        innovation = difference(self._system, x_next, expected)
-        plant = with_parameters(plant_of(self._system), model)
-        self._hold(plant.dynamics, x, controls, seconds, expected)
-        models = difference(self._system, x_next, expected)
-        # Outliers are left out.
+        motion = Motion(x, controls, seconds, x_next, model)
+        here = self._linearised(estimate.deviation, motion)
         P = estimate.covariance + self._drift * duration
-        noise = np.diag(self._sigma**2) + (by_x * self._sigma**2) @ by_x.T
-        S = by_p @ P @ by_p.T + noise
-        if not (np.isfinite(S).all() and np.isfinite(innovation).all()):
+        if not (np.isfinite(here.by_p).all() and np.isfinite(here.innovation).all()):
             return estimate
-        if innovation @ np.linalg.solve(S, innovation) > len(innovation) * OUTLIER**2:
-            return estimate
+        # Outliers are left out, unless nothing else comes: then the plant is another one.
+        if here.distance(P) > len(x) * OUTLIER**2:
+            if estimate.ignored < PERSISTENT * self._system.dt:
+                return replace(estimate, ignored=estimate.ignored + duration)
+            P = self._prior
         # Which of them is to be flown with, and what the motion teaches.
         limits = self._limits(model)
-        estimate = self._judged(estimate, innovation, models, duration, limits)
-        gain = np.linalg.solve(S, by_p @ P).T
-        rest = np.eye(len(P)) - gain @ by_p
-        deviation = np.clip(estimate.deviation + gain @ innovation, *limits)
-        covariance = rest @ P @ rest.T + gain @ noise @ gain.T
-        return replace(estimate, deviation=deviation, covariance=covariance)
+        estimate = self._judged(estimate, here.innovation, motion, limits)
+        deviation, covariance = self._corrected(estimate.deviation, P, here, motion, limits)
+        return replace(estimate, deviation=deviation, covariance=covariance, ignored=0.0)
 
-    def _predicted(
-        self, p: Array, x: Array, controls: Array, seconds: Array
-    ) -> tuple[Array, Array, Array]:
-        """The state (n_x,) after a motion, and its slopes by x (n_x, n_x) and deviations."""
-        n_x = len(x)
+    def _corrected(
+        self,
+        before: Array,
+        P: Array,
+        here: Linearised,
+        motion: Motion,
+        limits: tuple[Array, Array],
+    ) -> tuple[Array, Array]:
+        """The deviations (n_p,) behind a motion, and their covariance (n_p, n_p).
+
+        Where the slopes change on the way (a payload on a light wrist), they are found again at
+        the new deviations: an iterated extended Kalman filter. Source: Bell and Cathey, IEEE
+        Transactions on Automatic Control 38 (1993).
+        """
+        deviation = before
+        for _ in range(MOST_LINEARISED):
+            gain = here.gain(P)
+            asked = here.innovation - here.by_p @ (before - deviation)
+            new = np.clip(before + gain @ asked, *limits)
+            after = self._innovation(self._estimated(new, motion.model), motion)
+            bend = here.innovation - after - here.by_p @ (new - deviation)
+            if not np.isfinite(bend).all():
+                break
+            deviation = new
+            if np.mean((bend / self._sigma) ** 2) < STRAIGHT:
+                break
+            here = self._linearised(deviation, motion)
+        gain = here.gain(P)
+        rest = np.eye(len(P)) - gain @ here.by_p
+        return deviation, rest @ P @ rest.T + gain @ here.noise @ gain.T
+
+    def _linearised(self, deviation: Array, motion: Motion) -> Linearised:
+        """The motion as deviations (n_p,) predict it."""
+        n_x, p = len(motion.x), self._estimated(deviation, motion.model)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, len(p)))
         plant = with_parameters(plant_of(self._system), p)
         scales = np.where(self._ranged, self._high - self._low, p)
-        self._hold_slopes(plant, x, controls, seconds, scales, expected, by_x, by_p)
-        return expected, by_x, by_p
+        self._hold_slopes(plant, *motion[:3], scales, expected, by_x, by_p)
+        noise = np.diag(self._sigma**2) + (by_x * self._sigma**2) @ by_x.T
+        return Linearised(difference(self._system, motion.x_next, expected), by_p, noise)
+
+    def _innovation(self, p: Array, motion: Motion) -> Array:
+        """Where a motion ended (n_x,), seen from where parameters p (n_p,) would have it end."""
+        expected = np.empty(len(motion.x))
+        plant = with_parameters(plant_of(self._system), p)
+        self._hold(plant.dynamics, *motion[:3], expected)
+        return difference(self._system, motion.x_next, expected)
 
     def _judged(
         self,
         estimate: Estimate,
         own: Array,
-        models: Array,
-        seconds: float,
+        motion: Motion,
         limits: tuple[Array, Array],
     ) -> Estimate:
         """The estimate with what its prediction error and the model's say about its worth."""
-        share = -math.expm1(-seconds / (WINDOW * self._system.dt))
+        models = self._innovation(motion.model, motion)
+        share = -math.expm1(-float(motion.seconds.sum()) / (WINDOW * self._system.dt))
         error, model_error = (
             before + share * (float(np.mean((off / self._sigma) ** 2)) - before)
             for before, off in ((estimate.error, own), (estimate.model_error, models))

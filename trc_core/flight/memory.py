@@ -80,6 +80,7 @@ ESTIMATE = Fields(
         'model_error': NUMBER,
         'error': NUMBER,
         'is_adopted': TRUTH,
+        'ignored': NUMBER,
     },
 )
 PLACES: dict[str, tuple[str, str, Form]] = {
