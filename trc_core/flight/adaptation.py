@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import with_parameters
+from trc_core.flight.learnable import Learnable
 from trc_core.numerics.cost import difference
 from trc_core.numerics.rollout import hold_sequence, hold_sequence_slopes
 from trc_core.problem.system import Array, System
 
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
 ADOPTED, DROPPED = 2.0, 1.25  # mean squares of the model's errors over those of the estimate's
-UNIFORM = 1 / 12  # variance of a deviation that may be anywhere in its range
 PERSISTENT = 5  # dt of the plan, after which outliers are what the plant does
 MOST_LINEARISED, STRAIGHT = 10, 1.0  # times in a motion; mean square of what slopes leave out
 WINDOW = 20  # dt of the plan that the errors are averaged over
@@ -29,11 +29,7 @@ WINDOW = 20  # dt of the plan that the errors are averaged over
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Estimate of a plant's parameters, as deviations from the model's.
-
-    A deviation is the logarithm of the ratio to the model's, or for a parameter that may be zero
-    the difference in units of the width of its range.
-    """
+    """Estimate of a plant's parameters, as deviations from the model's (see `Learnable`)."""
 
     deviation: Array
     """Mean (n_p,)."""
@@ -94,9 +90,6 @@ class ParameterEstimator:
     correction is shared among them. Source: Anderson and Moore, Optimal Filtering (1979),
     section 8.2.
 
-    A parameter that is zero, or may become so within its range in `System.ranges` (a payload), is
-    estimated within that range, from any value of which it is equally likely to begin with.
-
     Noise, delays and friction that the model does not have can mislead such a filter. Plans are
     therefore made with the model's own parameters until the estimate has predicted the motion
     with half of the model's mean squared error, and again once it predicts it with more than
@@ -105,13 +98,13 @@ class ParameterEstimator:
 
     Args:
         system: the plant as it is modelled. What is learned are those of its parameters that its
-            dynamics read, without those that are zero and have no range.
+            dynamics read, as far as they can be (`learnable.py`).
         noise: standard deviation of every measured coordinate (n_x,); by default a thousandth of
             the box of initial states. Measurements that it makes implausible are ignored.
         uncertainty: standard deviation of a parameter's ratio to the model's before any motion.
         drift: standard deviation that is added to it in a second; also as a share of a range.
         limit: no parameter is estimated at more than 1 + limit times the model's, or at less
-            than that part of it; those with a range of their own keep to that.
+            than that part of it; those that may be zero (a payload) keep to their range.
 
     Raises:
         ValueError: if there is nothing to learn, or a number is out of range.
@@ -126,31 +119,25 @@ class ParameterEstimator:
         limit: float = 1.0,
     ) -> None:
         self._system = system
-        self._low, self._high = ranges_through_zero(system)
-        self._ranged = self._low < self._high
-        read = system.graph.entries_read('p')
-        known = self._ranged | (system.p != 0.0)
-        learned = np.array([place in read for place in range(len(known))], dtype=np.bool_) & known
-        self.names = tuple(np.array(list(system.parameters))[learned].tolist())
-        """The parameters that are learned."""
-        if not self.names:
-            raise ValueError(
-                f"nothing to learn: system '{system.name}' has the parameters "
-                f'{dict(system.parameters)}; give it one that its dynamics read, not zero or '
-                'with a range'
-            )
-        sigma = 1e-3 * _widths(system) if noise is None else np.asarray(noise, dtype=np.float64)
-        if sigma.shape != (system.n_x,) or not (sigma > 0).all():
-            raise ValueError(f'noise is {sigma.tolist()}; give {system.n_x} positive numbers')
         for name, value in (('uncertainty', uncertainty), ('limit', limit)):
             if not value > 0:
                 raise ValueError(f'{name} is {value}; choose a positive number')
         if not drift >= 0:
             raise ValueError(f'drift is {drift}; choose 0 or more')
+        self._learnable = learnable = Learnable.of(system, uncertainty, limit)
+        self.names = tuple(np.array(list(system.parameters))[learnable.is_learned].tolist())
+        """The parameters that are learned."""
+        if not self.names:
+            raise ValueError(
+                f"nothing to learn: system '{system.name}' has the parameters "
+                f'{dict(system.parameters)}; give it one that its dynamics read'
+            )
+        sigma = 1e-3 * _widths(system) if noise is None else np.asarray(noise, dtype=np.float64)
+        if sigma.shape != (system.n_x,) or not (sigma > 0).all():
+            raise ValueError(f'noise is {sigma.tolist()}; give {system.n_x} positive numbers')
         self._sigma = sigma
-        self._prior = np.diag(np.where(self._ranged, UNIFORM, uncertainty**2) * learned)
-        self._drift = drift**2 * np.diag(learned.astype(np.float64))
-        self._limit = math.log1p(limit)
+        self._prior = np.diag(learnable.variance)
+        self._drift = drift**2 * np.diag(learnable.is_learned.astype(np.float64))
         self._hold, self._hold_slopes = compiled(hold_sequence), compiled(hold_sequence_slopes)
 
     def warm_up(self) -> None:
@@ -172,21 +159,9 @@ class ParameterEstimator:
             model: the parameters (n_p,) of the model; those of the system by default.
         """
         model = self._system.p if model is None else model
-        return self._estimated(estimate.deviation, model) if estimate.is_adopted else model
-
-    def _estimated(self, deviation: Array, model: Array) -> Array:
-        """The parameters (n_p,) that deviate so from a model's."""
-        width = self._high - self._low
-        return np.where(
-            self._ranged, model + width * deviation, model * np.exp(~self._ranged * deviation)
-        )
-
-    def _limits(self, model: Array) -> tuple[Array, Array]:
-        """The lowest and the largest deviation (n_p,) from a model; its own is always between."""
-        width = np.where(self._ranged, self._high - self._low, 1.0)
-        low = np.where(self._ranged, np.minimum(self._low - model, 0.0) / width, -self._limit)
-        high = np.where(self._ranged, np.maximum(self._high - model, 0.0) / width, self._limit)
-        return low, high
+        if not estimate.is_adopted:
+            return model
+        return self._learnable.values(estimate.deviation, model)
 
     def update(
         self,
@@ -220,7 +195,7 @@ class ParameterEstimator:
                 return replace(estimate, ignored=estimate.ignored + duration)
             P = self._prior
         # Which of them is to be flown with, and what the motion teaches.
-        limits = self._limits(model)
+        limits = self._learnable.limits(model)
         estimate = self._judged(estimate, here.innovation, motion, limits)
         deviation, covariance = self._corrected(estimate.deviation, P, here, motion, limits)
         return replace(estimate, deviation=deviation, covariance=covariance, ignored=0.0)
@@ -244,7 +219,7 @@ class ParameterEstimator:
             gain = here.gain(P)
             asked = here.innovation - here.by_p @ (before - deviation)
             new = np.clip(before + gain @ asked, *limits)
-            after = self._innovation(self._estimated(new, motion.model), motion)
+            after = self._innovation(self._learnable.values(new, motion.model), motion)
             bend = here.innovation - after - here.by_p @ (new - deviation)
             if not np.isfinite(bend).all():
                 break
@@ -258,11 +233,10 @@ class ParameterEstimator:
 
     def _linearised(self, deviation: Array, motion: Motion) -> Linearised:
         """The motion as deviations (n_p,) predict it."""
-        n_x, p = len(motion.x), self._estimated(deviation, motion.model)
+        n_x, p = len(motion.x), self._learnable.values(deviation, motion.model)
         expected, by_x, by_p = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, len(p)))
         plant = with_parameters(plant_of(self._system), p)
-        scales = np.where(self._ranged, self._high - self._low, p)
-        self._hold_slopes(plant, *motion[:3], scales, expected, by_x, by_p)
+        self._hold_slopes(plant, *motion[:3], self._learnable.scales(p), expected, by_x, by_p)
         noise = np.diag(self._sigma**2) + (by_x * self._sigma**2) @ by_x.T
         return Linearised(difference(self._system, motion.x_next, expected), by_p, noise)
 
@@ -299,13 +273,3 @@ def _widths(system: System) -> Array:
     return np.where(
         system.x0_box > 0.0, system.x0_box, np.where(system.reach > 0, system.reach, 1)
     )
-
-
-def ranges_through_zero(system: System) -> tuple[Array, Array]:
-    """The ranges (n_p,) of the parameters for which a ratio makes no sense; 0 to 0 for others."""
-    low, high = np.zeros(len(system.p)), np.zeros(len(system.p))
-    for name, (least, most) in system.ranges.items():
-        place = system.places[name]
-        if least <= 0.0 <= most or system.p[place] == 0.0:
-            low[place], high[place] = least, most
-    return low, high
