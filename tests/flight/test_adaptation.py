@@ -66,7 +66,10 @@ def test_a_push_is_no_reason_to_think_differently():
     estimate = estimator.prior()
     x, controls, seconds, after = next(motions(system, system, 1))
     for strange in (after + np.array([0.0, 1.0, 0.0, 0.0]), np.full(4, np.nan)):
-        assert estimator.update(estimate, x, controls, seconds, strange) is estimate
+        after_it = estimator.update(estimate, x, controls, seconds, strange)
+        np.testing.assert_array_equal(after_it.deviation, estimate.deviation)
+        np.testing.assert_array_equal(after_it.covariance, estimate.covariance)
+        assert after_it.is_adopted == estimate.is_adopted
 
 
 def test_no_parameter_leaves_its_limit():

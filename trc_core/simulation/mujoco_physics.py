@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +39,7 @@ class MujocoPhysics:
 
     Args:
         model: an `mjModel`, whose options are set here.
-        system: its dt and substeps say how accurate steps of RK4 must be.
+        system: its substeps are taken in every step, which are of RK4.
         places: where the joints are in x and u.
     """
 
@@ -53,7 +52,7 @@ class MujocoPhysics:
         self._model, self._data = model, mujoco.MjData(model)
         self._home = np.zeros(model.nq)
         self._home[list(places.locked)] = list(places.locked.values())
-        self._longest = system.dt / system.substeps
+        self._substeps = int(system.substeps)
         self._n_x = system.n_x
         self._joints, self._driven = list(places.joints), list(places.driven)
         self._positions, self._velocities = list(places.positions), list(places.velocities)
@@ -67,9 +66,8 @@ class MujocoPhysics:
         data.qpos[joints], data.qvel[joints] = x[self._positions], x[self._velocities]
         data.qfrc_applied[self._driven] = u
         data.qacc_warmstart[:] = 0.0  # so that equal states and forces have equal successors
-        steps = max(1, math.ceil(dt / self._longest - 1e-9))
-        self._model.opt.timestep = dt / steps
-        self._mujoco.mj_step(self._model, data, steps)
+        self._model.opt.timestep = dt / self._substeps
+        self._mujoco.mj_step(self._model, data, self._substeps)
         after = np.empty(self._n_x)
         after[self._positions], after[self._velocities] = data.qpos[joints], data.qvel[joints]
         return after

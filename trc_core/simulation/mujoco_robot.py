@@ -16,6 +16,7 @@ from trc_core.simulation.mujoco_physics import BACKEND, Places
 
 LOAD = 'trc payload'  # the body of the payload
 MOMENTS = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
+STICKING = 0.9999  # impedance of dry friction; MuJoCo's own, 0.9, lets joints creep
 IMMOVABLE = 1e12  # inertia [kg m^2 or kg] of a joint that is locked away from 0
 FIELDS = {'armature': 'dof_armature', 'damping': 'dof_damping', 'friction': 'dof_frictionloss'}
 
@@ -110,6 +111,8 @@ def _set_joints(model: Any, dynamics: RobotDynamics, system: System, places: Pla
     for i, joint in zip(order, joints, strict=True):
         model.jnt_limited[i] = np.isfinite([joint.lower, joint.upper]).all()
         model.jnt_range[i] = joint.lower, joint.upper
+    if dynamics.model.source[0] == 'urdf':
+        model.dof_solimp[:, :2] = STICKING
     for i in places.locked:
         model.jnt_limited[i] = False
         model.dof_armature[i] = IMMOVABLE
