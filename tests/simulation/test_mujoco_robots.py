@@ -136,6 +136,6 @@ def test_what_mujoco_cannot_simulate_is_said_in_one_line():
         with pytest.raises(ValueError, match=r'choose .* the \.urdf or \.xml of a robot'):
             make_plant('mujoco', other)
     lopsided = TWO_LINKS.replace('ixx="0.001"', 'ixx="0.1"')
-    with pytest.raises(ValueError, match='refuses the robot .two_links.: .*inertia') as caught:
+    with pytest.raises(ValueError, match=r"refuses the robot 'two_links': .*inertia") as caught:
         make_plant('mujoco', System.from_urdf(lopsided, **TASK))
     assert '\n' not in str(caught.value)

@@ -20,6 +20,7 @@ from trc_core.problem.robot import RobotJoint, RobotModel, Tip, require_members
 from trc_core.problem.welding import HERE
 
 LIMITS = ('lower', 'upper', 'velocity')
+UNNAMED = 'MuJoCo Model'  # what MuJoCo calls a model without a name
 CONTACTS = ('refuse', 'ignore')
 
 
@@ -61,13 +62,17 @@ def robot_from_mjcf(
         require_tree(mujoco, model)
         if contacts == 'refuse':
             require_no_contacts(mujoco, model)
-        return _robot(mujoco, model, tip, limits or {})
+        return _robot(mujoco, model, tip, limits or {}, 'robot' if is_text else Path(source).stem)
     except (ValueError, mujoco.FatalError) as error:
         raise ValueError(f'{title}: {" ".join(str(error).split())}') from None
 
 
 def _robot(
-    mujoco: Any, model: Any, tip: str | None, limits: Mapping[str, Mapping[str, float]]
+    mujoco: Any,
+    model: Any,
+    tip: str | None,
+    limits: Mapping[str, Mapping[str, float]],
+    stem: str,
 ) -> RobotModel:
     reader = TreeReader(mujoco, model)
     known = [model.joint(j).name for j in range(model.njnt)]
@@ -78,9 +83,11 @@ def _robot(
         for j, name in enumerate(known)
     )
     name = model.names.split(b'\0')[0].decode()
+    if name in ('', UNNAMED):
+        name = stem
     end = None if tip is None else _tip(mujoco, model, reader, tip)
     source = 'mjcf', mechanics_text(mujoco, model)
-    return RobotModel(name or 'robot', reader.tree(), joints, end, source)
+    return RobotModel(name, reader.tree(), joints, end, source)
 
 
 def _joint(
