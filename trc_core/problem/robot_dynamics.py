@@ -68,6 +68,18 @@ class RobotDynamics:
         springs = self._springs(q)
         return [held[i] - springs[i] for i in self.model.driven]
 
+    def efforts(
+        self, x: Sequence[Any], accelerations: Sequence[Any], **parameters: Any
+    ) -> list[Any]:
+        """The controls (n_u,) that accelerate driven joints by some of (n,) in state x (2 n,)."""
+        q, v = self._split(x)
+        moving = rigid_body.inverse_dynamics(
+            self.model.tree, q, v, accelerations, self.points(parameters)
+        )
+        lost, _ = self._forces(q, v, [0.0] * len(self.model.driven), parameters)
+        armatures = self.numbers('armature', parameters)
+        return [moving[i] + armatures[i] * accelerations[i] - lost[i] for i in self.model.driven]
+
     def points(self, parameters: Mapping[str, Any]) -> list[Point]:
         """The payload as a point mass."""
         if not self.payload:

@@ -81,6 +81,11 @@ class Sources:
         """
         from trc_core.problem.mjcf import robot_from_mjcf
 
+        for word in ('joints', 'locked'):
+            if word in words:
+                raise ValueError(
+                    f'{word} goes with a URDF; take the joints out of the MJCF itself'
+                )
         limits = words.pop('limits', None)
         model = robot_from_mjcf(source, tip, contacts, limits)
         return cls.from_robot(model, dt=dt, horizon=horizon, **words)

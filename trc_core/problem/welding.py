@@ -105,7 +105,7 @@ def welded(
     moving: Mapping[str, LinkJoint],
     locked: Mapping[str, float],
     lumps: Mapping[str, Lump],
-    gravity: Sequence[float],
+    gravity: Array,
 ) -> Welded:
     """The bodies of a robot: the links that move together.
 
@@ -151,7 +151,7 @@ def _tree(
     parents: Sequence[int],
     frames: Sequence[Place],
     bodies: Sequence[Lump],
-    gravity: Sequence[float],
+    gravity: Array,
 ) -> Tree:
     return Tree(
         tuple(parents),
@@ -162,7 +162,7 @@ def _tree(
         np.array([lump.mass for lump in bodies]),
         np.array([lump.centre for lump in bodies]),
         np.array([lump.inertia for lump in bodies]),
-        np.array(gravity, dtype=np.float64),
+        gravity,
     )
 
 
