@@ -23,7 +23,7 @@ from trc_core.problem.system import Array, System
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
 ADOPTED, DROPPED = 2.0, 1.25  # mean squares of the model's errors over those of the estimate's
 PERSISTENT = 5  # dt of the plan, after which outliers are what the plant does
-MOST_LINEARISED, STRAIGHT = 10, 1.0  # times in a motion; mean square of what slopes leave out
+MOST_LINEARISED = 10  # times in a motion
 WINDOW = 20  # dt of the plan that the errors are averaged over
 
 
@@ -71,6 +71,11 @@ class Linearised(NamedTuple):
     """Slopes of the prediction by the deviations (n_x, n_p)."""
     noise: Array
     """Covariance (n_x, n_x) of the innovation where the parameters are right."""
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of it are numbers."""
+        return all(np.isfinite(part).all() for part in self)
 
     def distance(self, P: Array) -> float:
         """The square of the innovation, in standard deviations; P is that of the deviations."""
@@ -187,7 +192,7 @@ class ParameterEstimator:
         motion = Motion(x, controls, seconds, x_next, model)
         here = self._linearised(estimate.deviation, motion)
         P = estimate.covariance + self._drift * duration
-        if not (np.isfinite(here.by_p).all() and np.isfinite(here.innovation).all()):
+        if not here.is_finite:
             return estimate
         # Outliers are left out, unless nothing else comes: then the plant is another one.
         if here.distance(P) > len(x) * OUTLIER**2:
@@ -217,19 +222,23 @@ class ParameterEstimator:
         deviation = before
         for _ in range(MOST_LINEARISED):
             gain = here.gain(P)
-            asked = here.innovation - here.by_p @ (before - deviation)
-            new = np.clip(before + gain @ asked, *limits)
-            after = self._innovation(self._learnable.values(new, motion.model), motion)
-            bend = here.innovation - after - here.by_p @ (new - deviation)
-            if not np.isfinite(bend).all():
+            new = before + gain @ (here.innovation - here.by_p @ (before - deviation))
+            new = np.clip(new, *limits)
+            moved, deviation = here.by_p @ (new - deviation), new
+            if self._is_noise(moved):
                 break
-            deviation = new
-            if np.mean((bend / self._sigma) ** 2) < STRAIGHT:
+            after = self._linearised(deviation, motion)
+            if not after.is_finite:
+                return before, P
+            if self._is_noise(here.innovation - moved - after.innovation):
                 break
-            here = self._linearised(deviation, motion)
-        gain = here.gain(P)
+            here = after
         rest = np.eye(len(P)) - gain @ here.by_p
         return deviation, rest @ P @ rest.T + gain @ here.noise @ gain.T
+
+    def _is_noise(self, x: Array) -> bool:
+        """Whether a difference of states (n_x,) is less than measurements can tell."""
+        return bool(np.mean((x / self._sigma) ** 2) < 1.0)
 
     def _linearised(self, deviation: Array, motion: Motion) -> Linearised:
         """The motion as deviations (n_p,) predict it."""
