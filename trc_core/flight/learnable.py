@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.problem.discretise import output_of
 from trc_core.problem.system import Array, System
 
 UNIFORM = 1 / 12  # variance of a deviation that may be anywhere in its range
@@ -95,10 +96,8 @@ def _reach(system: System, place: int) -> float:
     moved = [values + CHANGE * (i == place) for i, values in enumerate(p)]
     with np.errstate(all='ignore'):
         found = system.slopes.evaluate([*x.T, *u.T, *p])
-        f, after = (
-            _rows(graph_found['dynamics'])
-            for graph_found in (found, system.graph.evaluate([*x.T, *u.T, *moved]))
-        )
+        changed = system.graph.evaluate([*x.T, *u.T, *moved])
+    f, after = (_rows(values[output_of(system.graph)]) for values in (found, changed))
     effect = (after - f) / CHANGE
     B = _rows(found['B']).reshape(STATES, system.n_x, system.n_u)
     if not np.isfinite(effect).all() or not np.isfinite(B).all():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from trc_core.problem import rigid_body
 from trc_core.problem.numbers import checked_array, checked_number
@@ -17,6 +17,7 @@ from trc_core.problem.robot import RobotModel, require_members, valid_names
 from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
 from trc_core.problem.robot_laws import Reach, Stop
 
+Array = NDArray[np.float64]
 ADJUSTABLE = ('armature', 'damping', 'friction')
 FUNCTIONS = ('constraints', 'residuals', 'terminal_residuals')
 MIDDLE = 0.95  # of the range of a joint, from which problems are drawn
@@ -75,20 +76,8 @@ def words_of_robot(
         raise ValueError('payload is a mass at the tip; give tip=')
     _require_inertia(model)
     dynamics = RobotDynamics(model, payload is not None, tuple(adjustable))
-    n = len(model.joints)
-    known = {} if payload is None else {PAYLOAD: checked_number(PAYLOAD, payload)}
-    for word in adjustable:
-        numbers = (float(getattr(joint, word)) for joint in model.joints)
-        known.update(zip((f'{word}_{name}' for name in dynamics.names), numbers, strict=True))
-    weights = {
-        'position_weight': position_weight,
-        'speed_weight': speed_weight,
-        'effort_weight': effort_weight,
-    }
-    position, speed, effort = (
-        np.broadcast_to(checked_array(key, value, (), (size,)), size)
-        for (key, value), size in zip(weights.items(), (n, n, len(model.driven)), strict=True)
-    )
+    numbers = {} if payload is None else {PAYLOAD: checked_number(PAYLOAD, payload)}
+    numbers.update(_adjusted(model, dynamics))
     words: dict[str, Any] = {
         'name': valid_names([model.name])[0],
         **_named(model, dynamics.names),
@@ -96,9 +85,14 @@ def words_of_robot(
         **_boxes(model, checked_number('dt', dt) * checked_number('horizon', horizon)),
         'u_trim': Holding(dynamics),
         'laws': _laws(dynamics, float(dt)),
-        'parameters': {**known, **(parameters or {})},
-        'Q': np.concatenate([position, speed]),
-        'R': effort,
+        'parameters': {**numbers, **(parameters or {})},
+        'Q': np.concatenate(
+            [
+                _weights('position_weight', position_weight, len(model.joints)),
+                _weights('speed_weight', speed_weight, len(model.joints)),
+            ]
+        ),
+        'R': _weights('effort_weight', effort_weight, len(model.driven)),
         **task,
     }
     for word in FUNCTIONS:
@@ -113,6 +107,20 @@ def _laws(dynamics: RobotDynamics, dt: float) -> dict[str, Any]:
     if len(dynamics.model.driven) < len(dynamics.model.joints):
         return {}
     return {'reach': Reach(dynamics, dt), 'stop': Stop(dynamics, dt)}
+
+
+def _adjusted(model: RobotModel, dynamics: RobotDynamics) -> dict[str, float]:
+    """The parameters that armature, damping and friction are."""
+    return {
+        f'{word}_{name}': float(getattr(joint, word))
+        for word in dynamics.adjustable
+        for name, joint in zip(dynamics.names, model.joints, strict=True)
+    }
+
+
+def _weights(key: str, value: ArrayLike, count: int) -> Array:
+    """A weight for every joint (count,)."""
+    return np.broadcast_to(checked_array(key, value, (), (count,)), count)
 
 
 def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | None) -> RobotModel:
