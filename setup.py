@@ -122,7 +122,8 @@ setup(
             'simulation/*.xml',
             'systems/*.urdf',
             'pretrained/*.safetensors',
-        ]
+        ],
+        'trc_ros': ['udp.xml'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),

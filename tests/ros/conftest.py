@@ -8,12 +8,14 @@ import sys
 
 import pytest
 
+from trc_ros.transport import avoid_shared_memory
+
 # Before rclpy is imported: a domain of its own, on this machine only, without shared memory,
-# whose locks outlive a killed node.
+# which may hold up nodes as others come and go.
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['FASTDDS_BUILTIN_TRANSPORTS'] = 'UDPv4'
 os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
+avoid_shared_memory()
 
 NAMESPACES = (f'/test_{i}' for i in itertools.count())
 

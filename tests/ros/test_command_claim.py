@@ -1,5 +1,7 @@
 """Only one node at a time moves a plant, and a second one does not go unnoticed."""
 
+import time
+
 import pytest
 
 pytest.importorskip('rclpy')
@@ -8,6 +10,7 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from probe import arguments
+from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Float64MultiArray
 
 from trc_ros.controller.command_claim import CommandClaim
@@ -65,6 +68,39 @@ def test_of_two_that_claim_at_the_same_time_one_steps_back(make_node, namespace)
     assert len(opened) == 1
 
 
+def test_a_node_that_was_found_late_was_first_and_one_that_was_known_was_not(
+    make_node, namespace, context
+):
+    here, known = (make_node(name, namespace=namespace) for name in ('here', 'known'))
+    here.declare_parameter('exclusive_command', True)
+    claim, given_way = CommandClaim(here), []
+    claim.take(lambda: here.create_publisher(Float64MultiArray, 'command', 1), lambda: None)
+    claim.watch(given_way.append)
+    known.create_publisher(Float64MultiArray, 'command', 1)
+    spin_for(here, context, 0.6)
+    assert given_way == [] and f'{namespace}/known' in claim.rivals()
+    make_node('late', namespace=namespace).create_publisher(Float64MultiArray, 'command', 1)
+    spin_for(here, context, 0.6)
+    [line] = given_way  # once
+    assert f"already published by node '{namespace}/late'; stop it" in line
+
+
+def test_a_controller_gives_way_to_one_that_was_found_late_until_it_is_gone(
+    controller, make_node, probe, namespace
+):
+    young = controller()
+    make = make_node('elder', namespace=namespace).create_publisher
+    elder = make(Float64MultiArray, 'command', 1)
+    probe.fly_until((2.0, 0.0), lambda: 'giving way' in young.log(), 'it to give way')
+    assert f"'{namespace}/elder'; stop it" in young.log()
+    sent = len(probe.log.command)
+    probe.fly((2.0, 0.0), 0.5)
+    assert len(probe.log.command) == sent  # not even a final command
+    probe.fly_until((2.0, 0.0), lambda: 'waiting for 25 s' in young.log(), 'patience')
+    elder.destroy()
+    probe.fly_until((2.0, 0.0), lambda: len(probe.log.command) > sent + 3, 'its turn')
+
+
 def test_one_controller_flies_and_a_second_one_says_whose_turn_it_is(
     controller, start, probe, namespace
 ):
@@ -99,6 +135,15 @@ def test_one_controller_flies_and_a_second_one_says_whose_turn_it_is(
     assert first.interrupt() == 0
     probe.fly_until((2.0, 0.0), lambda: 'active: plan accepted' in waiting.log(), 'its turn')
     assert probe.diagnosis('safety', 'waiting')['other_publishers'] == 'none'
+
+
+def spin_for(node, context, seconds):
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.05)
+    executor.remove_node(node)
 
 
 def change_state(probe, node, transition):

@@ -11,7 +11,7 @@ PACKAGE, LAB = 'trc_ros', 'trc_ros.lab'
 ROOMS = {'controller', 'fleet', 'plant', 'parameters', 'conversions', 'lab'}
 SHARED = {
     *('compilation', 'control_loop', 'entry', 'exclusive_publisher'),
-    *('inputs', 'loading', 'process', 'qos', 'signals'),
+    *('inputs', 'loading', 'process', 'qos', 'signals', 'transport'),
 }
 
 

@@ -101,8 +101,10 @@ def _plant(
     rows = [(len(terms), *functions_of_terms(terms)) for terms in kinds]
     functions = np.array(rows, dtype=np.int64 if isinstance(step, int) else object)
     terms = plant.Terms(functions, task.constraints.uses_control, violation_weight(system))
+    # A plain number: for any other type Numba looks at all arguments in Python, 0.1 ms a call.
+    substeps = int(system.substeps)
     return Plant(
-        Dynamics(system.p, system.dt, system.substeps, unrolled, step, step_jacobian),
+        Dynamics(system.p, system.dt, substeps, unrolled, step, step_jacobian),
         system.Q,
         system.R,
         system.Q_f,

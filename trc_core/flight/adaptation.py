@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from trc_core.compile.binding import plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import with_parameters
+from trc_core.flight.adaptation_kernels import learn
 from trc_core.numerics.cost import difference
 from trc_core.numerics.rollout import hold_sequence, hold_sequence_slopes
 from trc_core.problem.system import Array, System
@@ -94,11 +95,12 @@ class ParameterEstimator:
                 raise ValueError(f'{name} is {value}; choose a positive number')
         if not drift >= 0:
             raise ValueError(f'drift is {drift}; choose 0 or more')
-        self._sigma = sigma
+        self._variances = sigma**2
         self._prior = uncertainty**2 * np.diag(np.array(learned, dtype=np.float64))
         self._drift = drift**2 * np.diag(np.array(learned, dtype=np.float64))
         self._limit = math.log1p(limit)
         self._hold, self._hold_slopes = compiled(hold_sequence), compiled(hold_sequence_slopes)
+        self._learn = compiled(learn)
 
     def warm_up(self) -> None:
         """Compiles the kernels."""
@@ -144,28 +146,23 @@ class ParameterEstimator:
             model: the parameters (n_p,) of the model meanwhile; those of the system by default.
         """
         # What the estimate and the model say of the motion.
-        model, duration = self._system.p if model is None else model, float(seconds.sum())
+        model, duration = self._system.p if model is None else model, sum(seconds.tolist())
         expected, by_x, by_p = self._predicted(
             self._estimated(estimate, model), x, controls, seconds
         )
         innovation = difference(self._system, x_next, expected)
-        plant = with_parameters(plant_of(self._system), model)
+        plant = plant_of(self._system)
+        if model is not self._system.p:
+            plant = with_parameters(plant, model)
         self._hold(plant.dynamics, x, controls, seconds, expected)
         models = difference(self._system, x_next, expected)
-        # Outliers are left out.
-        P = estimate.covariance + self._drift * duration
-        noise = np.diag(self._sigma**2) + (by_x * self._sigma**2) @ by_x.T
-        S = by_p @ P @ by_p.T + noise
-        if not (np.isfinite(S).all() and np.isfinite(innovation).all()):
+        # Which of them is to be flown with, and what the motion teaches; outliers are left out.
+        mean, covariance = estimate.log_ratio.copy(), estimate.covariance + self._drift * duration
+        variances = self._variances
+        if not self._learn(innovation, by_x, by_p, variances, OUTLIER, mean, covariance):
             return estimate
-        if innovation @ np.linalg.solve(S, innovation) > len(innovation) * OUTLIER**2:
-            return estimate
-        # Which of them is to be flown with, and what the motion teaches.
         estimate = self._judged(estimate, innovation, models, duration)
-        gain = np.linalg.solve(S, by_p @ P).T
-        rest = np.eye(len(P)) - gain @ by_p
-        log_ratio = np.clip(estimate.log_ratio + gain @ innovation, -self._limit, self._limit)
-        covariance = rest @ P @ rest.T + gain @ noise @ gain.T
+        log_ratio = np.minimum(np.maximum(mean, -self._limit), self._limit)
         return replace(estimate, log_ratio=log_ratio, covariance=covariance)
 
     def _predicted(
@@ -182,11 +179,11 @@ class ParameterEstimator:
         """The estimate with what its prediction error and the model's say about its worth."""
         share = -math.expm1(-seconds / (WINDOW * self._system.dt))
         error, model_error = (
-            before + share * (float(np.mean((off / self._sigma) ** 2)) - before)
+            before + share * (float(off @ (off / self._variances)) / len(off) - before)
             for before, off in ((estimate.error, own), (estimate.model_error, models))
         )
         needed = DROPPED if estimate.is_adopted else ADOPTED
-        at_limit = bool((np.abs(estimate.log_ratio) >= self._limit).any())
+        at_limit = max(map(abs, estimate.log_ratio.tolist())) >= self._limit
         is_adopted = model_error > needed * error and not at_limit
         return replace(estimate, error=error, model_error=model_error, is_adopted=is_adopted)
 

@@ -81,7 +81,9 @@ class PendingCommands:
             middles = np.arange(first + 0.5 * self._system.dt, last, self._system.dt)
             held = np.searchsorted(starts, middles, side='right') - 1
             return np.array(controls)[held], np.full(len(held), self._system.dt)
-        return np.array(controls), np.diff([*starts, last])
+        ends = [*starts[1:], last]
+        seconds = [end - start for start, end in zip(starts, ends, strict=True)]
+        return np.array(controls), np.array(seconds)
 
 
 def require_whole_steps(system: System, name: str, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,22 +73,26 @@ class CommandLimits:
             previous: the control sent last, None if there is none.
             elapsed: seconds since then.
         """
-        if not np.isfinite(control).all():
-            return self._reachable(self._inside(self.fallback), previous, elapsed), 'not finite'
-        inside = self._inside(control)
-        sent = self._reachable(inside, previous, elapsed)
-        if (np.abs(sent - inside) > self.slack).any():
-            return sent, 'rate'
-        return sent, 'range' if (np.abs(inside - control) > self.slack).any() else ''
-
-    def _inside(self, control: Array) -> Array:
-        return np.clip(control, self.low, self.high)
-
-    def _reachable(self, control: Array, previous: Array | None, elapsed: float) -> Array:
-        if previous is None:
-            return control
-        step = self.rate * max(elapsed, MOMENT)
-        return np.clip(control, previous - step, previous + step)
+        # Plain numbers: for a few of them NumPy's calls would cost more than their work.
+        wanted = control.tolist()
+        finite = all(map(math.isfinite, wanted))
+        if not finite:
+            wanted = self.fallback.tolist()
+        sides = (self.low, self.high, self.rate, self.slack)
+        low, high, rate, slack = (side.tolist() for side in sides)
+        before, seconds = None if previous is None else previous.tolist(), max(elapsed, MOMENT)
+        sent, limit = [], ''
+        for i, value in enumerate(wanted):
+            inside = reached = min(max(value, low[i]), high[i])
+            if before is not None:
+                step = rate[i] * seconds
+                reached = min(max(inside, before[i] - step), before[i] + step)
+            sent.append(reached)
+            if abs(reached - inside) > slack[i]:
+                limit = 'rate'
+            elif abs(inside - value) > slack[i]:
+                limit = limit or 'range'
+        return np.array(sent), limit if finite else 'not finite'
 
 
 def _within_bounds(name: str, values: Sequence[float], system: System, default: Array) -> Array:

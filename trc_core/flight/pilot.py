@@ -198,6 +198,8 @@ class Pilot:
                 goal = self._anchor.at(measurement.x, model)
             self._learn(measurement, model)
             p = self._learned_of(model)
+            if p is self.controller.system.p:  # which plans have anyway, and need not check
+                p = None
             measurement = self._pending.predicted(measurement, p)
         due = None if goal is None else self._due(measurement, goal_time, p)
         return Task(measurement, goal, goal_time, due)

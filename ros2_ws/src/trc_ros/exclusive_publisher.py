@@ -43,6 +43,13 @@ class OtherPublishers:
                 names.remove(self._node.get_fully_qualified_name())
         return names
 
+    def known_nodes(self) -> list[str]:
+        """Full names of the nodes that have been discovered and have another name than this."""
+        found = self._node.get_node_names_and_namespaces()
+        names = [f'{namespace.rstrip("/")}/{name}' for name, namespace in found]
+        own = self._node.get_fully_qualified_name()
+        return [name for name in names if name != own]
+
     def find(self, until: float) -> list[str]:
         """Their names, as soon as there is one; waits until that steady time for the first.
 

@@ -20,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from trc_ros.signals import ending_signals
+from trc_ros.transport import avoid_shared_memory
 
 STARTED = threading.Event()  # the node works: it must be closed before the process ends
 STOP = threading.Event()  # set by a signal
@@ -51,6 +52,7 @@ def run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str] | None = 
     rclpy's own signal handlers shut the context down first, so that no final command could
     be sent; here the main thread sleeps, and the executor spins in another one.
     """
+    avoid_shared_memory()
     STARTED.clear()
     STOP.clear()
     given = sys.argv if args is None else ['', *args]

@@ -5,10 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from trc_ros.exclusive_publisher import CONFLICT, DISCOVERY_TIME, OtherPublishers
+from trc_ros.exclusive_publisher import (
+    CHECK_PERIOD,
+    CONFLICT,
+    DISCOVERY_TIME,
+    WATCH_TIME,
+    OtherPublishers,
+    any_unknown,
+)
 from trc_ros.inputs import ThrottledLog
 
 SETTLING_TIME = 0.1  # [s] from opening a publisher until the others know it
@@ -33,6 +42,7 @@ class CommandClaim:
         self._node = node
         self._others = OtherPublishers(node, topic)
         self._discovered_at = time.monotonic() + DISCOVERY_TIME
+        self._watching: Any = None
         # A line of its own: rclpy ties a severity to the line that logs.
         self._log = ThrottledLog(lambda line: node.get_logger().error(line))
 
@@ -81,6 +91,35 @@ class CommandClaim:
             if time.monotonic() - began >= COLLISION_TIME:
                 raise ValueError(self._conflict(names))
             time.sleep(random.uniform(0.0, PAUSE))
+
+    def watch(self, give_way: Callable[[str], None]) -> None:
+        """Watches the topic, just taken, for as long as discovery takes on a busy computer.
+
+        A node that publishes and was not known until now was there before, as far as anybody can
+        tell. One that was known had no publisher then: it came later, and is not given way to.
+
+        Args:
+            give_way: called once with a line about it.
+        """
+        until, known = time.monotonic() + WATCH_TIME, set(self._others.known_nodes())
+
+        def look() -> None:
+            elders = sorted(set(self._beside()) - known)
+            if elders and not any_unknown(elders):
+                self.end_watch()
+                give_way(self._conflict(elders))
+            elif time.monotonic() > until:
+                self.end_watch()
+
+        self.end_watch()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watching = self._node.create_timer(CHECK_PERIOD, look, clock=steady)
+
+    def end_watch(self) -> None:
+        """Ends that."""
+        if self._watching is not None:
+            self._node.destroy_timer(self._watching)
+            self._watching = None
 
     def rivals(self) -> str:
         """The nodes that publish beside this one, for a reader; '' if there are none."""

@@ -87,6 +87,16 @@ def input_status(
         counters: notice rejections since the last report.
         concern: what is wrong with the states; empty if nothing is.
     """
+    values = input_values(inputs, state_age)
+    rejected = sum(source.rejected.total() for source in inputs.values())
+    level = counters.level('rejected', rejected)
+    if concern:
+        return Status('inputs', WARNING, concern, values)
+    return Status('inputs', level, f'{rejected} messages rejected', values)
+
+
+def input_values(inputs: Mapping[str, Input[Any]], state_age: float) -> dict[str, object]:
+    """The age of the newest state [s], and counts of messages by topic and reason."""
     values: dict[str, object] = {'state_age_ms': 1e3 * state_age}
     for topic, source in inputs.items():
         values[f'{topic}_received'] = source.received
@@ -95,11 +105,7 @@ def input_status(
             values[f'{topic}_rejected_{reason}'] = count
         for reason, count in sorted(source.passed_over.items()):
             values[f'{topic}_{reason}'] = count
-    rejected = sum(source.rejected.total() for source in inputs.values())
-    level = counters.level('rejected', rejected)
-    if concern:
-        return Status('inputs', WARNING, concern, values)
-    return Status('inputs', level, f'{rejected} messages rejected', values)
+    return values
 
 
 def model_status(

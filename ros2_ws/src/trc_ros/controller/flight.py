@@ -14,7 +14,7 @@ from rclpy.node import Node
 from trc_core import Controller
 from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.pilot import Pilot
-from trc_core.flight.ranges import trained_box
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.safety import Decision
 from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
@@ -39,6 +39,7 @@ from trc_ros.conversions import (
     Status,
     diagnostic_array,
     later,
+    stamp_at,
     with_joint_names,
 )
 from trc_ros.qos import PUBLISHER, qos_of
@@ -54,6 +55,7 @@ class Flight:
         live: those that may change; a new object in the attribute applies from the next cycle
             on.
         goal: (n_x,), holds until one arrives; None to stay where the plant is.
+        trained: the states that the controller was made for.
         claim: on the topic of the commands.
 
     Raises:
@@ -67,6 +69,7 @@ class Flight:
         values: dict[str, Any],
         live: LiveSettings,
         goal: Array | None,
+        trained: StateBox,
         claim: CommandClaim,
     ) -> None:
         self.live = live
@@ -87,7 +90,7 @@ class Flight:
         self._commands = 0
         self._cycle_log = CycleLog(node.get_logger())
         self._counters = diagnostics.CounterMonitor()
-        self._make_inputs(goal)
+        self._make_inputs(goal, trained)
         named = with_joint_names(pilot.controller.system, values['joints'])
         self._outputs = Outputs(node, named, values)
         self._record_cycle = CycleOutput(node, pilot, values)
@@ -138,16 +141,26 @@ class Flight:
 
     def stop(self) -> None:
         """Stops the loop, then sends the final commands and waits until the last is delivered."""
+        if self._stop_loop():
+            self._send_final_commands()
+            self._outputs.close_command()
+
+    def give_way(self) -> None:
+        """Stops the loop without a final command: somebody else moves the plant."""
+        if self._stop_loop():
+            self._outputs.close_command()
+
+    def _stop_loop(self) -> bool:
+        """Stops the loop; False if there is none."""
         if self._loop is None:
-            return
+            return False
         self._loop.stop()
         self._loop = None
         self._instructions.forget_goal()
         self._changes.flush()
         self._serve_requests()
         self._realtime.revert()
-        self._send_final_commands()
-        self._outputs.close_command()
+        return True
 
     def close(self) -> None:
         """Stops the loop and closes the topics."""
@@ -163,17 +176,17 @@ class Flight:
         timed = not self._simulated
         return EventLoop(self._wait_for_state, timed, period, self._cycle, on_failure, prepare)
 
-    def _make_inputs(self, goal: Array | None) -> None:
+    def _make_inputs(self, goal: Array | None, trained: StateBox) -> None:
         now, node, values = self._pilot.clock, self._node, self._values
         frames = GoalFrames(node, values['frame_id'])
         self._simulated = isinstance(now, SimulatedClock)
-        node_clock, trained = node.get_clock(), trained_box(self.controller)
+        node_clock = node.get_clock()
         self._states, self._watch = open_states(
             node,
             self.controller,
             values,
             now,
-            lambda: node_clock.now().to_msg(),
+            lambda: stamp_at(node_clock.now().nanoseconds),
             lambda: self.live,
             trained,
             frames.noting,

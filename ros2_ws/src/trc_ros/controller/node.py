@@ -19,6 +19,7 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.goal_range import out_of_range
 from trc_core.flight.holding import staying_state
 from trc_core.flight.pilot import Pilot, require_rate
+from trc_core.flight.ranges import StateBox, trained_box
 from trc_core.flight.safety import SafetyMonitor
 from trc_core.problem.system import Array
 from trc_ros.compilation import compile_missing
@@ -81,7 +82,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         """Loads and compiles the model in a thread, then opens the topics."""
         preparation = Preparation(self, parameters.values_of(self, 'controller'))
         try:
-            pilot, goal = await run_in_thread(
+            pilot, goal, trained = await run_in_thread(
                 functools.partial(self._prepare, preparation), self.executor
             )
         finally:
@@ -89,7 +90,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         # Live parameters may have changed meanwhile.
         values, controller = parameters.values_of(self, 'controller'), pilot.controller
         live = LiveSettings.from_parameters(values, controller)
-        self._flight = Flight(self, pilot, values, live, goal, self._claim)
+        self._flight = Flight(self, pilot, values, live, goal, trained, self._claim)
         self._require_used_qos()
         tell_undeclared_angles(controller.system, self.get_logger())
         # Also because the first line of a process takes 20 ms, which the loop does not have.
@@ -101,8 +102,11 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         """Waits until nobody else seems to publish commands, or it has taken too long."""
         await run_in_thread(self._claim.wait_until_free, self.executor)
 
-    def _prepare(self, preparation: Preparation) -> tuple[Pilot, Array]:
-        """The pilot of a controller that is compiled and in time, and its first goal (n_x,)."""
+    def _prepare(self, preparation: Preparation) -> tuple[Pilot, Array | None, StateBox]:
+        """The pilot of a controller that is compiled and in time, and what its flight needs.
+
+        It is the first goal (n_x,), None to stay where the plant is, and the box of its training.
+        """
         values = preparation.values
         controller = load_controller(values)
         goal = initial_goal(values, controller.system)
@@ -121,8 +125,9 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         make_ready(controller, values, self.get_logger())
         if goal is None:  # slopes are derived now, not in the first cycle
             staying_state(controller.system, controller.system.goal_centre)
+        trained = trained_box(controller)
         keep_out_of_collections()
-        return pilot, goal
+        return pilot, goal, trained
 
     @transition
     def on_activate(self) -> None:
@@ -131,11 +136,22 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             if self._closed:
                 raise ValueError('the process is ending')
             self._flight.start(self._fail)
+        self._claim.watch(self._give_way)
 
     @transition
     def on_deactivate(self) -> None:
         """Stops the loop and sends the final commands."""
+        self._claim.end_watch()
         self._flight.stop()
+
+    def _give_way(self, conflict: str) -> None:
+        """Leaves the plant to a controller that was there before, but was found late."""
+        self.get_logger().error(f'giving way: {conflict}')
+        if self._flight is not None:
+            self._flight.give_way()
+        self.trigger_deactivate()
+        if self.get_parameter('autostart').value:
+            self._transitions.take_turn(self._fail)
 
     @transition
     def on_cleanup(self) -> None:
@@ -155,6 +171,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
             raise
 
     def _close_flight(self) -> None:
+        self._claim.end_watch()
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.close()

@@ -13,9 +13,8 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.serialization import deserialize_message
 
-from trc_ros.conversions import RejectedInput
+from trc_ros.conversions import RejectedInput, deserializer
 from trc_ros.qos import CHOICES, SUBSCRIPTION, qos_of
 
 
@@ -54,6 +53,7 @@ class PolledSubscription:
         self._node = node
         self._kind = kind
         self._depth = qos.depth
+        self._deserialize = deserializer(kind)
         self._subscription = node.create_subscription(
             kind,
             topic,
@@ -93,7 +93,7 @@ class PolledSubscription:
             RejectedInput: if it is none.
         """
         try:
-            return deserialize_message(content, self._kind)
+            return self._deserialize(content)
         except RMWError as error:
             raise RejectedInput('unreadable', f'{len(content)} bytes: {error}') from None
 

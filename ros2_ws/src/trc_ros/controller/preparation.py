@@ -13,6 +13,7 @@ from trc_core import Controller
 from trc_ros.controller import diagnostics
 from trc_ros.controller.outputs import RELIABLE
 from trc_ros.conversions import Status, diagnostic_array
+from trc_ros.qos import PUBLISHER, qos_of
 
 PROGRESS_PERIOD = 10.0  # [s] between two lines about the compiler
 
@@ -32,7 +33,8 @@ class Preparation:
         self.controller: Controller | None = None
         """The controller that is being compiled, once it is loaded; set by the thread."""
         self._missing = 0
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        qos = qos_of(node, PUBLISHER, '/diagnostics', RELIABLE)
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', qos)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(values['diagnostics.period'], self._show, clock=steady)
         self._show()

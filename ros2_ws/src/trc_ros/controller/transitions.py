@@ -75,9 +75,13 @@ class Transitions:
         """
         self._node.executor.create_task(self._bring_up, fail)
 
-    async def _bring_up(self, fail: Callable[[str], None]) -> None:
+    def take_turn(self, fail: Callable[[str], None]) -> None:
+        """Activates again when it is this node's turn; calls `fail` if that did not succeed."""
+        self._node.executor.create_task(self._bring_up, fail, True)
+
+    async def _bring_up(self, fail: Callable[[str], None], configured: bool = False) -> None:
         try:
-            done = await self._configure()
+            done = configured or await self._configure()
             if done:
                 await self._await_turn()
                 done = self._node.trigger_activate() is SUCCESS

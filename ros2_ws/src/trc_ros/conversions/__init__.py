@@ -37,7 +37,8 @@ from trc_ros.conversions.reference_readers import (
     ReferenceReader,
 )
 from trc_ros.conversions.rejection import PassedOver, RejectedInput
-from trc_ros.conversions.stamps import later, own_stamp, seconds_of
+from trc_ros.conversions.serialized_states import deserializer
+from trc_ros.conversions.stamps import later, own_stamp, seconds_of, stamp_at
 from trc_ros.conversions.status import Status, diagnostic_array
 from trc_ros.conversions.trajectories import (
     ControlHorizonWriter,
@@ -89,6 +90,7 @@ __all__ = [
     'axes_of',
     'command_reader',
     'command_writer',
+    'deserializer',
     'diagnostic_array',
     'find_action',
     'frame_id_of',
@@ -101,5 +103,6 @@ __all__ = [
     'own_stamp',
     'part_reader',
     'seconds_of',
+    'stamp_at',
     'with_joint_names',
 ]

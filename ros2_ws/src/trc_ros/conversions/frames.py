@@ -22,10 +22,9 @@ def frame_id_of(message: Any) -> str:
     header = getattr(message, 'header', None)
     if header is None:
         return ''
-    named = {header.frame_id}
-    if isinstance(message, Path):
-        named |= {pose.header.frame_id for pose in message.poses}
-    named.discard('')
+    if not isinstance(message, Path):
+        return str(header.frame_id)
+    named = {header.frame_id, *(pose.header.frame_id for pose in message.poses)} - {''}
     if len(named) > 1:
         raise RejectedInput('frame', f'{sorted(named)} in one path; write one frame')
     return str(named.pop()) if named else ''

@@ -64,7 +64,7 @@ class JointPartReader:
         if not counted or len(velocities) not in (0, n):
             counts = f'{len(positions)} positions and {len(velocities)} velocities'
             raise RejectedInput('wrong_size', f'{n} names, {counts}')
-        x, places, unmeasured = np.zeros(self._system.n_x), [], []
+        x, places, unmeasured = [0.0] * self._system.n_x, [], []
         for i, axis in layout.known:
             if axis.position is not None:
                 x[axis.position] = positions[i]
@@ -82,7 +82,7 @@ class JointPartReader:
                     f'{axis.name} has none; publish it, or set velocity_cutoff_frequency to have '
                     'it found from positions',
                 )
-        return StatePart(require_finite(x), tuple(places), tuple(unmeasured))
+        return StatePart(require_finite(np.array(x)), tuple(places), tuple(unmeasured))
 
     def _is_measured(self, velocities: Sequence[float], i: int) -> bool:
         """Whether there is a velocity; drivers that have none may send NaN."""

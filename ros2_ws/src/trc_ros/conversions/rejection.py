@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from trc_core.problem.system import Array
 
@@ -46,6 +46,6 @@ def require_finite(x: Array) -> Array:
     Raises:
         RejectedInput: if it holds a NaN or an infinity.
     """
-    if not np.isfinite(x).all():
-        raise RejectedInput('not_finite', f'{x.tolist()}')
+    if not all(map(math.isfinite, values := x.tolist())):
+        raise RejectedInput('not_finite', f'{values}')
     return x

@@ -1,9 +1,11 @@
-"""Serialised trajectories: written once, and filled as bytes from then on."""
+"""Serialised messages: written once, and filled as bytes from then on."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -17,9 +19,39 @@ STAMP = struct.Struct('=iI')  # of the header, which is the first field
 DOUBLE = 8  # bytes, and their alignment in the first version of XCDR
 
 
+def padded(place: int, size: int) -> int:
+    """The first place from this one on where a value of this size may begin."""
+    return ENCAPSULATION - (ENCAPSULATION - place) // size * size
+
+
 def placeholders(shape: tuple[int, ...], before: int = 0) -> Array:
     """Placeholders for the numbers of an array of this shape, behind `before` others."""
     return 1.0 + before + np.arange(np.prod(shape)).reshape(shape)
+
+
+class SerializedNumbers:
+    """A message as it is sent, whose last field is a sequence of numbers, written in place.
+
+    Args:
+        message: as it is sent but for the numbers.
+        numbers: in its last field: `placeholders`, as many as later.
+
+    Raises:
+        ValueError: if the middleware does not serialise it as plain CDR.
+    """
+
+    def __init__(self, message: Any, numbers: Sequence[float]) -> None:
+        self._numbers = struct.Struct(f'={len(numbers)}d')
+        content, pattern = serialize_message(message), self._numbers.pack(*numbers)
+        self._place = content.rfind(pattern)
+        if self._place < 0:
+            raise ValueError('this ROS 2 middleware does not serialise numbers as plain CDR')
+        self._bytes = bytearray(content[: self._place + len(pattern)])
+
+    def filled(self, numbers: Sequence[float]) -> bytes:
+        """The message with these numbers."""
+        self._numbers.pack_into(self._bytes, self._place, *numbers)
+        return bytes(self._bytes)
 
 
 class SerializedTrajectory:
@@ -76,7 +108,7 @@ def _layout(message: JointTrajectory) -> tuple[list[int], int]:
 
     def take(size: int, count: int = 1) -> int:
         nonlocal end
-        begin = -(-end // size) * size if count else end
+        begin = padded(ENCAPSULATION + end, size) - ENCAPSULATION if count else end
         end = begin + size * count
         return begin
 

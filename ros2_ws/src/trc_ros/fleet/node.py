@@ -26,7 +26,7 @@ from trc_ros.controller import diagnostics
 from trc_ros.controller.instruction_input import Readers
 from trc_ros.controller.landing import land
 from trc_ros.controller.live_settings import LiveSettings
-from trc_ros.controller.node import initial_goal
+from trc_ros.controller.node import initial_goal, keep_out_of_collections
 from trc_ros.controller.outputs import RELIABLE
 from trc_ros.controller.realtime import RealtimeSettings
 from trc_ros.controller.states import tell_undeclared_angles
@@ -99,6 +99,7 @@ class FleetNode(parameters.OwnReasons, Node):
         self._loop = ControlLoop(
             self._period, self._cycle, on_failure, 'fleet_loop', self._prepare
         )
+        keep_out_of_collections()
         self._loop.start()
         text = f'{controller.system.name}, by {controller.backend}: {len(names)} robots'
         self.get_logger().info(text)

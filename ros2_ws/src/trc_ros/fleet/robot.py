@@ -17,7 +17,7 @@ from trc_core.flight.safety import Decision, SafetyState
 from trc_core.flight.state_changes import StateChanges
 from trc_core.problem.system import Array
 from trc_ros.controller.command_claim import CommandClaim
-from trc_ros.controller.diagnostics import ERROR, LEVELS, OK, concerned, log_state
+from trc_ros.controller.diagnostics import ERROR, LEVELS, OK, concerned, input_values, log_state
 from trc_ros.controller.goal_frames import GoalFrames
 from trc_ros.controller.instruction_input import InstructionInput
 from trc_ros.controller.landing import Landing
@@ -138,15 +138,12 @@ class Robot:
         measurement, _ = self._states.latest
         age = self.pilot.clock() - measurement.time if measurement else float('nan')
         values: dict[str, object] = {
-            'state_age_ms': 1e3 * age,
+            **input_values({'state': self._states.input, **self._instructions.inputs}, age),
             'follows': self._instructions.follows,
             'commands_published': self._commands,
             'limited_commands': self.pilot.monitor.limited.total(),
             **{f'entered_{state.value}': self._changes.entries[state] for state in SafetyState},
         }
-        for topic, source in {'state': self._states.input, **self._instructions.inputs}.items():
-            values[f'{topic}_received'] = source.received
-            values[f'{topic}_rejected'] = source.rejected.total()
         decision = self._decision
         if decision is None:
             return Status(self.name, OK, 'inactive: nothing is commanded', values)

@@ -15,14 +15,13 @@ from types import TracebackType
 from typing import Any
 
 from trc_core.command_line import report_errors
+from trc_ros.transport import avoid_shared_memory
 
 STOP_TIME = 10.0  # [s] between asking a process to end and ending it
 ENVIRONMENT = {
     # Wheels of ROS 2 find their resources here; a ROS installation has set it already.
     'AMENT_PREFIX_PATH': sys.prefix,
     'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    # A killed process leaves locks in shared memory that spoil the next run.
-    'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4',
     # Nodes that happen to run on this machine must not take part.
     'ROS_DOMAIN_ID': str(1 + os.getpid() % 100),
 }
@@ -37,6 +36,7 @@ def set_environment() -> None:
     """Completes the environment of this process and its children; before rclpy is imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    avoid_shared_memory()
 
 
 def carry_out(
