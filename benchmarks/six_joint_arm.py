@@ -129,7 +129,7 @@ def main() -> None:
     system = arm()
     print(f'dynamics: {len(system.graph.instructions)} instructions, {_since(began):.2f} s')
     began = time.process_time()
-    print(f'machine code: {sorted(code_of(system.graph).addresses)}, {_since(began):.2f} s')
+    print(f'machine code: {sorted(code_of(system).addresses)}, {_since(began):.2f} s')
     plant = plant_of(system)
     x0, goal = system.sample(np.random.default_rng(0), 1)
     times = []

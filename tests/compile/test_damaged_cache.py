@@ -40,7 +40,7 @@ def a_new_process_finds(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     b = np.array([2.0, 8.0])
     compiled.__wrapped__(backsolve)(np.array([[2.0, 0.0], [1.0, 4.0]]), b)
-    names = sorted(code_of(SYSTEMS['pendulum'].graph).addresses)
+    names = sorted(code_of(SYSTEMS['pendulum']).addresses)
     kept = keep(SYSTEMS['pendulum'], 'optima', 0, lambda: {'cost': np.arange(3.0)})
     return b.tolist(), names, kept['cost'].tolist()
 

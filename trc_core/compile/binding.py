@@ -27,7 +27,7 @@ def plant_of(system: System) -> Plant:
     Raises:
         ValueError: if the dynamics fail.
     """
-    code = code_of(system.graph)
+    code = code_of(system)
     unrolled = 'step' in code.addresses
     names = ('step', 'step_jacobian') if unrolled else ('dynamics', 'slopes')
     step, step_jacobian = (code.addresses[name] for name in names)
@@ -37,37 +37,46 @@ def plant_of(system: System) -> Plant:
 @lru_cache(maxsize=SYSTEMS_KEPT)
 def readable_plant_of(system: System) -> Plant:
     """The plant for kernels that run as plain Python: NumPy interprets its graphs."""
-    dynamics, slopes = _interpreted(system.graph), _interpreted(slopes_graph(system.graph))
+    dynamics, slopes = _interpreted(system.graph), _interpreted(system.slopes)
     return _plant(system, False, dynamics, slopes, _interpreted_terms)
 
 
-def code_of(graph: Graph) -> MachineCode:
+def code_of(system: System) -> MachineCode:
     """The machine code of a plant's dynamics."""
-    return machine_code(graph.digest, lambda: functions_of(graph))
+    return machine_code(_digest(system), lambda: functions_of(system))
+
+
+def _digest(system: System) -> str:
+    """A hash of the dynamics, and of their slopes where they are stated beside them."""
+    stated = system.stated_slopes
+    return system.graph.digest if stated is None else f'{system.graph.digest} {stated.digest}'
 
 
 def is_compiled(system: System) -> bool:
     """Whether the machine code of a system's dynamics is there."""
-    graphs = [terms.graph for terms in _stated(system)]
-    return all(is_kept(graph.digest) for graph in (system.graph, *graphs))
+    digests = [terms.graph.digest for terms in _stated(system)]
+    return all(is_kept(digest) for digest in (_digest(system), *digests))
 
 
-def functions_of(graph: Graph) -> Mapping[str, Graph]:
+def functions_of(system: System) -> Mapping[str, Graph]:
     """What is compiled of dynamics: a whole RK4 step, or the dynamics where that is too long.
 
     A step's Jacobian is too long at once where its chain rule has as many products of a dense
     Jacobian as that.
     """
-    n_x, n_u = graph.inputs['x'], graph.inputs['u']
+    graph, stated = system.graph, system.stated_slopes
+    n_x, n_u = system.n_x, system.n_u
     if n_x * n_x * (n_x + n_u) > UNROLLED:
-        return {'dynamics': graph, 'slopes': slopes_graph(graph)}
+        return {'dynamics': graph, 'slopes': system.slopes}
     try:
         return {
             'step': step_graph(graph, UNROLLED),
-            'step_jacobian': step_jacobian_graph(graph, UNROLLED),
+            'step_jacobian': step_jacobian_graph(
+                stated or slopes_graph(graph, UNROLLED), UNROLLED
+            ),
         }
     except OverflowError:
-        return {'dynamics': graph, 'slopes': slopes_graph(graph)}
+        return {'dynamics': graph, 'slopes': system.slopes}
 
 
 def _plant(

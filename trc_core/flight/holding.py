@@ -6,7 +6,6 @@ import numpy as np
 
 from trc_core.numerics.cost import difference
 from trc_core.planner.inputs import OUTSIDE_FACTOR
-from trc_core.problem.discretise import slopes_graph
 from trc_core.problem.system import Array, System
 
 NEWTON_STEPS = 20
@@ -103,7 +102,7 @@ def _drift(system: System, x: Array, p: Array) -> tuple[Array, Array]:
     """The time derivative (n_x,) at x under its trim control, and its slopes A (n_x, n_x)."""
     with np.errstate(all='ignore'):
         u = system.trims(x, p)
-        found = slopes_graph(system.graph).evaluate([*x, *u, *p])
+        found = system.slopes.evaluate([*x, *u, *p])
     drift = np.array(found['dynamics'], dtype=np.float64)
     return drift, np.array(found['A'], dtype=np.float64).reshape(len(x), len(x))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from trc_core.problem.discretise import rk4, slopes_graph
+from trc_core.problem.discretise import rk4
 from trc_core.problem.graph import Graph
 from trc_core.problem.probes import Probes
 
@@ -148,6 +148,7 @@ def _need(keyed: _Keyed) -> Need:
 
 def need_at(system: System, probes: Probes) -> Need:
     """What a system needs at some states, controls and parameters."""
+    probes = _within_limits(system, probes)
     rates, state, seconds = _rates(system, probes)
     is_fast = growth_error(rates * system.dt, 1) > GROWTH_ERROR
     for count in COUNTS:
@@ -157,6 +158,24 @@ def need_at(system: System, probes: Probes) -> Need:
         if errors.max() <= STEP_ERROR and np.sqrt(np.mean(errors**2)) <= TYPICAL_ERROR:
             return Need(count, state, seconds, is_fast)
     return Need(None, state, seconds, is_fast)
+
+
+def _within_limits(system: System, probes: Probes) -> Probes:
+    """The probes, with controls moved to the trim where a dt would lead far beyond the limits.
+
+    A small joint with a strong motor and no armature reaches a thousand times its speed limit in
+    a dt; no plan goes there, so that it does not count how many steps it would take.
+    """
+    assert system.x_min is not None and system.x_max is not None
+    N, range_ = len(probes.x), system.x_max - system.x_min
+    if not np.isfinite(range_).any():
+        return probes
+    at_rest = probes._replace(u=np.tile(system.u_trim, (N, 1)))
+    with np.errstate(all='ignore'):
+        full, least = (_columns(system.graph, p.columns, 'dynamics', N) for p in (probes, at_rest))
+        share = range_ / (system.dt * np.abs(full - least))
+    share = np.where(np.isfinite(share), share, 1.0).min(axis=1, initial=1.0)
+    return probes._replace(u=at_rest.u + share[:, None] * (probes.u - at_rest.u))
 
 
 def growth_error(z: Array, count: int) -> float:
@@ -201,7 +220,7 @@ def _rates(system: System, probes: Probes) -> tuple[Array, str, float]:
     """The eigenvalues (N n_x,) of the slopes of the dynamics, and what moves fastest."""
     N, n_x = probes.x.shape
     with np.errstate(all='ignore'):
-        A = _columns(slopes_graph(system.graph), probes.columns, 'A', N).reshape(N, n_x, n_x)
+        A = _columns(system.slopes, probes.columns, 'A', N).reshape(N, n_x, n_x)
     values, vectors = np.linalg.eig(A[np.isfinite(A).all(axis=(1, 2))])
     if not values.size:
         return np.zeros(0), system.state_names[0], np.inf

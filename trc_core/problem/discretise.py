@@ -87,14 +87,17 @@ def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     return tape.graph({**graph.inputs, 'dt': 1}, {'step': step})
 
 
-def step_jacobian_graph(graph: Graph, longest: int = LONGEST) -> Graph:
+def step_jacobian_graph(local: Graph, longest: int = LONGEST) -> Graph:
     """The graph of a step's Jacobian; outputs `A` (n_x n_x) and `B` (n_x n_u), row by row.
 
+    Args:
+        local: the dynamics with their slopes, as `slopes_graph` returns them.
+        longest: how many instructions there may be.
+
     Raises:
-        OverflowError: if there are more than `longest` instructions.
+        OverflowError: if there are more.
     """
-    local = slopes_graph(graph, longest)
-    tape, x, u, p, dt = _arguments(graph, longest)
+    tape, x, u, p, dt = _arguments(local, longest)
     n_x, n_u = len(x), len(u)
 
     def slopes(y: Any, u: Any) -> tuple[Any, Any]:
@@ -105,7 +108,7 @@ def step_jacobian_graph(graph: Graph, longest: int = LONGEST) -> Graph:
 
     step = rk4_slopes(slopes, x, u, dt)
     A, B = ([tape.expression(e) for e in part.ravel()] for part in np.split(step, [n_x], axis=1))
-    return tape.graph({**graph.inputs, 'dt': 1}, {'A': A, 'B': B})
+    return tape.graph({**local.inputs, 'dt': 1}, {'A': A, 'B': B})
 
 
 def _arguments(graph: Graph, longest: int) -> tuple[Tape, Any, Any, list[Expression], Expression]:

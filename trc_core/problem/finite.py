@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from trc_core.problem.discretise import slopes_graph
 from trc_core.problem.graph import Graph, needed_instructions
 from trc_core.problem.probes import Probes
 from trc_core.problem.terms import OUTPUT
@@ -81,7 +80,7 @@ def _formulas(system: System, probes: Probes) -> Iterator[Formulas]:
     titles = [f"dynamics of '{name}'" for name in states]
     named = {'dynamics': titles, **_slope_titles(titles, states, controls, 'A', 'B')}
     of_dynamics = [label for key in ('x', 'u', 'p') for label in labels[key]]
-    yield Formulas(slopes_graph(system.graph), named, probes.columns, of_dynamics)
+    yield Formulas(system.slopes, named, probes.columns, of_dynamics)
     task = system.task
     columns = [*probes.x.T, *probes.u.T, *probes.goal.T, *probes.p.T, np.zeros(len(probes.x))]
     kinds = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trc_core.problem.graph import Graph
+from trc_core.problem.stated_slopes import require_slopes
 from trc_core.problem.system import Joint, Obstacle, System
 from trc_core.problem.task import task_record, terms_of_record
 from trc_core.problem.terms import EQUILIBRIUM, Terms, require_law, require_trim
@@ -30,8 +31,14 @@ def system_record(system: System) -> dict[str, Any]:
         **system.contract(),
         'joints': joints,
         'dynamics': system.graph.record(),
+        **_slopes_record(system),
         **task_record(system),
     }
+
+
+def _slopes_record(system: System) -> dict[str, Any]:
+    stated = system.stated_slopes
+    return {} if stated is None else {'slopes': stated.record()}
 
 
 def system_from_record(record: Mapping[str, Any]) -> System:
@@ -42,10 +49,13 @@ def system_from_record(record: Mapping[str, Any]) -> System:
         ValueError: if a part makes no sense; the message names it.
     """
     graph = Graph.from_record(record['dynamics'])
+    slopes = Graph.from_record(record['slopes']) if 'slopes' in record else None
     joints = tuple(Joint(*joint) for joint in record['joints'])
     fields = {**_fields(record, {'name': record['name']}), **_functions(record)}
-    system = System(dynamics=GraphFormula(graph), joints=joints, **fields)
+    system = System(dynamics=GraphFormula(graph, slopes), joints=joints, **fields)
     _require_equations(graph, system)
+    if slopes is not None:
+        require_slopes(system, slopes)
     return system
 
 

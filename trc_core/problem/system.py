@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,13 @@ from trc_core.problem.checks import checked
 from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.places import Joint, Obstacle
+from trc_core.problem.sources import Sources
 from trc_core.problem.task import Task, require_task, task_contract, task_record
-from trc_core.problem.trace import Signature, dynamics_graph
+from trc_core.problem.trace import Signature, dynamics_graph, stated_slopes
 from trc_core.problem.trim import Trim, trim_of, trims_of
+
+if TYPE_CHECKING:
+    from trc_core.problem.robot import RobotModel
 
 Array = NDArray[np.float64]
 MAPPINGS = ('parameters', 'ranges', 'laws')
@@ -30,7 +34,7 @@ CONSTRAINT_TOLERANCE = 0.01  # in the units of the constraints
 
 
 @dataclass(frozen=True, eq=False)
-class System:
+class System(Sources):
     """A plant with sampled controls and a task.
 
     The cost of a plan has no factor dt:
@@ -182,13 +186,35 @@ class System:
         """
         return dynamics_graph(self.name, self.dynamics, self.signature)
 
+    @property
+    def slopes(self) -> Graph:
+        """The dynamics with their slopes: outputs `dynamics`, `A` and `B`, row by row.
+
+        They are those that the dynamics state themselves, or exact ones of their graph.
+
+        Raises:
+            ValueError: if the dynamics fail; the message says where.
+        """
+        return self.stated_slopes or slopes_graph(self.graph)
+
+    @property
+    def stated_slopes(self) -> Graph | None:
+        """The graph of `slopes` where the dynamics state their own; else None."""
+        return stated_slopes(self.name, self.dynamics, self.signature)
+
+    @property
+    def robot(self) -> RobotModel | None:
+        """The robot that this system was made of; None for others, and when read from a file."""
+        return getattr(self.dynamics, 'model', None)
+
     @cached_property
     def digest(self) -> str:
         """A hash of all its functions; of the dynamics alone where there are no others."""
-        functions = task_record(self)
-        if not functions:
+        functions, slopes = task_record(self), self.stated_slopes
+        if not functions and slopes is None:
             return self.graph.digest
-        contents = json.dumps([self.graph.digest, functions])
+        own = [] if slopes is None else [slopes.digest]
+        contents = json.dumps([self.graph.digest, functions, *own])
         return hashlib.sha256(contents.encode()).hexdigest()
 
     @cached_property
@@ -257,7 +283,7 @@ class System:
         return np.ascontiguousarray(A), np.ascontiguousarray(B)
 
     def _slopes(self, x: Array, u: Array) -> tuple[Array, Array]:
-        found = slopes_graph(self.graph).evaluate([*x, *u, *self.p])
+        found = self.slopes.evaluate([*x, *u, *self.p])
         by_x = np.array(found['A']).reshape(self.n_x, self.n_x)
         by_u = np.array(found['B']).reshape(self.n_x, self.n_u)
         return np.array(found['dynamics']), np.concatenate([by_x, by_u], axis=1)

@@ -20,8 +20,9 @@ OURS = tuple(Path(__file__).with_name(name) for name in ('trace.py', 'terms.py',
 class GraphFormula:
     """A formula that is a graph already: `dynamics` of a system that was read from a file."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, slopes: Graph | None = None) -> None:
         self.graph = graph
+        self.slopes_graph = slopes
 
     def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
         """The time derivative of x, in the algebra of what it is given."""
@@ -71,6 +72,31 @@ def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
     request = Request(f"dynamics of '{name}'", dynamics, call, symbols, n_x)
     inputs = {'x': n_x, 'u': n_u, 'p': len(names)}
     return traced_graph(request, inputs, 'dynamics')
+
+
+@lru_cache(maxsize=256)
+def stated_slopes(name: str, dynamics: Formula, signature: Signature) -> Graph | None:
+    """The graph of the slopes that dynamics state themselves; None where they do not.
+
+    Dynamics state them by a method `slopes(x, u, **parameters)`, which returns the derivative
+    (n_x,) and its slopes A (n_x, n_x) and B (n_x, n_u), in the algebra of what it is given.
+    """
+    if isinstance(dynamics, GraphFormula):
+        return dynamics.slopes_graph
+    formula = getattr(dynamics, 'slopes', None)
+    if formula is None:
+        return None
+    n_x, n_u, names = signature
+    tape = Tape()
+    values = tape.inputs(n_x + n_u + len(names))
+    parameters = dict(zip(names, values[n_x + n_u :], strict=True))
+    derivative, A, B = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
+    outputs = {
+        'dynamics': [tape.expression(e) for e in derivative],
+        'A': [tape.expression(e) for row in A for e in row],
+        'B': [tape.expression(e) for row in B for e in row],
+    }
+    return tape.graph({'x': n_x, 'u': n_u, 'p': len(names)}, outputs)
 
 
 def traced_graph(request: Request, inputs: Mapping[str, int], output: str) -> Graph:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trc_core.problem.discretise import slopes_graph
 from trc_core.problem.terms import EQUILIBRIUM, Terms, terms_of, traced_trim
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def _equilibrium(system: System, reference: Array, p: Sequence[Array]) -> Array:
     middle = np.clip(0.0, system.u_min, system.u_max)
     rows, own = reference.reshape(-1, system.n_x), [values.ravel() for values in p]
     N, u = len(rows), np.tile(middle, (len(rows), 1))
-    slopes = slopes_graph(system.graph)
+    slopes = system.slopes
     for _ in range(NEWTON_STEPS):
         with np.errstate(all='ignore'):
             found = slopes.evaluate([*rows.T, *u.T, *own])

@@ -51,22 +51,32 @@ DRAWN = {
 }
 """Systems whose problems are drawn by a function of their own."""
 ENTRY_POINTS = 'trc.systems'
+ROBOT_FILES = ('.urdf', '.xacro')
+ROBOT_TASK = {'dt': 0.02, 'horizon': 50}  # of a robot file, where nothing else is given
 notices = logging.getLogger('trc')
 
 
-def get_system(name: str) -> System:
+def get_system(name: str, **task: Any) -> System:
     """The system of a name or of a file.
 
     Args:
         name: a shipped system, `double_integrator_<n>_axes`, a name that an installed package
-            offers in the entry-point group `trc.systems`, or the path of a Python file that
-            defines one `System` (the file is executed).
+            offers in the entry-point group `trc.systems`, the path of a Python file that
+            defines one `System` (the file is executed), or that of a robot's URDF.
+        **task: for a robot, the words of `System.from_urdf`; `dt` is 0.02 s and `horizon` 50
+            where they are not given.
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
             Also if its equations fail, or are no numbers somewhere in its boxes.
         FileNotFoundError: if the file does not exist.
     """
+    if name.endswith(ROBOT_FILES):
+        return system_from_robot_file(Path(name), **task)
+    if task:
+        raise ValueError(
+            f"'{name}' is no robot file, and takes no {sorted(task)}; write them in the system"
+        )
     if name in SYSTEMS:
         return SYSTEMS[name]
     if name in DRAWN:
@@ -85,7 +95,7 @@ def get_system(name: str) -> System:
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *DRAWN, *offered])} "
-        f'or give the path of a .py file'
+        f'or give the path of a .py or .urdf file'
     )
 
 
@@ -182,6 +192,27 @@ def system_from_file(path: Path) -> System:
         _require_equations(system)
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
+    return system
+
+
+def system_from_robot_file(path: Path, **task: Any) -> System:
+    """The system of a robot's URDF.
+
+    Args:
+        path: of the file.
+        **task: the words of `System.from_urdf`; `dt` is 0.02 s and `horizon` 50 where they are
+            not given.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is no robot that is supported, or a word makes no sense.
+    """
+    if path.suffix == '.xacro':
+        raise ValueError(
+            f"'{path}' is xacro; expand it first: xacro {path} > {path.with_suffix('.urdf')}"
+        )
+    system = System.from_urdf(path, **{**ROBOT_TASK, **task})
+    _require_equations(system)
     return system
 
 

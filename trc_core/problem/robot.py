@@ -1,0 +1,126 @@
+"""Robots: joints with limits on a tree of bodies, and a tip."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.problem import rigid_body
+from trc_core.problem.expression import Tape
+from trc_core.problem.graph import Graph
+from trc_core.problem.rigid_body import Point, Tree
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RobotJoint:
+    """A joint of a robot, in rad or m, rad/s or m/s, N m or N."""
+
+    name: str
+    kind: str
+    """'revolute', 'continuous' or 'prismatic'."""
+    lower: float
+    """Lowest position; -inf for a continuous joint."""
+    upper: float
+    """Highest position; inf for a continuous joint."""
+    velocity: float
+    """Largest speed."""
+    effort: float
+    """Largest torque or force."""
+    damping: float = 0.0
+    """Friction by speed [N m s/rad or N s/m]."""
+    friction: float = 0.0
+    """Coulomb friction [N m or N]."""
+    armature: float = 0.0
+    """Inertia of the rotor as the joint feels it [kg m^2 or kg]."""
+
+
+class Tip(NamedTuple):
+    """A frame at the end of a robot."""
+
+    body: int
+    """The body that it is part of; -1 for the base."""
+    offset: Sequence[float]
+    """In the frame of the body (3,) [m]."""
+    rotation: Array
+    """(3, 3)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RobotModel:
+    """A robot: its bodies, its joints and its tip."""
+
+    name: str
+    tree: Tree
+    joints: tuple[RobotJoint, ...]
+    """In the order of the tree."""
+    tip: Tip | None
+    source: tuple[str, str]
+    """The format, 'urdf' or 'mjcf', and the text that it was read from."""
+
+    def tip_position(self, x: Any) -> Any:
+        """The position of the tip in the frame of the base [m].
+
+        Args:
+            x: a state, or the positions of the joints alone: a list of numbers or expressions, or
+                an array (..., n_x).
+
+        Returns:
+            (3,), or (..., 3) of an array.
+        """
+        if not isinstance(x, np.ndarray) or x.dtype == object:
+            return rigid_body.position(self.tree, list(x), self.tip_point)
+        columns = list(np.moveaxis(x[..., : len(self.joints)], -1, 0))
+        found = self._tip_graph.evaluate(columns)['tip']
+        return np.stack([np.broadcast_to(e, x.shape[:-1]) for e in found], axis=-1)
+
+    def tip_rotation(self, x: Any) -> Any:
+        """The rotation (3, 3) of the tip in the frame of the base, at one state."""
+        tip = self._tip()
+        return rigid_body.orientation(self.tree, list(x), tip.body) @ tip.rotation
+
+    @property
+    def tip_point(self) -> Point:
+        """The origin of the tip's frame."""
+        tip = self._tip()
+        return Point(tip.body, tip.offset)
+
+    @cached_property
+    def _tip_graph(self) -> Graph:
+        tape = Tape()
+        q = tape.inputs(len(self.joints))
+        found = rigid_body.position(self.tree, q, self.tip_point)
+        return tape.graph({'q': len(q)}, {'tip': [tape.expression(e) for e in found]})
+
+    def _tip(self) -> Tip:
+        if self.tip is None:
+            raise ValueError(f"robot '{self.name}' has no tip; give one with tip=")
+        return self.tip
+
+
+def require_members(key: str, names: Sequence[Any], known: Iterable[str], what: str) -> None:
+    """Raises a ValueError that lists the known names where some are not among them."""
+    listed = list(known)
+    unknown = [name for name in names if name not in listed]
+    if unknown:
+        raise ValueError(f'{key} names {unknown[0]!r}; choose from the {what} {listed}')
+
+
+def valid_names(names: Iterable[str]) -> list[str]:
+    """Names of letters, digits and underscores, each its own."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r'\W', '_', name, flags=re.ASCII)[:48] or 'joint'
+        plain = f'joint_{plain}' if plain[0].isdigit() else plain
+        count, own = 2, plain
+        while own in found:
+            own, count = f'{plain}_{count}', count + 1
+        found.append(own)
+    return found

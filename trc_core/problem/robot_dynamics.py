@@ -1,0 +1,145 @@
+"""The motion of a robot, its holding torques, and functions of the task that know its tip."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trc_core.problem import rigid_body
+from trc_core.problem.rigid_body import Point
+from trc_core.problem.robot import RobotModel, valid_names
+
+PAYLOAD = 'payload'
+FULL_FRICTION = 0.05  # of the speed limit, over which tanh smooths friction
+
+
+class RobotDynamics:
+    """The motion of a robot: the joints' speeds, and their accelerations with closed slopes.
+
+    Args:
+        model: the robot, whose joints have armature, damping and friction.
+        payload: whether a parameter `payload` is a point mass at the tip [kg].
+        adjustable: which of armature, damping and friction are parameters, `<word>_<joint>`.
+    """
+
+    def __init__(self, model: RobotModel, payload: bool, adjustable: tuple[str, ...]) -> None:
+        self.model, self.payload, self.adjustable = model, payload, adjustable
+        self.names = valid_names(joint.name for joint in model.joints)
+
+    def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
+        """The time derivative (2 n,) of x, in any algebra."""
+        q, v = self._split(x)
+        forces, _ = self._forces(v, u, parameters)
+        armatures, points = self._number('armature', parameters), self.points(parameters)
+        return [
+            *v,
+            *rigid_body.accelerations(self.model.tree, q, v, forces, armatures, points),
+        ]
+
+    def slopes(
+        self, x: Sequence[Any], u: Sequence[Any], **parameters: Any
+    ) -> tuple[list[Any], Any, Any]:
+        """The time derivative (2 n,) with its exact slopes A (2 n, 2 n) and B (2 n, n)."""
+        q, v = self._split(x)
+        n = len(q)
+        forces, by_speed = self._forces(v, u, parameters)
+        armatures, points = self._number('armature', parameters), self.points(parameters)
+        found = rigid_body.slopes(self.model.tree, q, v, forces, armatures, points)
+        A, B = np.zeros((2 * n, 2 * n)).astype(object), np.zeros((2 * n, n)).astype(object)
+        A[:n, n:] = np.eye(n)
+        A[n:, :n] = found.by_q
+        A[n:, n:] = found.by_v + found.by_force * np.array(by_speed, dtype=object)
+        B[n:] = found.by_force
+        return [*v, *found.accelerations], A, B
+
+    def holding(self, goal: Sequence[Any], **parameters: Any) -> list[Any]:
+        """The torques and forces (n,) that hold a goal against gravity."""
+        q, _ = self._split(goal)
+        still = [0.0] * len(q)
+        return rigid_body.inverse_dynamics(
+            self.model.tree, q, still, still, self.points(parameters)
+        )
+
+    def points(self, parameters: Mapping[str, Any]) -> list[Point]:
+        """The payload as a point mass."""
+        if not self.payload:
+            return []
+        tip = self.model.tip_point
+        return [Point(tip.body, tip.offset, parameters[PAYLOAD])]
+
+    def _split(self, x: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        n = len(self.model.joints)
+        return list(x[:n]), list(x[n:])
+
+    def _number(self, word: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """Armature, damping or friction of every joint: a parameter, or a number."""
+        if word in self.adjustable:
+            return [parameters[f'{word}_{name}'] for name in self.names]
+        return [float(getattr(joint, word)) for joint in self.model.joints]
+
+    def _forces(
+        self, v: Sequence[Any], u: Sequence[Any], parameters: Mapping[str, Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """The forces of joints with their friction, and their slopes by the speeds."""
+        forces, slopes = [], []
+        damping, friction = (self._number(word, parameters) for word in ('damping', 'friction'))
+        for i, joint in enumerate(self.model.joints):
+            force, slope = u[i] - damping[i] * v[i], -damping[i]
+            if 'friction' in self.adjustable or joint.friction != 0.0:
+                scale = FULL_FRICTION * joint.velocity
+                share = np.tanh(v[i] / scale)
+                force = force - friction[i] * share
+                slope = slope - friction[i] / scale * (1.0 - share * share)
+            forces.append(force)
+            slopes.append(slope)
+        return forces, slopes
+
+
+class Holding:
+    """The trim of a robot: the torques and forces that hold a goal."""
+
+    def __init__(self, dynamics: RobotDynamics) -> None:
+        self.dynamics = dynamics
+
+    def __call__(self, goal: Sequence[Any], **parameters: Any) -> list[Any]:
+        """The controls (n,) at a goal state."""
+        return self.dynamics.holding(goal, **parameters)
+
+
+class WithTip:
+    """A function of the task that takes the position of the tip by the name `tip`.
+
+    Args:
+        function: of some of tip, x, u, goal, time and the parameters.
+        model: the robot.
+    """
+
+    def __init__(self, function: Callable[..., Any], model: RobotModel) -> None:
+        self.function, self.model = function, model
+        taken = inspect.signature(function).parameters
+        self._takes_x = 'x' in taken
+        own = [parameter for name, parameter in taken.items() if name not in ('tip', 'x')]
+        x = inspect.Parameter('x', inspect.Parameter.KEYWORD_ONLY)
+        free = [
+            p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.kind != p.VAR_KEYWORD
+        ]
+        rest = [p for p in own if p.kind == p.VAR_KEYWORD]
+        self.__signature__ = inspect.Signature([x, *free, *rest])
+
+    def __call__(self, x: Sequence[Any], **arguments: Any) -> Any:
+        """What the function returns at a state."""
+        if self._takes_x:
+            arguments['x'] = x
+        return self.function(tip=self.model.tip_position(list(x)), **arguments)
+
+
+def with_tip(function: Any, model: RobotModel) -> Any:
+    """A function of the task; one that takes `tip` is given it."""
+    try:
+        taken = inspect.signature(function).parameters if callable(function) else {}
+    except (TypeError, ValueError):
+        return function
+    return WithTip(function, model) if 'tip' in taken else function

@@ -1,0 +1,167 @@
+"""Robots as systems: what a robot says of every word of `System`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trc_core.problem.places import Joint
+from trc_core.problem.robot import RobotModel, require_members, valid_names
+from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
+
+ADJUSTABLE = ('armature', 'damping', 'friction')
+FUNCTIONS = ('constraints', 'residuals', 'terminal_residuals')
+MIDDLE = 0.95  # of the range of a joint, from which problems are drawn
+WAY = 0.35  # of what a joint can travel within a plan, to either side of the middle
+START_SPEED = 0.1  # of the speed limit
+TOLERANCE = 0.05  # of the boxes of positions, and of the speed limits
+
+
+def words_of_robot(
+    model: RobotModel,
+    *,
+    dt: float,
+    horizon: int,
+    payload: float | None = None,
+    armature: float | Mapping[str, float] | None = None,
+    damping: float | Mapping[str, float] | None = None,
+    friction: float | Mapping[str, float] | None = None,
+    adjustable: Sequence[str] = (),
+    position_weight: ArrayLike = 10.0,
+    speed_weight: ArrayLike = 0.1,
+    effort_weight: ArrayLike = 1e-3,
+    parameters: Mapping[str, float] | None = None,
+    **task: Any,
+) -> dict[str, Any]:
+    """The words of `System` for a robot: x = (q, v), u the torques and forces of the joints.
+
+    Args:
+        model: the robot.
+        dt: sampling period [s].
+        horizon: number of control steps.
+        payload: a point mass at the tip [kg], which becomes the parameter `payload`; without it
+            there is none.
+        armature: inertia of the rotors as the joints feel it [kg m^2 or kg]: one number, or some
+            by the names of joints; else the model's, which is 0 in a URDF.
+        damping: friction by speed, in the same way; else the model's.
+        friction: Coulomb friction, in the same way; else the model's. It is smoothed by tanh over
+            5 % of the speed limit.
+        adjustable: which of 'armature', 'damping' and 'friction' become parameters, one for every
+            joint, named like `damping_elbow`.
+        position_weight: diagonal of Q for positions, a number or (n,).
+        speed_weight: diagonal of Q for speeds.
+        effort_weight: diagonal of R.
+        parameters: further ones, of the functions of the task.
+        **task: any word of `System`, in the place of what the robot says. Functions may also take
+            `tip`, the position of the tip (3,).
+
+    Raises:
+        ValueError: if a name is unknown or a number makes no sense; one line says which.
+    """
+    model = _with_friction(model, armature=armature, damping=damping, friction=friction)
+    require_members('adjustable', list(adjustable), ADJUSTABLE, 'words')
+    if payload is not None and model.tip is None:
+        raise ValueError('payload is a mass at the tip; give tip=')
+    dynamics = RobotDynamics(model, payload is not None, tuple(adjustable))
+    n = len(model.joints)
+    known = {PAYLOAD: float(payload)} if payload is not None else {}
+    for word in adjustable:
+        numbers = (float(getattr(joint, word)) for joint in model.joints)
+        known.update(zip((f'{word}_{name}' for name in dynamics.names), numbers, strict=True))
+    words: dict[str, Any] = {
+        'name': valid_names([model.name])[0],
+        **_named(model, dynamics.names),
+        **_limits(model),
+        **_boxes(model, float(dt) * float(horizon)),
+        'u_trim': Holding(dynamics),
+        'parameters': {**known, **(parameters or {})},
+        'Q': np.concatenate([np.broadcast_to(w, n) for w in (position_weight, speed_weight)]),
+        'R': np.broadcast_to(np.asarray(effort_weight, dtype=np.float64), n),
+        **task,
+    }
+    for word in FUNCTIONS:
+        words[word] = with_tip(words.get(word), model)
+    if isinstance(words.get('laws'), Mapping):
+        words['laws'] = {name: with_tip(law, model) for name, law in words['laws'].items()}
+    return {'dynamics': dynamics, 'dt': dt, 'horizon': horizon, **words}
+
+
+def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | None) -> RobotModel:
+    """The robot with other armature, damping and friction, where they are given."""
+    known = [joint.name for joint in model.joints]
+    joints = list(model.joints)
+    for word, value in given.items():
+        if value is None:
+            continue
+        by_name = value if isinstance(value, Mapping) else dict.fromkeys(known, value)
+        require_members(word, list(by_name), known, 'joints')
+        for i, joint in enumerate(joints):
+            if joint.name in by_name:
+                joints[i] = replace(joint, **{word: float(by_name[joint.name])})  # type: ignore[arg-type]
+    for joint in joints:
+        for word in given:
+            number = getattr(joint, word)
+            if not 0.0 <= number < math.inf:
+                raise ValueError(
+                    f"{word} of joint '{joint.name}' is {number:g}; write one that is not negative"
+                )
+    return replace(model, joints=tuple(joints))
+
+
+def _named(model: RobotModel, names: Sequence[str]) -> dict[str, Any]:
+    """Names and units of states and controls, and the joints by their own names."""
+    n = len(names)
+    slides = model.tree.sliding
+    lengths = ['m' if sliding else 'rad' for sliding in slides]
+    return {
+        'state_names': (*names, *(f'{name}_velocity' for name in names)),
+        'state_units': (*lengths, *(f'{unit}/s' for unit in lengths)),
+        'control_names': tuple(
+            f'{name}_{"force" if sliding else "torque"}'
+            for name, sliding in zip(names, slides, strict=True)
+        ),
+        'control_units': tuple('N' if sliding else 'N m' for sliding in slides),
+        'joints': tuple(Joint(joint.name, i, n + i, i) for i, joint in enumerate(model.joints)),
+        'angles': tuple(
+            name
+            for name, joint in zip(names, model.joints, strict=True)
+            if joint.kind == 'continuous'
+        ),
+    }
+
+
+def _limits(model: RobotModel) -> dict[str, Any]:
+    """The bounds of controls and states."""
+    efforts = np.array([joint.effort for joint in model.joints])
+    speeds = np.array([joint.velocity for joint in model.joints])
+    lower, upper = (np.array([getattr(j, k) for j in model.joints]) for k in ('lower', 'upper'))
+    return {
+        'u_min': -efforts,
+        'u_max': efforts,
+        'x_min': np.concatenate([lower, -speeds]),
+        'x_max': np.concatenate([upper, speeds]),
+    }
+
+
+def _boxes(model: RobotModel, duration: float) -> dict[str, Any]:
+    """Boxes in the middle of the range of each joint, as far as it travels within a plan."""
+    speeds = np.array([joint.velocity for joint in model.joints])
+    middle = np.array(
+        [0.0 if j.kind == 'continuous' else (j.lower + j.upper) / 2 for j in model.joints]
+    )
+    reach = np.array(
+        [math.pi if j.kind == 'continuous' else (j.upper - j.lower) / 2 for j in model.joints]
+    )
+    half = np.minimum(MIDDLE * reach, WAY * speeds * duration)
+    centre, rest = np.concatenate([middle, 0.0 * speeds]), 0.0 * speeds
+    first, last = np.concatenate([half, START_SPEED * speeds]), np.concatenate([half, rest])
+    return {
+        'x0_box': np.array([centre - first, centre + first]),
+        'goal_box': np.array([centre - last, centre + last]),
+        'goal_tolerance': TOLERANCE * np.concatenate([2.0 * half, speeds]),
+    }

@@ -1,0 +1,58 @@
+"""What a `System` can be made from beside equations: descriptions of robots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from trc_core.problem.robot import RobotModel
+
+S = TypeVar('S', bound='Sources')
+
+
+class Sources:
+    """Constructors of `System` from files; each reads what it needs when it is called."""
+
+    @classmethod
+    def from_urdf(
+        cls: type[S],
+        source: str | Path,
+        tip: str | None = None,
+        joints: Sequence[str] | None = None,
+        locked: Mapping[str, float] | None = None,
+        *,
+        dt: float,
+        horizon: int,
+        **words: Any,
+    ) -> S:
+        """A robot on a fixed base, from its URDF.
+
+        Args:
+            source: path of a URDF file, or the text of one; what xacro writes is read, too.
+            tip: the link at its end; by default the last one that nothing hangs on.
+            joints: names of those that move; all by default. The others stay at 0.
+            locked: positions [rad or m] of joints that do not move, like `{'finger': 0.02}`.
+            dt: sampling period of the plan [s].
+            horizon: number of control steps.
+            **words: `limits` and `gravity` of `problem.urdf.robot_from_urdf`; payload, friction
+                and weights of `problem.robot_words.words_of_robot`; all others are words of
+                `System`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the robot is not supported; one line names the joint.
+        """
+        from trc_core.problem.urdf import robot_from_urdf
+
+        read = {key: words.pop(key) for key in ('limits', 'gravity') if key in words}
+        model = robot_from_urdf(source, tip, joints, locked, **read)
+        return cls.from_robot(model, dt=dt, horizon=horizon, **words)
+
+    @classmethod
+    def from_robot(cls: type[S], model: RobotModel, *, dt: float, horizon: int, **words: Any) -> S:
+        """A robot whose model is there already; see `problem.robot_words.words_of_robot`."""
+        from trc_core.problem.robot_words import words_of_robot
+
+        return cls(**words_of_robot(model, dt=dt, horizon=horizon, **words))
