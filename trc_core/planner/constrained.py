@@ -23,7 +23,6 @@ from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 
 FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
-STIFFER = 4.0  # penalties are than those of a network's soft cost, while its plan is finished
 SURPRISED_SWEEPS = 20  # where violations are more than noise
 UNSAFE = 5.0  # times the tolerance of constraints, beyond which safety comes first
 
@@ -49,8 +48,6 @@ class ConstrainedPlanning(Planning):
         self._weight = violation_weight(self.system)
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
-        penalties = checkpoint.coordinates.penalties
-        self._rho = np.array(penalties) if penalties else None
         self.first_sweeps = FIRST_SWEEPS
         """The most sweeps on a network's plan that nothing came before."""
 
@@ -107,11 +104,7 @@ class ConstrainedPlanning(Planning):
         memory = problems.memory or memory_of(self.system, len(problems.x0))
         problems = problems._replace(memory=memory)
         found = self.backend.plan(problems, budget)
-        if self._rho is not None:  # of the plans that a network hands over
-            memory.rho[:] = STIFFER * self._rho
         self._improve(found, problems, memory, sweeps, budget)
-        if self._rho is not None:
-            memory.rho[:] = self._rho
         return problems, found
 
     def _improve(
