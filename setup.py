@@ -83,6 +83,7 @@ TEST = [
     'hypothesis>=6.100',
     *MUJOCO,
     *ONNX,
+    'pin>=3.0',  # the truth of accelerations and slopes of robots
     'playwright>=1.48',
     'pytest>=8.0,<9',
     'pytest-xdist>=3.7',
@@ -115,7 +116,14 @@ setup(
     python_requires='>=3.10',
     packages=[*find_packages(include=['trc_core', 'trc_core.*']), *find_packages('ros2_ws/src')],
     package_dir={'trc_ros': 'ros2_ws/src/trc_ros'},
-    package_data={'trc_core': ['py.typed', 'simulation/*.xml', 'pretrained/*.safetensors']},
+    package_data={
+        'trc_core': [
+            'py.typed',
+            'simulation/*.xml',
+            'systems/*.urdf',
+            'pretrained/*.safetensors',
+        ]
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

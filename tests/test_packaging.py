@@ -182,6 +182,7 @@ def test_every_checkpoint_is_installed(wheel):
 
 def test_the_mujoco_model_is_installed(wheel):
     assert 'trc_core/simulation/cartpole.xml' in wheel.namelist()
+    assert 'trc_core/systems/arm.urdf' in wheel.namelist()
 
 
 def pretrained():

@@ -382,7 +382,7 @@ def test_an_unknown_or_empty_split_is_an_error(data):
 def test_dimensions_choose_the_number_of_axes():
     assert choose_system(None, 2, 1, 5.0, 15).contract() == DOUBLE_INTEGRATOR.contract()
     assert choose_system(None, 4, 2, None, None).name == 'double_integrator_2_axes'
-    shorter = choose_system('van_der_pol', None, None, None, 50)
+    shorter = choose_system(SYSTEMS['van_der_pol'], None, None, None, 50)
     assert (shorter.dt, shorter.horizon) == (0.1, 50)
 
 

@@ -11,7 +11,6 @@ from trc_core.models import TinyRecursiveControl
 from trc_core.models.persistence import save_model
 from trc_core.models.plan_representation import for_system
 from trc_core.numerics.representation import Coordinates
-from trc_core.systems.registry import SHIPPED
 
 NAMES = ['double_integrator', 'van_der_pol', 'cartpole', 'cartpole_swingup']
 
@@ -196,7 +195,7 @@ def test_models_that_kernels_do_not_fly_fly_with_pytorch(variant, tmp_path):
             Controller.load(path, backend)
 
 
-@pytest.mark.parametrize('name', sorted(SHIPPED))
+@pytest.mark.parametrize('name', sorted(SYSTEMS))
 def test_a_gpu_plans_as_the_cpu_does(name):
     torch = pytest.importorskip('torch')
     if not torch.cuda.is_available():

@@ -99,7 +99,7 @@ def test_a_file_without_exactly_one_system_that_works_is_refused(text, message, 
 
 
 def test_unknown_names_and_files_say_what_exists():
-    with pytest.raises(ValueError, match=r"choose from \['bicycle_circles', 'cartpole'"):
+    with pytest.raises(ValueError, match=r"choose from \['arm', 'bicycle_circles'"):
         get_system('vdp')
     with pytest.raises(FileNotFoundError, match=r"no system file 'nowhere.py'"):
         get_system('nowhere.py')

@@ -29,7 +29,7 @@ SELDOM = {
     *(
         spec.name
         for spec in SPECS
-        if spec.name.startswith(('command', 'contract', 'realtime', 'weights'))
+        if spec.name.startswith(('command', 'contract', 'realtime', 'task.', 'weights'))
     ),
 }
 

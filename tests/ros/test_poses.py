@@ -16,7 +16,7 @@ from nav_msgs.msg import Odometry
 from trc_core.systems import SYSTEMS, Joint, get_system
 from trc_core.systems.double_integrator import multi_axis
 from trc_ros.conversions import OdometryReader, Placement, PoseReader, RejectedInput
-from trc_ros.conversions.poses import POSE_AXES, POSE_WORDS, BodyFrame
+from trc_ros.conversions.poses import POSE_WORDS, BodyFrame, pose_axes_of
 from trc_ros.conversions.quaternions import rotated
 
 QUADROTOR = get_system('quadrotor_2d')  # y, z, tilt, and their velocities
@@ -105,7 +105,7 @@ def test_the_pole_leans_as_its_momentum_says(name):
     np.testing.assert_allclose(np.diff(sums, 2)[0] / dt**2, force, rtol=1e-3)
 
 
-@pytest.mark.parametrize('name', POSE_AXES)
+@pytest.mark.parametrize('name', sorted(set(SYSTEMS) - {'van_der_pol'}))
 def test_a_goal_survives_the_way_through_a_pose(name):
     system, goal = get_system(name), np.zeros(get_system(name).n_x)
     for i, joint in enumerate(system.joints):
@@ -200,4 +200,5 @@ def test_a_coordinate_of_no_joint_has_no_place_in_a_pose():
 
 
 def test_every_shipped_system_but_the_dimensionless_one_has_axes():
-    assert set(SYSTEMS) - set(POSE_AXES) == {'van_der_pol'}
+    without = {name for name, system in SYSTEMS.items() if not pose_axes_of(system)}
+    assert without == {'van_der_pol'}

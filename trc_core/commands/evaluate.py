@@ -35,7 +35,8 @@ from trc_core.evaluation.evaluator import Evaluation, Planner, evaluate
 from trc_core.evaluation.problems import TEST_SEED, fresh_problems
 from trc_core.evaluation.verdict import verdict
 from trc_core.planner.controller import Controller
-from trc_core.systems import SYSTEMS, System, get_system
+from trc_core.systems import SYSTEMS, System
+from trc_core.systems.flags import add_system, system_of
 from trc_core.systems.registry import parse_settings
 from trc_core.whole_files import whole_file, write_whole
 
@@ -44,8 +45,8 @@ DEFAULT = 'van_der_pol'
 OVER_ROS = Path('outputs/over_ros')
 FITTING = {  # what goes with a flag that asks for something else than the usual table
     'ros': ('closed_loop', 'checkpoint', 'states', 'seed'),
-    'closed_loop': ('checkpoint', 'system', 'set', 'states', 'seed', 'force', 'record'),
-    'expert': ('system', 'set', 'states', 'seed', 'output'),
+    'closed_loop': ('checkpoint', 'system', 'task', 'set', 'states', 'seed', 'force', 'record'),
+    'expert': ('system', 'task', 'set', 'states', 'seed', 'output'),
 }
 
 
@@ -66,10 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
         help='experts to stand beside a checkpoint, a list like lqr,ilqr,nlp (default: '
         f'{",".join(BASELINES)})',
     )
-    add(
-        '--system',
-        help='a name or a .py file: the plant of a checkpoint that only a file defines, or with '
-        '--expert (default: every shipped system)',
+    add_system(
+        parser,
+        ': the plant of a checkpoint that only a file defines, or with --expert (default: every '
+        'textbook system)',
     )
     add(
         '--set',
@@ -225,7 +226,8 @@ def _requested(arguments: argparse.Namespace) -> list[_Asked]:
         return [_Asked(title, system, table, left_out, f'trc, K = {controller.cycles}')]
     if arguments.set and not arguments.system:
         raise ValueError('--set needs --system')
-    systems = [get_system(arguments.system)] if arguments.system else list(SYSTEMS.values())
+    named = system_of(arguments)
+    systems = list(SYSTEMS.values()) if named is None else [named]
     systems = [s.with_parameters(**parse_settings(arguments.set)) for s in systems]
     found = []
     for system in systems:
@@ -249,7 +251,7 @@ def _controller(arguments: argparse.Namespace) -> tuple[str, Controller]:
 def _loaded(arguments: argparse.Namespace) -> tuple[str, Controller]:
     """The controller that the flags ask for, and its name; nothing is compiled yet."""
     checkpoint = arguments.checkpoint or DEFAULT
-    own = get_system(arguments.system) if arguments.system else None
+    own = system_of(arguments)
     parameters = parse_settings(arguments.set)
     controller = Controller.load(
         checkpoint, system=own, parameters=parameters, force=arguments.force
@@ -309,7 +311,7 @@ def _keep(
 ) -> None:
     """Writes figures into the metrics of the checkpoint, with the command that gave them."""
     path = find_checkpoint(arguments.checkpoint or DEFAULT)
-    own = get_system(arguments.system) if arguments.system else None
+    own = system_of(arguments)
     checkpoint = load_checkpoint(path, own)
     certificate = {'command': shlex.join(['trc', 'evaluate', *command]), **figures}
     metrics = {**checkpoint.metrics, ' '.join([name, *arguments.set]): certificate}

@@ -11,7 +11,7 @@ from trc_core.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from trc_core.command_line import add_checkpoint, add_force, report_errors
 from trc_core.exported_network import GRAPH_SUFFIX
 from trc_core.planner.backends import export_network
-from trc_core.systems import get_system
+from trc_core.systems.flags import add_system, system_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,12 +20,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_checkpoint(parser, required=True)
     parser.add_argument('--output', type=Path, help='default: NAME.onnx, in this folder')
     parser.add_argument('--cycles', type=int, help="refinement cycles; default: the checkpoint's")
-    parser.add_argument('--system', help='the plant, where it is neither shipped nor installed')
+    add_system(parser, ': the plant, where it is neither shipped nor installed')
     add_force(parser)
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
-        system = None if arguments.system is None else get_system(arguments.system)
-        checkpoint = load_checkpoint(arguments.checkpoint, system, arguments.force)
+        checkpoint = load_checkpoint(arguments.checkpoint, system_of(arguments), arguments.force)
         if arguments.cycles is not None:
             checkpoint = with_cycles(checkpoint, arguments.cycles)
         stem = find_checkpoint(arguments.checkpoint).stem

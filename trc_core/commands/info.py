@@ -18,7 +18,7 @@ from trc_core.checkpoint import (
     read_checkpoint,
 )
 from trc_core.command_line import add_checkpoint, add_force, report_errors
-from trc_core.systems import get_system
+from trc_core.systems.flags import add_system, system_of
 from trc_core.systems.registry import system_of_record
 
 
@@ -26,16 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Shows the system, the model, the training and the figures of a checkpoint."""
     parser = argparse.ArgumentParser('trc info', description=main.__doc__)
     add_checkpoint(parser, required=True)
-    parser.add_argument(
-        '--system', help='a name or a .py file: refuse a checkpoint that is not for this plant'
-    )
+    add_system(parser, ': refuse a checkpoint that is not for this plant')
     add_force(parser)
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
         path = find_checkpoint(arguments.checkpoint)
         record, tensors = read_checkpoint(path)
-        if arguments.system:
-            load_checkpoint(path, get_system(arguments.system), arguments.force)
+        system = system_of(arguments)
+        if system is not None:
+            load_checkpoint(path, system, arguments.force)
         else:
             _compare_with_ours(record['system'], parser.prog)
         with naming(path):

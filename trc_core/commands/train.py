@@ -16,6 +16,8 @@ from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
+from trc_core.systems.flags import add_system
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask, descriptions
 from trc_core.training.config import (
     UnknownSettingError,
     parse,
@@ -66,10 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        '--system',
-        help=f"a name or a .py file (default: {DEFAULT_SYSTEM}; the dataset's for "
-        f'{" and ".join(DATASET_SETTINGS)})',
+    add_system(
+        parser,
+        f" (default: {DEFAULT_SYSTEM}; the dataset's for {' and '.join(DATASET_SETTINGS)})",
     )
     add('--stage', default='auto', choices=['auto', *STAGES], help="default: the recipe's")
     add('--recipe', choices=sorted(RECIPES), help="default: the system's own, if there is one")
@@ -78,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
+def choose(
+    system: str | None, stage: str, recipe: str | None, task: RobotTask = DEFAULT_TASK
+) -> Choice:
     """Choice of the stage and its settings, from what was asked for.
 
     Raises:
@@ -92,7 +95,7 @@ def choose(system: str | None, stage: str, recipe: str | None) -> Choice:
         return _by_recipe(recipe or name, found, name, stage)
     if stage != 'auto':
         return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
-    plant = get_system(name)
+    plant = get_system(name, **task.words)
     judged = evidence(plant)
     return Choice(name, 'hypotheses' if judged.is_enough else 'cost', {}, str(judged))
 
@@ -113,10 +116,16 @@ def _spelled(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _configured_system(path: Path | None) -> str | None:
-    """The system that a config file names."""
-    system = None if path is None else settings_in(path).get('system')
-    return system if isinstance(system, str) else None
+def _configured(path: Path | None) -> tuple[str | None, dict[str, Any]]:
+    """The system that a config file names, and the words of its task."""
+    settings = {} if path is None else settings_in(path)
+    system, task = settings.get('system'), settings.get('task')
+    known = descriptions()  # whatever else is there, the parser of the flags refuses
+    words = task.items() if isinstance(task, dict) else ()
+    return (
+        system if isinstance(system, str) else None,
+        {word: value for word, value in words if word in known},
+    )
 
 
 def _of_another_stage(error: UnknownSettingError, choice: Choice) -> ValueError:
@@ -145,13 +154,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     with report_errors(PROGRAM):
         if flags and not flags[0].startswith('-'):
             raise ValueError(f"'{flags[0]}' is no flag; a system is given by --system {flags[0]}")
-        asked = known.system or _configured_system(known.config)
-        choice = choose(asked, known.stage, known.recipe)
+        system, words = _configured(known.config)
+        task = RobotTask(**{**words, **known.task})
+        choice = choose(known.system or system, known.stage, known.recipe, task)
         module, config_class = _stage(choice.stage)
         arguments = [f'--{name}={_spelled(value)}' for name, value in choice.settings.items()]
         if known.config is not None:
             arguments.append(f'--config={known.config}')
         arguments.append(f'--system={choice.system}')
+        arguments += [f'--task.{word}={_spelled(value)}' for word, value in known.task.items()]
         if known.help:
             print(parser.format_help())
             print(f"flags of the stage '{choice.stage}':\n")
@@ -163,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         plant = config.system or 'the system of the dataset'
         print(f'{PROGRAM}: {plant}, stage {choice.stage} ({choice.reason})', flush=True)
         if config.system:
-            trained = get_system(config.system)
+            trained = get_system(config.system, **config.task.words)
             for line in filter(None, (unheld_goal(trained), note(trained))):
                 print(f'{PROGRAM}: {line}', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))

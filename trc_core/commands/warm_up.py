@@ -24,6 +24,9 @@ from trc_core.numerics.rollout import Trajectory, plain, rollout
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import System
 from trc_core.systems import get_system
+from trc_core.systems.flags import add_system, task_of
+from trc_core.systems.registry import FILES
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 
 SWEEPS = 20  # of a plant's first plan
 
@@ -33,11 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser('trc warm-up', description=main.__doc__)
     add_checkpoint(
         parser,
-        ' (default: every shipped controller), or a plant without one, by its .py file or its '
+        ' (default: every shipped controller), or a plant without one, by its file or its '
         f'name: its first plan is the clipped LQR after at most {SWEEPS} sweeps of iLQR',
         many=True,
     )
-    parser.add_argument('--system', help='a .py file: the plant, if it has no name here')
+    add_system(parser, ': the plant of a checkpoint, if it has no name here')
     add_force(parser)
     return parser
 
@@ -51,26 +54,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
-        own = get_system(arguments.system) if arguments.system else None
+        task = task_of(arguments)
+        own = get_system(arguments.system, **task.words) if arguments.system else None
         print(f'cache: {cache_folder()}')
         for name in arguments.checkpoint or shipped_checkpoints():
-            plant = plant_named(name)
+            plant = plant_named(name, task)
             if plant is not None:
                 print(f'{name}: {ready_plant(plant)}')
             else:
+                if own is None:
+                    task.require_none(name)
                 controller = Controller.load(name, system=own, force=arguments.force)
                 print(f'{name}: {ready(controller) * 1e3:.2f} ms a plan')
 
 
-def plant_named(name: str) -> System | None:
+def plant_named(name: str, task: RobotTask = DEFAULT_TASK) -> System | None:
     """The plant of a name that no checkpoint has; None where one has it.
 
     Raises:
         FileNotFoundError: if there is neither.
-        ValueError: if a .py file is of no use.
+        ValueError: if a file is of no use.
     """
-    if name.endswith('.py'):
-        return get_system(name)
+    if name.endswith(FILES):
+        return get_system(name, **task.words)
     try:
         find_checkpoint(name)
     except FileNotFoundError:

@@ -107,27 +107,47 @@ OPERATORS: Algebra = {
 }
 CASADI: Algebra = {name: OPERATORS.get(name) or getattr(ca, name) for name in OPERANDS}
 """CasADi's expressions."""
+WRITTEN_OUT = 500  # instructions of dynamics that are written out in every step of a program
 
 
 def casadi_step(system: System) -> Any:
     """`casadi.Function` step(x, u) -> x_next, with the system's own parameters."""
-    state, control = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
+    kind = _symbols_of(system)
+    state, control = kind.sym('x', system.n_x), kind.sym('u', system.n_u)
     x_next = casadi_step_of_parameters(system)(state, control, ca.DM(system.p))
     return ca.Function('step', [state, control], [x_next], ['x', 'u'], ['x_next'])
 
 
 def casadi_step_of_parameters(system: System) -> Any:
-    """`casadi.Function` step(x, u, p) -> x_next, with parameters p (n_p,)."""
-    state, control = ca.SX.sym('x', system.n_x), ca.SX.sym('u', system.n_u)
-    parameters = ca.SX.sym('p', len(system.parameters))
-    p = ca.vertsplit(parameters)
+    """`casadi.Function` step(x, u, p) -> x_next, with parameters p (n_p,).
+
+    Long dynamics are a function that a step calls, so that the derivatives of a program of many
+    steps are those of one function and not of all its instructions.
+    """
+    kind = _symbols_of(system)
+    state, control = kind.sym('x', system.n_x), kind.sym('u', system.n_u)
+    parameters = kind.sym('p', len(system.parameters))
+    dynamics = _dynamics(system)
 
     def derivative(x: Any, u: Any) -> Any:
-        inputs = [*ca.vertsplit(x), *ca.vertsplit(u), *p]
-        return ca.vertcat(*system.graph.evaluate(inputs, CASADI)['dynamics'])
+        return dynamics(x, u, parameters)
 
     x = state
     for _ in range(system.substeps):
         x = rk4(derivative, x, control, system.dt / system.substeps)
     arguments = [state, control, parameters]
     return ca.Function('step', arguments, [x], ['x', 'u', 'p'], ['x_next'])
+
+
+def _symbols_of(system: System) -> Any:
+    """Scalars for dynamics that are short enough to be written out; else matrices."""
+    return ca.SX if len(system.graph.instructions) <= WRITTEN_OUT else ca.MX
+
+
+def _dynamics(system: System) -> Any:
+    """`casadi.Function` dynamics(x, u, p) -> dx."""
+    sizes = (system.n_x, system.n_u, len(system.parameters))
+    arguments = [ca.SX.sym(name, n) for name, n in zip('xup', sizes, strict=True)]
+    inputs = [entry for vector in arguments for entry in ca.vertsplit(vector)]
+    found = system.graph.evaluate(inputs, CASADI)['dynamics']
+    return ca.Function('dynamics', arguments, [ca.densify(ca.vertcat(*found))])

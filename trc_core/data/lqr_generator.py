@@ -29,8 +29,9 @@ from trc_core.data.trajectories import (
 )
 from trc_core.problem.accuracy import note, note_along
 from trc_core.solvers.experts import AUTO, EXPERTS, suitable_expert
-from trc_core.systems import SYSTEMS, System, get_system
+from trc_core.systems import System
 from trc_core.systems.double_integrator import multi_axis, with_timing
+from trc_core.systems.flags import add_system, system_of
 from trc_core.systems.registry import parse_settings
 
 
@@ -100,28 +101,24 @@ def _finished(recipe: Recipe, folder: Path) -> TrajectoryData | None:
 
 
 def choose_system(
-    name: str | None,
+    given: System | None,
     state_dim: int | None,
     control_dim: int | None,
     time_horizon: float | None,
     num_steps: int | None,
 ) -> System:
-    """System that the flags describe; without a name, a double integrator of these dimensions.
+    """System that the flags describe; if none is given, a double integrator of these dimensions.
 
     Raises:
-        ValueError: if the system is unknown or its dimensions are not those asked for.
+        ValueError: if its dimensions are not those asked for.
     """
-    if name is None:
-        control_dim = 1 if control_dim is None else control_dim
-        system = multi_axis(control_dim)
-    else:
-        system = get_system(name)
+    system = given or multi_axis(1 if control_dim is None else control_dim)
     wanted = (state_dim or system.n_x, control_dim or system.n_u)
     if wanted != (system.n_x, system.n_u):
         raise ValueError(
             f'--state_dim {wanted[0]} --control_dim {wanted[1]} does not fit '
             f"'{system.name}', which has {system.n_x} states and {system.n_u} controls"
-            + ('' if name else '; give twice as many states as controls, or --system')
+            + ('' if given else '; give twice as many states as controls, or --system')
         )
     if time_horizon is None and num_steps is None:
         return system
@@ -138,11 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     # the problem and its solver
-    add(
-        '--system',
-        help=f'one of {sorted(SYSTEMS)}, a .py file or a name that a package offers; '
-        'without it, a double integrator',
-    )
+    add_system(parser, '; without it, a double integrator')
     add(
         '--set',
         action='append',
@@ -183,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = build_parser().parse_args(argv)
     with report_errors('trc generate'):
         system = choose_system(
-            flags.system,
+            system_of(flags),
             flags.state_dim,
             flags.control_dim,
             flags.time_horizon,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trc_core.evaluation.flown import Flown
 from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.plan import Plan, cost_ratio
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
@@ -44,7 +45,7 @@ class PerturbedPlant:
 
     def step(self, x: Array, u: Array) -> Array:
         """The state (n_x,) one dt later."""
-        return self.system.step(x, self.gain * u)
+        return BatchStep(self.system)(x[None], self.gain * u[None])[0]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trc_core.simulation.fleet import ROWS, ModelMismatch
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 from trc_core.training.config import RunConfig, require
 
 ALGORITHM_NAMES = ('policy_gradient', 'analytic')  # the keys of `algorithms.ALGORITHMS`
@@ -38,7 +39,9 @@ class FinetuneConfig(ModelMismatch, RunConfig):
     """The controller to start from, a shipped name or a path; also as the first argument, without
     the flag."""
     system: str = ''
-    """The plant that the checkpoint must be of; a .py file where only that defines it."""
+    """The plant that the checkpoint must be of; a file where only that defines it."""
+    task: RobotTask = DEFAULT_TASK
+    """Task of a robot that is given by its URDF or MJCF."""
     force: bool = False
     """Take that file's plant although its equations, dt or other numbers are not those of the
     checkpoint, with a warning."""

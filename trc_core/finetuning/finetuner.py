@@ -25,7 +25,7 @@ from trc_core.finetuning.report import test_and_report
 from trc_core.planner.controller import Controller
 from trc_core.planner.correction import Weights
 from trc_core.progress import progress_bar
-from trc_core.systems import get_system
+from trc_core.systems.registry import FILES, get_system
 from trc_core.training.config import parse, run_as_command
 from trc_core.training.fitting import BEST_MODEL, current_commit
 from trc_core.training.run_folder import RESUME_FILE, read_progress, run_folder
@@ -220,8 +220,8 @@ def load_for(config: FinetuneConfig) -> Checkpoint:
     Raises:
         ValueError: if it is of another system than the config's.
     """
-    system = get_system(config.system) if config.system else None
-    of_file = system if config.force or config.system.endswith('.py') else None
+    system = get_system(config.system, **config.task.words) if config.system else None
+    of_file = system if config.force or config.system.endswith(FILES) else None
     checkpoint = load_checkpoint(config.checkpoint, of_file, config.force)
     if system is not None and checkpoint.system.name != system.name:
         raise ValueError(

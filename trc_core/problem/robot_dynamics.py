@@ -63,6 +63,23 @@ class RobotDynamics:
             self.model.tree, q, still, still, self.points(parameters)
         )
 
+    def efforts(
+        self, x: Sequence[Any], accelerations: Sequence[Any], **parameters: Any
+    ) -> list[Any]:
+        """The controls (n,) that accelerate the joints by (n,) in state x (2 n,)."""
+        q, v = self._split(x)
+        moving = rigid_body.inverse_dynamics(
+            self.model.tree, q, v, accelerations, self.points(parameters)
+        )
+        lost, _ = self._forces(v, [0.0] * len(q), parameters)
+        armatures = self._number('armature', parameters)
+        return [
+            force + rotor * a - friction
+            for force, rotor, a, friction in zip(
+                moving, armatures, accelerations, lost, strict=True
+            )
+        ]
+
     def points(self, parameters: Mapping[str, Any]) -> list[Point]:
         """The payload as a point mass."""
         if not self.payload:

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trc_core.problem import rigid_body
+from trc_core.problem.numbers import checked_array, checked_number
 from trc_core.problem.places import Joint
 from trc_core.problem.robot import RobotModel, require_members, valid_names
 from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
+from trc_core.problem.robot_laws import Reach, Stop
 
 ADJUSTABLE = ('armature', 'damping', 'friction')
 FUNCTIONS = ('constraints', 'residuals', 'terminal_residuals')
 MIDDLE = 0.95  # of the range of a joint, from which problems are drawn
 WAY = 0.35  # of what a joint can travel within a plan, to either side of the middle
 START_SPEED = 0.1  # of the speed limit
+RESISTED = 1e-12  # of the largest inertia of a motion, which the smallest has at least
 TOLERANCE = 0.05  # of the boxes of positions, and of the speed limits
 
 
@@ -67,21 +71,31 @@ def words_of_robot(
     require_members('adjustable', list(adjustable), ADJUSTABLE, 'words')
     if payload is not None and model.tip is None:
         raise ValueError('payload is a mass at the tip; give tip=')
+    _require_inertia(model)
     dynamics = RobotDynamics(model, payload is not None, tuple(adjustable))
     n = len(model.joints)
-    known = {PAYLOAD: float(payload)} if payload is not None else {}
+    known = {} if payload is None else {PAYLOAD: checked_number(PAYLOAD, payload)}
     for word in adjustable:
         numbers = (float(getattr(joint, word)) for joint in model.joints)
         known.update(zip((f'{word}_{name}' for name in dynamics.names), numbers, strict=True))
+    weights = {
+        'position_weight': position_weight,
+        'speed_weight': speed_weight,
+        'effort_weight': effort_weight,
+    }
+    position, speed, effort = (
+        np.broadcast_to(checked_array(key, value, (), (n,)), n) for key, value in weights.items()
+    )
     words: dict[str, Any] = {
         'name': valid_names([model.name])[0],
         **_named(model, dynamics.names),
         **_limits(model),
-        **_boxes(model, float(dt) * float(horizon)),
+        **_boxes(model, checked_number('dt', dt) * checked_number('horizon', horizon)),
         'u_trim': Holding(dynamics),
+        'laws': {'reach': Reach(dynamics, float(dt)), 'stop': Stop(dynamics, float(dt))},
         'parameters': {**known, **(parameters or {})},
-        'Q': np.concatenate([np.broadcast_to(w, n) for w in (position_weight, speed_weight)]),
-        'R': np.broadcast_to(np.asarray(effort_weight, dtype=np.float64), n),
+        'Q': np.concatenate([position, speed]),
+        'R': effort,
         **task,
     }
     for word in FUNCTIONS:
@@ -102,7 +116,8 @@ def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | Non
         require_members(word, list(by_name), known, 'joints')
         for i, joint in enumerate(joints):
             if joint.name in by_name:
-                joints[i] = replace(joint, **{word: float(by_name[joint.name])})  # type: ignore[arg-type]
+                number = checked_number(f"{word} of joint '{joint.name}'", by_name[joint.name])
+                joints[i] = replace(joint, **{word: number})  # type: ignore[arg-type]
     for joint in joints:
         for word in given:
             number = getattr(joint, word)
@@ -111,6 +126,25 @@ def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | Non
                     f"{word} of joint '{joint.name}' is {number:g}; write one that is not negative"
                 )
     return replace(model, joints=tuple(joints))
+
+
+def _require_inertia(model: RobotModel) -> None:
+    """Refuses a joint that nothing resists, like one on whose axis all mass lies."""
+    n = len(model.joints)
+    still = [0.0] * n
+    q = np.random.default_rng(0).uniform(-1.0, 1.0, n).tolist()
+    weights = rigid_body.inverse_dynamics(model.tree, q, still, still)
+    columns = [
+        rigid_body.inverse_dynamics(model.tree, q, still, unit) for unit in np.eye(n).tolist()
+    ]
+    mass_matrix = (np.array(columns) - np.array(weights)).astype(np.float64)
+    values, vectors = np.linalg.eigh(mass_matrix + np.diag([j.armature for j in model.joints]))
+    if values[0] <= RESISTED * values[-1]:
+        joint = model.joints[int(np.abs(vectors[:, 0]).argmax())]
+        raise ValueError(
+            f"joint '{joint.name}' moves bodies without inertia along it; write their <inertia>, "
+            'or armature='
+        )
 
 
 def _named(model: RobotModel, names: Sequence[str]) -> dict[str, Any]:

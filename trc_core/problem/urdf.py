@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from trc_core.problem.numbers import checked_array, checked_number
 from trc_core.problem.rigid_body import GRAVITY
 from trc_core.problem.robot import RobotJoint, RobotModel, Tip, require_members
 from trc_core.problem.urdf_elements import (
@@ -84,7 +85,9 @@ def _robot(
     stated = [joint_of(element) for element in root.iterfind('joint')]
     base, ordered = _ordered(list(lumps), stated)
     moving = _moving(ordered, joints, locked, limits)
-    parts = welded(base, ordered, moving, locked, lumps, gravity)
+    held = {k: checked_number(f"locked joint '{k}'", v) for k, v in locked.items()}
+    pull = checked_array('gravity', gravity, (3,))
+    parts = welded(base, ordered, moving, held, lumps, pull)
     end = tip if tip is not None else _last_leaf(base, ordered)
     require_members('tip', [end], list(lumps), 'links')
     place = parts.places[end]
@@ -202,7 +205,10 @@ def _with_limits(joint: LinkJoint, given: Mapping[str, float]) -> LinkJoint:
             f"locked={{'{name}': 0.0}}"
         )
     require_members(f"limits of '{name}'", list(given), LIMITS, 'words')
-    limits = {**joint.limits, **{key: float(value) for key, value in given.items()}}
+    limits = {
+        **joint.limits,
+        **{k: checked_number(f"{k} of joint '{name}'", v) for k, v in given.items()},
+    }
     if joint.kind != 'continuous':
         if 'lower' not in limits and 'upper' not in limits:
             raise ValueError(

@@ -94,7 +94,7 @@ def welded(
     moving: Mapping[str, LinkJoint],
     locked: Mapping[str, float],
     lumps: Mapping[str, Lump],
-    gravity: Sequence[float],
+    gravity: Array,
 ) -> Welded:
     """The bodies of a robot: the links that move together.
 
@@ -140,7 +140,7 @@ def _tree(
     parents: Sequence[int],
     frames: Sequence[Place],
     bodies: Sequence[Lump],
-    gravity: Sequence[float],
+    gravity: Array,
 ) -> Tree:
     centres = np.array([lump.first / lump.mass for lump in bodies])
     seconds = [
@@ -155,7 +155,7 @@ def _tree(
         np.array([lump.mass for lump in bodies]),
         centres,
         np.array([np.trace(second) * np.eye(3) - second for second in seconds]),
-        np.array(gravity, dtype=np.float64),
+        gravity,
     )
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trc_core.numerics.batch import BatchStep
 from trc_core.problem.system import System
 from trc_core.simulation.mujoco_cartpole import MujocoCartpole
 from trc_core.simulation.plant import Imperfections, Physics, Plant, in_error
 
 
 def own_equations(system: System) -> Physics:
-    """The equations of the model, traced now and not at the first step."""
-    _ = system.graph
-    return system.step
+    """The equations of the model as machine code, made now and not at the first step.
+
+    NumPy takes 20 ms for a step of six joints, ten times a step of the simulation.
+    """
+    step = BatchStep(system)
+    step(system.x0_centre[None], system.u_trim[None])
+    return lambda x, u, dt: step(x[None], u[None], seconds=dt)[0]
 
 
 PLANTS: dict[str, Callable[[System], Physics]] = {

@@ -108,28 +108,28 @@ def program_of(key: ByContents) -> Program:
     """The program of a system, built once."""
     import casadi as ca
 
-    from trc_core.compile.casadi_reader import CASADI, casadi_step_of_parameters
+    from trc_core.compile.casadi_reader import casadi_step_of_parameters
 
-    # the unknowns and the numbers
+    # the unknowns and the numbers; matrices where the steps are functions that are called
     system = key.system
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
-    unknowns = ca.SX.sym('w', n_u + n_x, T)
+    step = casadi_step_of_parameters(system)
+    kind: Any = ca.SX if step.is_a('SXFunction') else ca.MX
+    unknowns = kind.sym('w', n_u + n_x, T)
     U, X = unknowns[:n_u, :], unknowns[n_u:, :]
-    x0, reference = ca.SX.sym('x0', n_x), ca.SX.sym('r', n_x, T + 1)
-    p, trim = ca.SX.sym('p', len(system.parameters)), ca.SX.sym('trim', n_u, T)
-    inverse_scale = ca.SX.sym('inverse_scale')
+    x0, reference = kind.sym('x0', n_x), kind.sym('r', n_x, T + 1)
+    p, trim = kind.sym('p', len(system.parameters)), kind.sym('trim', n_u, T)
+    inverse_scale = kind.sym('inverse_scale')
     # J, the gaps, and the constraints of every stage
     states = ca.horzcat(x0, X)
-    x, u, r = (_scalars(columns) for columns in (states, U, reference))
-    own = ca.vertsplit(p) if system.parameters else []
-    J = trajectory_cost(system, x, u, r, CASADI, own, _scalars(trim))
-    step = casadi_step_of_parameters(system)
+    J, constraints = _task(system)(states, U, reference, p, trim)
     gaps = X - step.map(T)(states[:, :-1], U, ca.repmat(p, 1, T))
-    h = constraint_values(system, x, u, r, own, CASADI) if system.task.constraints else []
     rows: list[Any] = []
-    for t, places in enumerate(_rows_by_stage(system)):
+    done = 0
+    for t, count in enumerate(map(len, _rows_by_stage(system))):
         rows += [gaps[:, t]] if t < T else []
-        rows += [h[i][k] for i, k in places]
+        rows += [constraints[done : done + count]] if count else []
+        done += count
     numbers = ca.vertcat(x0, ca.vec(reference), p, ca.vec(trim), inverse_scale)
     expressions = {
         'x': ca.vec(unknowns),
@@ -138,6 +138,24 @@ def program_of(key: ByContents) -> Program:
         'p': numbers,
     }
     return Program(system, expressions)
+
+
+def _task(system: System) -> Any:
+    """`casadi.Function` task(x, u, r, p, trim) -> J and the constraints, stage by stage."""
+    import casadi as ca
+
+    from trc_core.compile.casadi_reader import CASADI
+
+    T, n_x, n_u, n_p = system.horizon, system.n_x, system.n_u, len(system.parameters)
+    sizes = ((n_x, T + 1), (n_u, T), (n_x, T + 1), (n_p, 1), (n_u, T))
+    arguments = [ca.SX.sym('a', *size) for size in sizes]
+    states, controls, reference, p, trim = arguments
+    x, u, r = (_scalars(columns) for columns in (states, controls, reference))
+    own = ca.vertsplit(p) if system.parameters else []
+    J = trajectory_cost(system, x, u, r, CASADI, own, _scalars(trim))
+    h = constraint_values(system, x, u, r, own, CASADI) if system.task.constraints else []
+    rows = [h[i][k] for stage in _rows_by_stage(system) for i, k in stage]
+    return ca.Function('task', arguments, [J, ca.vertcat(*rows) if rows else ca.SX(0, 1)])
 
 
 def _rows_by_stage(system: System) -> list[list[tuple[int, int]]]:

@@ -21,37 +21,14 @@ from trc_core.problem.record import (
     with_contract,
 )
 from trc_core.problem.system import System
-from trc_core.systems import (
-    bicycle_circles,
-    cartpole,
-    cartpole_swingup,
-    double_integrator,
-    pendulum,
-    quadrotor_2d,
-    van_der_pol,
-)
-from trc_core.systems.shipped import Draw, ShippedSystem
+from trc_core.systems import double_integrator
+from trc_core.systems.catalogue import SHIPPED, shipped_as
+from trc_core.systems.shipped import Draw
 
-SHIPPED: dict[str, ShippedSystem] = {
-    module.shipped.system.name: module.shipped
-    for module in (
-        double_integrator,
-        van_der_pol,
-        cartpole,
-        quadrotor_2d,
-        pendulum,
-        cartpole_swingup,
-    )
-}
-SYSTEMS: dict[str, System] = {name: shipped.system for name, shipped in SHIPPED.items()}
-DRAWN = {
-    shipped.system.name: shipped
-    for shipped in (*SHIPPED.values(), bicycle_circles.shipped)
-    if shipped.draw is not None
-}
-"""Systems whose problems are drawn by a function of their own."""
 ENTRY_POINTS = 'trc.systems'
 ROBOT_FILES = ('.urdf', '.xacro')
+FILES = ('.py', *ROBOT_FILES)
+"""Endings of the files that define a system."""
 ROBOT_TASK = {'dt': 0.02, 'horizon': 50}  # of a robot file, where nothing else is given
 notices = logging.getLogger('trc')
 
@@ -68,7 +45,8 @@ def get_system(name: str, **task: Any) -> System:
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
-            Also if its equations fail, or are no numbers somewhere in its boxes.
+            Also if its equations fail, or are no numbers somewhere in its boxes, or if a task is
+            given for what is no robot.
         FileNotFoundError: if the file does not exist.
     """
     if name.endswith(ROBOT_FILES):
@@ -77,10 +55,8 @@ def get_system(name: str, **task: Any) -> System:
         raise ValueError(
             f"'{name}' is no robot file, and takes no {sorted(task)}; write them in the system"
         )
-    if name in SYSTEMS:
-        return SYSTEMS[name]
-    if name in DRAWN:
-        return DRAWN[name].system
+    if name in SHIPPED:
+        return SHIPPED[name].system
     several_axes = re.fullmatch(r'double_integrator_(\d+)_axes', name)
     if several_axes:
         return double_integrator.multi_axis(int(several_axes[1]))
@@ -94,8 +70,8 @@ def get_system(name: str, **task: Any) -> System:
         _require_equations(system)
         return system
     raise ValueError(
-        f"unknown system '{name}'; choose from {sorted([*SYSTEMS, *DRAWN, *offered])} "
-        f'or give the path of a .py or .urdf file'
+        f"unknown system '{name}'; choose from {sorted([*SHIPPED, *offered])} "
+        'or give the path of a .py or .urdf file'
     )
 
 
@@ -105,8 +81,10 @@ def draw_of(system: System) -> Draw | None:
     A system from a file or a checkpoint counts where its name, its dynamics and its parameters
     are those of the catalogue.
     """
-    known = DRAWN.get(system.name)
-    if known is None or known.system.parameters.keys() != system.parameters.keys():
+    known = shipped_as(system)
+    if known is None or known.draw is None:
+        return None
+    if known.system.parameters.keys() != system.parameters.keys():
         return None
     return known.draw if known.system.graph.digest == system.graph.digest else None
 
@@ -182,8 +160,7 @@ def system_from_file(path: Path) -> System:
     if not path.is_file():
         raise FileNotFoundError(f"no system file '{path}'")
     values = vars(_module_of(path)).values()
-    shipped = {id(system) for system in SYSTEMS.values()}  # imported into the file, not defined
-    systems = {id(v): v for v in values if isinstance(v, System) and id(v) not in shipped}
+    systems = {id(v): v for v in values if isinstance(v, System) and not _is_imported(v)}
     if len(systems) != 1:
         names = [system.name for system in systems.values()]
         raise ValueError(f"'{path}' must define one System, found {names}")
@@ -193,6 +170,11 @@ def system_from_file(path: Path) -> System:
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
     return system
+
+
+def _is_imported(system: System) -> bool:
+    """Whether a system in a user's file is a shipped one, imported there and not defined."""
+    return system.name in SHIPPED and SHIPPED[system.name].system is system
 
 
 def system_from_robot_file(path: Path, **task: Any) -> System:

@@ -20,6 +20,7 @@ from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates
 from trc_core.systems import System, get_system
 from trc_core.systems.registry import parse_settings
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 
 Config = TypeVar('Config', bound='RunConfig')
 LOGGERS = ('tensorboard', 'wandb', 'csv', 'none')
@@ -168,7 +169,9 @@ class PlantConfig(NetworkConfig):
     """Settings of a stage that needs a plant and no dataset."""
 
     system: str = 'van_der_pol'
-    """Name of the plant, or the path of a .py file that defines it."""
+    """Name of the plant, or the path of a .py or .urdf file that defines it."""
+    task: RobotTask = DEFAULT_TASK
+    """Task of a robot that is given by its URDF or MJCF."""
     parameters: dict[str, float] = field(default_factory=dict)
     """Physical parameters that differ from the system's own; `--set mu=0.7` for short."""
 
@@ -178,7 +181,7 @@ class PlantConfig(NetworkConfig):
 
     def build_system(self) -> System:
         """The plant, with the parameters asked for."""
-        return get_system(self.system).with_parameters(**self.parameters)
+        return get_system(self.system, **self.task.words).with_parameters(**self.parameters)
 
 
 class UnknownSettingError(ValueError):
@@ -263,7 +266,10 @@ def parse(config: type[Config], program: str, argv: Sequence[str] | None) -> Con
     require_known(config, arguments)
     values = parser.parse_args(arguments)
     values.pop('config', None)
-    return config(**values.as_dict())
+    settings = values.as_dict()
+    if 'task' in settings:
+        settings['task'] = RobotTask(**settings['task'])
+    return config(**settings)
 
 
 def _settings_spelled_out(arguments: list[str]) -> list[str]:

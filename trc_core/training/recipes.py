@@ -1,6 +1,6 @@
 """The stages of `trc train`, and the recipes of the shipped checkpoints."""
 
-from trc_core.systems.registry import SHIPPED
+from trc_core.systems.catalogue import SHIPPED
 from trc_core.systems.shipped import Recipe
 
 __all__ = ['RECIPES', 'STAGES', 'Recipe']

@@ -17,6 +17,7 @@ from trc_core.models.plan_representation import PlanRepresentation, Units
 from trc_core.models.simulation import Iterate, SystemDynamics
 from trc_core.numerics.plan import cost_ratio
 from trc_core.systems import System, get_system
+from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask
 from trc_core.training.config import NetworkConfig, parse, require, run_as_command
 from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import CostWeights, imitation_loss, process_loss
@@ -31,7 +32,9 @@ class SupervisedConfig(NetworkConfig):
     data_dir: str = 'data/double_integrator_lqr'
     """Folder (or file) of the dataset; the system is the one recorded in it."""
     system: str = ''
-    """The system's .py file, needed where only a file defines it."""
+    """The system's file, needed where only a file defines it."""
+    task: RobotTask = DEFAULT_TASK
+    """Task of a robot that is given by its URDF or MJCF."""
     output_dir: str = 'outputs/supervised'
     """Folder of checkpoints and logs."""
     epochs: int = 100
@@ -134,7 +137,7 @@ def expert_plan(representation: PlanRepresentation, batch: Batch) -> Tensor:
 def train(config: SupervisedConfig, command: str) -> None:
     """Runs the stage; `best_model.safetensors` in the output folder is its result."""
     pl.seed_everything(config.seed, verbose=False)
-    plant = get_system(config.system) if config.system else None
+    plant = get_system(config.system, **config.task.words) if config.system else None
     data = load_arrays(find_dataset(config.data_dir, config.system), system=plant)
     training, validation = (
         TrajectoryDataset(data, split, config.validation_share)

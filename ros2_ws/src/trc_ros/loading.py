@@ -5,33 +5,37 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from trc_core import SYSTEMS, Controller, System, get_system
+from trc_core import Controller, System, get_system
 from trc_core.checkpoint import load_checkpoint
 from trc_core.compile.compiler_pages import hand_back
 from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
+from trc_core.systems.catalogue import SHIPPED
+from trc_core.systems.robot_task import RobotTask
 from trc_ros.parameters import table as parameters
 
 CHECKPOINTS = ('.safetensors', '.onnx')
 
 
 def system_of(values: dict[str, Any]) -> System:
-    """The system that the parameters name: a name, a .py file, or a checkpoint that holds it.
+    """The system that the parameters name: a name, a file, or a checkpoint that holds it.
 
     Raises:
-        ValueError: if there is none, or none of that name.
+        ValueError: if there is none, or none of that name, or a task for one that has its own.
         FileNotFoundError: if there is no such file.
     """
+    task = RobotTask(**parameters.group(values, 'task'))
     if checkpoint := _checkpoint_of_system(values):
+        task.require_none(checkpoint)
         return load_checkpoint(checkpoint).system
     if not values['system']:
         raise ValueError(
             "parameter 'system' is not set: -p system:=NAME behind --ros-args, or a params_file "
-            f'that names this node or /**; choose from {sorted(SYSTEMS)}, or give a .py file or a '
-            'checkpoint'
+            f'that names this node or /**; choose from {sorted(SHIPPED)}, or give a '
+            '.py or .urdf file or a checkpoint'
         )
-    return get_system(os.path.expanduser(values['system']))
+    return get_system(os.path.expanduser(values['system']), **task.words)
 
 
 def _checkpoint_of_system(values: dict[str, Any]) -> str:
@@ -55,7 +59,10 @@ def load_controller(values: dict[str, Any]) -> Controller:
     source = _checkpoint_of_system(values)
     model = os.path.expanduser(values['model_path']) or source
     # A checkpoint that names its own plant has no other one to be compared with.
-    system = None if model and model == source else system_of(values)
+    own = bool(model) and model == source
+    if own:
+        RobotTask(**parameters.group(values, 'task')).require_none(model)
+    system = None if own else system_of(values)
     controller = Controller.load(
         model or system.name,
         backend=values['backend'],

@@ -21,7 +21,8 @@ from trc_core.lab.report.html import (
     picture,
     table,
 )
-from trc_core.systems import System, get_system
+from trc_core.systems import System
+from trc_core.systems.flags import add_system, system_of
 from trc_core.whole_files import write_whole
 
 COLUMNS = ('mean', 'median', 'p95', 'worst', 'success', 'wrong')
@@ -40,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         'a folder of these, or a bag (a folder, or .mcap)',
     )
     add('--output', type=Path, help='the HTML file (default: RUN with the ending .html)')
-    add('--system', help='a name or a .py file: the plant of a bag with unknown joints')
+    add_system(parser, ': the plant of a bag with unknown joints')
     return parser
 
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     with report_errors(parser.prog):
-        system = get_system(arguments.system) if arguments.system else None
+        system = system_of(arguments)
         if arguments.output:
             check_output(arguments.output, '.html')
         html = report(arguments.run, system)

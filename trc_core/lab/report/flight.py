@@ -10,8 +10,8 @@ import numpy as np
 from trc_core.lab.report.bag import RecordedFlight, Signal
 from trc_core.lab.report.html import film, heading, picture, table
 from trc_core.numerics.cost import difference, is_close
-from trc_core.problem.system import Array, System
-from trc_core.systems.registry import SHIPPED
+from trc_core.problem.system import Array
+from trc_core.systems.robot_view import side_view_of
 from trc_core.systems.shipped import SideView
 
 INK, PREDICTED, TARGET = '#22303c', '#e8590c', '#c2255c'
@@ -121,11 +121,6 @@ def _portraits(flight: RecordedFlight) -> Any:
 def _some_horizons(flight: RecordedFlight) -> list[tuple[float, Array]]:
     every = max(1, len(flight.horizons) // SHOWN)
     return [(h.start, h.states) for h in flight.horizons[::every]]
-
-
-def side_view_of(system: System) -> SideView | None:
-    """The drawing of a shipped system; None where there is none."""
-    return SHIPPED[system.name].side_view if system.name in SHIPPED else None
 
 
 def animation(

@@ -18,7 +18,7 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.axes import axes_of
 from trc_ros.conversions.pose_readers import PoseReader
-from trc_ros.conversions.poses import POSE_AXES, BodyFrame, Placement
+from trc_ros.conversions.poses import BodyFrame, Placement, pose_axes_of
 from trc_ros.conversions.readers import JointStateReader
 from trc_ros.conversions.reference_readers import JointTrajectoryReader
 from trc_ros.conversions.stamps import duration
@@ -164,7 +164,7 @@ def find_action(name: str, system: System, placement: Placement) -> Action | Non
         return None
     if name != AUTO:
         return _made(name, system, placement)
-    placed = bool(placement.axes) or system.name in POSE_AXES
+    placed = bool(placement.axes or pose_axes_of(system))
     for candidate in PACKAGES:
         if candidate == 'NavigateToPose' and not placed:
             continue

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from trc_core.systems import System
-from trc_core.systems.registry import SHIPPED
+from trc_core.systems.catalogue import shipped_as
 from trc_core.systems.shipped import POINT, Body, Vector
 from trc_ros.conversions.attitudes import Attitude, NoTurn
-from trc_ros.conversions.poses import POSE_AXES, BodyFrame, Placement
+from trc_ros.conversions.poses import BodyFrame, Placement, pose_axes_of
 from trc_ros.conversions.quaternions import IDENTITY, Quaternion, rotated
 
 
@@ -41,14 +41,15 @@ def frame_of(system: System, placement: Placement) -> Frame:
     Raises:
         ValueError: if the axes do not fit the joints.
     """
-    if placement.axes or system.name in POSE_AXES:
+    if placement.axes or pose_axes_of(system):
         return BodyFrame(system, placement.axes)
     return PhasePlane(system.n_x)
 
 
 def body_of(system: System) -> Body:
     """The body of a system, `POINT` where none is given."""
-    return SHIPPED[system.name].body if system.name in SHIPPED else POINT
+    known = shipped_as(system)
+    return POINT if known is None else known.body
 
 
 def point_at(point: Vector, pose: tuple[Vector, Quaternion]) -> Vector:

@@ -7,29 +7,31 @@ from dataclasses import dataclass
 
 from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_core.systems.registry import SHIPPED
+from trc_core.systems.catalogue import shipped_as
 from trc_core.systems.shipped import Vector
 from trc_ros.conversions.attitudes import TURNS, attitude_of
 from trc_ros.conversions.directions import TRANSLATIONS, require_axes
 from trc_ros.conversions.quaternions import Quaternion
 
-POSE_AXES: dict[str, tuple[str, ...]] = {
-    name: shipped.pose_axes for name, shipped in SHIPPED.items() if shipped.pose_axes
-}
-"""For systems by name: the axis of every joint, in the order of `System.joints`."""
 POSE_WORDS = TRANSLATIONS + TURNS
 """All words of `pose_axes`."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Axes and frame of a system in space; empty: those of `POSE_AXES`, in any frame."""
+    """Axes and frame of a system in space; empty: those of a shipped system, in any frame."""
 
     axes: tuple[str, ...] = ()
     frame_id: str = ''
 
 
 ANYWHERE = Placement()
+
+
+def pose_axes_of(system: System) -> tuple[str, ...]:
+    """The axis of every joint of a shipped system, in order; empty where a pose cannot say."""
+    known = shipped_as(system)
+    return () if known is None else known.pose_axes
 
 
 class BodyFrame:
@@ -39,14 +41,14 @@ class BodyFrame:
 
     Args:
         system: the plant.
-        axes: of every joint, in order; by default those in `POSE_AXES`.
+        axes: of every joint, in order; by default those of `pose_axes_of`.
 
     Raises:
         ValueError: if there is no such default, or the axes do not fit the joints.
     """
 
     def __init__(self, system: System, axes: Sequence[str] = ()) -> None:
-        axes = tuple(axes) or POSE_AXES.get(system.name, ())
+        axes = tuple(axes) or pose_axes_of(system)
         _require_axes(system, axes)
         places = [(joint.position, joint.velocity) for joint in system.joints]
         self._translations = [

@@ -62,12 +62,15 @@ def carry_out(
 
 
 def node_command(node: str, system: str, overrides: Mapping[str, Any]) -> list[str]:
-    """The command line of a node, in a namespace named after the system."""
+    """The command line of a node, in a namespace named after the system.
+
+    Its parameter file is used unless the overrides name another system, like that of a file.
+    """
     # Not the console script: where that lies differs between pip and colcon.
     start = f'from trc_ros.{node}.node import main; raise SystemExit(main())'
     # A node of ours lands when it is told that its terminal is gone, also under nohup.
     hears = 'import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)'
-    path = find_params(system)
+    path = None if 'system' in overrides else find_params(system)
     named = ('--params-file', str(path)) if path else ('-p', f'system:={system}')
     assignments = [f'{name}:={value}' for name, value in overrides.items()]
     return [

@@ -28,5 +28,5 @@ SHARED = (
     *('slow_plans', 'exclusive_command'),
 )
 """Parameters of the controller that a fleet has, too, with the same meaning for every robot."""
-SHARED_GROUPS = ('contract.', 'realtime.')
+SHARED_GROUPS = ('task.', 'contract.', 'realtime.')
 """All parameters of these groups are shared."""

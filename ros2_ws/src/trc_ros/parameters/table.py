@@ -23,6 +23,7 @@ from trc_ros.parameters.specs import (
     descriptor_of,
     parameter_of,
 )
+from trc_ros.parameters.task import TASK_SPECS
 from trc_ros.qos import PREFIX
 
 ROS_OWN = ('use_sim_time', 'start_type_description_service')
@@ -33,9 +34,11 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         'system',
         '',
-        'System to control or to simulate: a name, a .py file, or a checkpoint that holds it.',
+        'System to control or to simulate: a name, a .py file, a robot (.urdf), or a '
+        'checkpoint that holds it.',
         BOTH,
     ),
+    *TASK_SPECS,
     *CONTROLLER_SPECS,
     *COMMAND_SPECS,
     *PLANT_SPECS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trc_core import SYSTEMS
+from trc_core.checkpoint import shipped_checkpoints
 from trc_core.planner.controller import CLASSICAL
 from trc_core.problem.system import Array
 from trc_core.systems import System
@@ -70,7 +70,7 @@ class Contract:
     @property
     def model(self) -> str:
         """What plans: the checkpoint that ships for the system, or sweeps where there is none."""
-        return self.system.name if self.system.name in SYSTEMS else CLASSICAL
+        return self.system.name if self.system.name in shipped_checkpoints() else CLASSICAL
 
     @property
     def final_command(self) -> Array | None:

@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from trc_core import get_system
 from trc_core.command_line import interrupts
 from trc_core.flight.safety import FALLBACKS
-from trc_core.systems import System
+from trc_core.systems.flags import add_task, task_of
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, require_applicable
 from trc_ros.lab.children import set_environment
+from trc_ros.lab.demo.demonstrated import Demonstrated
 
 SYSTEMS = ('double_integrator', 'van_der_pol')
 
@@ -49,7 +49,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog='trc demo',
         description='Flies systems with `controller` and `plant` as two processes over DDS.',
     )
-    parser.add_argument('--systems', nargs='+', default=SYSTEMS, metavar='NAME', help='which ones')
+    parser.add_argument(
+        '--systems',
+        '--system',
+        nargs='+',
+        default=SYSTEMS,
+        metavar='NAME',
+        help='names, or .py or .urdf files; those without a checkpoint fly without a network',
+    )
+    add_task(parser)
     parser.add_argument(
         '--seconds', type=float, default=16.0, help='flight time of each system (default: 16)'
     )
@@ -76,17 +84,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     """Flies all systems, then reports."""
-    systems = [get_system(name) for name in options.systems]
+    task = task_of(options)
+    plants = [Demonstrated.of(name, task) for name in options.systems]
     workspace = make_workspace(options.output)
     show = show_recoveries if options.fault else fly_and_report
     try:
-        show(systems, options, workspace)
+        show(plants, options, workspace)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 
 
 def fly_and_report(
-    systems: Sequence[System], options: argparse.Namespace, workspace: Path
+    plants: Sequence[Demonstrated], options: argparse.Namespace, workspace: Path
 ) -> None:
     """Flies all systems, writes bag and figures and prints the table.
 
@@ -101,10 +110,13 @@ def fly_and_report(
 
     # Fly, and keep the bag whatever happens.
     seconds = f'{options.seconds:g} s each'
-    print(f'flying {" and ".join(s.name for s in systems)} over ROS 2, {seconds}', flush=True)
+    print(
+        f'flying {" and ".join(plant.system.name for plant in plants)} over ROS 2, {seconds}',
+        flush=True,
+    )
     bag = Bag(workspace / 'bag') if options.bag else None
     try:
-        flights = fly_all(systems, options.seconds, options.seed, bag)
+        flights = fly_all(plants, options.seconds, options.seed, bag)
     finally:
         if bag is not None:
             bag.close()
@@ -122,7 +134,9 @@ def fly_and_report(
         raise DemoError('; '.join(missed))
 
 
-def show_recoveries(systems: Sequence[System], options: argparse.Namespace, folder: Path) -> None:
+def show_recoveries(
+    plants: Sequence[Demonstrated], options: argparse.Namespace, folder: Path
+) -> None:
     """Flies all systems through a fault and draws each recovery.
 
     Raises:
@@ -130,7 +144,7 @@ def show_recoveries(systems: Sequence[System], options: argparse.Namespace, fold
     """
     from trc_ros.lab.demo.fault import fly_through, sentence
 
-    problems = []
+    problems, systems = [], [plant.system for plant in plants]
     for system in systems:
         require_applicable(options.fault, system)
     for system in systems:

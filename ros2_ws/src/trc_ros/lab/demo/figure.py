@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -13,37 +13,101 @@ matplotlib.use('Agg')  # no display needed
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.gridspec import SubplotSpec
 
+from trc_core.numerics.batch import BatchStep
 from trc_core.systems import System
+from trc_core.systems.robot_view import side_view_of
+from trc_core.systems.shipped import SideView
 from trc_ros.lab.demo.flight import Flight
 from trc_ros.lab.plot_style import BOUND, CONTROL, GOAL, INK, PAPER, PREDICTED, STATE, STYLE, label
 from trc_ros.lab.recording import Horizon, Samples
 
 HORIZON_AGES = (0.05, 0.35, 0.7, 1.1, 1.6, 2.3)  # [s] after a task began; one horizon each
 STEP_PARTS = 8  # how finely a step of the plan is drawn
+ONE_COLUMN = 8  # states and controls that are drawn one below the other
+
+
+class Quantity(NamedTuple):
+    """A state or a control."""
+
+    kind: str
+    """'state' or 'control'."""
+    place: int
 
 
 def draw(flight: Flight, path: Path) -> None:
     """Writes the figure of a flight to `path` (PNG)."""
-    system = flight.system
-    rows = system.n_x + system.n_u
+    system, view = flight.system, side_view_of(flight.system)
+    columns = columns_of(system)
+    rows, width = max(map(len, columns)), 2.1 * len(columns) ** 0.6
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(13, 2.1 * rows + 1.2), layout='constrained')
-        left, right = figure.add_gridspec(1, 2, width_ratios=(2.1, 1))
-        panels = left.subgridspec(rows, 1).subplots(sharex=True)
+        size = (4.2 * (1 + width), 2.1 * rows + 1.2)
+        figure = plt.figure(figsize=size, layout='constrained')
+        left, right = figure.add_gridspec(1, 2, width_ratios=(width, 1))
+        grid = left.subgridspec(rows, len(columns)).subplots(sharex=True, squeeze=False)
         horizons = shown_horizons(flight)
-        for i, axes in enumerate(panels[: system.n_x]):
-            draw_state(axes, flight, horizons, i)
-        for j, axes in enumerate(panels[system.n_x :]):
-            draw_control(axes, flight, j)
-        draw_tasks(panels, flight)
-        plane, corner = right.subgridspec(2, 1, height_ratios=(rows - 1, 1)).subplots()
-        draw_phase_plane(plane, flight, horizons)
-        corner.axis('off')
-        corner.legend(*plane.get_legend_handles_labels(), loc='center')
+        for column, panels in zip(columns, grid.T, strict=True):
+            for quantity, axes in zip(column, panels, strict=False):
+                draw_quantity(axes, flight, horizons, quantity)
+            draw_tasks(panels[: len(column)], flight)
+            for axes in panels[len(column) :]:
+                axes.axis('off')
+        draw_planes(right, rows, flight, horizons, view)
         figure.suptitle(title(flight), fontsize=13, fontweight='bold', x=0.01, ha='left')
         figure.savefig(path, dpi=130)
         plt.close(figure)
+
+
+def columns_of(system: System) -> list[list[Quantity]]:
+    """What is drawn over time: all in one column, or positions, speeds and controls of a robot."""
+    states = [Quantity('state', i) for i in range(system.n_x)]
+    controls = [Quantity('control', j) for j in range(system.n_u)]
+    if len(states) + len(controls) <= ONE_COLUMN:
+        return [states + controls]
+    speeds = [states[joint.velocity] for joint in system.joints if joint.velocity is not None]
+    return [[state for state in states if state not in speeds], speeds, controls]
+
+
+def draw_quantity(
+    axes: Axes, flight: Flight, horizons: Sequence[Samples], quantity: Quantity
+) -> None:
+    """A state or a control over time."""
+    if quantity.kind == 'state':
+        draw_state(axes, flight, horizons, quantity.place)
+    else:
+        draw_control(axes, flight, quantity.place)
+
+
+def draw_planes(
+    where: SubplotSpec,
+    rows: int,
+    flight: Flight,
+    horizons: Sequence[Samples],
+    view: SideView | None,
+) -> None:
+    """The plant itself where one knows how to draw it, the phase plane, and what colours mean."""
+    pictures = 1 if view is None else 2
+    heights = ((rows - 1) / pictures,) * pictures + (1,)
+    *planes, corner = where.subgridspec(pictures + 1, 1, height_ratios=heights).subplots()
+    if view is not None:
+        draw_plant(planes[0], flight, horizons, view)
+    draw_phase_plane(planes[-1], flight, horizons)
+    corner.axis('off')
+    corner.legend(*planes[-1].get_legend_handles_labels(), loc='center')
+
+
+def draw_plant(axes: Axes, flight: Flight, horizons: Sequence[Samples], view: SideView) -> None:
+    """The plant at the start of every task and at its goals, its path and its predicted paths."""
+    for horizon in horizons:
+        axes.plot(*view.path(horizon.values).T, color=PREDICTED, lw=1.0, zorder=3)
+    for task in flight.tasks:
+        flown = flight.states.between(task.start, task.end).values
+        axes.plot(*view.path(flown).T, color=STATE, lw=4.5, zorder=2)
+        for x, colour, width in ((flown[0], INK, 2.0), (task.goal, GOAL, 1.3)):
+            for line in view.outline(x):
+                axes.plot(*line.T, 'o-', color=colour, lw=width, ms=2.0 * width, zorder=4)
+    axes.set_aspect('equal', adjustable='datalim')
 
 
 def title(flight: Flight) -> str:
@@ -72,13 +136,14 @@ def shown_horizons(flight: Flight) -> list[Samples]:
 def predicted(system: System, horizon: Horizon) -> Samples:
     """The states of a plan, simulated between its points as well where the controls are known."""
     parts = STEP_PARTS if len(horizon.controls) else 1
-    states = [horizon.states[0]]
-    for i, x in enumerate(horizon.states[1:]):
-        times = system.dt / parts * np.arange(1, parts)
-        states += [system.step(horizon.states[i], horizon.controls[i], dt) for dt in times]
-        states.append(x)
-    instants = horizon.start + system.dt / parts * np.arange(len(states))
-    return Samples(instants, np.array(states))
+    from_there, step = np.array(horizon.states[:-1]), BatchStep(system)
+    between = [
+        step(from_there, np.array(horizon.controls), seconds=system.dt / parts * part)
+        for part in range(1, parts)
+    ]
+    grown = np.stack([from_there, *between], axis=1).reshape(-1, system.n_x)
+    states = np.vstack([grown, horizon.states[-1]])
+    return Samples(horizon.start + system.dt / parts * np.arange(len(states)), states)
 
 
 def draw_state(axes: Axes, flight: Flight, horizons: Sequence[Samples], i: int) -> None:

@@ -14,6 +14,7 @@ from trc_core.problem.system import Array
 from trc_core.progress import progress_bar
 from trc_core.systems import System
 from trc_ros.lab.bag import Bag
+from trc_ros.lab.demo.demonstrated import Demonstrated
 from trc_ros.lab.operator import Operator
 from trc_ros.lab.recording import (
     Horizon,
@@ -54,24 +55,28 @@ class Flight:
     """The controller's own statistics, from /diagnostics."""
 
 
-def fly_all(systems: Sequence[System], seconds: float, seed: int, bag: Bag | None) -> list[Flight]:
+def fly_all(
+    plants: Sequence[Demonstrated], seconds: float, seed: int, bag: Bag | None
+) -> list[Flight]:
     """Flies one system after the other and shows the progress.
 
     Raises:
         NodeError: if a node ends early, stays silent or refuses what it is asked for.
     """
     layout = '{desc:40s} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s'
-    with progress_bar(total=seconds * len(systems), layout=layout) as bar:
-        return [fly(system, seconds, seed, bag, bar) for system in systems]
+    with progress_bar(total=seconds * len(plants), layout=layout) as bar:
+        return [fly(plant, seconds, seed, bag, bar) for plant in plants]
 
 
-def fly(system: System, seconds: float, seed: int, bag: Bag | None, bar: Any) -> Flight:
+def fly(flown: Demonstrated, seconds: float, seed: int, bag: Bag | None, bar: Any) -> Flight:
     """Starts both nodes, sets the tasks, stops the nodes and reads the record."""
+    system = flown.system
     x0, goals = system.sample(np.random.default_rng(seed), TASKS)
-    plant = {'initial_state': x0[0].tolist()}
+    plant = {**flown.named, 'initial_state': x0[0].tolist()}
+    controller = {**flown.named, **flown.planned}
     record = functools.partial(Recorder, keep=None if bag is None else bag.write)
     bar.set_description_str(f'{system.name}: starting')
-    with TwoNodes(system, plant, {}, record) as nodes:
+    with TwoNodes(system, plant, controller, record) as nodes:
         tasks = set_tasks(nodes.operator, system, x0, goals, seconds, bar)
         nodes.operator.spin_for(DELIVERY_TIME)
     recorder = nodes.recorder

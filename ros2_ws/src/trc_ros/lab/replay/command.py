@@ -40,7 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add('bag', type=Path, help='folder of a bag, or an .mcap or .db3 file')
     add('--checkpoint', metavar='CHECKPOINT', help=f'{CHECKPOINT_HELP} (default: what flew)')
-    add('--system', help='a name or a .py file, where the flight was made with a .py file')
+    add('--system', help='a name or a file, where the flight was made with a .py file')
     add('--controller', metavar='/NS/NAME', help='whose flight, where the bag holds several')
     add('--params', type=Path, metavar='YAML', help='parameters that differ from the flight')
     add(

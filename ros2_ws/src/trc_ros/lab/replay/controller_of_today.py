@@ -14,13 +14,16 @@ from trc_core import Controller
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.replay import ReplayedController
 from trc_core.planner.controller import CLASSICAL
+from trc_core.systems.registry import ROBOT_FILES
 from trc_ros.controller.live_settings import LiveSettings
 from trc_ros.controller.node import make_pilot
 from trc_ros.lab.replay.recorded_flight import RecordedFlight
 from trc_ros.loading import load_controller
 from trc_ros.parameters import table
 from trc_ros.parameters.specs import coerce
+from trc_ros.parameters.task import TASK_SPECS
 
+NO_TASK = {spec.name: spec.default for spec in TASK_SPECS}
 SAME_PLANT = ('name', 'state_names', 'control_names', 'dt', 'u_min', 'u_max')
 
 
@@ -54,9 +57,9 @@ def parameters_of(
     if checkpoint is not None:
         asked['model_path'] = checkpoint
         if checkpoint != CLASSICAL:  # a checkpoint holds its plant
-            asked['system'] = ''
+            asked |= {'system': '', **NO_TASK}
     if system is not None:
-        asked['system'] = system
+        asked |= {'system': system, **({} if system.endswith(ROBOT_FILES) else NO_TASK)}
     named = str(flight.parameters.get('system', ''))
     if 'system' not in asked and named.endswith('.py'):
         raise ValueError(
