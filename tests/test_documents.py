@@ -61,6 +61,7 @@ def folder(tmp_path, monkeypatch):
     Path('data').mkdir()
     for name in ('double_integrator_lqr.npz', 'test_lqr.npz'):
         os.link('generated/dataset.npz', f'data/{name}')
+    os.symlink(ROOT / 'trc_core' / 'systems' / 'arm.urdf', 'arm.urdf')
     model = TinyRecursiveControl.create_two_level_medium()
     for name in ('trained_model', 'checkpoints/two_level_model'):
         save_model(f'{name}.safetensors', model, SYSTEMS['double_integrator'])
