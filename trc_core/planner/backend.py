@@ -143,6 +143,10 @@ class Backend(ABC):
     def plan(self, problems: Problems, budget: Budget) -> Found:
         """Solves every problem; no result is dearer than any of its candidates."""
 
+    def best_candidates(self, problems: Problems) -> Found:
+        """The candidate of every problem that is the best as it is."""
+        return self.plan(problems, NO_CYCLES)
+
     def empty(self, problems: Problems) -> Found:
         """Arrays for the results."""
         B, system = len(problems.x0), self.system
@@ -191,6 +195,9 @@ class KernelBackend(Backend):
             self._take_plans_over(found, problems)
         return found
 
+    def best_candidates(self, problems: Problems) -> Found:
+        return self._refined(self.system, problems, NO_CYCLES)
+
     def _refined(self, system: System, problems: Problems, budget: Budget) -> Found:
         """What refinement finds that lowers the cost of a system."""
         found, requests = self.empty(problems), problems.requests(self.system)
@@ -207,7 +214,7 @@ class KernelBackend(Backend):
 
         The costs become merits, and the memory of the problems gets multipliers.
         """
-        found.starts[:] = self._refined(self.system, problems, NO_CYCLES).starts
+        found.starts[:] = self.best_candidates(problems).starts
         memory = problems.memory or memory_of(self.system, len(found.J))
         requests = problems.requests(self.system)
 
