@@ -76,8 +76,8 @@ def test_the_soft_twin_costs_what_its_violations_do(link):
     rng, twin = np.random.default_rng(0), softened(link, rho)
     states, controls = rng.uniform(-3, 3, (21, 2)), rng.uniform(-12, 12, (20, 1))
     goal = np.array([0.4, 0.0])
-    J = trajectory_cost(twin, states, controls, goal[None])
-    assert J == pytest.approx(soft_cost(link, states, controls, goal, rho), rel=1e-12)
+    found = trajectory_cost(twin, states, controls, goal[None])
+    assert found == pytest.approx(soft_cost(link, states, controls, goal, rho), rel=1e-12)
     assert not twin.task.constraints and twin.trim is not None
     with pytest.raises(ValueError, match="'link' has 3 constraints, got 2 penalties"):
         softened(link, rho[:2])
@@ -141,7 +141,7 @@ def test_plans_of_version_1_have_the_numbers_and_the_record_of_always():
     assert len(Representation.from_tensors(tensors).goals) == 0
     new = Coordinates(effort=4.0, goals=('angle',), penalties=(2.0, 3.0))
     assert Coordinates.from_record(new.record()) == new
-    with pytest.raises(ValueError, match="effort is 2.0 for the representation 'gated'"):
+    with pytest.raises(ValueError, match=r"effort is 2\.0 for the representation 'gated'"):
         Coordinates('gated', effort=2.0)
 
 

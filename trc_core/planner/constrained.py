@@ -111,7 +111,7 @@ class ConstrainedPlanning(Planning):
 
         A network may lower a soft cost, by which its plans break constraints until sweeps follow.
         """
-        worse = found.J > found.starts.min(1)
+        worse = found.starts.min(1) < found.J
         if not worse.any():
             return
         best = self.backend.best_candidates(problems)
