@@ -28,6 +28,17 @@ def test_an_example_defines_one_system_and_says_how_to_run_it(path):
     assert f'python {path.name}' in path.read_text().partition('\n\nimport')[0].replace('\n', ' ')
 
 
+def test_the_tanks_of_casadi_end_at_their_levels(capsys):
+    names, printed = run('casadi_tanks', capsys)
+    assert printed == pytest.approx([0.45, 0.8], abs=1e-3)
+    tanks, levels = names['tanks'], np.array([0.2, 0.3])
+    plan = Controller.classical(tanks).plan(levels, names['goal'])
+    for t, pump in enumerate(plan.controls[:, 0]):  # Torricelli's law, in NumPy
+        np.testing.assert_allclose(plan.states[t], levels, atol=1e-9)
+        upper, lower = np.array([0.004, 0.003]) * np.sqrt(levels)
+        levels = levels + 60.0 / 1.2 * np.array([pump - upper, upper - lower])
+
+
 def test_the_unicycle_drives_around_the_obstacle_wherever_it_is(capsys):
     names, _ = run('unicycle_obstacle', capsys)
     plan = names['plan']  # the last one

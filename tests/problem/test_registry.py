@@ -128,8 +128,10 @@ def test_a_state_space_of_python_control_becomes_a_system(tmp_path, monkeypatch)
     A, B = system.step_jacobian([0.3, 0.1], [0.5])
     np.testing.assert_allclose(A, discrete.A, atol=1e-7)
     np.testing.assert_allclose(B, discrete.B, atol=1e-7)
-    with pytest.raises(ValueError, match='is a discrete-time StateSpace'):
-        from_state_space(discrete, 'spring', **task)
+    del task['dt']
+    sampled = from_state_space(discrete, 'spring', **task)
+    assert sampled.discrete and sampled.dt == 0.05
+    np.testing.assert_allclose(sampled.step_jacobian([0.3, 0.1], [0.5])[0], A, atol=1e-7)
 
 
 @pytest.mark.parametrize('name', SYSTEMS)

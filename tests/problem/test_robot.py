@@ -20,6 +20,7 @@ from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import hold, step_jacobian
 from trc_core.problem.comparison import differing_word
 from trc_core.problem.record import system_from_record, system_record
+from trc_core.problem.stated_slopes import require_slopes
 from trc_core.problem.system import System
 from trc_core.solvers import ilqr
 from trc_core.systems import get_system
@@ -126,13 +127,20 @@ def test_damping_and_friction_can_be_parameters():
     np.testing.assert_allclose(changed.step(x, u), fixed.step(x, u), rtol=1e-14)
 
 
+def inverse_inertia(system, x):
+    """The accelerations of unit torques, (n, n)."""
+    idle = system.derivative(x, np.zeros(system.n_u))
+    gains = [system.derivative(x, unit) - idle for unit in np.eye(system.n_u)]
+    return np.array(gains).T[system.n_u :]
+
+
 def test_friction_is_as_strong_as_stated_and_smooth():
     with_friction, without = made(TWO_LINKS, friction=0.5), made(TWO_LINKS)
     u, speed = np.zeros(2), with_friction.x_max[2:]
     for share, expected in ((1.0, 0.5), (0.0, 0.0), (-1.0, -0.5)):
         x = np.concatenate([[0.3, 0.2], share * speed])
         missing = np.linalg.solve(
-            with_friction._slopes(x, u)[1][2:, 4:],
+            inverse_inertia(with_friction, x),
             (without.derivative(x, u) - with_friction.derivative(x, u))[2:],
         )
         np.testing.assert_allclose(missing, expected, atol=1e-6)
@@ -250,6 +258,7 @@ def test_a_record_without_slopes_has_exact_ones():
     for ours, theirs in zip(system.step_jacobian(x, u), again.step_jacobian(x, u), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
     assert again.digest != system.digest
+    assert code_of(again) is not code_of(system)
 
 
 def test_slopes_of_other_dynamics_are_refused(arm):
@@ -327,3 +336,49 @@ def test_what_is_no_robot_file_is_refused_in_a_line(tmp_path):
         get_system(str(tmp_path / 'nowhere.urdf'))
     with pytest.raises(ValueError, match=r"'pendulum' is no robot file, and takes no \['dt'\]"):
         get_system('pendulum', dt=0.1)
+
+
+class Pendulum:
+    """Dynamics that state their slopes, right ones or wrong ones."""
+
+    def __init__(self, by_q):
+        self.by_q = by_q
+
+    def __call__(self, x, u):
+        return [x[1], -np.sin(x[0]) + u[0]]
+
+    def slopes(self, x, u):
+        return self(x, u), [[0.0, 1.0], [self.by_q(x[0]), 0.0]], [[0.0], [1.0]]
+
+
+def pendulum(by_q):
+    return System(
+        name='stated',
+        dynamics=Pendulum(by_q),
+        state_names=('angle', 'rate'),
+        state_units=('rad', 'rad/s'),
+        control_names=('torque',),
+        control_units=('N m',),
+        joints=(),
+        dt=0.05,
+        horizon=10,
+        u_min=[-1.0],
+        u_max=[1.0],
+        Q=[1.0, 0.1],
+        R=[0.1],
+        x0_box=[1.0, 1.0],
+        goal_box=[1.0, 0.0],
+    )
+
+
+def test_dynamics_of_a_user_may_state_their_slopes():
+    system = pendulum(lambda q: -np.cos(q))
+    require_slopes(system, system.slopes)
+    with pytest.raises(ValueError, match="are not those of its dynamics, as that of 'rate'"):
+        require_slopes(system, pendulum(lambda q: -np.cos(2.0 * q)).slopes)
+    with pytest.raises(ValueError, match="slopes of 'stated' fail"):
+        _ = pendulum(lambda q: 'steep').slopes
+    short = pendulum(np.sin)
+    short.dynamics.slopes = lambda x, u: (short.dynamics(x, u), [[0.0, 1.0]], [[0.0], [1.0]])
+    with pytest.raises(ValueError, match="slopes of 'stated' return other sizes"):
+        _ = short.slopes

@@ -61,7 +61,7 @@ def row(system: System) -> tuple[str, ...]:
         system.name,
         str(system.n_x),
         str(system.n_u),
-        f'{system.dt:.4g}',
+        f'{system.dt:.4g}' + (', discrete' if system.discrete else ''),
         str(system.horizon),
         _shortened(f'{low:g} <= {name} <= {high:g} {unit}' for name, low, high, unit in bounds),
         _shortened(f'{name}={value:g}' for name, value in system.parameters.items()),

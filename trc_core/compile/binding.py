@@ -11,7 +11,11 @@ import numpy as np
 from trc_core.compile import plant
 from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
 from trc_core.compile.plant import Dynamics, Plant
-from trc_core.problem.discretise import slopes_graph, step_graph, step_jacobian_graph
+from trc_core.problem.discretise import (
+    slopes_graph,
+    step_graph,
+    step_jacobian_graph,
+)
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
 from trc_core.problem.terms import Terms
@@ -37,8 +41,12 @@ def plant_of(system: System) -> Plant:
 @lru_cache(maxsize=SYSTEMS_KEPT)
 def readable_plant_of(system: System) -> Plant:
     """The plant for kernels that run as plain Python: NumPy interprets its graphs."""
-    dynamics, slopes = _interpreted(system.graph), _interpreted(system.slopes)
-    return _plant(system, False, dynamics, slopes, _interpreted_terms)
+    graph, slopes = system.graph, system.slopes
+    graphs = (
+        (step_graph(graph), step_jacobian_graph(slopes)) if system.discrete else (graph, slopes)
+    )
+    step, step_jacobian = map(_interpreted, graphs)
+    return _plant(system, system.discrete, step, step_jacobian, _interpreted_terms)
 
 
 def code_of(system: System) -> MachineCode:
@@ -62,9 +70,11 @@ def functions_of(system: System) -> Mapping[str, Graph]:
     """What is compiled of dynamics: a whole RK4 step, or the dynamics where that is too long.
 
     A step's Jacobian is too long at once where its chain rule has as many products of a dense
-    Jacobian as that.
+    Jacobian as that. In discrete time the dynamics are a step already, however long.
     """
     graph, stated = system.graph, system.stated_slopes
+    if system.discrete:
+        return {'step': step_graph(graph), 'step_jacobian': step_jacobian_graph(system.slopes)}
     n_x, n_u = system.n_x, system.n_u
     if n_x * n_x * (n_x + n_u) > UNROLLED:
         return {'dynamics': graph, 'slopes': system.slopes}
@@ -89,7 +99,7 @@ def _plant(
     task = system.task
     kinds = (task.residuals, task.terminal_residuals, task.constraints, task.laws)
     rows = [(len(terms), *functions_of_terms(terms)) for terms in kinds]
-    functions = np.array(rows, dtype=np.int64 if unrolled or isinstance(step, int) else object)
+    functions = np.array(rows, dtype=np.int64 if isinstance(step, int) else object)
     terms = plant.Terms(functions, task.constraints.uses_control, violation_weight(system))
     return Plant(
         Dynamics(system.p, system.dt, system.substeps, unrolled, step, step_jacobian),

@@ -9,7 +9,7 @@ from typing import Any
 
 import casadi as ca
 
-from trc_core.problem.discretise import rk4
+from trc_core.problem.discretise import output_of, rk4
 from trc_core.problem.graph import OPERANDS, Algebra
 from trc_core.problem.system import System
 
@@ -129,14 +129,14 @@ def casadi_step_of_parameters(system: System) -> Any:
     parameters = kind.sym('p', len(system.parameters))
     dynamics = _dynamics(system)
 
-    def derivative(x: Any, u: Any) -> Any:
-        return dynamics(x, u, parameters)
+    def held(x: Any, u: Any) -> Any:
+        for _ in range(system.substeps):
+            x = rk4(lambda x, u: dynamics(x, u, parameters), x, u, system.dt / system.substeps)
+        return x
 
-    x = state
-    for _ in range(system.substeps):
-        x = rk4(derivative, x, control, system.dt / system.substeps)
+    x_next = dynamics(state, control, parameters) if system.discrete else held(state, control)
     arguments = [state, control, parameters]
-    return ca.Function('step', arguments, [x], ['x', 'u', 'p'], ['x_next'])
+    return ca.Function('step', arguments, [x_next], ['x', 'u', 'p'], ['x_next'])
 
 
 def _symbols_of(system: System) -> Any:
@@ -145,9 +145,9 @@ def _symbols_of(system: System) -> Any:
 
 
 def _dynamics(system: System) -> Any:
-    """`casadi.Function` dynamics(x, u, p) -> dx."""
+    """`casadi.Function` dynamics(x, u, p) -> dx, or in discrete time x_next."""
     sizes = (system.n_x, system.n_u, len(system.parameters))
     arguments = [ca.SX.sym(name, n) for name, n in zip('xup', sizes, strict=True)]
     inputs = [entry for vector in arguments for entry in ca.vertsplit(vector)]
-    found = system.graph.evaluate(inputs, CASADI)['dynamics']
+    found = system.graph.evaluate(inputs, CASADI)[output_of(system.graph)]
     return ca.Function('dynamics', arguments, [ca.densify(ca.vertcat(*found))])

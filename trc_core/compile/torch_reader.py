@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trc_core.problem.discretise import rk4
+from trc_core.problem.discretise import output_of, rk4
 from trc_core.problem.graph import OPERANDS, Algebra
 from trc_core.problem.system import System
 
@@ -124,14 +124,16 @@ def torch_step(system: System) -> Callable[..., Tensor]:
     def step(x: Tensor, u: Tensor, p: Tensor | None = None) -> Tensor:
         parameters = own if p is None else p.unbind(-1)
 
-        def derivative(x: Tensor, u: Tensor) -> Tensor:
+        def dynamics(x: Tensor, u: Tensor) -> Tensor:
             inputs = [*x.unbind(-1), *u.unbind(-1), *parameters]
             zero = torch.zeros_like(x[..., 0] + u[..., 0])
-            terms = graph.evaluate(inputs, TORCH)['dynamics']
+            terms = graph.evaluate(inputs, TORCH)[output_of(graph)]
             return torch.stack([zero + term for term in terms], dim=-1)
 
+        if system.discrete:
+            return dynamics(x, u)
         for _ in range(system.substeps):
-            x = rk4(derivative, x, u, h)
+            x = rk4(dynamics, x, u, h)
         return x
 
     return step

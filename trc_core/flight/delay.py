@@ -12,6 +12,7 @@ from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import with_parameters
 from trc_core.flight.safety import Measurement
 from trc_core.numerics.rollout import hold_sequence
+from trc_core.problem.motion import SAME_DT
 from trc_core.problem.system import Array, System
 
 
@@ -24,9 +25,13 @@ class PendingCommands:
     Args:
         system: the plant.
         delay: seconds from a command to its effect; 0 predicts nothing.
+
+    Raises:
+        ValueError: if the plant is in discrete time and the delay is not a multiple of its dt.
     """
 
     def __init__(self, system: System, delay: float) -> None:
+        require_whole_steps(system, 'input_delay', delay)
         self._system = system
         self._delay = delay
         self._commands: deque[tuple[float, Array]] = deque()
@@ -61,7 +66,8 @@ class PendingCommands:
     def obeyed(self, since: float, until: float) -> tuple[Array, Array]:
         """The controls (N, n_u) that the plant obeys between two times, and their seconds (N,).
 
-        It obeys the trim control until the first command takes effect.
+        It obeys the trim control until the first command takes effect. In discrete time it obeys
+        in every dt what holds in the middle of it.
         """
         first, last = since - self._delay, until - self._delay
         controls, starts = [self._system.u_trim], [first]
@@ -71,4 +77,22 @@ class PendingCommands:
             elif time < last:
                 controls.append(control)
                 starts.append(time)
+        if self._system.discrete:
+            middles = np.arange(first + 0.5 * self._system.dt, last, self._system.dt)
+            held = np.searchsorted(starts, middles, side='right') - 1
+            return np.array(controls)[held], np.full(len(held), self._system.dt)
         return np.array(controls), np.diff([*starts, last])
+
+
+def require_whole_steps(system: System, name: str, seconds: float) -> None:
+    """Refuses a time that is not a multiple of dt, for a plant in discrete time.
+
+    Raises:
+        ValueError: if it is not; the message calls it by its name.
+    """
+    steps = seconds / system.dt
+    if system.discrete and abs(steps - round(steps)) > SAME_DT * max(steps, 1.0):
+        raise ValueError(
+            f"{name} is {seconds:g} s, but '{system.name}' is in discrete time; choose a multiple "
+            f'of its dt, {system.dt:g} s'
+        )

@@ -6,6 +6,7 @@ import numpy as np
 
 from trc_core.numerics.cost import difference
 from trc_core.planner.inputs import OUTSIDE_FACTOR
+from trc_core.problem.discretise import RATE
 from trc_core.problem.system import Array, System
 
 NEWTON_STEPS = 20
@@ -102,8 +103,8 @@ def _drift(system: System, x: Array, p: Array) -> tuple[Array, Array]:
     """The time derivative (n_x,) at x under its trim control, and its slopes A (n_x, n_x)."""
     with np.errstate(all='ignore'):
         u = system.trims(x, p)
-        found = system.slopes.evaluate([*x, *u, *p])
-    drift = np.array(found['dynamics'], dtype=np.float64)
+        found = system.rate_slopes.evaluate([*x, *u, *p])
+    drift = np.array(found[RATE], dtype=np.float64)
     return drift, np.array(found['A'], dtype=np.float64).reshape(len(x), len(x))
 
 

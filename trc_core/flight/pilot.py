@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trc_core.flight.adaptation import ParameterEstimator
-from trc_core.flight.delay import PendingCommands
+from trc_core.flight.delay import PendingCommands, require_whole_steps
 from trc_core.flight.holding import Anchor
 from trc_core.flight.reference import Goal, state_at, target_from
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
@@ -52,7 +52,9 @@ class Pilot:
             simulation that waits.
 
     Raises:
-        ValueError: if a fine-tuned controller would fly at another rate than it was tuned at.
+        ValueError: if a fine-tuned controller would fly at another rate than it was tuned at, or
+            the plant is in discrete time and the delay, or the period with an estimator, is not a
+            multiple of its dt.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Pilot:
         deadline: float | None = None,
     ) -> None:
         require_rate(controller, period)
+        if estimator is not None:
+            require_whole_steps(monitor.system, 'the period of the controller', period)
         self.controller = controller
         self.monitor = monitor
         self.input_delay = input_delay

@@ -15,6 +15,7 @@ from trc_core.numerics.batch_kernels import Family, Flown, batch_simulate, batch
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Law, Trajectory, rollout
+from trc_core.problem.motion import require_own_dt
 
 if TYPE_CHECKING:
     from trc_core.compile.plant import Plant
@@ -143,7 +144,11 @@ class BatchStep:
             u: controls (B, n_u), of any size.
             p: physical parameters (B, n_p); the system's own by default.
             seconds: how long; the system's dt by default.
+
+        Raises:
+            ValueError: if the system is in discrete time and `seconds` are not its dt.
         """
+        require_own_dt(self.system, seconds)
         kernel, plant = self.kernel, plant_of(self.system)
         seconds = float(self.system.dt if seconds is None else seconds)
         x, u = np.ascontiguousarray(x), np.ascontiguousarray(u)

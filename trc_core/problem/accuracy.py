@@ -79,6 +79,8 @@ def chosen_substeps(system: System) -> Chosen:
     Raises:
         ValueError: if no sensible number is; the message names the state that moves fastest.
     """
+    if system.discrete:
+        return Chosen(1)
     need = need_of(system)
     if need.substeps is None:
         raise ValueError(
@@ -92,6 +94,8 @@ def chosen_substeps(system: System) -> Chosen:
 def note(system: System) -> str:
     """A line about the substeps of a system where there is something to say; else empty."""
     substeps = system.substeps
+    if system.discrete:
+        return ''
     if isinstance(substeps, Chosen):
         if substeps == 1:
             return ''
@@ -108,6 +112,8 @@ def note(system: System) -> str:
 
 def note_along(system: System, x: Array, u: Array) -> str:
     """A line where plans x (N, T + 1, n_x), u (N, T, n_u) need more substeps; else empty."""
+    if system.discrete:
+        return ''
     rows = np.linspace(0, u.shape[0] * u.shape[1] - 1, ALONG).astype(int)
     states, controls = x[:, :-1].reshape(-1, system.n_x)[rows], u.reshape(-1, system.n_u)[rows]
     need = need_at(system, Probes(states, controls, states, np.tile(system.p, (ALONG, 1))))

@@ -53,6 +53,10 @@ def checked(system: System) -> dict[str, Any]:
 def _substeps(system: System) -> int | None:
     """The number that is given; None where it is to be chosen."""
     given = vars(system)['substeps']
+    if system.discrete is not True and system.discrete is not False:
+        raise ValueError(f'discrete is {system.discrete!r:.60}; write True or False')
+    if system.discrete and given not in (None, 1):
+        raise ValueError(f'substeps is {given!r:.60} in discrete time; leave it out')
     return None if given is None else checked_whole('substeps', given, MOST_SUBSTEPS)
 
 

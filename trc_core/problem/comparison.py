@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trc_core.problem.discretise import output_of
 from trc_core.problem.system import Array, System
 from trc_core.problem.terms import Terms, traced_trim
 
@@ -32,6 +33,8 @@ def differing_word(first: System, second: System) -> str | None:
     """
     if set(first.parameters) != set(second.parameters):
         return 'equations'
+    if first.discrete != second.discrete:
+        return 'equations (one of them in discrete time)'
     in_order = list(first.parameters) == list(second.parameters)
     probes = _probes(first)
     if not (in_order and first.graph.digest == second.graph.digest):
@@ -125,8 +128,8 @@ def _values(terms: Terms, system: System, probes: Mapping[str, Array]) -> dict[s
 
 
 def _derivatives(system: System, probes: Mapping[str, Array]) -> Array:
-    """The derivatives (n_x, PROBES) at the probes."""
-    p = (probes[f'p {name}'] for name in system.parameters)
+    """The derivatives (n_x, PROBES) at the probes; in discrete time the states a dt later."""
+    p, graph = (probes[f'p {name}'] for name in system.parameters), system.graph
     with np.errstate(all='ignore'):
-        found = system.graph.evaluate([*probes['x'].T, *probes['u'].T, *p])['dynamics']
+        found = graph.evaluate([*probes['x'].T, *probes['u'].T, *p])[output_of(graph)]
     return np.array([np.broadcast_to(e, PROBES) for e in found])

@@ -1,7 +1,7 @@
 """Discretisation: one step of the classical Runge-Kutta method (RK4) with the control held.
 
 Written once for every algebra; as an expression graph it also gives the exact Jacobian of the
-step, by the chain rule through the four stages.
+step, by the chain rule through the four stages. Dynamics in discrete time are a step already.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ import numpy as np
 from trc_core.problem.derivative import jacobian
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
 from trc_core.problem.graph import LONGEST, Graph
+
+RATE, NEXT_STATE = 'dynamics', 'next_state'
+"""Outputs of dynamics: the time derivative of x, or in discrete time the state a dt later."""
+
+
+def output_of(graph: Graph) -> str:
+    """The output of dynamics, with or without their slopes: `RATE` or `NEXT_STATE`."""
+    return NEXT_STATE if NEXT_STATE in graph.outputs else RATE
 
 
 def rk4(f: Callable[[Any, Any], Any], x: Any, u: Any, dt: Any) -> Any:
@@ -54,8 +62,18 @@ def rk4_slopes(slopes: Callable[[Any, Any], tuple[Any, Any]], x: Any, u: Any, dt
 
 
 @lru_cache(maxsize=64)
+def rate_graph(graph: Graph, dt: float) -> Graph:
+    """The mean rate of change (x_next - x) / dt of dynamics in discrete time, as a graph."""
+    tape = Tape()
+    arguments = tape.inputs(sum(graph.inputs.values()))
+    after = graph.evaluate(arguments, EXPRESSIONS)[NEXT_STATE]
+    rates = [(e - x) / dt for e, x in zip(after, arguments, strict=False)]
+    return tape.graph(graph.inputs, {RATE: [tape.expression(e) for e in rates]})
+
+
+@lru_cache(maxsize=64)
 def slopes_graph(graph: Graph, longest: int = LONGEST) -> Graph:
-    """The dynamics with their slopes: outputs `dynamics` (n_x), `A` (n_x n_x) and `B` (n_x n_u).
+    """The dynamics with their slopes: their own output (n_x), `A` (n_x n_x) and `B` (n_x n_u).
 
     The slopes are row by row.
 
@@ -65,10 +83,11 @@ def slopes_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     tape = Tape(longest)
     n_x, n_u = graph.inputs['x'], graph.inputs['u']
     arguments = tape.inputs(sum(graph.inputs.values()))
-    outputs = [tape.expression(e) for e in graph.evaluate(arguments, EXPRESSIONS)['dynamics']]
+    found = graph.evaluate(arguments, EXPRESSIONS)[output_of(graph)]
+    outputs = [tape.expression(e) for e in found]
     slopes = np.array(jacobian(outputs, arguments[: n_x + n_u]), dtype=object)
     A, B = list(slopes[:, :n_x].ravel()), list(slopes[:, n_x:].ravel())
-    return tape.graph(graph.inputs, {'dynamics': outputs, 'A': A, 'B': B})
+    return tape.graph(graph.inputs, {output_of(graph): outputs, 'A': A, 'B': B})
 
 
 def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
@@ -81,9 +100,10 @@ def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
 
     def f(x: Any, u: Any) -> Any:
         found = graph.evaluate([*x, *u, *p], EXPRESSIONS)
-        return np.array(found['dynamics'], dtype=object)
+        return np.array(found[output_of(graph)], dtype=object)
 
-    step = [tape.expression(e) for e in rk4(f, x, u, dt)]
+    after = f(x, u) if output_of(graph) == NEXT_STATE else rk4(f, x, u, dt)
+    step = [tape.expression(e) for e in after]
     return tape.graph({**graph.inputs, 'dt': 1}, {'step': step})
 
 
@@ -104,9 +124,10 @@ def step_jacobian_graph(local: Graph, longest: int = LONGEST) -> Graph:
         found = local.evaluate([*y, *u, *p], EXPRESSIONS)
         by_x = np.array(found['A'], dtype=object).reshape(n_x, n_x)
         by_u = np.array(found['B'], dtype=object).reshape(n_x, n_u)
-        return np.array(found['dynamics'], dtype=object), np.concatenate([by_x, by_u], axis=1)
+        values = np.array(found[output_of(local)], dtype=object)
+        return values, np.concatenate([by_x, by_u], axis=1)
 
-    step = rk4_slopes(slopes, x, u, dt)
+    step = slopes(x, u)[1] if output_of(local) == NEXT_STATE else rk4_slopes(slopes, x, u, dt)
     A, B = ([tape.expression(e) for e in part.ravel()] for part in np.split(step, [n_x], axis=1))
     return tape.graph({**local.inputs, 'dt': 1}, {'A': A, 'B': B})
 

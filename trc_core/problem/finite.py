@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from trc_core.problem.discretise import output_of
 from trc_core.problem.graph import Graph, needed_instructions
 from trc_core.problem.probes import Probes
 from trc_core.problem.terms import OUTPUT
@@ -78,7 +79,7 @@ def _formulas(system: System, probes: Probes) -> Iterator[Formulas]:
         't': [('time', 's')],
     }
     titles = [f"dynamics of '{name}'" for name in states]
-    named = {'dynamics': titles, **_slope_titles(titles, states, controls, 'A', 'B')}
+    named = {output_of(system.graph): titles, **_slope_titles(titles, states, controls, 'A', 'B')}
     of_dynamics = [label for key in ('x', 'u', 'p') for label in labels[key]]
     yield Formulas(system.slopes, named, probes.columns, of_dynamics)
     task = system.task

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from trc_core.problem.discretise import output_of
 from trc_core.problem.expression import EXPRESSIONS, Tape
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
@@ -61,8 +62,8 @@ def _dynamics(graph: Graph, gained: Sequence[int]) -> Graph:
     own, gains = arguments[: n_x + n_u + n_p], arguments[n_x + n_u + n_p :]
     for place, gain in zip(gained, gains, strict=True):
         own[n_x + place] = gain * own[n_x + place]
-    found = graph.evaluate(own, EXPRESSIONS)['dynamics']
-    return tape.graph(inputs, {'dynamics': [tape.expression(e) for e in found]})
+    found = graph.evaluate(own, EXPRESSIONS)[output_of(graph)]
+    return tape.graph(inputs, {output_of(graph): [tape.expression(e) for e in found]})
 
 
 def _widened(

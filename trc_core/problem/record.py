@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trc_core.problem.discretise import NEXT_STATE, RATE
 from trc_core.problem.graph import Graph
 from trc_core.problem.stated_slopes import require_slopes
 from trc_core.problem.system import Joint, Obstacle, System
@@ -17,7 +18,7 @@ from trc_core.problem.trace import GraphFormula, Signature
 NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
 TASK = (
     *('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre'),
-    *('violation_weight', 'constraint_tolerance'),
+    *('violation_weight', 'constraint_tolerance', 'discrete'),
 )
 TERMS = ('constraints', 'residuals', 'terminal_residuals')
 ADDED = (*TERMS, 'trim')  # words that version 1 did not know, and that plans depend on
@@ -93,7 +94,7 @@ def _require_equations(graph: Graph, system: System) -> None:
             f"the equations take {dict(graph.inputs)} where '{system.name}' has {inputs}"
         )
     outputs = {name: len(places) for name, places in graph.outputs.items()}
-    if outputs != {'dynamics': system.n_x}:
+    if outputs != {NEXT_STATE if system.discrete else RATE: system.n_x}:
         raise ValueError(
             f"the equations give {outputs} where '{system.name}' has {system.n_x} states"
         )
@@ -113,6 +114,8 @@ def with_contract(system: System, contract: Mapping[str, Any]) -> System:
     )
     _ = own.graph  # equations without those parameters are refused here
     added = [word for word in ADDED if getattr(system, word) is not None]
+    if system.discrete:
+        added.append('discrete time')
     if system.task.limits:
         added.append('x_min and x_max')
     if added:

@@ -114,13 +114,18 @@ def require_members(key: str, names: Sequence[Any], known: Iterable[str], what: 
 
 
 def valid_names(names: Iterable[str]) -> list[str]:
-    """Names of letters, digits and underscores, each its own."""
+    """Names of joints as names of states: letters, digits and underscores, each its own."""
     found: list[str] = []
     for name in names:
-        plain = re.sub(r'\W', '_', name, flags=re.ASCII)[:48] or 'joint'
+        plain = plain_name(name)
         plain = f'joint_{plain}' if plain[0].isdigit() else plain
         count, own = 2, plain
         while own in found:
             own, count = f'{plain}_{count}', count + 1
         found.append(own)
     return found
+
+
+def plain_name(name: str) -> str:
+    """A name in letters, digits and underscores, at most 48."""
+    return re.sub(r'\W', '_', name, flags=re.ASCII)[:48] or '_'

@@ -8,15 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from trc_core.problem import rigid_body
 from trc_core.problem.numbers import checked_array, checked_number
 from trc_core.problem.places import Joint
-from trc_core.problem.robot import RobotModel, require_members, valid_names
+from trc_core.problem.robot import RobotModel, plain_name, require_members
 from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
 from trc_core.problem.robot_laws import Reach, Stop
 
+Array = NDArray[np.float64]
 ADJUSTABLE = ('armature', 'damping', 'friction')
 FUNCTIONS = ('constraints', 'residuals', 'terminal_residuals')
 MIDDLE = 0.95  # of the range of a joint, from which problems are drawn
@@ -73,29 +74,23 @@ def words_of_robot(
         raise ValueError('payload is a mass at the tip; give tip=')
     _require_inertia(model)
     dynamics = RobotDynamics(model, payload is not None, tuple(adjustable))
-    n = len(model.joints)
-    known = {} if payload is None else {PAYLOAD: checked_number(PAYLOAD, payload)}
-    for word in adjustable:
-        numbers = (float(getattr(joint, word)) for joint in model.joints)
-        known.update(zip((f'{word}_{name}' for name in dynamics.names), numbers, strict=True))
-    weights = {
-        'position_weight': position_weight,
-        'speed_weight': speed_weight,
-        'effort_weight': effort_weight,
-    }
-    position, speed, effort = (
-        np.broadcast_to(checked_array(key, value, (), (n,)), n) for key, value in weights.items()
-    )
+    numbers = {} if payload is None else {PAYLOAD: checked_number(PAYLOAD, payload)}
+    numbers.update(_adjusted(model, dynamics))
     words: dict[str, Any] = {
-        'name': valid_names([model.name])[0],
+        'name': plain_name(model.name),
         **_named(model, dynamics.names),
         **_limits(model),
         **_boxes(model, checked_number('dt', dt) * checked_number('horizon', horizon)),
         'u_trim': Holding(dynamics),
         'laws': {'reach': Reach(dynamics, float(dt)), 'stop': Stop(dynamics, float(dt))},
-        'parameters': {**known, **(parameters or {})},
-        'Q': np.concatenate([position, speed]),
-        'R': effort,
+        'parameters': {**numbers, **(parameters or {})},
+        'Q': np.concatenate(
+            [
+                _weights(model, 'position_weight', position_weight),
+                _weights(model, 'speed_weight', speed_weight),
+            ]
+        ),
+        'R': _weights(model, 'effort_weight', effort_weight),
         **task,
     }
     for word in FUNCTIONS:
@@ -103,6 +98,21 @@ def words_of_robot(
     if isinstance(words.get('laws'), Mapping):
         words['laws'] = {name: with_tip(law, model) for name, law in words['laws'].items()}
     return {'dynamics': dynamics, 'dt': dt, 'horizon': horizon, **words}
+
+
+def _adjusted(model: RobotModel, dynamics: RobotDynamics) -> dict[str, float]:
+    """The parameters that armature, damping and friction are."""
+    return {
+        f'{word}_{name}': float(getattr(joint, word))
+        for word in dynamics.adjustable
+        for name, joint in zip(dynamics.names, model.joints, strict=True)
+    }
+
+
+def _weights(model: RobotModel, key: str, value: ArrayLike) -> Array:
+    """A weight for every joint (n,)."""
+    n = len(model.joints)
+    return np.broadcast_to(checked_array(key, value, (), (n,)), n)
 
 
 def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | None) -> RobotModel:

@@ -1,4 +1,4 @@
-"""What a `System` can be made from beside equations: descriptions of robots."""
+"""What a `System` can be made from beside equations: robots, and functions of CasADi."""
 
 from __future__ import annotations
 
@@ -13,7 +13,38 @@ S = TypeVar('S', bound='Sources')
 
 
 class Sources:
-    """Constructors of `System` from files; each reads what it needs when it is called."""
+    """Constructors of `System`; each imports what it needs when it is called."""
+
+    @classmethod
+    def from_casadi(
+        cls: type[S],
+        function: Any,
+        *,
+        discrete: bool = False,
+        parameters: Mapping[str, float] | Sequence[float] = (),
+        **words: Any,
+    ) -> S:
+        """The plant of a `casadi.Function` f(x, u) or f(x, u, p), whose expressions are copied.
+
+        Inputs are known by their names x, u and p, in any order, else by their places. Those
+        without entries do not count. Functions of MX are expanded.
+
+        Args:
+            function: gives the time derivative of x or, where `discrete`, the state a dt later.
+            discrete: which of the two.
+            parameters: values of p by name, in the order of p, or the values alone, which are
+                called `p_0`, `p_1`, ...
+            **words: the other words of `System`. The name is that of the function by default,
+                states and controls are called like its inputs (`x_0`, `x_1`, ...), units are '1',
+                and there are no joints.
+
+        Raises:
+            ValueError: if it has other inputs or outputs, or cannot be expanded; one line says
+                what to give instead.
+        """
+        from trc_core.problem.casadi_function import words_of_function
+
+        return cls(**words_of_function(function, discrete, parameters, **words))
 
     @classmethod
     def from_urdf(

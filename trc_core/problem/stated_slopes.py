@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trc_core.problem.discretise import output_of
 from trc_core.problem.probes import Probes
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def require_slopes(system: System, slopes: Graph) -> None:
         ValueError: if they have other inputs or outputs, or are those of other dynamics.
     """
     graph, n_x, n_u = system.graph, system.n_x, system.n_u
-    sizes = {'dynamics': n_x, 'A': n_x * n_x, 'B': n_x * n_u}
+    output = output_of(graph)
+    sizes = {output: n_x, 'A': n_x * n_x, 'B': n_x * n_u}
     outputs = {name: len(places) for name, places in slopes.outputs.items()}
     if list(slopes.inputs.items()) != list(graph.inputs.items()) or outputs != sizes:
         raise ValueError(
@@ -42,7 +44,7 @@ def require_slopes(system: System, slopes: Graph) -> None:
         stated = np.concatenate([A, B], axis=1)
         differences = np.stack([_difference(system, inputs, k) for k in range(n_x + n_u)], axis=1)
         size = np.abs(dynamics) + np.abs(differences).max(axis=1)
-        same = np.abs(_rows(found['dynamics'], inputs) - dynamics) <= SAME * size
+        same = np.abs(_rows(found[output], inputs) - dynamics) <= SAME * size
         same &= (np.abs(stated - differences) <= SAME * size[:, None]).all(axis=1)
     wrong = (~same & np.isfinite(size)).mean(axis=1)
     if wrong.max() > KINKS:
@@ -59,7 +61,8 @@ def _rows(values: Sequence[Any], inputs: Array) -> Array:
 
 
 def _derivatives(system: System, inputs: Array) -> Array:
-    return _rows(system.graph.evaluate(list(inputs))['dynamics'], inputs)
+    graph = system.graph
+    return _rows(graph.evaluate(list(inputs))[output_of(graph)], inputs)
 
 
 def _difference(system: System, inputs: Array, k: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trc_core.problem import motion
 from trc_core.problem.accuracy import Substeps
 from trc_core.problem.checks import checked
-from trc_core.problem.discretise import rk4, rk4_slopes, slopes_graph
+from trc_core.problem.discretise import NEXT_STATE, RATE, rate_graph, slopes_graph
 from trc_core.problem.graph import Graph
+from trc_core.problem.parameters import parameter_rows, require_parameters
 from trc_core.problem.places import Joint, Obstacle
 from trc_core.problem.sources import Sources
 from trc_core.problem.task import Task, require_task, task_contract, task_record
@@ -61,8 +63,8 @@ class System(Sources):
     name: str
     """Letters, digits and underscores; it becomes part of file names."""
     dynamics: Callable[..., Sequence[Any]]
-    """`dynamics(x, u, **parameters)`: the time derivative of x, written with NumPy's functions,
-    SymPy's or CasADi's."""
+    """`dynamics(x, u, **parameters)`: the time derivative of x (where `discrete`, the state a dt
+    later), written with NumPy's functions, SymPy's or CasADi's."""
     state_names: tuple[str, ...]
     """Names of the n_x states, in the order of x."""
     state_units: tuple[str, ...]
@@ -102,6 +104,8 @@ class System(Sources):
     substeps: Substeps = Substeps()  # noqa: RUF009 - a descriptor, which keeps nothing
     """RK4 steps within a dt; by default the fewest that are accurate enough over the boxes, found
     when they are first needed (`problem.accuracy`)."""
+    discrete: bool = False
+    """Whether `dynamics` return the state a dt later: the plant is in discrete time."""
     constraints: Callable[..., Any] | None = None
     """Returns a mapping of names to expressions that must not exceed 0, in units of a distance
     (r - |x - c|, not r^2 - |x - c|^2)."""
@@ -184,11 +188,11 @@ class System(Sources):
         Raises:
             ValueError: if the dynamics fail; the message says where.
         """
-        return dynamics_graph(self.name, self.dynamics, self.signature)
+        return dynamics_graph(self.name, self.dynamics, self.signature, self._output)
 
     @property
     def slopes(self) -> Graph:
-        """The dynamics with their slopes: outputs `dynamics`, `A` and `B`, row by row.
+        """The dynamics with their slopes: further outputs `A` and `B`, row by row.
 
         They are those that the dynamics state themselves, or exact ones of their graph.
 
@@ -200,7 +204,21 @@ class System(Sources):
     @property
     def stated_slopes(self) -> Graph | None:
         """The graph of `slopes` where the dynamics state their own; else None."""
-        return stated_slopes(self.name, self.dynamics, self.signature)
+        return stated_slopes(self.name, self.dynamics, self.signature, self._output)
+
+    @property
+    def _output(self) -> str:
+        return NEXT_STATE if self.discrete else RATE
+
+    @property
+    def rates(self) -> Graph:
+        """The time derivative of x as a graph; in discrete time its mean over a dt."""
+        return rate_graph(self.graph, self.dt) if self.discrete else self.graph
+
+    @property
+    def rate_slopes(self) -> Graph:
+        """The rates with their slopes, as `slopes`."""
+        return slopes_graph(self.rates) if self.discrete else self.slopes
 
     @property
     def robot(self) -> RobotModel | None:
@@ -251,42 +269,25 @@ class System(Sources):
         return trims_of(self, self.trim.law, reference, self.p if p is None else p)
 
     def derivative(self, x: Any, u: Any) -> Any:
-        """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u)."""
-        inputs = [*np.moveaxis(x, -1, 0), *np.moveaxis(u, -1, 0), *self.p]
-        found = self.graph.evaluate(inputs)['dynamics']
-        return np.stack([np.broadcast_to(e, np.shape(x)[:-1]) for e in found], axis=-1)
+        """The time derivative (..., n_x) at x (..., n_x) and u (..., n_u), as `rates`."""
+        return motion.derivative(self, x, u)
 
     def step(self, x: ArrayLike, u: ArrayLike, dt: float | None = None) -> Array:
         """The states (..., n_x) after holding u (..., n_u) for `dt` seconds.
 
         `dt` is that of the plan by default. NumPy interprets the dynamics here;
         `compile.binding.plant_of` returns them as machine code.
+
+        Raises:
+            ValueError: if the system is `discrete`, and `dt` another one than its own.
         """
-        state, control = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        h = (self.dt if dt is None else dt) / self.substeps
-        for _ in range(self.substeps):
-            state = rk4(self.derivative, state, control, h)
-        return state
+        return motion.step(self, x, u, dt)
 
     def step_jacobian(
         self, x: ArrayLike, u: ArrayLike, dt: float | None = None
     ) -> tuple[Array, Array]:
         """Exact A (n_x, n_x) and B (n_x, n_u) of `step` at (x, u)."""
-        x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        h = (self.dt if dt is None else dt) / self.substeps
-        A, B = np.eye(self.n_x), np.zeros((self.n_x, self.n_u))
-        for _ in range(self.substeps):
-            slopes = rk4_slopes(self._slopes, x, u, h)
-            A_k, B_k = np.split(slopes, [self.n_x], axis=1)
-            A, B = A_k @ A, A_k @ B + B_k
-            x = rk4(self.derivative, x, u, h)
-        return np.ascontiguousarray(A), np.ascontiguousarray(B)
-
-    def _slopes(self, x: Array, u: Array) -> tuple[Array, Array]:
-        found = self.slopes.evaluate([*x, *u, *self.p])
-        by_x = np.array(found['A']).reshape(self.n_x, self.n_x)
-        by_u = np.array(found['B']).reshape(self.n_x, self.n_u)
-        return np.array(found['dynamics']), np.concatenate([by_x, by_u], axis=1)
+        return motion.step_jacobian(self, x, u, dt)
 
     def sample(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
         """Draws n initial states and goals, each (n, n_x), uniformly from the boxes."""
@@ -316,21 +317,7 @@ class System(Sources):
             ValueError: if a parameter does not exist, and the message lists those that do, or if
                 a number is not finite or there is another number of rows.
         """
-        if not changed.keys() <= self.parameters.keys():
-            self._require_parameters(changed)
-        known = self.p if known is None else known
-        p = known.copy() if rows is None else np.tile(known, (rows, 1))
-        try:
-            for name, value in changed.items():
-                p[..., self.places[name]] = value
-        except (TypeError, ValueError):
-            p[..., self.places[name]] = np.nan
-        if not np.isfinite(p).all():
-            wrong = [name for name in changed if not np.isfinite(p[..., self.places[name]]).all()]
-            expected = 'a finite number' + ('' if rows is None else f', or {rows} of them')
-            given = np.asarray(changed[wrong[0]], dtype=object).tolist()
-            raise ValueError(f"parameter '{wrong[0]}' is {given!r:.60}; write {expected}")
-        return p
+        return parameter_rows(self, changed, rows, known)
 
     def with_parameters(self, **parameters: float) -> System:
         """The same plant with other physical parameters.
@@ -339,16 +326,8 @@ class System(Sources):
             ValueError: if a parameter does not exist, and the message lists those that do, or if
                 it is not finite.
         """
-        self._require_parameters(parameters)
+        require_parameters(self, parameters)
         return replace(self, parameters={**self.parameters, **parameters})
-
-    def _require_parameters(self, names: Iterable[str]) -> None:
-        unknown = sorted(set(names) - set(self.parameters))
-        if unknown:
-            raise ValueError(
-                f"system '{self.name}' has no parameter {unknown}; "
-                f'choose from {sorted(self.parameters)}'
-            )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> System:
         return self  # immutable

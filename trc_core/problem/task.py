@@ -152,6 +152,7 @@ def task_contract(system: System) -> dict[str, Any]:
     """What a network depends on beyond the words of version 1, as JSON values."""
     found: dict[str, Any] = {'goal_tolerance': _with_none(system.goal_tolerance)}
     optional = {
+        'discrete': system.discrete or None,
         'angles': list(system.angles),
         'ranges': {name: list(limits) for name, limits in system.ranges.items()},
         'x_min': _with_none(system.x_min),

@@ -228,8 +228,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """Those of the arguments that a formula takes, by name."""
     n_x, n_u, names = signature
-    states, controls = list(values[:n_x]), list(values[n_x : n_x + n_u])
-    goal = list(values[n_x + n_u : 2 * n_x + n_u])
+    states, controls = values[:n_x], values[n_x : n_x + n_u]
+    goal = values[n_x + n_u : 2 * n_x + n_u]
     offered = {'x': states, 'u': controls, 'goal': goal, 'time': values[-1]}
     offered.update(zip(names, values[2 * n_x + n_u : -1], strict=True))
     taken = _parameters_of(formula)

@@ -9,6 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from trc_core.problem.discretise import RATE, output_of
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape, UnknownValueError
 from trc_core.problem.graph import Graph
 
@@ -25,8 +28,9 @@ class GraphFormula:
         self.slopes_graph = slopes
 
     def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
-        """The time derivative of x, in the algebra of what it is given."""
-        return self.graph.evaluate([*x, *u, *parameters.values()], EXPRESSIONS)['dynamics']
+        """Its output, in the algebra of what it is given."""
+        inputs = [*x, *u, *parameters.values()]
+        return self.graph.evaluate(inputs, EXPRESSIONS)[output_of(self.graph)]
 
 
 class Signature(NamedTuple):
@@ -52,34 +56,41 @@ class Request(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def dynamics_graph(name: str, dynamics: Formula, signature: Signature) -> Graph:
-    """The graph of the dynamics of a system: inputs x, u, p; output `dynamics`.
+def dynamics_graph(
+    name: str, dynamics: Formula, signature: Signature, output: str = RATE
+) -> Graph:
+    """The graph of the dynamics of a system: inputs x, u, p; one output.
 
     Raises:
         ValueError: if the dynamics fail, return anything but one expression per state, or use a
             symbol that is neither a state, a control nor a parameter; the message says which.
     """
-    if isinstance(dynamics, GraphFormula):
+    if isinstance(dynamics, GraphFormula) and output_of(dynamics.graph) == output:
         return dynamics.graph
     n_x, n_u, names = signature
 
     def call(values: Sequence[Any]) -> Any:
         parameters = dict(zip(names, values[n_x + n_u :], strict=True))
-        return dynamics(list(values[:n_x]), list(values[n_x : n_x + n_u]), **parameters)
+        return dynamics(values[:n_x], values[n_x : n_x + n_u], **parameters)
 
     states, controls = (f'x{i}' for i in range(n_x)), (f'u{i}' for i in range(n_u))
     symbols = (*states, *controls, *names)
     request = Request(f"dynamics of '{name}'", dynamics, call, symbols, n_x)
     inputs = {'x': n_x, 'u': n_u, 'p': len(names)}
-    return traced_graph(request, inputs, 'dynamics')
+    return traced_graph(request, inputs, output)
 
 
 @lru_cache(maxsize=256)
-def stated_slopes(name: str, dynamics: Formula, signature: Signature) -> Graph | None:
+def stated_slopes(
+    name: str, dynamics: Formula, signature: Signature, output: str = RATE
+) -> Graph | None:
     """The graph of the slopes that dynamics state themselves; None where they do not.
 
-    Dynamics state them by a method `slopes(x, u, **parameters)`, which returns the derivative
+    Dynamics state them by a method `slopes(x, u, **parameters)`, which returns what they do
     (n_x,) and its slopes A (n_x, n_x) and B (n_x, n_u), in the algebra of what it is given.
+
+    Raises:
+        ValueError: if it fails or returns other sizes.
     """
     if isinstance(dynamics, GraphFormula):
         return dynamics.slopes_graph
@@ -87,15 +98,22 @@ def stated_slopes(name: str, dynamics: Formula, signature: Signature) -> Graph |
     if formula is None:
         return None
     n_x, n_u, names = signature
+    sizes = {output: n_x, 'A': n_x * n_x, 'B': n_x * n_u}
     tape = Tape()
     values = tape.inputs(n_x + n_u + len(names))
     parameters = dict(zip(names, values[n_x + n_u :], strict=True))
-    derivative, A, B = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
-    outputs = {
-        'dynamics': [tape.expression(e) for e in derivative],
-        'A': [tape.expression(e) for row in A for e in row],
-        'B': [tape.expression(e) for row in B for e in row],
-    }
+    try:
+        found = formula(values[:n_x], values[n_x : n_x + n_u], **parameters)
+        flat = [np.array(part, dtype=object).ravel() for part in found]
+        parts = dict(zip(sizes, flat, strict=True))
+        outputs = {key: [tape.expression(e) for e in part] for key, part in parts.items()}
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"slopes of '{name}' fail: {' '.join(str(error).split())}") from error
+    if {key: len(entries) for key, entries in outputs.items()} != sizes:
+        raise ValueError(
+            f"slopes of '{name}' return other sizes than {output} ({n_x},), A ({n_x}, {n_x}), "
+            f'B ({n_x}, {n_u})'
+        )
     return tape.graph({'x': n_x, 'u': n_u, 'p': len(names)}, outputs)
 
 
@@ -133,7 +151,9 @@ def _traced(request: Request, arguments: list[Expression]) -> Terms:
                 if _asks_for_a_number(failure.__cause__):
                     raise
                 failures[notation] = failure
-    written = [name for name in failures if _refers_to(request.formula, name)]
+    used = _modules_of(failures['numpy'].__cause__) - {'numpy'}
+    named = [name for name in failures if _refers_to(request.formula, name)]
+    written = [*used.intersection(failures), *named]
     raise failures[written[0] if written else 'numpy']
 
 
@@ -145,10 +165,13 @@ def _asks_for_a_number(error: BaseException | None) -> bool:
     """
     if not isinstance(error, UnknownValueError):
         return False
-    modules = [
-        frame.f_globals.get('__name__', '') for frame, _ in traceback.walk_tb(error.__traceback__)
-    ]
-    return not any(name.split('.')[0] in ('sympy', 'casadi') for name in modules)
+    return not _modules_of(error) & {'sympy', 'casadi'}
+
+
+def _modules_of(error: BaseException | None) -> set[str]:
+    """The libraries in which an error has come about, by their first names."""
+    frames = traceback.walk_tb(None if error is None else error.__traceback__)
+    return {str(frame.f_globals.get('__name__', '')).split('.')[0] for frame, _ in frames}
 
 
 def _run(request: Request, notation: str, values: Sequence[Any]) -> Any:
@@ -217,13 +240,21 @@ def _from_sympy(request: Request, arguments: list[Expression]) -> Terms:
 def _from_casadi(request: Request, arguments: list[Expression]) -> Terms:
     import casadi as ca
 
-    from trc_core.problem.casadi_notation import converted
+    from trc_core.problem.casadi_notation import Vector, converted, scalars, unexpanded
 
     symbols = [ca.SX.sym(f's{i}') for i in range(len(arguments))]
-    found = _run(request, 'CasADi', symbols)
-    vector = ca.vertsplit(ca.SX(found)) if isinstance(found, (ca.SX, ca.DM)) else found
-    terms = _require_terms(vector, request.terms, (ca.SX, ca.DM))
+    vector: Any = Vector(ca.vertcat(*symbols))
     try:
+        found = _run(request, 'CasADi', vector)
+    except NotationError as failure:
+        if unexpanded(failure):
+            raise NotationError(unexpanded(failure)) from failure.__cause__
+        try:
+            found = _run(request, 'CasADi', symbols)  # for what takes lists, like casadi.vcat
+        except NotationError:
+            raise failure from failure.__cause__
+    try:
+        terms = _require_terms(scalars(found), request.terms, (ca.SX, ca.DM))
         return converted(terms, symbols, arguments)
     except (RuntimeError, ValueError) as error:
         raise NotationError(' '.join(str(error).split())) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from trc_core.problem.discretise import RATE
 from trc_core.problem.terms import EQUILIBRIUM, Terms, terms_of, traced_trim
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ def _equilibrium(system: System, reference: Array, p: Sequence[Array]) -> Array:
     middle = np.clip(0.0, system.u_min, system.u_max)
     rows, own = reference.reshape(-1, system.n_x), [values.ravel() for values in p]
     N, u = len(rows), np.tile(middle, (len(rows), 1))
-    slopes = system.slopes
+    slopes = system.rate_slopes
     for _ in range(NEWTON_STEPS):
         with np.errstate(all='ignore'):
             found = slopes.evaluate([*rows.T, *u.T, *own])
-        f = np.stack([np.broadcast_to(e, N) for e in found['dynamics']], axis=-1)
+        f = np.stack([np.broadcast_to(e, N) for e in found[RATE]], axis=-1)
         B = np.stack([np.broadcast_to(e, N) for e in found['B']], axis=-1)
         B = B.reshape(N, system.n_x, system.n_u)
         H = np.einsum('bij,bik->bjk', B, B)

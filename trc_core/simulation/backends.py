@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trc_core.numerics.batch import BatchStep
+from trc_core.problem.motion import require_own_dt
 from trc_core.problem.system import System
 from trc_core.simulation.mujoco_cartpole import MujocoCartpole
 from trc_core.simulation.plant import Imperfections, Physics, Plant, in_error
@@ -41,14 +42,18 @@ def make_plant(
         system: gives physics, bounds and sampling period; `imperfections.parameter_error` is
             applied to its parameters here.
         imperfections: differences from its model; none by default.
-        integration_step: step of the physics [s]; a tenth of the system's dt by default.
+        integration_step: step of the physics [s]; a tenth of the system's dt by default, all of
+            it in discrete time.
         seed: decides the disturbance.
 
     Raises:
-        ValueError: for an unknown backend, or one that cannot simulate this system.
+        ValueError: for an unknown backend, or one that cannot simulate this system, or another
+            integration step than dt in discrete time.
     """
     if backend not in PLANTS:
         raise ValueError(f"unknown plant backend '{backend}'; choose from {sorted(PLANTS)}")
     imperfections = imperfections or Imperfections()
     physics = PLANTS[backend](in_error(system, imperfections.parameter_error))
-    return Plant(physics, system, imperfections, integration_step or system.dt / 10, seed)
+    require_own_dt(system, integration_step)
+    own = system.dt if system.discrete else system.dt / 10
+    return Plant(physics, system, imperfections, integration_step or own, seed)

@@ -45,6 +45,8 @@ class Program:
     system: System
     expressions: dict[str, Any]
     """CasADi's x, f, g and p."""
+    steps: Any
+    """The function of the steps, which CasADi may not keep alive."""
 
     @cached_property
     def inequalities(self) -> NDArray[np.int64]:
@@ -109,12 +111,15 @@ def program_of(key: ByContents) -> Program:
     import casadi as ca
 
     from trc_core.compile.casadi_reader import casadi_step_of_parameters
+    from trc_core.solvers.compiled_steps import compiled_steps
 
     # the unknowns and the numbers; matrices where the steps are functions that are called
     system = key.system
     T, n_x, n_u = system.horizon, system.n_x, system.n_u
     step = casadi_step_of_parameters(system)
-    kind: Any = ca.SX if step.is_a('SXFunction') else ca.MX
+    written_out = step.is_a('SXFunction')
+    kind: Any = ca.SX if written_out else ca.MX
+    steps: Any = step.map(T) if written_out else compiled_steps(system)
     unknowns = kind.sym('w', n_u + n_x, T)
     U, X = unknowns[:n_u, :], unknowns[n_u:, :]
     x0, reference = kind.sym('x0', n_x), kind.sym('r', n_x, T + 1)
@@ -123,7 +128,7 @@ def program_of(key: ByContents) -> Program:
     # J, the gaps, and the constraints of every stage
     states = ca.horzcat(x0, X)
     J, constraints = _task(system)(states, U, reference, p, trim)
-    gaps = X - step.map(T)(states[:, :-1], U, ca.repmat(p, 1, T))
+    gaps = X - steps(states[:, :-1], U, ca.repmat(p, 1, T) if written_out else p)
     rows: list[Any] = []
     done = 0
     for t, count in enumerate(map(len, _rows_by_stage(system))):
@@ -137,7 +142,7 @@ def program_of(key: ByContents) -> Program:
         'g': ca.vertcat(*rows),
         'p': numbers,
     }
-    return Program(system, expressions)
+    return Program(system, expressions, steps)
 
 
 def _task(system: System) -> Any:

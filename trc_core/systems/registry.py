@@ -20,6 +20,7 @@ from trc_core.problem.record import (
     system_from_record,
     with_contract,
 )
+from trc_core.problem.stated_slopes import require_slopes
 from trc_core.problem.system import System
 from trc_core.systems import double_integrator
 from trc_core.systems.catalogue import SHIPPED, shipped_as
@@ -201,6 +202,8 @@ def system_from_robot_file(path: Path, **task: Any) -> System:
 def _require_equations(system: System) -> None:
     """Refuses equations that fail, are no numbers in the boxes, or are too fast for dt."""
     require_finite(system)
+    if system.stated_slopes is not None:
+        require_slopes(system, system.stated_slopes)
     _ = system.substeps
 
 

@@ -66,7 +66,7 @@ def main() -> None:
     values = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     controller = load_controller(values)
-    if values['adaptation.enabled'] and not why_not_learned(controller):
+    if values['adaptation.enabled'] and not why_not_learned(controller, values):
         ParameterEstimator(controller.system).warm_up()
     controller.warm_up()
 

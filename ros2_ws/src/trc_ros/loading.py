@@ -9,6 +9,7 @@ from trc_core import Controller, System, get_system
 from trc_core.checkpoint import load_checkpoint
 from trc_core.compile.compiler_pages import hand_back
 from trc_core.flight.agreement import STATED, assignments, require_agreement
+from trc_core.flight.delay import require_whole_steps
 from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
 from trc_core.systems.catalogue import SHIPPED
@@ -72,16 +73,22 @@ def load_controller(values: dict[str, Any]) -> Controller:
         num_threads=values['num_threads'],
     )
     require_agreement(controller.system, parameters.group(values, 'contract'))
-    learns = values['adaptation.enabled'] and not why_not_learned(controller)
+    require_whole_steps(controller.system, 'input_delay', values['input_delay'])
+    learns = values['adaptation.enabled'] and not why_not_learned(controller, values)
     return controller.with_input_gains() if learns else controller
 
 
-def why_not_learned(controller: Controller) -> str:
+def why_not_learned(controller: Controller, values: dict[str, Any]) -> str:
     """The reason for which a controller cannot plan with learned parameters; empty if it can."""
     if not controller.adjustable:
         return f"the backend '{controller.backend}' plans with fixed parameters"
     if controller.correction is not None:
         return 'a fine-tuned controller corrects its commands itself'
+    period = 1.0 / values['controller_frequency']
+    try:
+        require_whole_steps(controller.system, 'the period of the controller', period)
+    except ValueError as error:
+        return str(error)
     return ''
 
 

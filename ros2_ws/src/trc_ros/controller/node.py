@@ -94,7 +94,7 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         tell_undeclared_angles(controller.system, self.get_logger())
         # Also because the first line of a process takes 20 ms, which the loop does not have.
         self.get_logger().info(f'{controller.system.name}, by {controller.backend}: configured')
-        if values['adaptation.enabled'] and (reason := why_not_learned(controller)):
+        if values['adaptation.enabled'] and (reason := why_not_learned(controller, values)):
             self.get_logger().info(f'nothing is learned in flight: {reason}')
 
     async def _await_command(self) -> None:
@@ -221,7 +221,7 @@ def make_estimator(controller: Controller, values: dict[str, Any]) -> ParameterE
     Raises:
         ValueError: if `adaptation.noise` does not fit the system.
     """
-    if not values['adaptation.enabled'] or why_not_learned(controller):
+    if not values['adaptation.enabled'] or why_not_learned(controller, values):
         return None
     noise = parameters.state_vector(
         'adaptation.noise', values['adaptation.noise'], controller.system.state_names

@@ -7,7 +7,13 @@ from trc_ros.parameters.specs import PLANT, Spec
 from trc_ros.plant.faults import FAULTS
 
 PLANT_SPECS: tuple[Spec, ...] = (
-    Spec('simulation_rate', 500.0, 'Integration steps per second [Hz].', PLANT, bounds=(1.0, 1e4)),
+    Spec(
+        'simulation_rate',
+        500.0,
+        'Integration steps per second [Hz]. A plant in discrete time takes one per dt.',
+        PLANT,
+        bounds=(1.0, 1e4),
+    ),
     Spec('state_rate', 100.0, 'States published per second [Hz].', PLANT, bounds=(0.1, 1e3)),
     Spec(
         'measurement_noise',

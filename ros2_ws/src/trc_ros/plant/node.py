@@ -20,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
+from trc_core.flight.delay import require_whole_steps
 from trc_core.flight.obstacles import Parameters
 from trc_core.problem.system import Array
 from trc_core.simulation import Imperfections, Plant, make_plant
@@ -265,10 +266,11 @@ def plant_of(values: dict[str, Any], system: System) -> Plant:
     """The plant that the parameters describe.
 
     It takes `simulation_rate` steps per second, or a few more: a whole number for every state
-    that is published.
+    that is published. In discrete time it takes one step per dt, whatever the rate of states.
 
     Raises:
-        ValueError: if the backend cannot simulate the system, or is not installed.
+        ValueError: if the backend cannot simulate the system, or is not installed, or if a turn
+            of `lockstep` is not a multiple of a dt in discrete time.
     """
     steps = max(1, math.ceil(values['simulation_rate'] / values['state_rate'] - 1e-9))
     imperfections = Imperfections(
@@ -278,7 +280,10 @@ def plant_of(values: dict[str, Any], system: System) -> Plant:
         values['disturbance'],
         values['disturbance_bias'],
     )
-    step = 1.0 / values['state_rate'] / steps
+    turn = 1.0 / values['state_rate']
+    if system.discrete and values['lockstep']:
+        require_whole_steps(system, 'a turn of lockstep (1 / state_rate)', turn)
+    step = system.dt if system.discrete else turn / steps
     return make_plant(values['plant_backend'], system, imperfections, step, values['seed'])
 
 

@@ -61,7 +61,7 @@ class Simulation:
         with self._lock:
             if self._waiting:
                 return
-            self._time = max(self._time, now - LONGEST_CATCH_UP)
+            self._time = max(self._time, now - max(LONGEST_CATCH_UP, 2.0 * dt))
             while self._time + dt <= now:
                 self._step(dt)
                 self._time += dt

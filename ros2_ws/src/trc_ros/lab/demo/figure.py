@@ -135,7 +135,7 @@ def shown_horizons(flight: Flight) -> list[Samples]:
 
 def predicted(system: System, horizon: Horizon) -> Samples:
     """The states of a plan, simulated between its points as well where the controls are known."""
-    parts = STEP_PARTS if len(horizon.controls) else 1
+    parts = STEP_PARTS if len(horizon.controls) and not system.discrete else 1
     from_there, step = np.array(horizon.states[:-1]), BatchStep(system)
     between = [
         step(from_there, np.array(horizon.controls), seconds=system.dt / parts * part)
