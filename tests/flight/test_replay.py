@@ -50,7 +50,7 @@ def make_pilot(clock, deadline, kind=lambda controller: controller):
     controller = kind(Controller.load('cartpole').with_input_gains())
     system = controller.system
     monitor = SafetyMonitor(system, settings_of(system, 0), controller.lqr_plan)
-    estimator = ParameterEstimator(system)
+    estimator = ParameterEstimator(system, noise=[1e-3] * 4)
     return Pilot(controller, monitor, PERIOD, clock, DELAY, estimator, deadline)
 
 

@@ -75,11 +75,12 @@ MEASUREMENT = Fields(Measurement, {'x': Vector('n_x'), 'time': NUMBER})
 ESTIMATE = Fields(
     Estimate,
     {
-        'log_ratio': Vector('n_p'),
+        'deviation': Vector('n_p'),
         'covariance': Block(('n_p', 'n_p')),
         'model_error': NUMBER,
         'error': NUMBER,
         'is_adopted': TRUTH,
+        'ignored': NUMBER,
     },
 )
 PLACES: dict[str, tuple[str, str, Form]] = {

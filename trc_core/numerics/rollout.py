@@ -318,8 +318,11 @@ def hold_sequence(dynamics, x, controls, seconds, x_next):
 
 
 @register_jitable
-def hold_sequence_slopes(plant, x, controls, seconds, x_next, by_x, by_p):
-    """`hold_sequence`, and its slopes: by_x (n_x, n_x) and by_p (n_x, n_p), d x_next / d log p."""
+def hold_sequence_slopes(plant, x, controls, seconds, scales, x_next, by_x, by_p):
+    """`hold_sequence`, and its slopes: by_x (n_x, n_x) and by_p (n_x, n_p).
+
+    Those by parameters are in units of scales (n_p,); scales of p give d x_next / d log p.
+    """
     dynamics = plant.dynamics
     near_x, near_p, moved = x.copy(), dynamics.p.copy(), np.empty(x.shape[0])
     hold_sequence(dynamics, x, controls, seconds, x_next)
@@ -330,7 +333,7 @@ def hold_sequence_slopes(plant, x, controls, seconds, x_next, by_x, by_p):
         for i in range(x.shape[0]):
             by_x[i, j] = (moved[i] - x_next[i]) / DIFFERENCE
     for j in range(near_p.shape[0]):
-        near_p[j] = dynamics.p[j] * (1.0 + DIFFERENCE)
+        near_p[j] = dynamics.p[j] + DIFFERENCE * scales[j]
         hold_sequence(with_parameters(plant, near_p).dynamics, x, controls, seconds, moved)
         near_p[j] = dynamics.p[j]
         for i in range(x.shape[0]):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trc_core.problem.discretise import output_of
 from trc_core.problem.expression import EXPRESSIONS, Tape
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
@@ -45,7 +44,11 @@ def with_input_gains(system: System) -> System:
         for name, law in system.laws.items()
     }
     changed['u_trim'] = _trim(system, gains, signature)
-    dynamics = GraphFormula(_dynamics(system.graph, list(gains)))
+    slopes = system.stated_slopes
+    dynamics = GraphFormula(
+        _gained(system.graph, list(gains)),
+        None if slopes is None else _gained(slopes, list(gains)),
+    )
     return replace(system, dynamics=dynamics, parameters=parameters, **changed)
 
 
@@ -53,8 +56,8 @@ def _terms(system: System, word: str) -> Terms:
     return terms_of(f"{word} of '{system.name}'", getattr(system, word), system.signature)
 
 
-def _dynamics(graph: Graph, gained: Sequence[int]) -> Graph:
-    """The dynamics with gains of some controls, by place, behind the parameters."""
+def _gained(graph: Graph, gained: Sequence[int]) -> Graph:
+    """Dynamics, or their slopes, with gains of some controls, by place, behind the parameters."""
     n_x, n_u, n_p = graph.inputs['x'], graph.inputs['u'], graph.inputs['p']
     inputs = {'x': n_x, 'u': n_u, 'p': n_p + len(gained)}
     tape = Tape()
@@ -62,8 +65,12 @@ def _dynamics(graph: Graph, gained: Sequence[int]) -> Graph:
     own, gains = arguments[: n_x + n_u + n_p], arguments[n_x + n_u + n_p :]
     for place, gain in zip(gained, gains, strict=True):
         own[n_x + place] = gain * own[n_x + place]
-    found = graph.evaluate(own, EXPRESSIONS)[output_of(graph)]
-    return tape.graph(inputs, {output_of(graph): [tape.expression(e) for e in found]})
+    found = graph.evaluate(own, EXPRESSIONS)
+    for place, gain in zip(gained, gains, strict=True):
+        if 'B' in found:  # d f / d u = (d f / d (gain u)) gain
+            found['B'][place::n_u] = [gain * entry for entry in found['B'][place::n_u]]
+    outputs = {name: [tape.expression(e) for e in entries] for name, entries in found.items()}
+    return tape.graph(inputs, outputs)
 
 
 def _widened(

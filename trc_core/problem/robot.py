@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from trc_core.problem.graph import Graph
 from trc_core.problem.rigid_body import Point, Tree
 
 Array = NDArray[np.float64]
+UNLIMITED = 1.0  # [rad/s or m/s] and [m]: the scale of a joint without a limit
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,40 @@ class RobotJoint:
     upper: float
     """Highest position; inf for a continuous joint."""
     velocity: float
-    """Largest speed."""
+    """Largest speed; inf where none is known."""
     effort: float
-    """Largest torque or force."""
+    """Largest torque or force; 0 for a passive joint."""
     damping: float = 0.0
     """Friction by speed [N m s/rad or N s/m]."""
     friction: float = 0.0
     """Coulomb friction [N m or N]."""
     armature: float = 0.0
     """Inertia of the rotor as the joint feels it [kg m^2 or kg]."""
+    lowest_effort: float | None = None
+    """Lowest torque or force; -effort by default."""
+    stiffness: float = 0.0
+    """Of a spring [N m/rad or N/m]."""
+    rest: float = 0.0
+    """Position at which the spring is at rest."""
+
+    @property
+    def efforts(self) -> tuple[float, float]:
+        """The lowest and the largest torque or force."""
+        low = -self.effort if self.lowest_effort is None else self.lowest_effort
+        return low, self.effort
+
+    @property
+    def pace(self) -> float:
+        """The speed that boxes and the smoothing of friction are measured by."""
+        return self.velocity if math.isfinite(self.velocity) else UNLIMITED
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The positions that boxes are drawn from."""
+        width = math.pi if self.kind == 'continuous' else UNLIMITED
+        low = self.lower if math.isfinite(self.lower) else min(-width, self.upper - 2 * width)
+        high = self.upper if math.isfinite(self.upper) else max(width, self.lower + 2 * width)
+        return low, high
 
 
 class Tip(NamedTuple):
@@ -64,6 +91,13 @@ class RobotModel:
     tip: Tip | None
     source: tuple[str, str]
     """The format, 'urdf' or 'mjcf', and the text that it was read from."""
+    locked: Mapping[str, float] = field(default_factory=dict)
+    """Positions of the joints of the source that do not move; those that are left out are at 0."""
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        """The joints that a control drives; the others are passive."""
+        return tuple(i for i, joint in enumerate(self.joints) if any(joint.efforts))
 
     def tip_position(self, x: Any) -> Any:
         """The position of the tip in the frame of the base [m].

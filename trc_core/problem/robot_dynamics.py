@@ -32,8 +32,8 @@ class RobotDynamics:
     def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
         """The time derivative (2 n,) of x, in any algebra."""
         q, v = self._split(x)
-        forces, _ = self._forces(v, u, parameters)
-        armatures, points = self._number('armature', parameters), self.points(parameters)
+        forces, _ = self._forces(q, v, u, parameters)
+        armatures, points = self.numbers('armature', parameters), self.points(parameters)
         return [
             *v,
             *rigid_body.accelerations(self.model.tree, q, v, forces, armatures, points),
@@ -42,43 +42,43 @@ class RobotDynamics:
     def slopes(
         self, x: Sequence[Any], u: Sequence[Any], **parameters: Any
     ) -> tuple[list[Any], Any, Any]:
-        """The time derivative (2 n,) with its exact slopes A (2 n, 2 n) and B (2 n, n)."""
+        """The time derivative (2 n,) with its exact slopes A (2 n, 2 n) and B (2 n, n_u)."""
         q, v = self._split(x)
         n = len(q)
-        forces, by_speed = self._forces(v, u, parameters)
-        armatures, points = self._number('armature', parameters), self.points(parameters)
+        forces, by_speed = self._forces(q, v, u, parameters)
+        armatures, points = self.numbers('armature', parameters), self.points(parameters)
         found = rigid_body.slopes(self.model.tree, q, v, forces, armatures, points)
-        A, B = np.zeros((2 * n, 2 * n)).astype(object), np.zeros((2 * n, n)).astype(object)
+        A, B = np.zeros((2 * n, 2 * n)).astype(object), np.zeros((2 * n, len(u))).astype(object)
         A[:n, n:] = np.eye(n)
         A[n:, :n] = found.by_q
+        for i, joint in enumerate(self.model.joints):
+            if joint.stiffness:
+                A[n:, i] = A[n:, i] - found.by_force[:, i] * joint.stiffness
         A[n:, n:] = found.by_v + found.by_force * np.array(by_speed, dtype=object)
-        B[n:] = found.by_force
+        B[n:] = found.by_force[:, list(self.model.driven)]
         return [*v, *found.accelerations], A, B
 
     def holding(self, goal: Sequence[Any], **parameters: Any) -> list[Any]:
-        """The torques and forces (n,) that hold a goal against gravity."""
+        """The torques and forces (n_u,) that hold a goal against gravity and springs."""
         q, _ = self._split(goal)
         still = [0.0] * len(q)
-        return rigid_body.inverse_dynamics(
+        held = rigid_body.inverse_dynamics(
             self.model.tree, q, still, still, self.points(parameters)
         )
+        springs = self._springs(q)
+        return [held[i] - springs[i] for i in self.model.driven]
 
     def efforts(
         self, x: Sequence[Any], accelerations: Sequence[Any], **parameters: Any
     ) -> list[Any]:
-        """The controls (n,) that accelerate the joints by (n,) in state x (2 n,)."""
+        """The controls (n_u,) that accelerate driven joints by some of (n,) in state x (2 n,)."""
         q, v = self._split(x)
         moving = rigid_body.inverse_dynamics(
             self.model.tree, q, v, accelerations, self.points(parameters)
         )
-        lost, _ = self._forces(v, [0.0] * len(q), parameters)
-        armatures = self._number('armature', parameters)
-        return [
-            force + rotor * a - friction
-            for force, rotor, a, friction in zip(
-                moving, armatures, accelerations, lost, strict=True
-            )
-        ]
+        lost, _ = self._forces(q, v, [0.0] * len(self.model.driven), parameters)
+        armatures = self.numbers('armature', parameters)
+        return [moving[i] + armatures[i] * accelerations[i] - lost[i] for i in self.model.driven]
 
     def points(self, parameters: Mapping[str, Any]) -> list[Point]:
         """The payload as a point mass."""
@@ -91,26 +91,39 @@ class RobotDynamics:
         n = len(self.model.joints)
         return list(x[:n]), list(x[n:])
 
-    def _number(self, word: str, parameters: Mapping[str, Any]) -> list[Any]:
+    def _springs(self, q: Sequence[Any]) -> list[Any]:
+        """The torques and forces (n,) of springs."""
+        return [
+            joint.stiffness * (joint.rest - q[i]) if joint.stiffness else 0.0
+            for i, joint in enumerate(self.model.joints)
+        ]
+
+    def numbers(self, word: str, parameters: Mapping[str, Any]) -> list[Any]:
         """Armature, damping or friction of every joint: a parameter, or a number."""
         if word in self.adjustable:
             return [parameters[f'{word}_{name}'] for name in self.names]
         return [float(getattr(joint, word)) for joint in self.model.joints]
 
     def _forces(
-        self, v: Sequence[Any], u: Sequence[Any], parameters: Mapping[str, Any]
+        self,
+        q: Sequence[Any],
+        v: Sequence[Any],
+        u: Sequence[Any],
+        parameters: Mapping[str, Any],
     ) -> tuple[list[Any], list[Any]]:
-        """The forces of joints with their friction, and their slopes by the speeds."""
-        forces, slopes = [], []
-        damping, friction = (self._number(word, parameters) for word in ('damping', 'friction'))
+        """The forces of joints with friction and springs, and their slopes by the speeds."""
+        forces, slopes = self._springs(q), []
+        for place, i in enumerate(self.model.driven):
+            forces[i] = forces[i] + u[place]
+        damping, friction = (self.numbers(word, parameters) for word in ('damping', 'friction'))
         for i, joint in enumerate(self.model.joints):
-            force, slope = u[i] - damping[i] * v[i], -damping[i]
+            force, slope = forces[i] - damping[i] * v[i], -damping[i]
             if 'friction' in self.adjustable or joint.friction != 0.0:
-                scale = FULL_FRICTION * joint.velocity
+                scale = FULL_FRICTION * joint.pace
                 share = np.tanh(v[i] / scale)
                 force = force - friction[i] * share
                 slope = slope - friction[i] / scale * (1.0 - share * share)
-            forces.append(force)
+            forces[i] = force
             slopes.append(slope)
         return forces, slopes
 
@@ -122,7 +135,7 @@ class Holding:
         self.dynamics = dynamics
 
     def __call__(self, goal: Sequence[Any], **parameters: Any) -> list[Any]:
-        """The controls (n,) at a goal state."""
+        """The controls (n_u,) at a goal state."""
         return self.dynamics.holding(goal, **parameters)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,8 +36,9 @@ class Reach:
             error = goal[i] - x[i]
             if joint.kind == 'continuous':
                 error = np.arctan2(np.sin(error), np.cos(error))
-            fastest = SHARE * joint.velocity
-            speed = np.minimum(np.maximum(RATE * error, -fastest), fastest)
+            speed, fastest = RATE * error, SHARE * joint.velocity
+            if math.isfinite(fastest):
+                speed = np.minimum(np.maximum(speed, -fastest), fastest)
             wanted.append((speed - x[n + i]) / self.lag)
         return _within_bounds(self.dynamics, x, wanted, parameters)
 
@@ -73,6 +75,8 @@ def _within_bounds(
     full = dynamics.efforts(x, wanted, **parameters)
     share = 1.0
     for joint, held, asked in zip(dynamics.model.joints, steady, full, strict=True):
-        spare = np.maximum(joint.effort - np.abs(held), 0.0)
-        share = np.minimum(share, spare / np.maximum(np.abs(asked - held), SMALL * joint.effort))
+        low, high = joint.efforts
+        middle, half = (high + low) / 2, (high - low) / 2
+        spare = np.maximum(half - np.abs(held - middle), 0.0)
+        share = np.minimum(share, spare / np.maximum(np.abs(asked - held), SMALL * half))
     return [held + share * (asked - held) for held, asked in zip(steady, full, strict=True)]

@@ -69,6 +69,8 @@ def words_of_robot(
         ValueError: if a name is unknown or a number makes no sense; one line says which.
     """
     model = _with_friction(model, armature=armature, damping=damping, friction=friction)
+    if not model.driven:
+        raise ValueError('no joint is driven; give one a motor')
     require_members('adjustable', list(adjustable), ADJUSTABLE, 'words')
     if payload is not None and model.tip is None:
         raise ValueError('payload is a mass at the tip; give tip=')
@@ -82,15 +84,15 @@ def words_of_robot(
         **_limits(model),
         **_boxes(model, checked_number('dt', dt) * checked_number('horizon', horizon)),
         'u_trim': Holding(dynamics),
-        'laws': {'reach': Reach(dynamics, float(dt)), 'stop': Stop(dynamics, float(dt))},
+        'laws': _laws(dynamics, float(dt)),
         'parameters': {**numbers, **(parameters or {})},
         'Q': np.concatenate(
             [
-                _weights(model, 'position_weight', position_weight),
-                _weights(model, 'speed_weight', speed_weight),
+                _weights('position_weight', position_weight, len(model.joints)),
+                _weights('speed_weight', speed_weight, len(model.joints)),
             ]
         ),
-        'R': _weights(model, 'effort_weight', effort_weight),
+        'R': _weights('effort_weight', effort_weight, len(model.driven)),
         **task,
     }
     for word in FUNCTIONS:
@@ -98,6 +100,13 @@ def words_of_robot(
     if isinstance(words.get('laws'), Mapping):
         words['laws'] = {name: with_tip(law, model) for name, law in words['laws'].items()}
     return {'dynamics': dynamics, 'dt': dt, 'horizon': horizon, **words}
+
+
+def _laws(dynamics: RobotDynamics, dt: float) -> dict[str, Any]:
+    """Laws that move joint by joint, where every joint is driven."""
+    if len(dynamics.model.driven) < len(dynamics.model.joints):
+        return {}
+    return {'reach': Reach(dynamics, dt), 'stop': Stop(dynamics, dt)}
 
 
 def _adjusted(model: RobotModel, dynamics: RobotDynamics) -> dict[str, float]:
@@ -109,10 +118,9 @@ def _adjusted(model: RobotModel, dynamics: RobotDynamics) -> dict[str, float]:
     }
 
 
-def _weights(model: RobotModel, key: str, value: ArrayLike) -> Array:
-    """A weight for every joint (n,)."""
-    n = len(model.joints)
-    return np.broadcast_to(checked_array(key, value, (), (n,)), n)
+def _weights(key: str, value: ArrayLike, count: int) -> Array:
+    """A weight for every joint (count,)."""
+    return np.broadcast_to(checked_array(key, value, (), (count,)), count)
 
 
 def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | None) -> RobotModel:
@@ -161,16 +169,18 @@ def _named(model: RobotModel, names: Sequence[str]) -> dict[str, Any]:
     """Names and units of states and controls, and the joints by their own names."""
     n = len(names)
     slides = model.tree.sliding
+    efforts = {i: place for place, i in enumerate(model.driven)}
     lengths = ['m' if sliding else 'rad' for sliding in slides]
     return {
         'state_names': (*names, *(f'{name}_velocity' for name in names)),
         'state_units': (*lengths, *(f'{unit}/s' for unit in lengths)),
         'control_names': tuple(
-            f'{name}_{"force" if sliding else "torque"}'
-            for name, sliding in zip(names, slides, strict=True)
+            f'{names[i]}_{"force" if slides[i] else "torque"}' for i in model.driven
         ),
-        'control_units': tuple('N' if sliding else 'N m' for sliding in slides),
-        'joints': tuple(Joint(joint.name, i, n + i, i) for i, joint in enumerate(model.joints)),
+        'control_units': tuple('N' if slides[i] else 'N m' for i in model.driven),
+        'joints': tuple(
+            Joint(joint.name, i, n + i, efforts.get(i)) for i, joint in enumerate(model.joints)
+        ),
         'angles': tuple(
             name
             for name, joint in zip(names, model.joints, strict=True)
@@ -181,29 +191,28 @@ def _named(model: RobotModel, names: Sequence[str]) -> dict[str, Any]:
 
 def _limits(model: RobotModel) -> dict[str, Any]:
     """The bounds of controls and states."""
-    efforts = np.array([joint.effort for joint in model.joints])
+    efforts = np.array([model.joints[i].efforts for i in model.driven])
     speeds = np.array([joint.velocity for joint in model.joints])
     lower, upper = (np.array([getattr(j, k) for j in model.joints]) for k in ('lower', 'upper'))
     return {
-        'u_min': -efforts,
-        'u_max': efforts,
+        'u_min': efforts[:, 0],
+        'u_max': efforts[:, 1],
         'x_min': np.concatenate([lower, -speeds]),
         'x_max': np.concatenate([upper, speeds]),
     }
 
 
 def _boxes(model: RobotModel, duration: float) -> dict[str, Any]:
-    """Boxes in the middle of the range of each joint, as far as it travels within a plan."""
-    speeds = np.array([joint.velocity for joint in model.joints])
-    middle = np.array(
-        [0.0 if j.kind == 'continuous' else (j.lower + j.upper) / 2 for j in model.joints]
-    )
-    reach = np.array(
-        [math.pi if j.kind == 'continuous' else (j.upper - j.lower) / 2 for j in model.joints]
-    )
-    half = np.minimum(MIDDLE * reach, WAY * speeds * duration)
-    centre, rest = np.concatenate([middle, 0.0 * speeds]), 0.0 * speeds
-    first, last = np.concatenate([half, START_SPEED * speeds]), np.concatenate([half, rest])
+    """Boxes in the middle of the range of each joint, as far as it travels within a plan.
+
+    With passive joints, which cannot be held anywhere, the goal is that middle alone.
+    """
+    speeds = np.array([joint.pace for joint in model.joints])
+    low, high = np.array([joint.span for joint in model.joints]).T
+    half = np.minimum(MIDDLE * (high - low) / 2, WAY * speeds * duration)
+    goals = half if len(model.driven) == len(model.joints) else 0.0 * half
+    centre, rest = np.concatenate([(low + high) / 2, 0.0 * speeds]), 0.0 * speeds
+    first, last = np.concatenate([half, START_SPEED * speeds]), np.concatenate([goals, rest])
     return {
         'x0_box': np.array([centre - first, centre + first]),
         'goal_box': np.array([centre - last, centre + last]),

@@ -82,6 +82,46 @@ class Sources:
         return cls.from_robot(model, dt=dt, horizon=horizon, **words)
 
     @classmethod
+    def from_mjcf(
+        cls: type[S],
+        source: str | Path,
+        tip: str | None = None,
+        *,
+        dt: float,
+        horizon: int,
+        contacts: str = 'refuse',
+        **words: Any,
+    ) -> S:
+        """A robot on a fixed base, from a MuJoCo model (MJCF) of hinges and slides.
+
+        Joints without an actuator are passive: they have no control.
+
+        Args:
+            source: path of an MJCF file, or the text of one.
+            tip: the site or body at its end; by default it has none.
+            dt: sampling period of the plan [s].
+            horizon: number of control steps.
+            contacts: 'ignore' leaves out contacts; otherwise geoms that could touch are an error.
+            **words: `limits` of `problem.mjcf.robot_from_mjcf`; payload, friction and weights of
+                `problem.robot_words.words_of_robot`; all others are words of `System`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if MuJoCo is not installed, or the model has what is not supported; one
+                line names it.
+        """
+        from trc_core.problem.mjcf import robot_from_mjcf
+
+        for word in ('joints', 'locked'):
+            if word in words:
+                raise ValueError(
+                    f'{word} goes with a URDF; take the joints out of the MJCF itself'
+                )
+        limits = words.pop('limits', None)
+        model = robot_from_mjcf(source, tip, contacts, limits)
+        return cls.from_robot(model, dt=dt, horizon=horizon, **words)
+
+    @classmethod
     def from_robot(cls: type[S], model: RobotModel, *, dt: float, horizon: int, **words: Any) -> S:
         """A robot whose model is there already; see `problem.robot_words.words_of_robot`."""
         from trc_core.problem.robot_words import words_of_robot

@@ -97,6 +97,7 @@ def _robot(
         tuple(_robot_joint(joint) for joint in moving.values()),
         Tip(parts.bodies[end], place.offset.tolist(), place.rotation),
         ('urdf', text),
+        locked,
     )
 
 

@@ -46,6 +46,17 @@ class Lump(NamedTuple):
         second = R @ self.second @ R.T + np.outer(o, first) + np.outer(first, o)
         return Lump(self.mass, first + self.mass * o, second + self.mass * np.outer(o, o))
 
+    @property
+    def centre(self) -> Array:
+        """The centre of mass (3,); the origin where there is no mass."""
+        return self.first / self.mass if self.mass else np.zeros(3)
+
+    @property
+    def inertia(self) -> Array:
+        """The moments of inertia (3, 3) about the centre of mass [kg m^2]."""
+        second = self.second - self.mass * np.outer(self.centre, self.centre)
+        return np.asarray(np.trace(second) * np.eye(3) - second)
+
     @classmethod
     def nothing(cls) -> Lump:
         """That of a link without inertia."""
@@ -142,10 +153,6 @@ def _tree(
     bodies: Sequence[Lump],
     gravity: Array,
 ) -> Tree:
-    centres = np.array([lump.first / lump.mass for lump in bodies])
-    seconds = [
-        lump.second - lump.mass * np.outer(c, c) for lump, c in zip(bodies, centres, strict=True)
-    ]
     return Tree(
         tuple(parents),
         tuple(joint.kind == 'prismatic' for joint in joints),
@@ -153,8 +160,8 @@ def _tree(
         np.array([frame.offset for frame in frames]),
         np.array([joint.axis for joint in joints]),
         np.array([lump.mass for lump in bodies]),
-        centres,
-        np.array([np.trace(second) * np.eye(3) - second for second in seconds]),
+        np.array([lump.centre for lump in bodies]),
+        np.array([lump.inertia for lump in bodies]),
         gravity,
     )
 

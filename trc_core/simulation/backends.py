@@ -7,7 +7,7 @@ from collections.abc import Callable
 from trc_core.numerics.batch import BatchStep
 from trc_core.problem.motion import require_own_dt
 from trc_core.problem.system import System
-from trc_core.simulation.mujoco_cartpole import MujocoCartpole
+from trc_core.simulation.mujoco_plants import mujoco_physics
 from trc_core.simulation.plant import Imperfections, Physics, Plant, in_error
 
 
@@ -23,7 +23,7 @@ def own_equations(system: System) -> Physics:
 
 PLANTS: dict[str, Callable[[System], Physics]] = {
     'system': own_equations,
-    'mujoco': MujocoCartpole,
+    'mujoco': mujoco_physics,
 }
 """Makers of the physics of a system, by plant backend."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trc_core.numerics.batch import BatchStep
 from trc_core.problem.system import Array, System
-from trc_core.simulation.mujoco_cartpole import MujocoCartpole
+from trc_core.simulation.mujoco_plants import mujoco_physics
 from trc_core.simulation.plant import Resistance, first_order_share
 
 
@@ -137,7 +137,7 @@ def _compiled_rows(system: System, p: Array) -> Move:
 
 def _mujoco_rows(system: System, p: Array) -> Move:
     rows = [
-        MujocoCartpole(system.with_parameters(**dict(zip(system.parameters, values, strict=True))))
+        mujoco_physics(system.with_parameters(**dict(zip(system.parameters, values, strict=True))))
         for values in p
     ]
     return lambda x, u, seconds: np.array([row(x[b], u[b], seconds) for b, row in enumerate(rows)])

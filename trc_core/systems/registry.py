@@ -27,7 +27,8 @@ from trc_core.systems.catalogue import SHIPPED, shipped_as
 from trc_core.systems.shipped import Draw
 
 ENTRY_POINTS = 'trc.systems'
-ROBOT_FILES = ('.urdf', '.xacro')
+MJCF_FILES = ('.xml', '.mjcf')
+ROBOT_FILES = ('.urdf', '.xacro', *MJCF_FILES)
 FILES = ('.py', *ROBOT_FILES)
 """Endings of the files that define a system."""
 ROBOT_TASK = {'dt': 0.02, 'horizon': 50}  # of a robot file, where nothing else is given
@@ -40,9 +41,10 @@ def get_system(name: str, **task: Any) -> System:
     Args:
         name: a shipped system, `double_integrator_<n>_axes`, a name that an installed package
             offers in the entry-point group `trc.systems`, the path of a Python file that
-            defines one `System` (the file is executed), or that of a robot's URDF.
-        **task: for a robot, the words of `System.from_urdf`; `dt` is 0.02 s and `horizon` 50
-            where they are not given.
+            defines one `System` (the file is executed), or that of a robot's URDF
+            or MJCF (.xml).
+        **task: for a robot, the words of `System.from_urdf` or `System.from_mjcf`; `dt` is 0.02 s
+            and `horizon` 50 where they are not given.
 
     Raises:
         ValueError: if there is none, or not exactly one in the file; the message says what exists.
@@ -72,7 +74,7 @@ def get_system(name: str, **task: Any) -> System:
         return system
     raise ValueError(
         f"unknown system '{name}'; choose from {sorted([*SHIPPED, *offered])} "
-        'or give the path of a .py or .urdf file'
+        'or give the path of a .py, .urdf or .xml file'
     )
 
 
@@ -179,12 +181,12 @@ def _is_imported(system: System) -> bool:
 
 
 def system_from_robot_file(path: Path, **task: Any) -> System:
-    """The system of a robot's URDF.
+    """The system of a robot's URDF or MJCF.
 
     Args:
         path: of the file.
-        **task: the words of `System.from_urdf`; `dt` is 0.02 s and `horizon` 50 where they are
-            not given.
+        **task: the words of `System.from_urdf` or `System.from_mjcf`; `dt` is 0.02 s and
+            `horizon` 50 where they are not given.
 
     Raises:
         FileNotFoundError: if the file does not exist.
@@ -194,7 +196,8 @@ def system_from_robot_file(path: Path, **task: Any) -> System:
         raise ValueError(
             f"'{path}' is xacro; expand it first: xacro {path} > {path.with_suffix('.urdf')}"
         )
-    system = System.from_urdf(path, **{**ROBOT_TASK, **task})
+    read = System.from_mjcf if path.suffix in MJCF_FILES else System.from_urdf
+    system = read(path, **{**ROBOT_TASK, **task})
     _require_equations(system)
     return system
 

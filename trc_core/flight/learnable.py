@@ -1,0 +1,112 @@
+"""Parameters that can be learned in flight: how far each may be from the model's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trc_core.problem.discretise import output_of
+from trc_core.problem.system import Array, System
+
+UNIFORM = 1 / 12  # variance of a deviation that may be anywhere in its range
+STATES, CHANGE = 40, 1e-6  # that say how strong a parameter is; its change, from zero
+
+
+@dataclass(frozen=True, eq=False)
+class Learnable:
+    """The parameters of a system that can be learned, and their deviations from the model's.
+
+    The deviation of most is the logarithm of the ratio to the model's. Those that are zero, or may
+    become so in their range, have a range: their deviation is the difference, in widths of it.
+    """
+
+    is_learned: NDArray[np.bool_]
+    """Whether the dynamics read a parameter, and it has a ratio or a range (n_p,)."""
+    has_range: NDArray[np.bool_]
+    """Whether its deviation is a difference (n_p,)."""
+    low: Array
+    """Least value (n_p,) of those with a range."""
+    high: Array
+    """Largest value (n_p,) of those with a range."""
+    variance: Array
+    """Of the deviations (n_p,) before any motion."""
+    largest: float
+    """Largest deviation of the others."""
+
+    @classmethod
+    def of(cls, system: System, uncertainty: float, limit: float) -> Learnable:
+        """The parameters that the dynamics of a system read.
+
+        A parameter that is zero and has no range in `System.ranges` is sought to either side, as
+        far as the controls could make up for it.
+
+        Args:
+            system: the plant as it is modelled.
+            uncertainty: standard deviation of a ratio, or as a share of what the controls can
+                make up for; within a given range every value is equally likely.
+            limit: largest ratio to the model's, less 1.
+        """
+        n_p = len(system.p)
+        low, high = np.zeros(n_p), np.zeros(n_p)
+        variance = np.full(n_p, uncertainty**2)
+        read = system.graph.entries_read('p')
+        for place, name in enumerate(system.parameters):
+            least, most = system.ranges.get(name, (0.0, 0.0))
+            is_zero = system.p[place] == 0.0
+            if least < most and (is_zero or least <= 0.0 <= most):
+                low[place], high[place], variance[place] = least, most, UNIFORM
+            elif is_zero and place in read:
+                reach = _reach(system, place)
+                low[place], high[place], variance[place] = -reach, reach, (uncertainty / 2) ** 2
+        has_range = low < high
+        known = [place in read for place in range(n_p)]
+        is_learned = np.array(known, dtype=np.bool_) & (has_range | (system.p != 0.0))
+        variance = np.where(is_learned, variance, 0.0)
+        return cls(is_learned, has_range, low, high, variance, math.log1p(limit))
+
+    def scales(self, p: Array) -> Array:
+        """Change of each parameter (n_p,) by a small deviation, at parameters p (n_p,)."""
+        return np.where(self.has_range, self.high - self.low, p)
+
+    def values(self, deviation: Array, model: Array) -> Array:
+        """The parameters (n_p,) that deviate so from a model's (n_p,)."""
+        ratio = np.exp(np.where(self.has_range, 0.0, deviation))
+        return np.where(self.has_range, model + self.scales(model) * deviation, model * ratio)
+
+    def limits(self, model: Array) -> tuple[Array, Array]:
+        """The lowest and the largest deviation (n_p,) from a model; its own is always between."""
+        width = np.where(self.has_range, self.high - self.low, 1.0)
+        low = np.where(self.has_range, np.minimum(self.low - model, 0.0) / width, -self.largest)
+        high = np.where(self.has_range, np.maximum(self.high - model, 0.0) / width, self.largest)
+        return low, high
+
+
+def _reach(system: System, place: int) -> float:
+    """The value of a parameter that is zero for which some control needs half of its range.
+
+    It is the least one over states drawn from the box, which their trims hold if they can be held;
+    0 where the controls have nothing to do with the parameter.
+    """
+    x, _ = system.sample(np.random.default_rng(0), STATES)
+    u = system.trims(x)
+    p = [np.full(STATES, value) for value in system.p]
+    moved = [values + CHANGE * (i == place) for i, values in enumerate(p)]
+    with np.errstate(all='ignore'):
+        found = system.slopes.evaluate([*x.T, *u.T, *p])
+        changed = system.graph.evaluate([*x.T, *u.T, *moved])
+    f, after = (_rows(values[output_of(system.graph)]) for values in (found, changed))
+    effect = (after - f) / CHANGE
+    B = _rows(found['B']).reshape(STATES, system.n_x, system.n_u)
+    if not np.isfinite(effect).all() or not np.isfinite(B).all():
+        return 0.0
+    needed = np.abs(np.linalg.pinv(B) @ effect[..., None])[..., 0]
+    share = (needed / (0.5 * (system.u_max - system.u_min))).max()
+    return float(1.0 / share) if share > 0.0 else 0.0
+
+
+def _rows(values: list[Array]) -> Array:
+    """Outputs of a graph (STATES, n)."""
+    return np.stack([np.broadcast_to(value, STATES) for value in values], axis=-1)
