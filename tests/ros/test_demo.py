@@ -11,15 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from rosbags.rosbag2 import Reader
 
-from trc_core import SYSTEMS
+from tests.problem.robots import TWO_LINKS
+from trc_core import SYSTEMS, get_system
 from trc_core.solvers import nlp
-from trc_ros.lab.children import Child, NodeError, find_params
+from trc_core.systems.robot_task import RobotTask
+from trc_core.systems.robot_view import seen, side_view_of
+from trc_ros.lab.children import Child, NodeError, find_params, node_command
 from trc_ros.lab.demo.command import main
+from trc_ros.lab.demo.demonstrated import Demonstrated
+from trc_ros.lab.demo.figure import columns_of, draw_plant, predicted
 from trc_ros.lab.demo.flight import Flight, Task
 from trc_ros.lab.demo.report import Score, cost_ratio, format_table, settling_time
-from trc_ros.lab.recording import Samples, mean_controls
+from trc_ros.lab.recording import Horizon, Samples, mean_controls
 
 DEMO = (sys.executable, '-c', 'from trc_ros.lab.demo.command import main; main()')
 
@@ -77,9 +83,60 @@ def test_a_goal_that_was_not_reached_is_named():
     assert '1.00 / never / never' in format_table([score])
 
 
-@pytest.mark.parametrize('name', SYSTEMS)
+@pytest.mark.parametrize('name', [*SYSTEMS, 'arm'])
 def test_every_system_has_parameters(name):
     assert find_params(name).name == f'{name}.yaml'
+
+
+def test_a_file_is_named_to_both_nodes_with_its_task_and_flies_sweeps(tmp_path):
+    path = tmp_path / 'two_links.urdf'
+    path.write_text(TWO_LINKS)
+    robot = Demonstrated.of(str(path), RobotTask(horizon=12, locked=['joint_2=0.3']))
+    assert (robot.system.horizon, robot.system.n_u) == (12, 1)
+    named = {'system': str(path), 'task.horizon': 12, 'task.locked': ['joint_2=0.3']}
+    assert robot.named == named and robot.planned['model_path'] == 'classical'
+    command = node_command('plant', 'cartpole', robot.named)
+    assert 'task.horizon:=12' in command and f'system:={path}' in command
+    assert '--params-file' not in command  # though a shipped system has that name
+    shipped = Demonstrated.of('cartpole', RobotTask())
+    assert (shipped.named, shipped.planned) == ({}, {})
+
+
+def test_a_robot_is_drawn_in_three_columns_and_a_small_plant_in_one():
+    (column,) = columns_of(SYSTEMS['cartpole'])
+    assert [q.place for q in column] == [0, 1, 2, 3, 0] and column[-1].kind == 'control'
+        *(('state', i) for i in range(4)),
+        ('control', 0),
+    ]
+    positions, speeds, controls = columns_of(get_system('arm'))
+    assert [q.place for q in positions] == list(range(6))
+    assert [q.place for q in speeds] == list(range(6, 12))
+    assert {q.kind for q in controls} == {'control'} and len(controls) == 6
+
+
+def test_the_picture_of_a_robot_shows_where_it_was_and_where_its_tip_goes():
+    arm = get_system('arm')
+    goal = np.append([0.3, -1.2, 1.0, -1.4, -1.5, 0.2], np.zeros(6))
+    states = np.linspace(np.zeros(12), goal, 20)
+    task = Task('goal 1', goal, 0.0, 2.0)
+    flight = Flight(arm, (task,), Samples(np.linspace(0.1, 1.9, 20), states), None, [], {})
+    axes = Figure().subplots()
+    draw_plant(axes, flight, [Samples(np.arange(20.0), states)], side_view_of(arm))
+    predicted, flown, start, aim = (line.get_xydata() for line in axes.get_lines())
+    tips = np.stack([seen(arm.robot.tip_position(x)) for x in states])
+    for path in (predicted, flown):
+        np.testing.assert_allclose(path, tips, atol=1e-12)
+    np.testing.assert_allclose([start[-1], aim[-1]], tips[[0, -1]], atol=1e-12)
+
+
+def test_a_prediction_is_finer_than_its_steps_and_passes_through_them():
+    system = SYSTEMS['van_der_pol']
+    plan = nlp.solve(system, np.array([1.0, 0.0]), np.zeros(2))
+    drawn = predicted(system, Horizon(5.0, 5.0, plan.states, plan.controls))
+    np.testing.assert_allclose(drawn.values[::8], plan.states, atol=1e-9)
+    between = system.step(plan.states[3], plan.controls[3], 5 / 8 * system.dt)
+    np.testing.assert_allclose(drawn.values[8 * 3 + 5], between, atol=1e-9)
+    np.testing.assert_allclose(np.diff(drawn.times), system.dt / 8)
 
 
 def test_a_child_that_ends_is_reported_with_its_last_line():
