@@ -55,7 +55,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='+',
         default=SYSTEMS,
         metavar='NAME',
-        help='names, or .py or .urdf files; those without a checkpoint fly without a network',
+        help='names or files (.py, .urdf, .xml); those without a checkpoint fly without a network',
     )
     add_task(parser)
     parser.add_argument(
