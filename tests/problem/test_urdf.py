@@ -107,6 +107,20 @@ def test_what_xacro_writes_is_read():
     assert len(robot_from_urdf(text).joints) == 6
 
 
+def test_words_of_xacro_outside_links_and_joints_do_not_matter():
+    plugin = (
+        '<gazebo><plugin name="p"><parameters>$(find arm)/a.yaml</parameters></plugin></gazebo>'
+    )
+    text = TWO_LINKS.replace('</robot>', f'{plugin}</robot>')
+    assert len(robot_from_urdf(text).joints) == 2
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / 'two_links.urdf'
+    path.write_text('\ufeff' + TWO_LINKS, encoding='utf-8')
+    assert len(robot_from_urdf(path).joints) == 2
+
+
 def test_a_file_is_named_in_messages(tmp_path):
     path = tmp_path / 'bad.urdf'
     path.write_text(arm(SHOULDER, links=('base',)))
@@ -177,6 +191,10 @@ REFUSED = {
     'damaged': (TWO_LINKS[:200], 'is no XML'),
     'another root': ('<sdf/>', 'begins with <sdf>'),
     'xacro': ('<robot><xacro:include filename="a"/></robot>', 'xacro FILE.xacro > FILE.urdf'),
+    'xacro declared': (
+        '<robot xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:arm/></robot>',
+        'is xacro that is not expanded',
+    ),
     'xacro text': ('<robot name="r"><link name="${p}base"/></robot>', 'is xacro'),
     'entity': (
         '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><robot name="r">&a;</robot>',

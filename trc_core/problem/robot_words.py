@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.problem import rigid_body
 from trc_core.problem.numbers import checked_array, checked_number
 from trc_core.problem.places import Joint
-from trc_core.problem.robot import RobotModel, require_members, valid_names
+from trc_core.problem.robot import RobotModel, plain_name, require_members
 from trc_core.problem.robot_dynamics import PAYLOAD, Holding, RobotDynamics, with_tip
 from trc_core.problem.robot_laws import Reach, Stop
 
@@ -79,7 +79,7 @@ def words_of_robot(
     numbers = {} if payload is None else {PAYLOAD: checked_number(PAYLOAD, payload)}
     numbers.update(_adjusted(model, dynamics))
     words: dict[str, Any] = {
-        'name': valid_names([model.name])[0],
+        'name': plain_name(model.name),
         **_named(model, dynamics.names),
         **_limits(model),
         **_boxes(model, checked_number('dt', dt) * checked_number('horizon', horizon)),

@@ -62,7 +62,7 @@ def _text_of(source: str | Path) -> tuple[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f"no robot file '{path}'")
     try:
-        return path.read_text(encoding='utf-8'), f"'{path}'"
+        return path.read_text(encoding='utf-8-sig'), f"'{path}'"
     except UnicodeDecodeError:
         raise ValueError(f"'{path}': is no text in UTF-8") from None
 

@@ -13,22 +13,34 @@ import numpy as np
 
 from trc_core.problem.welding import MOVABLE, Array, LinkJoint, Lump, Place, about
 
+EXPAND = 'is xacro that is not expanded yet; run: xacro FILE.xacro > FILE.urdf'
 UNSUPPORTED = ('floating', 'planar')
 LIMITS = ('lower', 'upper', 'velocity', 'effort')
 
 
 def root_of(text: str) -> Element:
-    """The root of a URDF's text."""
+    """The root of a URDF's text.
+
+    Raises:
+        ValueError: if it is no URDF, or one that xacro has not expanded yet.
+    """
     if '<!DOCTYPE' in text or '<!ENTITY' in text:
         raise ValueError('holds a DOCTYPE or an ENTITY, which no URDF needs; remove it')
-    if re.search(r'<xacro:|\$\{|\$\(', text):
-        raise ValueError('is xacro that is not expanded yet; run: xacro FILE.xacro > FILE.urdf')
     try:
-        root = ElementTree.fromstring(text)
+        root = ElementTree.fromstring(text.strip())
     except ElementTree.ParseError as error:
+        if '<xacro:' in text:
+            raise ValueError(EXPAND) from None
         raise ValueError(f'is no XML: {error}') from None
     if root.tag != 'robot':
         raise ValueError(f"begins with <{root.tag}>, where a URDF begins with <robot name='...'>")
+    if any('xacro' in element.tag for element in root.iter() if isinstance(element.tag, str)):
+        raise ValueError(EXPAND)
+    parts = [
+        inner for kind in ('link', 'joint') for e in root.iterfind(kind) for inner in e.iter()
+    ]
+    if any(re.search(r'\$[({]', value) for part in parts for value in part.attrib.values()):
+        raise ValueError(EXPAND)
     if root.find('link') is None:
         raise ValueError('has no link')
     return root
