@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.problem.mjcf_models import CARTPOLE
 from tests.problem.robots import ROBOTS, SIX_JOINTS, SLIDING, TWO_LINKS, link
-from trc_core import SYSTEMS, System
+from trc_core import SYSTEMS, Controller, System
 from trc_core.problem.record import system_from_record, system_record
 from trc_core.simulation import Imperfections, make_plant
 
@@ -139,3 +140,13 @@ def test_what_mujoco_cannot_simulate_is_said_in_one_line():
     with pytest.raises(ValueError, match=r"refuses the robot 'two_links': .*inertia") as caught:
         make_plant('mujoco', System.from_urdf(lopsided, **TASK))
     assert '\n' not in str(caught.value)
+
+
+def test_a_pole_that_no_motor_drives_is_balanced_by_its_cart():
+    system = System.from_mjcf(CARTPOLE, dt=0.04, horizon=40, x0_box=[0.5, 0.3, 0.5, 0.5])
+    controller, plant, plan = Controller.classical(system), make_plant('mujoco', system), None
+    x = plant.reset([0.3, 0.1, 0.0, 0.0])
+    for _ in range(100):
+        plan = controller.plan(x, system.goal_centre, plan)
+        x = plant.step(plan.controls[0])
+    np.testing.assert_allclose(x, 0.0, atol=0.02)
