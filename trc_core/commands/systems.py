@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser('trc systems', description=main.__doc__)
     parser.add_argument(
-        'system', nargs='*', help='names, or .py or .urdf files; default: all known'
+        'system', nargs='*', help='names, or .py, .urdf or .xml (MJCF) files; default: all known'
     )
     add_task(parser)
     arguments = parser.parse_args(argv)

@@ -34,7 +34,7 @@ def system_of(values: dict[str, Any]) -> System:
         raise ValueError(
             "parameter 'system' is not set: -p system:=NAME behind --ros-args, or a params_file "
             f'that names this node or /**; choose from {sorted(SHIPPED)}, or give a '
-            '.py or .urdf file or a checkpoint'
+            '.py, .urdf or .xml file or a checkpoint'
         )
     return get_system(os.path.expanduser(values['system']), **task.words)
 
