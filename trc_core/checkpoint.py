@@ -25,6 +25,7 @@ from trc_core.network_config import TRCConfig
 from trc_core.numerics.representation import Coordinates, Representation
 from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
+from trc_core.problem.softened import softened
 from trc_core.problem.system import System
 from trc_core.systems.registry import system_of_record
 from trc_core.whole_files import write_whole
@@ -71,6 +72,12 @@ class Checkpoint:
     def is_classical(self) -> bool:
         """Whether there is no network."""
         return not self.model
+
+    @property
+    def lowered(self) -> System:
+        """The system whose cost refinement lowers: the soft twin where constraints are learned."""
+        penalties = self.coordinates.penalties
+        return softened(self.system, penalties) if penalties else self.system
 
     @property
     def representation(self) -> Representation:

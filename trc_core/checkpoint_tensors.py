@@ -50,7 +50,8 @@ def require_tensors(
         shapes[f'{REPRESENTATION}u_trim'] = (system.n_u,)
         if with_weights:
             (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{k}'] for k in ('angles', 'inputs'))
-            shapes |= config.shapes(problem_dim(system, angles, inputs))
+            goals = len(coordinates.goals)
+            shapes |= config.shapes(problem_dim(system, angles, inputs, goals))
     if any(name.startswith(CORRECTION) for name in tensors):
         shapes |= correction_shapes(system, _first_axis(tensors, f'{CORRECTION}hidden_bias'))
     _require_shapes(system, shapes, tensors)
@@ -59,9 +60,9 @@ def require_tensors(
     _require_numbers(system, tensors)
 
 
-def problem_dim(system: System, angles: int, inputs: int) -> int:
-    """Length of the input of the state encoder, by the numbers of angles and parameters in it."""
-    return 2 * system.n_x + 2 * angles + inputs + 1
+def problem_dim(system: System, angles: int, inputs: int, goals: int = 0) -> int:
+    """Length of the input of the state encoder, by the angles, parameters and goals in it."""
+    return 2 * system.n_x + 2 * angles + inputs + 2 * goals + 1
 
 
 def feature_count(system: System) -> int:
@@ -101,6 +102,8 @@ def _representation_shapes(system: System, coordinates: Coordinates, tensors: Te
         'angles': (min(_first_axis(tensors, f'{REPRESENTATION}angles'), n_x),),
         'mirror': (),
     }
+    if coordinates.goals:
+        shapes['goals'] = (len(coordinates.goals), 3)
     return {f'{REPRESENTATION}{name}': shape for name, shape in shapes.items()}
 
 
@@ -148,6 +151,9 @@ def _require_numbers(system: System, tensors: Tensors) -> None:
     places = angles.tolist()
     if len(set(places)) < len(places) or not all(0 <= place < system.n_x for place in places):
         raise ValueError(f"representation.angles are {places}, '{system.name}' has {system.n_x}")
+    goals = tensors.get(f'{REPRESENTATION}goals', np.zeros((0, 3)))[:, 0].tolist()
+    if not all(0 <= place < system.n_x and place == int(place) for place in goals):
+        raise ValueError(f"representation.goals are {goals}, '{system.name}' has {system.n_x}")
     if not -1 <= mirror < system.n_x:
         raise ValueError(f"representation.mirror is {mirror}, '{system.name}' has {system.n_x}")
     if not np.isfinite(_inverse(tensors[f'{REPRESENTATION}L'])).all():

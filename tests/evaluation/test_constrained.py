@@ -9,13 +9,12 @@ import pytest
 
 from trc_core import get_system
 from trc_core.commands.evaluate import main
-from trc_core.evaluation import problems
 from trc_core.evaluation.baselines import baseline_planners, default_baselines
 from trc_core.evaluation.evaluator import Scores, score, with_constraints
 from trc_core.evaluation.problems import Problems, draw_problems, fresh_problems
 from trc_core.evaluation.reference import Optima, best_feasible, best_known_optima
 from trc_core.numerics.plan import Plan
-from trc_core.systems import SYSTEMS, bicycle_circles
+from trc_core.systems import SYSTEMS, bicycle_circles, draws
 from trc_core.systems.bicycle_circles import bicycle_circles as car
 from trc_core.systems.double_integrator import multi_axis
 
@@ -46,7 +45,7 @@ def test_starts_inside_a_constraint_are_drawn_again(monkeypatch):
     assert goal.shape == x0.shape == (40, 2) and len(set(walls)) == 40
     again = draw_problems(WALLED, 40, seed=3)
     np.testing.assert_array_equal(again.x0, x0)
-    monkeypatch.setattr(problems, 'REDRAWS', 1)
+    monkeypatch.setattr(draws, 'REDRAWS', 1)
     with pytest.raises(ValueError, match="every start of 'walled' violates a constraint"):
         draw_problems(WALLED, 40, seed=3)
 
@@ -127,7 +126,7 @@ def test_the_best_known_plan_among_circles_beats_every_single_start():
 
 
 def test_experts_that_know_no_constraints_are_refused():
-    assert default_baselines(car) == ('lqr', 'ilqr', 'multistart', 'nlp', 'fatrop')
+    assert default_baselines(car) == ('lqr', 'ilqr3', 'ilqr', 'multistart', 'nlp', 'fatrop')
     with pytest.raises(ValueError, match="the expert 'qp' knows no constraints or ranges"):
         baseline_planners(car, ['ilqr', 'qp'])
 

@@ -31,7 +31,7 @@ BASELINES = {
     'nearest': 'nearest plan + iLQR',
 }
 """Those beside every controller, and how a table calls them."""
-CONSTRAINED = ('lqr', 'ilqr', 'multistart', 'nlp', 'fatrop')
+CONSTRAINED = ('lqr', 'ilqr3', 'ilqr', 'multistart', 'nlp', 'fatrop')
 """Those beside a controller whose plant has constraints or ranges."""
 LINEAR = ('qp', 'minimum_energy')
 SIMPLE = ('nearest', *LINEAR)

@@ -160,8 +160,9 @@ class Evaluation:
     """Planners left out of the table, and why each cannot serve the system."""
 
     def __str__(self) -> str:
-        optimum = 'IPOPT' if self.starts == 1 else f'the best of {self.starts} starts'
         constrained = any(s.merit is not None for s in self.scores.values())
+        one = 'IPOPT, fatrop and sweeps' if constrained else 'IPOPT'
+        optimum = one if self.starts == 1 else f'the best of {self.starts} starts'
         headings = (*HEADINGS, *(CONSTRAINED_HEADINGS if constrained else ()))
         lines = [
             f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',

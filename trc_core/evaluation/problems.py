@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.problem.system import Array, System
+from trc_core.systems.draws import drawn_problem
 from trc_core.systems.registry import draw_of
 
 TEST_SEED = 9_000_000  # no training or validation draws its states from this seed
-REDRAWS = 1000  # of a problem whose start violates a constraint
 
 
 class Problems(NamedTuple):
@@ -54,31 +54,7 @@ def draw_problems(system: System, count: int, seed: int = TEST_SEED) -> Problems
     draw = draw_of(system)
     if draw is None and not (system.ranges or system.task.constraints):
         return Problems(*fresh_problems(system, count, seed))
-    rng, found = np.random.default_rng(seed), []
-    for _ in range(count):
-        for _ in range(REDRAWS):
-            one = _drawn(system, rng) if draw is None else draw(rng)
-            if _may_start(system, *one):
-                break
-        else:
-            raise ValueError(
-                f"every start of '{system.name}' violates a constraint, with parameters from its "
-                'ranges; write a smaller x0_box or narrower ranges'
-            )
-        found.append(one)
+    rng = np.random.default_rng(seed)
+    found = [drawn_problem(system, rng) for _ in range(count)]
     x0, goal, parameters = zip(*found, strict=True)
     return Problems(np.array(x0), np.array(goal), list(parameters) if system.ranges else None)
-
-
-def _drawn(system: System, rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
-    (x0,), (goal,) = system.sample(rng, 1)
-    (p,) = system.sample_parameters(rng, 1)
-    own = dict(zip(system.parameters, p.tolist(), strict=True))
-    return x0, goal, {name: own[name] for name in system.ranges}
-
-
-def _may_start(system: System, x0: Array, goal: Array, parameters: Mapping[str, float]) -> bool:
-    """Whether no constraint is violated at the start."""
-    p = system.parameter_rows(parameters)
-    found = system.task.constraints.evaluate(x0, system.trims(goal, p), goal, list(p), 0.0)
-    return all(h <= 0.0 for h in found)

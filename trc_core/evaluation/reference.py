@@ -63,7 +63,7 @@ def best_known_optima(system: System, problems: Problems, starts: int) -> Optima
         rows = list(zip(x0, goal, own, strict=True))
         return _arrays(Optima._fields, _on_every_core(system, solve, rows))
 
-    kept = keep(system, 'feasible_optima', key, compute)
+    kept = keep(system, 'best_feasible_optima', key, compute)
     return Optima(kept['cost'], kept['merit'], kept['solved'])
 
 
@@ -166,7 +166,14 @@ def best_feasible(
 ) -> tuple[float, float, bool]:
     """J and merit of the best plan known for a problem with constraints or parameters.
 
-    By IPOPT and fatrop from several starts, compared by the merit.
+    By IPOPT and fatrop, and by sweeps from 12 starts, compared by the merit.
+
+    Args:
+        system: the plant.
+        x0: initial state (n_x,).
+        goal: goal state (n_x,).
+        parameters: those that differ from the system's own, by name.
+        starts: of IPOPT and fatrop.
 
     Returns:
         Both, and whether any solver converged.
@@ -174,11 +181,15 @@ def best_feasible(
     plans = [nlp.solve(system, x0, goal, starts=starts, parameters=parameters)]
     if fatrop.is_available():
         plans.append(fatrop.solve(system, x0, goal, starts=starts, parameters=parameters))
+    plans.append(multistart.solve(system, x0, goal, parameters=parameters))
     best = min(plans, key=lambda plan: (not plan.converged, plan.merit))
     return best.cost, best.merit, best.converged
 
 
 def starts_needed(system: System) -> int:
-    """Number of starts that the best known optimum takes: 1 unless local optima are likely."""
-    several = bool(system.task.constraints) or multistart.is_needed(system)
+    """Number of starts that the best known optimum takes: 1 unless local optima are likely.
+
+    They are where there are obstacles and the like; limits of states alone hardly ever make any.
+    """
+    several = bool(system.task.stated) or multistart.is_needed(system)
     return STARTS if several else 1

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from trc_core.network_config import TRCConfig
-from trc_core.numerics.representation import Coordinates, Representation
+from trc_core.numerics.representation import NO_GOALS, Coordinates, Representation
 from trc_core.problem.system import Array, System
 
-MATRICES = ('K', 'G', 'K_start', 'L', 'W', 'C', 'D', 'S', 'floor', 'inputs')
+MATRICES = ('K', 'G', 'K_start', 'L', 'W', 'C', 'D', 'S', 'floor', 'inputs', 'goals')
 LIMITS = ('u_min', 'u_max', 'u_trim')
 INDICES = ('angles', 'mirror')
 
@@ -29,6 +29,7 @@ class Numbers(NamedTuple):
     S: Tensor
     floor: Tensor
     inputs: Tensor
+    goals: Tensor
     u_min: Tensor
     u_max: Tensor
     angles: tuple[int, ...]
@@ -53,16 +54,24 @@ class Units(NamedTuple):
     side: Tensor | None
     """(B, 1, 1), -1 where the network sees the problem mirrored."""
 
-    def problem(self, error: Tensor, time_remaining: Tensor) -> Tensor:
-        """The input (B, problem_dim) of the state encoder for initial errors (B, n_x)."""
+    def problem(self, error: Tensor, time_remaining: Tensor, goal: Tensor | None = None) -> Tensor:
+        """The input (B, problem_dim) of the state encoder for initial errors (B, n_x).
+
+        Goals (B, n_x) are needed where the network reads some of them.
+        """
         numbers = self.numbers
         error = self._mirrored(error.double()[:, None])[:, 0]
         direction = torch.einsum('...ij,...j->...i', numbers.C, error) / self.s[:, None]
         size = torch.asinh(torch.einsum('...ij,...j->...i', numbers.D, error))
         angles = error[:, list(numbers.angles)]
         inputs = numbers.inputs.expand(len(error), -1)
-        parts = [direction, size, angles.sin(), angles.cos(), inputs, time_remaining.double()]
-        return torch.cat(parts, dim=-1)
+        parts = [direction, size, angles.sin(), angles.cos(), inputs]
+        if len(numbers.goals):
+            assert goal is not None
+            place, scale, centre = numbers.goals.unbind(1)
+            angle = scale * (goal.double()[:, place.long()] - centre)
+            parts += [angle.sin(), angle.cos()]
+        return torch.cat([*parts, time_remaining.double()], dim=-1)
 
     def plan(self, v: Tensor) -> Tensor:
         """Asinh of L'v / s (B, T, n_u)."""
@@ -126,6 +135,7 @@ class PlanRepresentation(nn.Module):
     L: Tensor
     L_inverse: Tensor
     inputs: Tensor
+    goals: Tensor
     angles: Tensor
     mirror: Tensor
     u_min: Tensor
@@ -150,7 +160,7 @@ class PlanRepresentation(nn.Module):
         self.coordinates = coordinates
         for name in MATRICES:
             value = torch.tensor(getattr(numbers, name), dtype=torch.float64)
-            self.register_buffer(name, value)
+            self.register_buffer(name, value, persistent=name != 'goals' or len(value) > 0)
         for name, limit in zip(LIMITS, (u_min, u_max, u_trim), strict=True):
             self.register_buffer(name, torch.tensor(limit, dtype=torch.float64))
         for name in INDICES:
@@ -173,7 +183,8 @@ class PlanRepresentation(nn.Module):
     @property
     def problem_dim(self) -> int:
         """Length of the input of the state encoder."""
-        return 2 * self.K.shape[-1] + 2 * len(self.angle_states) + len(self.inputs) + 1
+        read = 2 * (self.K.shape[-1] + len(self.angle_states) + len(self.goals))
+        return read + len(self.inputs) + 1
 
     def open_loop_controls(self, v: Tensor, trim: Tensor | None = None) -> Tensor:
         """clip(trim + v), for K = 0 and no dynamics at hand (B, T, n_u); u_trim by default."""
@@ -231,6 +242,7 @@ def from_config(config: TRCConfig) -> PlanRepresentation:
         inputs=np.zeros(0),
         angles=np.zeros(0, dtype=np.int64),
         mirror=-1,
+        goals=NO_GOALS,
     )
     return PlanRepresentation(numbers, u_min, u_max, np.clip(np.zeros(n_u), u_min, u_max))
 

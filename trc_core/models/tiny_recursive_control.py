@@ -199,7 +199,8 @@ class TinyRecursiveControl(nn.Module):
         units = (
             self.representation.numbers.units(error) if dynamics is None else dynamics.units(error)
         )
-        z = self.state_encoder(units.problem(error, time_remaining).to(weight.dtype))
+        features = units.problem(error, time_remaining, target_state)
+        z = self.state_encoder(features.to(weight.dtype))
         z_initial = self.tokens.spread(z, self.config.control_horizon)
         return Problem(current_state, target_state, units, z_initial)
 

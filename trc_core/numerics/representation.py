@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.riccati import cost_to_go, finite_horizon_gains
 from trc_core.numerics.rollout import Law
 from trc_core.problem.system import Array, System
 
@@ -25,6 +25,7 @@ GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the 
 TINY = 1e-12
 REGULAR = 1e-9  # of the mean cost, for each state in units of its box: where errors cost nothing
 ODD_PROBES, ODD_TOLERANCE = 8, 1e-12
+NO_GOALS = np.zeros((0, 3))
 
 
 class Representation(NamedTuple):
@@ -43,6 +44,7 @@ class Representation(NamedTuple):
     inputs: Array  # (n_p,) plant parameters that the network takes as inputs, from -1 to 1
     angles: NDArray[np.int64]  # (n_a,) states whose initial error is also read as sine and cosine
     mirror: int  # state by whose sign problems are mirrored for the network; -1: none
+    goals: Array  # (n_g, 3) goals that are read as sine and cosine: their state, scale and centre
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Representation:
@@ -50,9 +52,10 @@ class Representation(NamedTuple):
         given: dict[str, Any] = {
             name: np.array(tensors[f'representation.{name}'], order='C')
             for name in cls._fields
-            if name != 'L_inverse'
+            if name not in ('L_inverse', 'goals')
         }
         given.update(floor=float(given['floor']), mirror=int(given['mirror']))
+        given['goals'] = np.array(tensors.get('representation.goals', NO_GOALS), order='C')
         L_inverse = np.ascontiguousarray(np.linalg.inv(given['L']))
         return cls(**given, L_inverse=L_inverse)
 
@@ -60,6 +63,8 @@ class Representation(NamedTuple):
         """The inverse of `from_tensors`."""
         given = self._asdict()
         del given['L_inverse']
+        if not len(self.goals):
+            del given['goals']
         return {f'representation.{name}': np.asarray(value) for name, value in given.items()}
 
     @property
@@ -85,12 +90,16 @@ def open_loop(system: System) -> Representation:
     )
 
 
-def stabilised(system: System) -> Representation:
+def stabilised(system: System, effort: float = 1.0) -> Representation:
     """Plans around the finite-horizon LQR, in its own metric: v = 0 is the clipped LQR plan.
 
-    L_t L_t' = R + B' P_{t+1} B, s^2 = e_0' P_0 e_0: gradients come out preconditioned.
+    L_t L_t' = R + B' P_{t+1} B, s^2 = e_0' P_0 e_0: gradients come out preconditioned. With an
+    effort of more than 1 it is the gentler LQR of R times that, and P what its gains cost.
     """
     K, P, H = finite_horizon_gains(system)
+    if effort != 1.0:
+        K = _lqr_gains(replace(system, R=system.R * effort))
+        P, H = cost_to_go(system, K)
     values, vectors = np.linalg.eigh(system.Q)
     middle = system.x0_centre - system.goal_centre
     spread = np.diag((system.x0_box**2 + system.goal_box**2) / 3)  # of x0 - goal, both uniform
@@ -154,6 +163,14 @@ class Coordinates:
     """Factors of R of the LQR plans that refinement may start from."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Plant parameters that the network takes as inputs, and the range it is trained on."""
+    effort: float = 1.0
+    """Factor of R of the LQR whose gains a stabilised plan has. Gains of R itself may be too fast
+    for a plant that is another one away from the middle of the goal box."""
+    goals: tuple[str, ...] = ()
+    """States whose goal the network reads beside the error: where it moves the plant differs."""
+    penalties: tuple[float, ...] = ()
+    """Of the constraints, in the cost that refinement lowers (`problem.softened`); none where it
+    lowers the cost of the system itself."""
 
     def __post_init__(self) -> None:
         if self.kind not in REPRESENTATIONS:
@@ -162,6 +179,11 @@ class Coordinates:
             )
         if not self.ladder or self.ladder[0] != 1.0:
             raise ValueError(f'ladder must begin with 1, got {list(self.ladder)}')
+        if self.effort != 1.0 and not (self.kind == 'stabilised' and self.effort > 0.0):
+            raise ValueError(
+                f"effort is {self.effort} for the representation '{self.kind}'; it is a positive "
+                "number for 'stabilised' plans, and 1 for others"
+            )
 
     def numbers(self, system: System) -> Representation:
         """The numbers for one plant."""
@@ -170,14 +192,30 @@ class Coordinates:
             (2 * system.parameters[name] - low - high) / (high - low)
             for name, (low, high) in self.ranges.items()
         ]
-        return REPRESENTATIONS[self.kind](system)._replace(
-            K_start=np.stack(starts), inputs=np.array(inputs, dtype=np.float64)
+        if self.kind == 'stabilised':
+            numbers = stabilised(system, self.effort)
+        else:
+            numbers = REPRESENTATIONS[self.kind](system)
+        return numbers._replace(
+            K_start=np.stack(starts),
+            inputs=np.array(inputs, dtype=np.float64),
+            goals=_goal_features(system, self.goals),
         )
 
     def record(self) -> dict[str, Any]:
         """The fields as JSON values."""
         ranges = {name: list(limits) for name, limits in self.ranges.items()}
-        return {'kind': self.kind, 'ladder': list(self.ladder), 'ranges': ranges}
+        found: dict[str, Any] = {
+            'kind': self.kind,
+            'ladder': list(self.ladder),
+            'ranges': ranges,
+        }
+        for name in ('goals', 'penalties'):
+            if getattr(self, name):
+                found[name] = list(getattr(self, name))
+        if self.effort != 1.0:
+            found['effort'] = self.effort
+        return found
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Coordinates:
@@ -185,7 +223,9 @@ class Coordinates:
         ranges = {
             name: (float(low), float(high)) for name, (low, high) in record['ranges'].items()
         }
-        return cls(record['kind'], tuple(record['ladder']), ranges)
+        goals, penalties = (tuple(record.get(name, ())) for name in ('goals', 'penalties'))
+        effort = float(record.get('effort', 1.0))
+        return cls(record['kind'], tuple(record['ladder']), ranges, effort, goals, penalties)
 
 
 def catching_law(system: System, goal: Array) -> Law:
@@ -226,18 +266,32 @@ def _root(P: Array, mean: float, reach: Array) -> Array:
         return np.asarray(np.linalg.cholesky(P + np.diag(REGULAR * mean / width**2)).T)
 
 
+def _goal_features(system: System, names: tuple[str, ...]) -> Array:
+    """Rows (n_g, 3) of state, scale and centre: the network reads scale (goal - centre).
+
+    Angles are read as they are; other goals so that their box is a half turn.
+    """
+    rows = []
+    for i in map(system.state_names.index, names):
+        is_angle = system.state_units[i] == 'rad' or not system.goal_box[i] > 0.0
+        scale = 1.0 if is_angle else 0.5 * np.pi / system.goal_box[i]
+        rows.append((i, scale, 0.0 if is_angle else system.goal_centre[i]))
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
 def _lqr_gains(system: System) -> Array:
     return finite_horizon_gains(system)[0]
 
 
 def _numbers(**given: Any) -> Representation:
-    """A `Representation`; what is left out is no gate, no inputs, no angles, no mirror."""
+    """A `Representation`; what is left out is no gate, no inputs, angles, goals, no mirror."""
     n_x = len(given['W'])
     left_out = {
         'G': np.zeros((n_x, n_x)),
         'inputs': np.zeros(0),
         'angles': np.zeros(0, dtype=np.int64),
         'mirror': -1,
+        'goals': NO_GOALS,
     }
     L_inverse = np.linalg.inv(given['L'])
     numbers: dict[str, Any] = {**left_out, **given, 'L_inverse': L_inverse}

@@ -39,3 +39,23 @@ def finite_horizon_gains(
         P[t] = system.Q + K[t].T @ system.R @ K[t] + closed.T @ P[t + 1] @ closed
         P[t] = 0.5 * (P[t] + P[t].T)
     return K, P, H
+
+
+def cost_to_go(system: System, K: Array) -> tuple[Array, Array]:
+    """The cost of any gains K (T, n_u, n_x) about the middle of the goal box, where LQ holds.
+
+    P_t = Q + K_t' R K_t + (A - B K_t)' P_{t+1} (A - B K_t),  H_t = R + B' P_{t+1} B,  P_T = Q_f.
+
+    Returns:
+        P (T + 1, n_x, n_x) and H (T, n_u, n_u).
+    """
+    A, B = linearise(system, system.goal_centre)
+    P = np.empty((system.horizon + 1, system.n_x, system.n_x))
+    H = np.empty((system.horizon, system.n_u, system.n_u))
+    P[-1] = system.Q_f
+    for t in range(system.horizon - 1, -1, -1):
+        closed = A - B @ K[t]
+        H[t] = system.R + B.T @ P[t + 1] @ B
+        P[t] = system.Q + K[t].T @ system.R @ K[t] + closed.T @ P[t + 1] @ closed
+        P[t] = 0.5 * (P[t] + P[t].T)
+    return P, H

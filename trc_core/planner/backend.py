@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,10 +22,12 @@ from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
 from trc_core.planner.network import network_of, settings_of
+from trc_core.planner.sweep_kernels import take_over_rows
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
 STARTS, START_SWEEPS = 3, 12  # that are improved without a network, and how much
+NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
 
 
@@ -140,6 +143,10 @@ class Backend(ABC):
     def plan(self, problems: Problems, budget: Budget) -> Found:
         """Solves every problem; no result is dearer than any of its candidates."""
 
+    def best_candidates(self, problems: Problems) -> Found:
+        """The candidate of every problem that is the best as it is."""
+        return self.plan(problems, NO_CYCLES)
+
     def empty(self, problems: Problems) -> Found:
         """Arrays for the results."""
         B, system = len(problems.x0), self.system
@@ -174,20 +181,48 @@ class KernelBackend(Backend):
         super().__init__(checkpoint, device, num_threads)
         settings, net = settings_of(checkpoint), network_of(checkpoint)
         self._model = Model(checkpoint.representation, settings, net)
-        self._readable = readable
+        self._plant_of = readable_plant_of if readable else plant_of
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
-        self.kernels = () if readable else (self._plan_rows,)
+        self._take_over = take_over_rows if readable else compiled(take_over_rows)
+        self._rho = np.array(checkpoint.coordinates.penalties, dtype=np.float64)
+        self._lowered = checkpoint.lowered
+        own = (self._plan_rows, self._take_over) if len(self._rho) else (self._plan_rows,)
+        self.kernels = () if readable else own
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
+        found = self._refined(self._lowered, problems, budget)
+        if len(self._rho):
+            self._take_plans_over(found, problems)
+        return found
+
+    def best_candidates(self, problems: Problems) -> Found:
+        return self._refined(self.system, problems, NO_CYCLES)
+
+    def _refined(self, system: System, problems: Problems, budget: Budget) -> Found:
+        """What refinement finds that lowers the cost of a system."""
         found, requests = self.empty(problems), problems.requests(self.system)
-        plant = readable_plant_of(self.system) if self._readable else plant_of(self.system)
 
         def run(plant: Plant, rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)
             self._plan_rows(plant, self._model, budget, own, results)
 
-        problems.share_out(plant, run, self.num_threads)
+        problems.share_out(self._plant_of(system), run, self.num_threads)
         return found
+
+    def _take_plans_over(self, found: Found, problems: Problems) -> None:
+        """Makes what lowers the soft cost the beginning of sweeps under the constraints.
+
+        The costs become merits, and the memory of the problems gets multipliers.
+        """
+        found.starts[:] = self.best_candidates(problems).starts
+        memory = problems.memory or memory_of(self.system, len(found.J))
+        requests = problems.requests(self.system)
+
+        def run(plant: Plant, rows: slice) -> None:
+            own, results = requests.rows(rows), found.rows(rows)
+            self._take_over(plant, own, results, self._rho, memory.rows(rows))
+
+        problems.share_out(self._plant_of(self.system), run)
 
 
 class ClassicalBackend(Backend):

@@ -71,8 +71,8 @@ class ConstrainedPlanning(Planning):
         else:
             if plan is not None:
                 problems = self.going_on(problems, history)
-            first = budget.cycles if self._is_classical else FIRST_SWEEPS
-            problems, found = self._started(problems, budget, max(polish, first))
+            first = max(polish, budget.cycles) if self._is_classical else polish or FIRST_SWEEPS
+            problems, found = self._started(problems, budget, first)
             violation = self._sweeping.violations(found, problems)
         if plan is not None and self._is_surprised(found, violation):
             found, violation = self._again(found, problems, budget)
@@ -103,7 +103,22 @@ class ConstrainedPlanning(Planning):
         problems = problems._replace(memory=memory)
         found = self.backend.plan(problems, budget)
         self._improve(found, problems, memory, sweeps, budget)
+        self._keep_better_candidates(found, problems, memory)
         return problems, found
+
+    def _keep_better_candidates(self, found: Found, problems: Problems, memory: Memory) -> None:
+        """Goes back to a candidate where too few sweeps left a plan with a larger merit.
+
+        A network may lower a soft cost, by which its plans break constraints until sweeps follow.
+        """
+        worse = found.starts.min(1) < found.J
+        if not worse.any():
+            return
+        best = self.backend.best_candidates(problems)
+        for ours, theirs in zip(found[:4], best[:4], strict=True):
+            ours[worse] = theirs[worse]
+        for values in memory:
+            values[worse] = 0.0
 
     def _improve(
         self, found: Found, problems: Problems, memory: Memory, sweeps: int, budget: Budget

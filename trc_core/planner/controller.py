@@ -231,7 +231,8 @@ class Controller:
             deadline: seconds that may be spent: no cycle begins that would not fit, by the times
                 measured in `warm_up` (called here if it has not been) and since.
             elapsed: seconds since the state of `warm_start`; the system's dt by default.
-            polish: box-iLQR sweeps on the refined plan, none begun after a deadline.
+            polish: box-iLQR sweeps on the refined plan, none begun after a deadline; under
+                constraints, where plans without warm_start end by sweeps, the most of them.
             issued: control (n_u,) commanded since, for a fine-tuned controller; None: the plan's.
             p: parameters (n_p,) of the plant, in the order of `system.parameters`, where they
                 are not those that the controller was loaded with.

@@ -59,7 +59,8 @@ def empty_features(settings, T, n_u):
 def read_problem(rep, x0, r_0):
     """The `Units` of an initial state and where the reference begins, and what is read of them."""
     n_x, n_a, n_p = x0.shape[0], rep.angles.shape[0], rep.inputs.shape[0]
-    features = np.empty(2 * n_x + 2 * n_a + n_p + 1, np.float32)
+    n_g = rep.goals.shape[0]
+    features = np.empty(2 * n_x + 2 * n_a + n_p + 2 * n_g + 1, np.float32)
     error = np.empty(n_x)
     for i in range(n_x):
         error[i] = x0[i] - r_0[i]
@@ -76,7 +77,12 @@ def read_problem(rep, x0, r_0):
         features[2 * n_x + n_a + i] = math.cos(error[rep.angles[i]])
     for i in range(n_p):
         features[2 * n_x + 2 * n_a + i] = rep.inputs[i]
-    features[2 * n_x + 2 * n_a + n_p] = 1.0  # the whole horizon remains
+    place = 2 * n_x + 2 * n_a + n_p
+    for i in range(n_g):
+        angle = rep.goals[i, 1] * (r_0[int(rep.goals[i, 0])] - rep.goals[i, 2])
+        features[place + i] = math.sin(angle)
+        features[place + n_g + i] = math.cos(angle)
+    features[place + 2 * n_g] = 1.0  # the whole horizon remains
     return Units(s, side), features
 
 

@@ -12,7 +12,7 @@ from trc_core.compile.plant import CONSTRAINTS, advance, count_of
 from trc_core.numerics.cost import terms_along, violation_of, wrap
 from trc_core.numerics.lagrangian import shift_multipliers
 from trc_core.numerics.rollout import Trajectory, clip, merit_along, reproject, row
-from trc_core.planner.kernels import copy, is_expected
+from trc_core.planner.kernels import copy, finite, is_expected
 
 
 @register_jitable
@@ -87,6 +87,31 @@ def go_on_rows(plant, plans, requests, steps, found, memory):
         go_on(plant, row(plans, b), requests.x0[b], steps, plan, memory, b, lam)
         found.J[b] = merit_along(plant, plan, r)
         found.starts[b, found.starts.shape[1] - 1] = found.J[b]
+
+
+@register_jitable
+def take_over_rows(plant, requests, found, rho, memory):
+    """Fills the merits of plans that lower a soft cost, and multipliers that hold them there.
+
+    A minimum of J + sum rho max(0, h)^2 / 2 is one of the augmented Lagrangian with multipliers
+    rho max(0, h) and no violations: the first update of multipliers that are zero.
+
+    Args:
+        plant: `Plant`, with its constraints.
+        requests: the problems.
+        found: the plans; J is filled.
+        rho: (n_h,) penalties of the soft cost.
+        memory: lam (B, T + 1, n_h) and rho (B, n_h) are filled.
+    """
+    h = np.empty((found.x.shape[1], rho.shape[0]))
+    for b in range(found.u.shape[0]):
+        plan, r = Trajectory(found.x[b], found.u[b]), requests.r[b]
+        found.J[b] = finite(merit_along(plant, plan, r))
+        terms_along(plant, plan, r, h)
+        for i in range(rho.shape[0]):
+            memory.rho[b, i] = rho[i]
+            for t in range(h.shape[0]):
+                memory.lam[b, t, i] = min(max(0.0, rho[i] * h[t, i]), plant.terms.weight)
 
 
 @register_jitable

@@ -15,9 +15,14 @@ from trc_core.command_line import report_errors
 from trc_core.models.search import Latents, Search
 from trc_core.models.simulation import Iterate
 from trc_core.models.tiny_recursive_control import Problem
+from trc_core.numerics.penalties import typical_penalties
 from trc_core.numerics.plan import cost_ratio
 from trc_core.numerics.representation import Coordinates
-from trc_core.solvers import nlp
+from trc_core.problem.softened import softened
+from trc_core.problem.system import System
+from trc_core.problem.terms import terms_of
+from trc_core.solvers import ilqr, nlp
+from trc_core.systems.draws import drawn_states
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import CostWeights, refinement_loss
@@ -43,6 +48,8 @@ class CostTrainingConfig(PlantConfig):
     """Parameters that the network takes as inputs, with their ranges, like {mu: [0.5, 1.5]}."""
     ladder: Sequence[float] = (1.0,)
     """Factors of R of the LQR plans that refinement may start from; the first is 1."""
+    effort: float = 1.0
+    """Factor of R of the LQR about which plans are stabilised; more than 1 is gentler."""
     box: float = 1.0
     """Training states come from a box this many times as wide as the system's."""
     output_dir: str = 'outputs/cost'
@@ -65,6 +72,8 @@ class CostTrainingConfig(PlantConfig):
     """A step is harmful where it raises J by more than this many s^2 ..."""
     harm_penalty: float = 3.0
     """... and is then made smaller by this weight of |o|^2, o being the network's output."""
+    stiffness: float = 1.0
+    """Factor of the penalties by which constraints enter the cost that is learned from."""
     validate_every: int = 500
     """Optimiser steps between two validations."""
     validation_states: int = 128
@@ -76,7 +85,7 @@ class CostTrainingConfig(PlantConfig):
         require(self, 'be at least 1', 'steps', 'batch_size', 'window')
         require(self, 'be at least 1', 'validate_every', 'validation_states')
         require(self, 'lie in [0, 1]', 'receding_share')
-        require(self, 'be positive', 'box', 'cost_threshold')
+        require(self, 'be positive', 'box', 'cost_threshold', 'stiffness')
         require(self, 'not be negative', 'cost_power', 'harm', 'harm_penalty')
         if self.carried_cycles < 1 or self.carried_cycles % self.window:
             raise ValueError('carried_cycles must be a multiple of window')
@@ -87,7 +96,10 @@ class CostTrainingConfig(PlantConfig):
         )
 
     def coordinates(self) -> Coordinates:
-        return Coordinates(self.representation, tuple(self.ladder), self.limits)
+        ladder, system = tuple(self.ladder), self.build_system()
+        penalties = tuple(self.stiffness * rho for rho in typical_penalties(system))
+        goals = goals_of_trim(system)
+        return Coordinates(self.representation, ladder, self.limits, self.effort, goals, penalties)
 
     @property
     def limits(self) -> dict[str, tuple[float, float]]:
@@ -126,13 +138,14 @@ class Validation:
     """J* (B,), by IPOPT."""
 
     @classmethod
-    def of(cls, plants: PlantFamily, count: int, rng: np.random.Generator) -> Validation:
-        """`count` problems, assigned to the plants in turn."""
-        x0, goal = plants.system.sample(rng, count)
+    def of(
+        cls, plants: PlantFamily, drawn: System, count: int, rng: np.random.Generator
+    ) -> Validation:
+        """`count` problems of a system, assigned to the plants in turn."""
+        x0, goal = drawn_states(drawn, rng, count)
         index = np.arange(count) % len(plants)
-        plans = [
-            nlp.solve(plants.systems[n], a, b) for n, a, b in zip(index, x0, goal, strict=True)
-        ]
+        solve = ilqr.solve if drawn.task.constraints else nlp.solve
+        plans = [solve(plants.systems[n], a, b) for n, a, b in zip(index, x0, goal, strict=True)]
         optimum = torch.tensor([plan.cost for plan in plans], dtype=torch.float64)
         dynamics = plants.dynamics(torch.from_numpy(index))
         return cls(torch.from_numpy(x0), torch.from_numpy(goal), dynamics, optimum)
@@ -145,18 +158,21 @@ class CostTraining(TrainingModule):
         system = config.build_system()
         super().__init__(config, config.build_network(system), system)
         self.config: CostTrainingConfig = config
+        penalties = config.coordinates().penalties
+        self.lowered = softened(system, penalties) if penalties else system
+        """The system whose cost is lowered: the soft twin where there are constraints."""
 
     def on_fit_start(self) -> None:
         config, representation = self.config, self.model.representation
-        self.plants = PlantFamily(self.system, representation, parameter_grid(config.limits))
+        self.plants = PlantFamily(self.lowered, representation, parameter_grid(config.limits))
         # a resumed run draws problems that the interrupted one has not seen
         seed = config.seed + 1000 * self.trainer.global_step + 1_000_000 * self.global_rank
-        self.pool = Pool(self.plants, config.pool, seed)
+        self.pool = Pool(self.plants, config.pool, seed, self.system)
         rng = np.random.default_rng(VALIDATION_SEED)
         count = min(VALIDATION_PLANTS, config.validation_states)
         parameters = random_parameters(config.limits, count, rng)
-        plants = PlantFamily(self.system, representation, parameters)
-        self.validation = Validation.of(plants, config.validation_states, rng)
+        plants = PlantFamily(self.lowered, representation, parameters)
+        self.validation = Validation.of(plants, self.system, config.validation_states, rng)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Starts the new rows, refines all for a window of cycles, and steps the closed loops."""
@@ -228,6 +244,17 @@ class CostTraining(TrainingModule):
         self.print(f'stopped at step {step}: {reason}; the best checkpoint before it is kept')
 
 
+def goals_of_trim(system: System) -> tuple[str, ...]:
+    """The states on whose goal u_trim depends: there the plant differs from goal to goal."""
+    if system.trim is None:
+        return ()
+    if not isinstance(system.trim.law, str):
+        terms = terms_of(f"u_trim of '{system.name}'", system.trim.law, system.signature)
+        return tuple(system.state_names[i] for i in sorted(terms.graph.entries_read('r')))
+    widths = zip(system.state_names, system.goal_box, strict=True)
+    return tuple(name for name, width in widths if width > 0.0)
+
+
 def train(config: CostTrainingConfig, command: str) -> None:
     """Runs the stage; `best_model.safetensors` in the output folder is its result.
 
@@ -236,7 +263,7 @@ def train(config: CostTrainingConfig, command: str) -> None:
     reason = why_not_stabilised(config.build_system())
     if reason is not None and config.representation != 'open_loop':
         print(f'{config.system}: {reason}; plans are open-loop instead')
-        config = replace(config, representation='open_loop')
+        config = replace(config, representation='open_loop', effort=1.0)
     pl.seed_everything(config.seed, verbose=False)
     fit(CostTraining(config), config, range(config.steps), epochs=1, command=command)
 

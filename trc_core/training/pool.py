@@ -12,7 +12,8 @@ from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, replace_rows, take_rows
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.batch import BatchStep
-from trc_core.problem.system import Array
+from trc_core.problem.system import Array, System
+from trc_core.systems.draws import drawn_states
 from trc_core.training.plants import FamilyDynamics, PlantFamily
 
 TICKS = 30  # mean life of a closed loop
@@ -44,10 +45,15 @@ class Pool:
         plants: the family from which the plants of the rows are drawn.
         config: sizes and shares.
         seed: of all draws.
+        drawn: the system whose problems are drawn, with its constraints; that of the plants by
+            default.
     """
 
-    def __init__(self, plants: PlantFamily, config: PoolConfig, seed: int) -> None:
+    def __init__(
+        self, plants: PlantFamily, config: PoolConfig, seed: int, drawn: System | None = None
+    ) -> None:
         self.plants, self.config = plants, config
+        self.drawn = plants.system if drawn is None else drawn
         self.rng = np.random.default_rng(seed)
         B, n_x = config.size, plants.system.n_x
         self.x0 = torch.zeros(B, n_x, dtype=torch.float64)
@@ -67,7 +73,7 @@ class Pool:
         """Draws new problems for the rows that are due; returns their index (N,)."""
         rows = torch.nonzero(self._due()).flatten()
         self.steps += 1
-        x0, goal = self.plants.system.sample(self.rng, len(rows))
+        x0, goal = drawn_states(self.drawn, self.rng, len(rows))
         self.x0[rows] = torch.from_numpy(self.config.box * x0)
         self.goal[rows] = torch.from_numpy(goal)
         self.plant[rows] = torch.from_numpy(self.rng.integers(len(self.plants), size=len(rows)))

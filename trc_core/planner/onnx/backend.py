@@ -105,7 +105,9 @@ def _require_sizes(checkpoint: Checkpoint, graph: ExportedNetwork) -> None:
     latent = config['latent_dim']
     steps = checkpoint.system.horizon * checkpoint.system.n_u
     sizes = {
-        'problem': problem_dim(checkpoint.system, len(rep.angles), len(rep.inputs)),
+        'problem': problem_dim(
+            checkpoint.system, len(rep.angles), len(rep.inputs), len(rep.goals)
+        ),
         'plan': 2 * steps,
         'first_plans': config['plans'] * steps,
         'output': steps,

@@ -1,0 +1,61 @@
+"""Random problems of a system: by its own function where it has one, else from its boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from trc_core.problem.system import Array, System
+from trc_core.systems.registry import draw_of
+from trc_core.systems.shipped import Draw
+
+REDRAWS = 1000  # of a problem whose start violates a constraint
+
+
+def drawn_states(system: System, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Initial states and goals (count, n_x), for the system's own parameters.
+
+    Raises:
+        ValueError: as `drawn_problem`.
+    """
+    if not system.task.constraints and draw_of(system) is None:
+        return system.sample(rng, count)
+    rows = [drawn_problem(system, rng)[:2] for _ in range(count)]
+    x0, goal = (np.array(states).reshape(count, system.n_x) for states in zip(*rows, strict=True))
+    return x0, goal
+
+
+def drawn_problem(
+    system: System, rng: np.random.Generator
+) -> tuple[Array, Array, dict[str, float]]:
+    """A start (n_x,) that violates no constraint, a goal (n_x,), and the parameters in `ranges`.
+
+    Raises:
+        ValueError: if nothing but starts that violate a constraint is drawn.
+    """
+    draw: Draw = draw_of(system) or (lambda rng: _from_boxes(system, rng))
+    for _ in range(REDRAWS):
+        one = draw(rng)
+        if _may_start(system, *one):
+            return one
+    raise ValueError(
+        f"every start of '{system.name}' violates a constraint, with parameters from its "
+        'ranges; write a smaller x0_box or narrower ranges'
+    )
+
+
+def _from_boxes(system: System, rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
+    (x0,), (goal,) = system.sample(rng, 1)
+    (p,) = system.sample_parameters(rng, 1)
+    own = dict(zip(system.parameters, p.tolist(), strict=True))
+    return x0, goal, {name: own[name] for name in system.ranges}
+
+
+def _may_start(system: System, x0: Array, goal: Array, parameters: Mapping[str, float]) -> bool:
+    """Whether no constraint is violated at the start."""
+    constraints = system.task.constraints
+    p = system.parameter_rows(parameters)
+    u = system.trims(goal, p) if constraints.uses_control.any() else system.u_trim
+    found = constraints.evaluate(x0, u, goal, list(p), 0.0)
+    return all(h <= 0.0 for h in found)
