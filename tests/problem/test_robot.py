@@ -170,6 +170,33 @@ def test_functions_of_the_task_may_take_the_tip():
     ball = 0.1 - np.linalg.norm(tip - [0.3, 0.0, 0.5])
     assert system.task.stated.names == ('ball',)
     np.testing.assert_allclose(system.task.stated.evaluate(*own), [ball])
+    assert pickle.loads(pickle.dumps(system)).digest == system.digest
+
+
+def test_a_mistake_in_a_function_of_the_tip_is_found_where_it_is():
+    def wrong(tip):
+        return {'ball': tip[0] - tip['x']}
+
+    line = wrong.__code__.co_firstlineno + 1
+    with pytest.raises(
+        ValueError, match=f'constraints of .* fail on NumPy symbols in line {line}'
+    ):
+        made(TWO_LINKS, constraints=wrong)
+
+
+def test_the_tip_is_a_column_for_functions_of_casadi():
+    import casadi as ca
+
+    def near(x, tip):
+        return {'ball': 0.1 - ca.norm_2(tip - ca.DM([0.3, 0.0, 0.5])) + 0.0 * x[0]}
+
+    in_casadi, in_numpy = (
+        made(TWO_LINKS, tip='link_2', constraints=function) for function in (near, clear)
+    )
+    x, u, goal = state_of(in_casadi)
+    own = [x, u, goal, [], 0.0]
+    found, expected = (s.task.stated.evaluate(*own) for s in (in_casadi, in_numpy))
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
 def test_the_tip_of_many_states_is_that_of_each():

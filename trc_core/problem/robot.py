@@ -112,7 +112,7 @@ class RobotModel:
         if not isinstance(x, np.ndarray) or x.dtype == object:
             return rigid_body.position(self.tree, list(x), self.tip_point)
         columns = list(np.moveaxis(x[..., : len(self.joints)], -1, 0))
-        found = self._tip_graph.evaluate(columns)['tip']
+        found = self.tip_graph.evaluate(columns)['tip']
         return np.stack([np.broadcast_to(e, x.shape[:-1]) for e in found], axis=-1)
 
     def tip_rotation(self, x: Any) -> Any:
@@ -127,7 +127,8 @@ class RobotModel:
         return Point(tip.body, tip.offset)
 
     @cached_property
-    def _tip_graph(self) -> Graph:
+    def tip_graph(self) -> Graph:
+        """The position of the tip: input q (n), output `tip` (3)."""
         tape = Tape()
         q = tape.inputs(len(self.joints))
         found = rigid_body.position(self.tree, q, self.tip_point)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -159,11 +160,27 @@ class WithTip:
         rest = [p for p in own if p.kind == p.VAR_KEYWORD]
         self.__signature__ = inspect.Signature([x, *free, *rest])
 
-    def __call__(self, x: Sequence[Any], **arguments: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        if name in ('__code__', '__globals__'):  # where messages look for what it calls
+            return getattr(self.function, name)
+        raise AttributeError(name)
+
+    def __call__(self, x: Any, **arguments: Any) -> Any:
         """What the function returns at a state."""
         if self._takes_x:
             arguments['x'] = x
-        return self.function(tip=self.model.tip_position(list(x)), **arguments)
+        is_column = not isinstance(x, (list, np.ndarray))  # of CasADi
+        tip = self._column(x) if is_column else self.model.tip_position(list(x))
+        return self.function(tip=tip, **arguments)
+
+    def _column(self, x: Any) -> Any:
+        """The tip as a column of CasADi."""
+        import casadi as ca
+
+        algebra = {name: getattr(operator, name) for name in ('add', 'sub', 'mul', 'neg')}
+        algebra |= {'sin': ca.sin, 'cos': ca.cos}
+        entries = ca.vertsplit(x)[: len(self.model.joints)]
+        return ca.vertcat(*self.model.tip_graph.evaluate(entries, algebra)['tip'])
 
 
 def with_tip(function: Any, model: RobotModel) -> Any:

@@ -17,7 +17,10 @@ from trc_core.problem.graph import Graph
 
 Formula = Callable[..., Sequence[Any]]
 Terms = list[Any]
-OURS = tuple(Path(__file__).with_name(name) for name in ('trace.py', 'terms.py', 'returned.py'))
+OURS = tuple(
+    Path(__file__).with_name(name)
+    for name in ('trace.py', 'terms.py', 'returned.py', 'robot_dynamics.py')
+)
 
 
 class GraphFormula:
