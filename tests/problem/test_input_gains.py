@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from trc_core import SYSTEMS, Controller, get_system
+from tests.problem.robots import SLIDING
+from trc_core import SYSTEMS, Controller, System, get_system
 from trc_core.checkpoint import Checkpoint
 from trc_core.problem.input_gains import gain_name, with_input_gains
 from trc_core.problem.record import system_from_record, system_record
@@ -41,6 +42,20 @@ def test_gains_of_one_change_no_plan(name):
     plain, able = controller.plan(x, goal), controller.with_input_gains().plan(x, goal)
     assert able.cost == pytest.approx(plain.cost, rel=1e-9)
     np.testing.assert_allclose(able.controls, plain.controls, atol=1e-6)
+
+
+def test_slopes_that_a_robot_states_are_kept_and_multiplied():
+    robot = System.from_urdf(SLIDING, dt=0.02, horizon=20)
+    x, u, gains = drawn(robot)
+    plant, n_x, n_u = with_gains(robot, gains), robot.n_x, robot.n_u
+    assert plant.stated_slopes is not None
+    found = plant.slopes.evaluate([*x, *u, *plant.p])
+    A, B = np.array(found['A']).reshape(n_x, n_x), np.array(found['B']).reshape(n_x, n_u)
+    own = robot.slopes.evaluate([*x, *(gains * u)])
+    np.testing.assert_allclose(A.ravel(), np.array(own['A'], dtype=float), rtol=1e-12)
+    for i, step in enumerate(1e-3 * np.eye(n_u)):
+        change = plant.derivative(x, u + step) - plant.derivative(x, u - step)
+        np.testing.assert_allclose(B[:, i], change / 2e-3, atol=1e-9)
 
 
 def test_a_trim_holds_the_goal_whatever_the_gains():

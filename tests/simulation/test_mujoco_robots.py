@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.problem.mjcf_models import CARTPOLE
 from tests.problem.robots import ROBOTS, SIX_JOINTS, SLIDING, TWO_LINKS, link
-from trc_core import SYSTEMS, System
+from trc_core import SYSTEMS, Controller, System
 from trc_core.problem.record import system_from_record, system_record
 from trc_core.simulation import Imperfections, make_plant
 
@@ -59,7 +60,7 @@ def test_a_second_of_flight_is_the_same(text):
     hold = system.trims(x0)
     flown = []
     for backend in ('system', 'mujoco'):
-        plant = make_plant(backend, system, integration_step=0.01)
+        plant = make_plant(backend, system, integration_step=system.dt)
         plant.reset(x0)
         rng = np.random.default_rng(2)
         pushes = 0.02 * system.u_max * rng.uniform(-1, 1, (50, system.n_u))
@@ -105,12 +106,12 @@ def test_meshes_that_are_not_there_do_not_matter():
 
 def test_a_joint_stops_at_its_limit_and_sticks_below_its_friction():
     system = System.from_urdf(TWO_LINKS, gravity=(0, 0, 0), friction=2.0, **TASK)
-    plant = make_plant('mujoco', system, integration_step=0.001)
+    plant = make_plant('mujoco', system, integration_step=0.002)
     plant.reset(np.zeros(4))
     for _ in range(50):
         x = plant.step([1.9, -1.9])  # for a second
     np.testing.assert_allclose(x, 0.0, atol=1e-3)
-    for _ in range(200):
+    for _ in range(100):
         x = plant.step([20.0, 0.0])
     assert 2.9 < x[0] < 3.1
     assert abs(x[2]) < 0.1
@@ -139,3 +140,13 @@ def test_what_mujoco_cannot_simulate_is_said_in_one_line():
     with pytest.raises(ValueError, match=r"refuses the robot 'two_links': .*inertia") as caught:
         make_plant('mujoco', System.from_urdf(lopsided, **TASK))
     assert '\n' not in str(caught.value)
+
+
+def test_a_pole_that_no_motor_drives_is_balanced_by_its_cart():
+    system = System.from_mjcf(CARTPOLE, dt=0.04, horizon=40, x0_box=[0.5, 0.3, 0.5, 0.5])
+    controller, plant, plan = Controller.classical(system), make_plant('mujoco', system), None
+    x = plant.reset([0.3, 0.1, 0.0, 0.0])
+    for _ in range(100):
+        plan = controller.plan(x, system.goal_centre, plan)
+        x = plant.step(plan.controls[0])
+    np.testing.assert_allclose(x, 0.0, atol=0.02)

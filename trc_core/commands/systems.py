@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser('trc systems', description=main.__doc__)
     parser.add_argument(
-        'system', nargs='*', help='names, or .py, .urdf or .xml (MJCF) files; default: all known'
+        'system', nargs='*', help='names, or .py, .urdf or .xml files; default: all known'
     )
     add_task(parser)
     arguments = parser.parse_args(argv)
@@ -82,6 +82,7 @@ def robot_lines(system: System, robot: RobotModel) -> Iterator[str]:
     `holds` is the effort that holds a joint against gravity in the middle of the goal box.
     """
     yield f'\n{system.name}: a robot from {robot.source[0].upper()}'
+    holds = dict(zip(robot.driven, system.u_trim, strict=True))
     rows = [
         (
             joint.name,
@@ -90,12 +91,10 @@ def robot_lines(system: System, robot: RobotModel) -> Iterator[str]:
             f'{joint.lower:.4g}',
             f'{joint.upper:.4g}',
             f'{joint.velocity:.4g}',
-            f'{joint.effort:.4g}',
-            f'{trim:.4g}',
+            f'{joint.effort:.4g}' if i in holds else 'passive',
+            f'{holds[i]:.4g}' if i in holds else '',
         )
-        for joint, sliding, trim in zip(
-            robot.joints, robot.tree.sliding, system.u_trim, strict=True
-        )
+        for i, (joint, sliding) in enumerate(zip(robot.joints, robot.tree.sliding, strict=True))
     ]
     yield table([JOINT_COLUMNS, *rows])
     if robot.tip is not None:

@@ -50,7 +50,7 @@ class FinetuneConfig(ModelMismatch, RunConfig):
     algorithm: str = 'policy_gradient'
     """policy_gradient: black boxes; analytic: exact gradients through plants that have them."""
     physics: str = 'system'
-    """The physics of the plants: system, or mujoco (cart-poles only)."""
+    """The physics of the plants: system, or mujoco (robots from a file, and cart-poles)."""
     environment: dict[str, Any] = field(default_factory=dict)
     """A Gymnasium environment instead: id, state and action (docs/finetuning.md)."""
     substeps: int = 1

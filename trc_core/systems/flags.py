@@ -11,7 +11,7 @@ from trc_core.problem.system import System
 from trc_core.systems.registry import get_system
 from trc_core.systems.robot_task import RobotTask, descriptions
 
-SYSTEM_HELP = 'a name, or a .py, .urdf or .xml (MJCF) file'
+SYSTEM_HELP = 'a name, or a .py, .urdf or .xml file'
 
 
 class _Word(argparse.Action):

@@ -169,7 +169,7 @@ class PlantConfig(NetworkConfig):
     """Settings of a stage that needs a plant and no dataset."""
 
     system: str = 'van_der_pol'
-    """Name of the plant, or the path of a .py, .urdf or .xml (MJCF) file."""
+    """Name of the plant, or the path of a .py, .urdf or .xml file that defines it."""
     task: RobotTask = DEFAULT_TASK
     """Task of a robot that is given by its URDF or MJCF."""
     parameters: dict[str, float] = field(default_factory=dict)

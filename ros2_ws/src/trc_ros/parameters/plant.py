@@ -44,8 +44,8 @@ PLANT_SPECS: tuple[Spec, ...] = (
     Spec(
         'plant_backend',
         'system',
-        "Source of the equations of motion: 'system' (the model's own) or 'mujoco' (cart- "
-        'poles only).',
+        "Source of the equations of motion: 'system' (the model's own) or 'mujoco' (robots from "
+        'a URDF or MJCF, and the cart-poles).',
         PLANT,
         choices=tuple(PLANTS),
     ),

@@ -55,7 +55,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='+',
         default=SYSTEMS,
         metavar='NAME',
-        help='names, or .py, .urdf or .xml files; without a checkpoint they fly sweeps',
+        help='names or files (.py, .urdf, .xml); those without a checkpoint fly without a network',
     )
     add_task(parser)
     parser.add_argument(
