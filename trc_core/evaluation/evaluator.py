@@ -161,7 +161,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         constrained = any(s.merit is not None for s in self.scores.values())
-        one = 'IPOPT, fatrop and sweeps' if constrained else 'IPOPT'
+        one = 'IPOPT and sweeps from 12 starts' if constrained else 'IPOPT'
         optimum = one if self.starts == 1 else f'the best of {self.starts} starts'
         headings = (*HEADINGS, *(CONSTRAINED_HEADINGS if constrained else ()))
         lines = [
