@@ -218,3 +218,13 @@ def test_classical_needs_a_plant_and_is_a_backend_of_its_own():
     assert controller.backend == 'classical'
     plan = controller.plan([1.0, 0.0], [0.0, 0.0])
     assert plan.cost == pytest.approx(ilqr.solve(MASS, [1.0, 0.0], [0.0, 0.0]).cost, rel=1e-6)
+
+
+@pytest.mark.parametrize(('answers', 'most'), [([True], 0), ([False, True], 4), ([False] * 3, 12)])
+def test_a_first_plan_without_a_network_ends_with_its_deadline(answers, most):
+    controller = Controller.classical(bicycle_circles)
+    x, goal = np.zeros(5), np.array([5.0, 1.0, 0.0, 0.0, 0.0])
+    controller.watch.script = [*answers, *[True] * 100]
+    plan = controller.plan(x, goal, deadline=60.0)
+    assert plan.cycles <= most < Controller.classical(bicycle_circles).plan(x, goal).cycles
+    assert np.isfinite(plan.cost) and plan.merit <= min(plan.candidates.values())

@@ -23,10 +23,12 @@ from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.sweep_kernels import take_over_rows
+from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
 STARTS, START_SWEEPS = 3, 12  # that are improved without a network, and how much
+SWEEPS_AT_ONCE = 4  # of them, where there is a deadline: multipliers are updated every few
 NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
 
@@ -133,6 +135,8 @@ class Backend(ABC):
         starts = len(checkpoint.representation.K_start)
         self.system = checkpoint.system
         self.num_threads = num_threads
+        self.watch = Watch()
+        """Tells when the deadline of a budget has passed; planning shares its own."""
         self.candidates = (
             *_numbered('lqr', starts),
             *_numbered('network', checkpoint.model.get('plans', 0)),
@@ -258,7 +262,9 @@ class ClassicalBackend(Backend):
                 if last and own.trusted[b] and J.argmin() == N - 1:
                     _take(results, b, plans, N - 1, float(J[N - 1]), 0)
                 else:
-                    self._improve_best(plant, own.r[b], J, plans, results, left, b)
+                    self._improve_best(
+                        plant, own.r[b], J, plans, results, left, b, budget.deadline
+                    )
 
         problems.share_out(plant_of(self.system), run, self.num_threads)
         return found
@@ -272,20 +278,51 @@ class ClassicalBackend(Backend):
         results: Found,
         left: Memory,
         b: int,
+        deadline: float,
     ) -> None:
-        """Sweeps on the best starts of problem b, and the best of them into the results."""
+        """Sweeps on the best starts of problem b, and the best of them into the results.
+
+        Where there is a deadline, the starts take turns, and it ends them.
+        """
         best = np.argsort(J, kind='stable')[:STARTS]
         tried = Trajectory(plans.x[best], plans.u[best])
         own = memory_of(self.system, len(best))
         outcome = Outcome(J[best], np.zeros(len(best), np.int64), np.zeros(len(best), np.bool_))
         r = np.repeat(r[None], len(best), 0)
-        self._improve(plant, r, START_SWEEPS, 0.0, tried, own, outcome)
+        if deadline == math.inf:
+            self._improve(plant, r, START_SWEEPS, 0.0, tried, own, outcome)
+            spent = int(outcome.spent.sum())
+        else:
+            spent = self._improve_in_turn(plant, r, tried, own, outcome, deadline)
         winner = int(np.argmin(outcome.J))
-        spent = int(outcome.spent.sum())
         _take(results, b, tried, winner, float(outcome.J[winner]), spent)
         results.start[b] = best[winner]
         for values, theirs in zip(left, own, strict=True):
             values[b] = theirs[winner]
+
+    def _improve_in_turn(
+        self,
+        plant: Plant,
+        r: Array,
+        tried: Trajectory,
+        own: Memory,
+        outcome: Outcome,
+        deadline: float,
+    ) -> int:
+        """A few sweeps on every start, and again, until the deadline; returns how many."""
+        spent = 0
+        for _ in range(0, START_SWEEPS, SWEEPS_AT_ONCE):
+            for n in range(len(outcome.J)):
+                if outcome.converged[n]:
+                    continue
+                if self.watch.is_over(deadline):
+                    return spent
+                one = slice(n, n + 1)
+                plans = Trajectory(tried.x[one], tried.u[one])
+                found = Outcome(outcome.J[one], outcome.spent[one], outcome.converged[one])
+                self._improve(plant, r[one], SWEEPS_AT_ONCE, 0.0, plans, own.rows(one), found)
+                spent += int(outcome.spent[n])
+        return spent
 
 
 def _take(results: Found, b: int, plans: Trajectory, n: int, J: float, spent: int) -> None:

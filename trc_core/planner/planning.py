@@ -121,7 +121,7 @@ class Planning:
         """The feedback of a plan's coordinates."""
         self._plant_of = binding.readable_plant_of if self._readable else binding.plant_of
         self._sweeping = Sweeping(self.system, self._plant_of, bind)
-        self.watch = self._sweeping.watch
+        self.watch = self.backend.watch = self._sweeping.watch
         """Says when there is no time for more sweeps."""
         box = self.system.x0_box + self.system.goal_box
         self._prediction_tolerance = np.where(box > 0.0, PREDICTION_TOLERANCE * box, math.inf)

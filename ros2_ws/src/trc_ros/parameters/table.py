@@ -34,8 +34,8 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         'system',
         '',
-        'System to control or to simulate: a name, a .py file, a robot (.urdf), or a '
-        'checkpoint that holds it.',
+        'System to control or to simulate: a name, a .py file, a robot (.urdf, or .xml for MJCF), '
+        'or a checkpoint that holds it.',
         BOTH,
     ),
     *TASK_SPECS,
