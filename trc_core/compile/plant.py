@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
+
+from trc_core.compile.products import add_entries, add_product, fill_product
+from trc_core.compile.rows import row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,7 +177,7 @@ def _chain_substeps(dynamics, x, u, h, A, B):
     """Replaces A, B of the first substep by those of all: A <- A_k A, B <- A_k B + B_k."""
     n_x, n_u = B.shape
     y, A_k, B_k = np.empty(n_x), np.empty((n_x, n_x)), np.empty((n_x, n_u))
-    column = np.empty(n_x)
+    A_old, B_old = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     for i in range(n_x):
         y[i] = x[i]
     for _ in range(1, dynamics.substeps):
@@ -184,69 +186,44 @@ def _chain_substeps(dynamics, x, u, h, A, B):
             call_row_jacobian(dynamics.step_jacobian, y, u, dynamics.p, h, A_k, B_k)
         else:
             _rk4_jacobian(dynamics, y, u, h, A_k, B_k)
-        for c in range(n_x):
-            _times_column(A_k, A, c, column)
-            for i in range(n_x):
-                A[i, c] = column[i]
-        for c in range(n_u):
-            _times_column(A_k, B, c, column)
-            for i in range(n_x):
-                B[i, c] = column[i] + B_k[i, c]
-
-
-@register_jitable
-def _times_column(M, N, c, column):
-    """Fills column with M times column c of N."""
-    for i in range(M.shape[0]):
-        total = 0.0
-        for j in range(M.shape[1]):
-            total += M[i, j] * N[j, c]
-        column[i] = total
+        for i in range(n_x):
+            for j in range(n_x):
+                A_old[i, j] = A[i, j]
+            for j in range(n_u):
+                B_old[i, j] = B[i, j]
+        fill_product(A, A_k, A_old)
+        add_product(B, B_k, 1.0, A_k, B_old)
 
 
 @register_jitable
 def _rk4_jacobian(dynamics, x, u, h, A, B):
-    """The chain rule through the stages of `_rk4`: D_s = J_s + c h J_s D_{s-1}."""
+    """The chain rule through the stages of `_rk4`: S = J + c h J_x S, with the S before."""
     n_x, n_u = B.shape
     y, k = np.empty(n_x), np.empty(n_x)
     J_x, J_u = np.empty((n_x, n_x)), np.empty((n_x, n_u))
-    D, D_next = np.zeros((n_x, n_x + n_u)), np.empty((n_x, n_x + n_u))
+    S_x, S_u = np.empty((n_x, n_x)), np.empty((n_x, n_u))
+    before_x, before_u = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     for i in range(n_x):
         y[i] = x[i]
         for j in range(n_x):
             A[i, j] = 1.0 if i == j else 0.0
+            S_x[i, j] = 0.0
         for j in range(n_u):
             B[i, j] = 0.0
+            S_u[i, j] = 0.0
     fraction = 0.0
     for stage in range(4):
         call_slopes(dynamics.step_jacobian, y, u, dynamics.p, k, J_x, J_u)
-        _stage_slope(J_x, J_u, fraction, D, D_next)
-        D, D_next = D_next, D
+        S_x, before_x = before_x, S_x
+        S_u, before_u = before_u, S_u
+        add_product(S_x, J_x, fraction, J_x, before_x)
+        add_product(S_u, J_u, fraction, J_x, before_u)
         weight = h / 6.0 if stage == 0 or stage == 3 else h / 3.0
         fraction = h if stage == 2 else 0.5 * h
         for i in range(n_x):
             y[i] = x[i] + fraction * k[i]
-            for j in range(n_x):
-                A[i, j] += weight * D[i, j]
-            for j in range(n_u):
-                B[i, j] += weight * D[i, n_x + j]
-
-
-@register_jitable
-def _stage_slope(J_x, J_u, fraction, D, D_next):
-    """D_next = (J_x, J_u) + fraction J_x D, row by row; rows of J are mostly zeros."""
-    n_x, columns = D.shape
-    for i in range(n_x):
-        for c in range(n_x):
-            D_next[i, c] = J_x[i, c]
-        for c in range(n_x, columns):
-            D_next[i, c] = J_u[i, c - n_x]
-        if fraction != 0.0:
-            for j in range(n_x):
-                factor = fraction * J_x[i, j]
-                if factor != 0.0:
-                    for c in range(columns):
-                        D_next[i, c] += factor * D[j, c]
+        add_entries(A, weight, S_x)
+        add_entries(B, weight, S_u)
 
 
 def call_step(function, x, u, t, p, dt):
@@ -355,24 +332,6 @@ def _(function, x, s, u, t, r, p, time, values, by_x, by_u):
         row(by_x, 0),
         row(by_u, 0),
     )
-
-
-@intrinsic
-def row(typing_context, array, t):
-    """The pointer to row t of a contiguous array of doubles; a typing error for any other."""
-    contiguous = getattr(array, 'layout', '') == 'C' and array.dtype == types.float64
-    if not contiguous or not isinstance(t, types.Integer):
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        struct = cgutils.create_struct_proxy(array)(context, builder, arguments[0])
-        if array.ndim == 1:
-            return struct.data
-        index = context.cast(builder, arguments[1], t, types.intp)
-        width = builder.extract_value(struct.shape, 1)
-        return builder.gep(struct.data, [builder.mul(index, width)])
-
-    return types.CPointer(types.float64)(array, t), generate
 
 
 @intrinsic

@@ -13,7 +13,12 @@ import numpy as np
 from numba.extending import register_jitable
 
 from trc_core.compile.plant import CONSTRAINTS, count_of, linearise
-from trc_core.numerics.box_qp import backsolve, box_qp
+from trc_core.compile.products import (
+    add_product,
+    add_product_of_transposed,
+    fill_product,
+)
+from trc_core.numerics.box_qp import backsolve_rows, box_qp
 from trc_core.numerics.cost import (
     effort_at,
     empty_expansion,
@@ -92,8 +97,9 @@ def backward(plant, trajectory, r, damping, gains, curvature, push):
     p, P = np.empty(n_x), np.empty((n_x, n_x))
     PA, PB = np.empty((n_x, n_x)), np.empty((n_x, n_u))
     Q_x, Q_u, Q_ux = np.empty(n_x), np.empty(n_u), np.empty((n_u, n_x))
+    inner = np.empty((n_u, n_x))
     H, L, d = np.empty((n_u, n_u)), np.zeros((n_u, n_u)), np.empty(n_u)
-    column, lower, upper = np.empty(n_u), np.empty(n_u), np.empty(n_u)
+    lower, upper = np.empty(n_u), np.empty(n_u)
     error, effort, work = np.empty(n_x), np.empty(n_u), np.empty((3, n_u))
     linear, curved = 0.0, 0.0
     error_at(x, r, T, angles, error)
@@ -105,13 +111,13 @@ def backward(plant, trajectory, r, damping, gains, curvature, push):
     if added and expand_terms(terms, dynamics, x, u, r, T, force, rho, buffers, more):
         _add_to_value(more, p, P)
     for t in range(T - 1, -1, -1):
-        Q_uu, free = curvature.Q_uu[t], curvature.free[t]
+        Q_uu, free, K_t = curvature.Q_uu[t], curvature.free[t], K[t]
         # the cost to go as a quadratic in u_t, and its cross term with x_t
         linearise(dynamics, x, u, t, A, B)
         error_at(x, r, t, angles, error)
         effort_at(u, t, u_trim, effort)
-        _product(P, A, PA)
-        _product(P, B, PB)
+        fill_product(PA, P, A)
+        fill_product(PB, P, B)
         _control_terms(R, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux)
         present = added
         if added:
@@ -125,19 +131,18 @@ def backward(plant, trajectory, r, damping, gains, curvature, push):
             lower[i], upper[i] = u_min[i] - u[t, i], u_max[i] - u[t, i]
             d[i] = 0.0
         box_qp(H, Q_u, lower, upper, d, free, L, work)
-        for j in range(n_x):
-            for i in range(n_u):
-                column[i] = -(1.0 + damping) * Q_ux[i, j] if free[i] else 0.0
-            backsolve(L, column)
-            for i in range(n_u):
-                K[t, i, j] = column[i]
+        for i in range(n_u):
+            scale = -(1.0 + damping) if free[i] else 0.0
+            for j in range(n_x):
+                K_t[i, j] = scale * Q_ux[i, j]
+        backsolve_rows(L, K_t)
         for i in range(n_u):
             k[t, i] = d[i]
             linear += Q_u[i] * d[i]
         curved += 0.5 * quadratic(Q_uu, d)
         # the value function one step earlier
-        _value_slope(Q, error, A, K[t], Q_u, Q_uu, Q_ux, d, Q_x, p)
-        _value_curvature(Q, A, PA, K[t], Q_uu, Q_ux, P)
+        _value_slope(Q, error, A, K_t, Q_u, Q_uu, Q_ux, d, Q_x, p)
+        _value_curvature(Q, A, PA, K_t, Q_uu, Q_ux, inner, P)
         if present:
             _add_to_value(more, p, P)
         if curvature.P.shape[0] > 0:
@@ -180,12 +185,9 @@ def _control_terms(R, effort, B, p, PA, PB, Q_u, Q_uu, Q_ux):
             Q_ux[i, j] = 0.0
     for k in range(n_x):  # row by row: columns would stride through memory
         for i in range(n_u):
-            b = B[k, i]
-            Q_u[i] += b * p[k]
-            for j in range(n_u):
-                Q_uu[i, j] += b * PB[k, j]
-            for j in range(n_x):
-                Q_ux[i, j] += b * PA[k, j]
+            Q_u[i] += B[k, i] * p[k]
+    add_product_of_transposed(Q_uu, Q_uu, 1.0, B, PB)
+    add_product_of_transposed(Q_ux, Q_ux, 1.0, B, PA)
 
 
 @register_jitable
@@ -208,36 +210,16 @@ def _value_slope(Q, error, A, K, Q_u, Q_uu, Q_ux, d, Q_x, p):
 
 
 @register_jitable
-def _value_curvature(Q, A, PA, K, Q_uu, Q_ux, P):
+def _value_curvature(Q, A, PA, K, Q_uu, Q_ux, inner, P):
     """Steps the value function's curvature P (n_x, n_x) from t + 1 to t, in place."""
-    n_u, n_x = Q_ux.shape
+    n_x = P.shape[0]
     for i in range(n_x):
-        for j in range(i + 1):
-            P[i, j] = 2.0 * Q[i, j]
-    for k in range(n_x):
-        for i in range(n_x):
-            a = A[k, i]
-            for j in range(i + 1):
-                P[i, j] += a * PA[k, j]
-    for a in range(n_u):
         for j in range(n_x):
-            inner = Q_ux[a, j]
-            for b in range(n_u):
-                inner += Q_uu[a, b] * K[b, j]
-            for i in range(j, n_x):
-                P[i, j] += K[a, i] * inner + Q_ux[a, i] * K[a, j]
+            P[i, j] = 2.0 * Q[i, j]
+    add_product(inner, Q_ux, 1.0, Q_uu, K)
+    add_product_of_transposed(P, P, 1.0, A, PA)
+    add_product_of_transposed(P, P, 1.0, K, inner)
+    add_product_of_transposed(P, P, 1.0, Q_ux, K)
     for i in range(n_x):
         for j in range(i):
             P[j, i] = P[i, j]
-
-
-@register_jitable
-def _product(M, N, out):
-    """Fills out with M N, row by row."""
-    for i in range(M.shape[0]):
-        for j in range(N.shape[1]):
-            out[i, j] = 0.0
-        for k in range(M.shape[1]):
-            a = M[i, k]
-            for j in range(N.shape[1]):
-                out[i, j] += a * N[k, j]

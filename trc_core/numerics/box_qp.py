@@ -46,6 +46,24 @@ def backsolve(L, b):
 
 
 @register_jitable
+def backsolve_rows(L, M):
+    """`backsolve` for all columns of M (n, m) at once."""
+    n, m = M.shape
+    for i in range(n):
+        for k in range(i):
+            for j in range(m):
+                M[i, j] -= L[i, k] * M[k, j]
+        for j in range(m):
+            M[i, j] /= L[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            for j in range(m):
+                M[i, j] -= L[k, i] * M[k, j]
+        for j in range(m):
+            M[i, j] /= L[i, i]
+
+
+@register_jitable
 def box_qp(H, g, lower, upper, d, free, L, work):
     """Minimises d' H d / 2 + g' d over lower <= d <= upper by projected Newton steps.
 
@@ -64,17 +82,20 @@ def box_qp(H, g, lower, upper, d, free, L, work):
         factor(H, free, L)
         return
     slope, newton, trial = work[0], work[1], work[2]
-    for _ in range(BOX_QP_STEPS):
-        done = True
+    for k in range(BOX_QP_STEPS):
+        done, changed = True, k == 0
         for i in range(n):
+            was_free = free[i]
             slope[i] = g[i]
             for j in range(n):
                 slope[i] += H[i, j] * d[j]
             at_lower = d[i] <= lower[i] and slope[i] > 0.0
             free[i] = not (at_lower or (d[i] >= upper[i] and slope[i] < 0.0))
+            changed = changed or free[i] != was_free
             newton[i] = -slope[i] if free[i] else 0.0
             done = done and abs(newton[i]) <= BOX_QP_TOLERANCE * (abs(g[i]) + abs(H[i, i] * d[i]))
-        factor(H, free, L)
+        if changed:
+            factor(H, free, L)
         if done:
             return
         backsolve(L, newton)
