@@ -20,6 +20,8 @@ from trc_core.systems import SYSTEMS, get_system
 ROLLOUT = {
     'problem/graph.py',
     'compile/plant.py',
+    'compile/products.py',
+    'compile/rows.py',
     'numerics/cost.py',
     'numerics/rollout.py',
 }

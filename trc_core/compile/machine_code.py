@@ -22,7 +22,7 @@ from trc_core.problem.graph import Graph
 from trc_core.whole_files import notice_damage, notice_unkept, write_whole
 
 SCALARS = ('dt', 't')  # inputs that are passed as numbers
-VERSION = 2  # of the code written here and of the slopes' rules; part of every hash
+VERSION = 3  # of the code written here and of the slopes' rules; part of every hash
 FLAGS = ('reassoc', 'contract', 'arcp', 'nsz')  # those of the kernels: NaN stays NaN
 DOUBLE, POINTER = ir.DoubleType(), ir.DoubleType().as_pointer()
 MAGIC = b'trc machine code 1\n'
@@ -245,4 +245,9 @@ def _target_machine() -> Any:
     llvm.initialize_native_asmprinter()
     cpu, features, _ = _machine()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu, features, opt=3, reloc='pic', codemodel='small')
+    # As Numba has it: code and what it calls may lie farther apart than 2 GB, which LLVM refuses
+    # by ending the process.
+    reloc = 'static' if target.name.startswith('x86') else 'default'
+    return target.create_target_machine(
+        cpu, features, opt=3, reloc=reloc, codemodel='jitdefault', jit=True
+    )

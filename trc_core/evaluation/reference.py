@@ -166,8 +166,7 @@ def best_feasible(
 ) -> tuple[float, float, bool]:
     """J and merit of the best plan known for a problem with constraints or parameters.
 
-    By IPOPT, where several starts are needed also by fatrop, and by sweeps from 12 starts,
-    compared by the merit.
+    By IPOPT, by fatrop where CasADi has it, and by sweeps from 12 starts, compared by the merit.
 
     Args:
         system: the plant.
@@ -180,7 +179,7 @@ def best_feasible(
         Both, and whether any solver converged.
     """
     plans = [nlp.solve(system, x0, goal, starts=starts, parameters=parameters)]
-    if starts > 1 and fatrop.is_available():
+    if fatrop.is_available():
         plans.append(fatrop.solve(system, x0, goal, starts=starts, parameters=parameters))
     plans.append(multistart.solve(system, x0, goal, parameters=parameters))
     best = min(plans, key=lambda plan: (not plan.converged, plan.merit))
