@@ -62,7 +62,10 @@ def _digest(system: System) -> str:
 
 def is_compiled(system: System) -> bool:
     """Whether the machine code of a system's dynamics is there."""
-    digests = [terms.graph.digest for terms in _stated(system)]
+    task = system.task
+    stated = (task.constraints, task.residuals, task.terminal_residuals)
+    digests = [terms.graph.digest for terms in stated if terms]
+    digests += [_values_digest(task.laws)] if task.laws else []
     return all(is_kept(digest) for digest in (_digest(system), *digests))
 
 
@@ -94,11 +97,12 @@ def _plant(
     unrolled: bool,
     step: Any,
     step_jacobian: Any,
-    functions_of_terms: Callable[[Terms], tuple[Any, Any]],
+    functions_of_terms: Callable[[Terms, bool], tuple[Any, Any]],
 ) -> Plant:
     task = system.task
-    kinds = (task.residuals, task.terminal_residuals, task.constraints, task.laws)
-    rows = [(len(terms), *functions_of_terms(terms)) for terms in kinds]
+    kinds = (task.residuals, task.terminal_residuals, task.constraints)
+    rows = [(len(terms), *functions_of_terms(terms, True)) for terms in kinds]
+    rows.append((len(task.laws), *functions_of_terms(task.laws, False)))
     functions = np.array(rows, dtype=np.int64 if isinstance(step, int) else object)
     terms = plant.Terms(functions, task.constraints.uses_control, violation_weight(system))
     return Plant(
@@ -126,25 +130,27 @@ def violation_weight(system: System) -> float:
     return float(max(slopes.max(), 1.0))
 
 
-def _stated(system: System) -> list[Terms]:
-    """The terms of a task, without those that have none."""
-    task = system.task
-    parts = (task.constraints, task.residuals, task.terminal_residuals, task.laws)
-    return [terms for terms in parts if terms]
-
-
-def _compiled_terms(terms: Terms) -> tuple[int, int]:
-    """The addresses of terms and of their slopes."""
+def _compiled_terms(terms: Terms, with_slopes: bool) -> tuple[int, int]:
+    """The addresses of terms and of their slopes; 0 for what is not asked for."""
     if not terms:
         return 0, 0
-    graphs = {'values': terms.graph, 'slopes': terms.slopes}
-    addresses = machine_code(terms.graph.digest, lambda: graphs).addresses
+    if not with_slopes:
+        values = {'values': terms.graph}
+        return machine_code(_values_digest(terms), lambda: values).addresses['values'], 0
+    addresses = machine_code(
+        terms.graph.digest, lambda: {'values': terms.graph, 'slopes': terms.slopes}
+    ).addresses
     return addresses['values'], addresses['slopes']
 
 
-def _interpreted_terms(terms: Terms) -> tuple[Callable[..., None], Callable[..., None]]:
+def _values_digest(terms: Terms) -> str:
+    """A hash of terms whose slopes nobody asks for, like those of laws."""
+    return f'{terms.graph.digest} values'
+
+
+def _interpreted_terms(terms: Terms, with_slopes: bool) -> tuple[Any, Any]:
     """The same as functions, for kernels that run as plain Python."""
-    return _interpreted(terms.graph), _interpreted(terms.slopes)
+    return _interpreted(terms.graph), _interpreted(terms.slopes) if with_slopes else None
 
 
 def _interpreted(graph: Graph) -> Callable[..., None]:
