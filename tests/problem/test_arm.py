@@ -60,8 +60,8 @@ def test_starts_and_goals_lie_anywhere_within_the_limits(arm, problems):
         assert (states > arm.x_min).all() and (states < arm.x_max).all()
         spread = np.ptp(states[:, :6], axis=0) / (arm.x_max - arm.x_min)[:6]
         assert (spread > 0.85).all()
-    far = np.abs(problems.goal - problems.x0)[:, :6].max(axis=1) > 2.0
-    assert 0.04 < far.mean() < 0.16
+    far = np.abs(problems.goal - problems.x0)[:, :6].max(axis=1)
+    assert far.max() <= 2.0 and np.median(far) > 1.5  # what a plan of 1 s can do, and no less
 
 
 def test_every_goal_is_held_by_its_trim(arm, problems):
@@ -70,9 +70,8 @@ def test_every_goal_is_held_by_its_trim(arm, problems):
 
 
 def test_plans_reach_what_a_second_is_enough_for(arm, problems):
-    near = np.abs(problems.goal - problems.x0)[:, :6].max(axis=1) <= 2.0
     controller = Controller.classical(arm)
-    for i in np.flatnonzero(near)[:5]:
+    for i in range(5):
         plan = controller.plan(problems.x0[i], problems.goal[i])
         assert (np.abs(plan.states[-1] - problems.goal[i]) <= arm.goal_tolerance).all()
         assert plan.violation <= arm.constraint_tolerance

@@ -8,7 +8,6 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.shipped import Recipe, ShippedSystem
 
 LIMITS = np.array([2.0, 2.0, 1.0, 2.0, 2.0, 2.0]) * np.pi  # [rad] to either side
-SPEED = 3.14  # [rad/s]
 EFFORT = np.array([150.0, 150.0, 150.0, 28.0, 28.0, 28.0])  # [N m]
 ROTOR = 0.1  # [kg m^2] a rotor of 1e-5 kg m^2 behind a gear of 100, which no URDF states
 DRAWN = 0.95  # of the limits, within which problems are drawn
