@@ -1,17 +1,25 @@
 """The plant's parameters are learned from its motion, and flown with."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy import cos, sin
 
+from tests.problem.robots import TWO_LINKS
 from trc_core import Controller, System, get_system
+from trc_core.compile.binding import readable_plant_of
+from trc_core.compile.kernels import compiled
 from trc_core.evaluation.closed_loop import PerturbedPlant, fly_all, learning
 from trc_core.evaluation.problems import fresh_problems
-from trc_core.flight.adaptation import ParameterEstimator
+from trc_core.flight.adaptation import OUTLIER, ParameterEstimator
+from trc_core.flight.adaptation_kernels import MOST_LINEARISED, Motion, correct, predict
+from trc_core.flight.learnable import Learnable
 from trc_core.flight.limits import CommandLimits
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Measurement, SafetyMonitor
 from trc_core.flight.settings import Settings
+from trc_core.numerics.cost import difference
 from trc_core.simulation import in_error
 
 PLANTS = ('van_der_pol', 'cartpole', 'quadrotor_2d')
@@ -122,6 +130,109 @@ def test_what_the_controls_cannot_make_up_for_is_learned_within_a_range_only():
         ParameterEstimator(swinging_load(**words))
     ranged = swinging_load(**words, ranges={'leak': (-0.1, 0.1), 'unread': (-1.0, 1.0)})
     assert ParameterEstimator(ranged).names == ('leak',)
+
+
+class TextbookFilter:
+    """The same filter in matrices, for motions that are no outliers: a truth for the kernels."""
+
+    def __init__(self, system, sigma, uncertainty, drift):
+        self.system, self.R = system, np.diag(sigma**2)
+        self.learnable = Learnable.of(system, uncertainty, 1.0)
+        self.m, self.P = np.zeros(len(system.p)), np.diag(self.learnable.variance)
+        self.drift = drift**2 * np.diag(1.0 * self.learnable.is_learned)
+        self.linearised = 0
+
+    def end(self, x, controls, seconds, p):
+        plant = self.system.with_parameters(**dict(zip(self.system.parameters, p, strict=True)))
+        for u, time in zip(controls, seconds, strict=True):
+            x = plant.step(x, u, time)
+        return x
+
+    def slopes(self, function, at, scales):
+        columns = np.eye(len(at)) * scales * 1e-5
+        return np.stack([(function(at + c) - function(at)) / 1e-5 for c in columns], axis=1)
+
+    def is_small(self, x):
+        return x @ np.linalg.solve(self.R, x) < len(x)
+
+    def learn(self, x, controls, seconds, after):
+        system, known, R = self.system, self.learnable, self.R
+        P, m = self.P + seconds.sum() * self.drift, self.m
+        for _ in range(MOST_LINEARISED):
+            self.linearised += 1
+            p = known.values(m, system.p)
+            off = difference(system, after, self.end(x, controls, seconds, p))
+            scales = np.where(known.low < known.high, known.high - known.low, p)
+            end = partial(self.end, controls=controls, seconds=seconds)
+            H = self.slopes(lambda p, end=end: end(x, p=p), p, scales)
+            F = self.slopes(partial(end, p=p), x, 1.0)
+            noise = R + F @ R @ F.T
+            S = H @ P @ H.T + noise
+            if m is self.m:
+                assert off @ np.linalg.inv(S) @ off < len(x) * OUTLIER**2
+            K = P @ H.T @ np.linalg.inv(S)
+            new = np.clip(self.m + K @ (off - H @ (self.m - m)), *known.limits(system.p))
+            moved, m = H @ (new - m), new
+            p = known.values(m, system.p)
+            left = difference(system, after, self.end(x, controls, seconds, p))
+            if self.is_small(moved) or self.is_small(off - moved - left):
+                break
+        self.m, self.P = m, (np.eye(len(P)) - K @ H) @ P
+
+
+def two_links():
+    return System.from_urdf(TWO_LINKS, dt=0.02, horizon=10, payload=0.0)
+
+
+@pytest.mark.parametrize(
+    ('system', 'truth'),
+    [
+        (get_system('van_der_pol'), {'mu': 1.4}),
+        (get_system('cartpole'), {'cart_mass': 1.2, 'pole_mass': 0.09}),
+        (two_links(), {'payload': 1.5}),
+    ],
+    ids=lambda value: getattr(value, 'name', ''),
+)
+def test_an_estimate_is_that_of_the_filter_in_matrices(system, truth):
+    noise, uncertainty, drift, count = 1e-3, 0.3, 0.05, 15
+    sigma = np.full(system.n_x, noise)
+    estimator = ParameterEstimator(system, sigma, uncertainty, drift)
+    textbook, estimate = TextbookFilter(system, sigma, uncertainty, drift), estimator.prior()
+    for motion in motions(system, system.with_parameters(**truth), count, noise):
+        textbook.learn(*motion)
+        estimate = estimator.update(estimate, *motion)
+        np.testing.assert_allclose(estimate.deviation, textbook.m, atol=1e-7)
+        np.testing.assert_allclose(estimate.covariance, textbook.P, rtol=1e-4, atol=1e-10)
+    assert textbook.linearised > count  # slopes were found again on the way
+
+
+def test_the_kernels_say_the_same_as_plain_python():
+    system = two_links()
+    estimator = ParameterEstimator(system, np.full(4, 1e-3))
+    learnable = Learnable.of(system, 0.1, 1.0)
+    lower, upper = learnable.limits(system.p)
+    plant, estimate = readable_plant_of(system), estimator.prior()
+    heavier = system.with_parameters(payload=1.5)
+    for x, controls, seconds, after in motions(system, heavier, 5):
+        motion = Motion(x, controls, seconds, after, system.p)
+        P = estimate.covariance + 1e-4 * seconds.sum()
+        known = plant, motion, learnable.widths, np.full(4, 1e-6)
+        said = predict(*known, estimate.deviation, P)
+        found = correct(*known, lower, upper, said.linearised, estimate.deviation, P)
+        estimate = estimator.update(estimate, x, controls, seconds, after)
+        np.testing.assert_allclose(estimate.deviation, found[0], rtol=1e-7)
+        np.testing.assert_allclose(estimate.covariance, found[1], rtol=1e-5)
+
+
+def test_warming_up_compiles_every_kernel_also_of_a_plant_that_falls_from_zero(monkeypatch):
+    called = set()
+
+    def noted(kernel):
+        return lambda *values: called.add(kernel) or compiled(kernel)(*values)
+
+    monkeypatch.setattr('trc_core.flight.adaptation.compiled', noted)
+    ParameterEstimator(two_links(), np.full(4, 1e-6)).warm_up()
+    assert called == {predict, correct}
 
 
 def test_a_plant_that_becomes_another_one_is_learned_anew():

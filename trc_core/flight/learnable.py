@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.flight.adaptation_kernels import deviated
 from trc_core.problem.discretise import output_of
 from trc_core.problem.system import Array, System
 
@@ -25,8 +26,8 @@ class Learnable:
 
     is_learned: NDArray[np.bool_]
     """Whether the dynamics read a parameter, and it has a ratio or a range (n_p,)."""
-    has_range: NDArray[np.bool_]
-    """Whether its deviation is a difference (n_p,)."""
+    widths: Array
+    """Of the ranges (n_p,) of those whose deviation is a difference; 0 of the others."""
     low: Array
     """Least value (n_p,) of those with a range."""
     high: Array
@@ -65,22 +66,18 @@ class Learnable:
         known = [place in read for place in range(n_p)]
         is_learned = np.array(known, dtype=np.bool_) & (has_range | (system.p != 0.0))
         variance = np.where(is_learned, variance, 0.0)
-        return cls(is_learned, has_range, low, high, variance, math.log1p(limit))
-
-    def scales(self, p: Array) -> Array:
-        """Change of each parameter (n_p,) by a small deviation, at parameters p (n_p,)."""
-        return np.where(self.has_range, self.high - self.low, p)
+        return cls(is_learned, high - low, low, high, variance, math.log1p(limit))
 
     def values(self, deviation: Array, model: Array) -> Array:
         """The parameters (n_p,) that deviate so from a model's (n_p,)."""
-        ratio = np.exp(np.where(self.has_range, 0.0, deviation))
-        return np.where(self.has_range, model + self.scales(model) * deviation, model * ratio)
+        return deviated(self.widths, deviation, model)
 
     def limits(self, model: Array) -> tuple[Array, Array]:
         """The lowest and the largest deviation (n_p,) from a model; its own is always between."""
-        width = np.where(self.has_range, self.high - self.low, 1.0)
-        low = np.where(self.has_range, np.minimum(self.low - model, 0.0) / width, -self.largest)
-        high = np.where(self.has_range, np.maximum(self.high - model, 0.0) / width, self.largest)
+        has_range = self.widths > 0.0
+        width = np.where(has_range, self.widths, 1.0)
+        low = np.where(has_range, np.minimum(self.low - model, 0.0) / width, -self.largest)
+        high = np.where(has_range, np.maximum(self.high - model, 0.0) / width, self.largest)
         return low, high
 
 
