@@ -43,7 +43,16 @@ def draw(rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
 shipped = ShippedSystem(
     arm,
     recipes={
-        'arm': Recipe('arm', overrides={'effort': 30.0, 'ladder': [1.0, 30.0], 'steps': 3500})
+        'arm': Recipe(
+            'arm',
+            overrides={
+                'effort': 30.0,
+                'ladder': [1.0, 30.0],
+                'steps': 4500,
+                'latent_dim': 64,
+                'hidden_dim': 56,
+            },
+        )
     },
     draw=draw,
 )
