@@ -169,6 +169,7 @@ def require_law(title: str, terms: Terms, signature: Signature) -> None:
         raise ValueError(f'{title} depends on u, which it gives; write a function of x and goal')
 
 
+@lru_cache(maxsize=256)
 def traced_trim(title: str, trim: Callable[..., Any], signature: Signature) -> Terms:
     """The control that holds a goal, which a user wrote as a function of it.
 
