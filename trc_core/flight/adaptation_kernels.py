@@ -1,10 +1,12 @@
 """Kernels of the parameter estimator: an iterated extended Kalman filter.
 
 Plain Python that Numba compiles: as NumPy calls on a few numbers it took longer than a plan.
+Loops stand where arrays could be added, because Numba compiles them in a fraction of the time.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -63,14 +65,13 @@ class Prediction(NamedTuple):
 @register_jitable
 def deviated(widths, deviation, model):
     """The parameters (n_p,) that deviate so from a model's (see `Learnable`)."""
-    ratio = np.exp(np.where(widths > 0.0, 0.0, deviation))
-    return np.where(widths > 0.0, model + widths * deviation, model * ratio)
-
-
-@register_jitable
-def scales_at(widths, p):
-    """Change of each parameter (n_p,) by a small deviation, at parameters p (n_p,)."""
-    return np.where(widths > 0.0, widths, p)
+    p = np.empty(model.shape[0])
+    for j in range(p.shape[0]):
+        if widths[j] > 0.0:
+            p[j] = model[j] + widths[j] * deviation[j]
+        else:
+            p[j] = model[j] * math.exp(deviation[j])
+    return p
 
 
 @register_jitable
@@ -140,7 +141,8 @@ def correct(plant, motion, widths, variances, lower, upper, first, before, P):
             moved[i] = 0.0
             for j in range(n_p):
                 moved[i] += here.by_p[i, j] * (new[j] - deviation[j])
-        deviation[:] = new
+        for j in range(n_p):
+            deviation[j] = new[j]
         if mean_square(moved, variances) < 1.0:
             break
         innovation_of(plant, motion, deviated(widths, deviation, motion.model), after)
@@ -160,11 +162,23 @@ def linearise(plant, motion, widths, variances, deviation, here):
     n_x = innovation.shape[0]
     p = deviated(widths, deviation, motion.model)
     expected, by_x = np.empty(n_x), np.empty((n_x, n_x))
-    x, controls, seconds, scales = motion.x, motion.controls, motion.seconds, scales_at(widths, p)
-    there = with_parameters(plant, p)
+    x, controls, seconds, there = (
+        motion.x,
+        motion.controls,
+        motion.seconds,
+        with_parameters(plant, p),
+    )
+    scales = p.copy()
+    for j in range(p.shape[0]):
+        if widths[j] > 0.0:
+            scales[j] = widths[j]
     hold_sequence_slopes(there, x, controls, seconds, scales, expected, by_x, by_p)
     _seen(plant, motion.x_next, expected, innovation)
-    multiply(by_x * variances, by_x, True, noise)
+    by_noise = np.empty((n_x, n_x))
+    for i in range(n_x):
+        for j in range(n_x):
+            by_noise[i, j] = by_x[i, j] * variances[j]
+    multiply(by_noise, by_x, True, noise)
     for i in range(n_x):
         noise[i, i] += variances[i]
 
@@ -204,12 +218,19 @@ def weigh(here, P, by_P, L):
     S, free = np.empty(L.shape), np.ones(L.shape[0], np.bool_)
     multiply(here.by_p, P, False, by_P)
     multiply(by_P, here.by_p, True, S)
-    S += here.noise
-    L[:] = 0.0
-    if not (np.isfinite(S).all() and np.isfinite(here.innovation).all()):
+    are_numbers = True
+    for i in range(L.shape[0]):
+        are_numbers = are_numbers and math.isfinite(here.innovation[i])
+        for j in range(L.shape[0]):
+            S[i, j] += here.noise[i, j]
+            L[i, j] = 0.0
+            are_numbers = are_numbers and math.isfinite(S[i, j])
+    if not are_numbers:
         return False
     factor(S, free, L)
-    return np.isfinite(L).all()
+    for i in range(L.shape[0]):  # no number where S is not positive
+        are_numbers = are_numbers and math.isfinite(L[i, i])
+    return are_numbers
 
 
 @register_jitable
@@ -225,7 +246,8 @@ def _gain(by_P, L, gain):
 def _corrected(here, gain, before, deviation, new):
     """Fills new (n_p,), the estimate of before corrected by a prediction at a deviation (n_p,)."""
     n_p, n_x = gain.shape
-    new[:] = before
+    for j in range(n_p):
+        new[j] = before[j]
     for i in range(n_x):
         innovation = here.innovation[i]
         for j in range(n_p):
@@ -248,7 +270,9 @@ def _spread(gain, here, P, covariance):
     gain_noise = np.empty((n_p, n_x))
     multiply(gain, here.noise, False, gain_noise)
     multiply(gain_noise, gain, True, taken)
-    covariance += taken
+    for j in range(n_p):
+        for k in range(n_p):
+            covariance[j, k] += taken[j, k]
 
 
 @register_jitable
