@@ -159,7 +159,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     held = {**checkpoint.tensors, **checkpoint.correction}
     tensors = {name: np.array(value, order='C') for name, value in held.items()}
-    record = json.dumps(checkpoint.record)
+    record = json.dumps(checkpoint.record, separators=(',', ':'))
     seal = {RECORD: record, SEAL: _digest(record, tensors)}
     write_whole(path, save(tensors, metadata=seal))
     return path

@@ -74,6 +74,8 @@ class ConstrainedPlanning(Planning):
             first = max(polish, budget.cycles) if self._is_classical else polish or FIRST_SWEEPS
             problems, found = self._started(problems, budget, first)
             violation = self._sweeping.violations(found, problems)
+            if not polish and self._is_surprised(found, violation):
+                violation = self._kept_off(found, problems, violation, budget)
         if plan is not None and self._is_surprised(found, violation):
             found, violation = self._again(found, problems, budget)
         if self._is_beyond(found, violation, UNSAFE):
@@ -127,6 +129,16 @@ class ConstrainedPlanning(Planning):
         spent = self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
         if self._is_classical:
             found.cycles[:] += spent
+
+    def _kept_off(
+        self, found: Found, problems: Problems, violation: Array, budget: Budget
+    ) -> Array:
+        """More sweeps on plans that ended beyond the tolerance; the new violations (B, 2)."""
+        beyond, memory = violation[:, 1] > self.system.constraint_tolerance, problems.memory
+        assert memory is not None
+        sweeping, deadline = self._sweeping, budget.deadline
+        sweeping.improve(found, problems, memory, FIRST_SWEEPS, deadline, sweeping.margin, beyond)
+        return self._sweeping.violations(found, problems)
 
     def _again(self, found: Found, problems: Problems, budget: Budget) -> tuple[Found, Array]:
         """More sweeps on plans that violate constraints, then other starts; the better ones."""

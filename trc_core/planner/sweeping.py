@@ -40,7 +40,8 @@ class Sweeping:
     ) -> None:
         self.system, self._plant_of = system, plant_of
         self.watch = Watch()
-        self._margin = MARGIN * system.constraint_tolerance
+        self.margin = MARGIN * system.constraint_tolerance
+        """By which ticks keep off constraints, in their units."""
         self.is_constrained = len(system.task.constraints) > 0
         self._follow_rows, self._improve = bind(follow_rows), bind(batch_improve)
         self._assess_rows, self._go_on_rows = bind(assess_rows), bind(go_on_rows)
@@ -57,16 +58,19 @@ class Sweeping:
         sweeps: int,
         deadline: float,
         margin: float = 0.0,
+        chosen: NDArray[np.bool_] | bool = True,
     ) -> NDArray[np.int64]:
-        """Spends sweeps on every plan in place, few at a time where there is a deadline.
+        """Spends sweeps on plans in place, few at a time where there is a deadline.
 
-        They keep off the constraints by a margin, in their units.
+        They keep off the constraints by a margin, in their units. Plans that are not chosen (B,)
+        stay as they are.
 
         Returns:
             How many were spent on each (B,).
         """
         B, spent = len(found.J), np.zeros(len(found.J), np.int64)
-        converged = ~np.isfinite(found.J)
+        merits = np.where(chosen, found.J, math.inf)
+        converged = ~np.isfinite(merits)
         few = SWEEPS_AT_ONCE if self.is_constrained else 1
         at_once, total = (
             sweeps if deadline == math.inf else min(sweeps, few),
@@ -74,7 +78,7 @@ class Sweeping:
         )
 
         def run(plant: Plant, rows: slice) -> None:
-            outcome = Outcome(found.J[rows], spent[rows], converged[rows])
+            outcome = Outcome(merits[rows], spent[rows], converged[rows])
             plans, r = Trajectory(found.x[rows], found.u[rows]), problems.r[rows]
             self._improve(plant, r, at_once, margin, plans, memory.rows(rows), outcome)
 
@@ -83,6 +87,7 @@ class Sweeping:
                 break
             problems.share_out(self._plant_of(self.system), run)
             total += spent
+        np.copyto(found.J, merits, where=chosen)
         return total
 
     def followed(
@@ -140,7 +145,7 @@ class Sweeping:
 
         problems.share_out(self._plant_of(self.system), run)
         found.seconds[:] = 0.0
-        found.cycles[:] = self.improve(found, problems, memory, sweeps, math.inf, self._margin)
+        found.cycles[:] = self.improve(found, problems, memory, sweeps, math.inf, self.margin)
         return self.violations(found, problems)
 
     def violations(self, found: Found, problems: Problems) -> Array:
