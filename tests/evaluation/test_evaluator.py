@@ -183,12 +183,12 @@ def test_the_plant_parameters_of_the_baselines_can_be_set(capsys):
         ('--set nu=0.2', "system 'van_der_pol' has no parameter ['nu']"),
         (
             '--expert lqr --checkpoint van_der_pol',
-            '--expert goes with --system, --set, --states, --seed, --output only, '
+            '--expert goes with --system, --task, --set, --states, --seed, --output only, '
             'not with --checkpoint',
         ),
         ('--expert lqr --record', 'only, not with --record'),
         ('--expert lqr --baseline ilqr', 'only, not with --baseline'),
-        ('--closed_loop --baseline foo', '--closed_loop goes with --checkpoint, --system, --set'),
+        ('--closed_loop --baseline foo', '--closed_loop goes with --checkpoint, --system, --task'),
         ('--closed_loop 0.1 --record --output a.json', 'only, not with --output'),
         ('--ros --closed_loop --baseline lqr', '--ros goes with --closed_loop, --checkpoint'),
         ('--ros', '--ros goes with --closed_loop, on a plant without error'),

@@ -92,6 +92,7 @@ def _require_same(path: Path, ours: Mapping[str, Any], parse: Callable[[str], An
         theirs = None
     if not isinstance(theirs, dict):
         raise ValueError(f"cannot resume: '{path}' is damaged; choose another --output_dir")
+    theirs = {'task': {}, **theirs}  # runs of earlier versions have none
     differing = sorted(key for key in ours if ours[key] != theirs.get(key))
     if differing:
         key = differing[0]
@@ -103,11 +104,12 @@ def _require_same(path: Path, ours: Mapping[str, Any], parse: Callable[[str], An
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     """The settings that a resumed run must share with its beginning, as YAML values."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in asdict(config).items()
-        if key not in NOT_PART_OF_THE_RUN
-    }
+    values = {k: v for k, v in asdict(config).items() if k not in NOT_PART_OF_THE_RUN}
+    task = getattr(config, 'task', None)
+    if task is not None:
+        values['task'] = task.words
+    plain: dict[str, Any] = json.loads(json.dumps(values))  # lists where there were tuples
+    return plain
 
 
 def read_progress(output_dir: Path) -> dict[str, Any] | None:
