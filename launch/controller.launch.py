@@ -15,6 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 PARAMS = Path(__file__).resolve().parents[1] / 'params'
 SHIPPED = sorted(path.stem for path in PARAMS.glob('*.yaml'))
 DEFAULT_SYSTEM = 'double_integrator'
+FILES = ('.py', '.urdf', '.xml', '.mjcf')  # of systems, which need no parameter file
 RESPAWN_DELAY = 2.0  # [s] until a node that ended is started again
 ROBOT = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -22,11 +23,19 @@ LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 ARGUMENTS = {
     'system': (
         '',
-        f'System to control: {", ".join(SHIPPED)}, or one of your own with a params_file. '
+        f'System to control: {", ".join(SHIPPED)}, the file of a robot (URDF, MJCF) or of Python, '
+        'or another one with a params_file. '
         f'Unset: what params_file says, or {DEFAULT_SYSTEM} (only with the plant).',
     ),
-    'params_file': ('', "Parameters of both nodes (YAML). Unset: the file shipped for 'system'."),
-    'model_path': ('', 'Checkpoint to fly. Unset: what params_file says.'),
+    'params_file': (
+        '',
+        'Parameters of both nodes (YAML), such as task.armature of a robot. Unset: the file '
+        "shipped for 'system', if it is a name.",
+    ),
+    'model_path': (
+        '',
+        'Checkpoint to fly, or classical: none, for any system. Unset: what params_file says.',
+    ),
     'with_plant': ('true', 'Also start the simulated plant: true or false.'),
     'namespace': ('', 'Namespace of both nodes; several run side by side.'),
     'robots': (
@@ -136,7 +145,8 @@ def read_arguments(context: LaunchContext) -> dict[str, str]:
     if values['log_level'] not in ('', *LOG_LEVELS):
         raise ValueError(f"log_level is '{values['log_level']}'; choose from {list(LOG_LEVELS)}")
     # No shell expands a ~ behind `:=`.
-    values['model_path'] = os.path.expanduser(values['model_path'])
+    for name in ('model_path', 'system'):
+        values[name] = os.path.expanduser(values[name])
     # Time stands still unless somebody publishes it.
     follows = values['use_sim_time'] and boolean('use_sim_time', values['use_sim_time'])
     values['publish_clock'] = 'true' if follows else ''
@@ -144,7 +154,7 @@ def read_arguments(context: LaunchContext) -> dict[str, str]:
 
 
 def find_params_file(values: dict[str, str]) -> str:
-    """The parameter file given, or the one that ships for the system."""
+    """The parameter file given, or the one that ships for the system; '' for a system's file."""
     if values['params_file']:
         path = Path(values['params_file']).expanduser()
         if not path.is_file():
@@ -156,9 +166,14 @@ def find_params_file(values: dict[str, str]) -> str:
             'or leave with_plant true'
         )
     system = values['system'] or DEFAULT_SYSTEM
+    if system.endswith(FILES):
+        if not Path(system).is_file():
+            raise ValueError(f"system '{system}' does not exist")
+        return ''
     if system not in SHIPPED:
         raise ValueError(
-            f"no parameters for system '{system}'; choose from {SHIPPED}, or give params_file:="
+            f"no parameters for system '{system}'; choose from {SHIPPED}, the file of a robot, "
+            'or give params_file:='
         )
     return str(PARAMS / f'{system}.yaml')
 
@@ -178,7 +193,7 @@ def node(name: str, values: dict[str, str], params_file: str) -> Node:
         executable=name,
         name=name,
         namespace=values['namespace'],
-        parameters=[params_file, overrides_of(name, values)],
+        parameters=[*filter(None, [params_file]), overrides_of(name, values)],
         ros_arguments=log_arguments(name, values),
         output='screen',
         **when_it_ends(name, values),

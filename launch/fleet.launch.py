@@ -69,7 +69,7 @@ def fleet(single: ModuleType, values: dict[str, str], params_file: str, names: l
         executable='fleet',
         name='fleet',
         namespace=values['namespace'],
-        parameters=[params_file, own],
+        parameters=[*filter(None, [params_file]), own],
         ros_arguments=['--log-level', level] if level else [],
         output='screen',
         on_exit=Shutdown(reason='fleet ended'),

@@ -166,7 +166,12 @@ REFUSED = {
     'the flag damper="disable"': without(
         CARTPOLE, '-9.81"/>', '-9.81"><flag damper="disable"/></option>'
     ),
-    "actuator 'slide' is a servo": without(
+    'the flag constraint="disable" cannot be kept with frictionloss': without(
+        without(CARTPOLE, '-9.81"/>', '-9.81"><flag constraint="disable"/></option>'),
+        '<joint name="slider"',
+        '<joint name="slider" frictionloss="0.1"',
+    ),
+    'actuator \'slide\' is a servo.*<motor joint="slider"': without(
         CARTPOLE, MOTOR_OF_CART, '<position name="slide" joint="slider" ctrlrange="-1 1"/>'
     ),
     "actuator 'slide' has no range of force": without(
@@ -202,3 +207,10 @@ def test_what_is_no_tree_of_plain_joints_and_motors_is_refused_by_name(message):
     assert '\n' not in str(caught.value)
     if 'can touch' in message:
         assert System.from_mjcf(text, contacts='ignore', **TASK).n_x == 4
+
+
+def test_without_constraints_nothing_touches_either():
+    flags = ('contact', 'constraint')
+    texts = [ACROBOT.replace('contact="disable"', f'{flag}="disable"') for flag in flags]
+    plain, other = (System.from_mjcf(text, **TASK) for text in texts)
+    assert other.graph.digest == plain.graph.digest

@@ -112,3 +112,11 @@ def test_a_robot_is_listed_with_its_joints(robot, capsys):
     holds = get_system(robot).u_trim[0]
     assert f'joint_1  revolute  rad   -3    3   3      50      {holds:.4g}' in listed
     assert 'operations' in listed and 'tip: moved by joint_2' in listed
+
+
+def test_a_joint_that_is_too_light_for_its_effort_is_named_in_the_list(robot, capsys):
+    task = [robot, '--task.dt', '0.1', '--task.horizon', '10']
+    listing.main(task)
+    assert "full effort brings 'joint_2' to its speed limit in" in capsys.readouterr().out
+    listing.main([*task, '--task.armature', '0.5'])
+    assert 'full effort' not in capsys.readouterr().out

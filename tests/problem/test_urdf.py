@@ -68,9 +68,42 @@ def test_the_tip_is_the_frame_of_its_link(tip):
     np.testing.assert_allclose(rotation, place.rotation, atol=1e-15)
 
 
-def test_the_tip_of_a_tree_is_its_last_leaf_unless_it_is_named():
-    assert robot_from_urdf(BRANCHED).tip.body == 5
+def test_the_tip_of_a_tree_is_the_last_leaf_behind_the_most_joints_unless_it_is_named():
+    assert robot_from_urdf(BRANCHED).tip.body == 2
+    assert robot_from_urdf(BRANCHED, joints=['waist', 'pole']).tip.body == 1
     assert robot_from_urdf(BRANCHED, tip='left_hand').tip.body == 2
+
+
+def test_frames_on_the_base_that_come_last_are_not_the_tip():
+    links = [link('mount'), joint('mounted', 'base', 'mount', kind='fixed')]
+    text = arm(SHOULDER, ELBOW, FIXED).replace('</robot>', ''.join([*links, '</robot>']))
+    named, default = robot_from_urdf(text, tip='tool'), robot_from_urdf(text)
+    assert default.tip.body == 1
+    assert default.tip.offset == named.tip.offset
+
+
+def test_what_is_welded_to_the_base_may_weigh_anything():
+    wrong = link('antenna', 1e-6, '0 0 0', (2e-8, 3e-8, 4e-8, 6e-8, 1e-8, 1e-8))
+    text = arm(SHOULDER, ELBOW, FIXED).replace(
+        '</robot>', wrong + joint('mounted', 'base', 'antenna', kind='fixed') + '</robot>'
+    )
+    tree, plain = robot_from_urdf(text).tree, robot_from_urdf(arm(SHOULDER, ELBOW, FIXED)).tree
+    np.testing.assert_array_equal(tree.inertias, plain.inertias)
+
+
+def test_a_gripper_that_is_refused_is_welded_as_the_message_says():
+    more = '<mimic joint="finger"/>'
+    fingers = [
+        *(link(name, 0.1, '0 0 0.1', HEAVY) for name in ('left', 'right')),
+        joint('finger', 'tool', 'left', kind='prismatic'),
+        joint('other', 'tool', 'right', kind='prismatic', more=more),
+    ]
+    text = arm(SHOULDER, ELBOW, FIXED).replace('</robot>', ''.join([*fingers, '</robot>']))
+    with pytest.raises(ValueError, match="joint 'other' mimics 'finger'") as refused:
+        robot_from_urdf(text)
+    assert "locked={'finger': 0.0, 'other': 0.0}" in str(refused.value)
+    assert "task.locked '[finger=0, other=0]'" in str(refused.value)
+    assert len(robot_from_urdf(text, locked={'finger': 0.0, 'other': 0.0}).joints) == 2
 
 
 def test_limits_damping_and_friction_are_those_of_the_file():
@@ -158,7 +191,7 @@ REFUSED = {
     ),
     'negative inertia': (
         arm(SHOULDER, links=('base', 'upper')).replace('ixx="0.01"', 'ixx="-0.01"'),
-        "inertia of link 'base' is negative",
+        "inertia of link 'upper'.*is negative",
     ),
     'no limit': (limited(''), "joint 'j' has no position limits.*limits="),
     'no position': (limited('effort="1" velocity="1"'), "joint 'j' has no position limits"),

@@ -49,8 +49,8 @@ def asked_for(launch_file, arguments):
     context.launch_configurations.update(arguments)
     nodes = launch_file.start_nodes(context)
     for node in nodes:
-        params_file, overrides = node['parameters']
-        node['params_file'] = Path(params_file)
+        *params_files, overrides = node['parameters']
+        node['params_file'] = Path(params_files[0]) if params_files else None
         node['overrides'] = {
             key: value.evaluate(context) if hasattr(value, 'evaluate') else value
             for key, value in overrides.items()
@@ -143,6 +143,15 @@ def test_robots_fly_side_by_side_in_namespaces_and_frames_of_their_own(launch_fi
     assert clocks == [None, True, None, None]
 
 
+def test_the_file_of_a_robot_needs_no_parameter_file(start, tmp_path):
+    robot = tmp_path / 'arm.urdf'
+    robot.touch()
+    nodes = start(system=str(robot), model_path='classical')
+    assert [node['params_file'] for node in nodes.values()] == [None, None]
+    assert nodes['controller']['overrides'] == {'system': str(robot), 'model_path': 'classical'}
+    assert nodes['plant']['overrides'] == {'system': str(robot)}
+
+
 def test_a_fleet_is_one_process_and_a_plant_for_every_robot(monkeypatch):
     fleet = module_of('fleet')
     single = module_of('controller')
@@ -161,9 +170,10 @@ def test_a_fleet_is_one_process_and_a_plant_for_every_robot(monkeypatch):
     ('arguments', 'message'),
     [
         ({'system': 'vdp'}, "no parameters for system 'vdp'; choose from"),
+        ({'system': '/nowhere.urdf'}, "system '/nowhere.urdf' does not exist"),
         ({'params_file': '/nowhere.yaml'}, "params_file '/nowhere.yaml' does not exist"),
         ({'with_plant': 'maybe'}, "with_plant is 'maybe'; choose from true, false"),
-        ({'with_plant': 'false'}, r'a robot must say what it is: give system:= \(cartpole, '),
+        ({'with_plant': 'false'}, r'a robot must say what it is: give system:= \(arm, cartpole, '),
         ({'respawn': 'maybe'}, "respawn is 'maybe'; choose from true, false"),
         ({'log_level': 'loud'}, "log_level is 'loud'; choose from"),
         ({'robots': '[r1, r1]'}, r"robots is '\[r1, r1\]'; write names, each once"),

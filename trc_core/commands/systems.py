@@ -19,6 +19,7 @@ from trc_core.systems.registry import ENTRY_POINTS, ROBOT_FILES, get_system
 
 COLUMNS = ('system', 'n_x', 'n_u', 'dt [s]', 'T', 'controls', 'parameters')
 JOINT_COLUMNS = ('joint', 'kind', 'unit', 'from', 'to', 'speed', 'effort', 'holds')
+LIGHT = 0.1  # of a dt, in which a joint reaches its speed limit; a geared one takes longer
 MOST = 80  # characters of a list in a cell
 
 
@@ -101,10 +102,27 @@ def robot_lines(system: System, robot: RobotModel) -> Iterator[str]:
         where = ', '.join(f'{c:.4g}' for c in robot.tip_position(np.zeros(system.n_x)))
         carrier = robot.joints[robot.tip.body].name if robot.tip.body >= 0 else 'the base'
         yield f'tip: moved by {carrier}; at ({where}) m where all joints are at 0'
+    yield from _light_joints(system, robot)
     yield (
         f'dynamics: {len(system.graph.instructions)} operations, with slopes '
         f'{len(system.slopes.instructions)}'
     )
+
+
+def _light_joints(system: System, robot: RobotModel) -> Iterator[str]:
+    """A line where joints are so light that a dt is far too long for their full effort."""
+    inertias = np.diag(robot.mass_matrix(system.goal_centre[: len(robot.joints)].tolist()))
+    times = {
+        joint.name: joint.velocity * inertia / joint.effort
+        for joint, inertia in zip(robot.joints, inertias, strict=True)
+        if joint.effort > 0.0
+    }
+    name = min(times, key=times.__getitem__)
+    if times[name] < LIGHT * system.dt:
+        yield (
+            f"note: full effort brings '{name}' to its speed limit in {times[name]:.2g} s, where "
+            f'dt is {system.dt:g} s. A URDF says nothing of rotors: --task.armature, or armature='
+        )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -83,10 +83,12 @@ def chosen_substeps(system: System) -> Chosen:
         return Chosen(1)
     need = need_of(system)
     if need.substeps is None:
+        mended = 'dynamics in which this motion has ended'
+        if system.robot is not None:
+            mended = 'the inertia of its rotor with armature=, or weld it with locked='
         raise ValueError(
             f"system '{system.name}': {need}; {COUNTS[-1]} RK4 steps within the dt of "
-            f'{system.dt:g} s are not enough for it: write a shorter dt, or dynamics in which '
-            'this motion has ended, or substeps'
+            f'{system.dt:g} s are not enough for it: write a shorter dt, or {mended}, or substeps'
         )
     return Chosen(need.substeps)
 

@@ -52,9 +52,10 @@ def _misfits(mujoco: Any, model: Any) -> Iterator[str]:
     if model.opt.density or model.opt.viscosity:
         yield 'a fluid cannot be modelled; set density and viscosity of <option> to 0'
     for flag in MECHANICS:
-        bit = getattr(mujoco.mjtDisableBit, f'mjDSBL_{flag.upper()}', None)
-        if bit is not None and model.opt.disableflags & int(bit):
+        if _disabled(mujoco, model, flag):
             yield f'the flag {flag}="disable" cannot be kept; take it out of <option>'
+    if _disabled(mujoco, model, 'constraint') and model.dof_frictionloss.any():
+        yield 'the flag constraint="disable" cannot be kept with frictionloss; take one out'
     for field in POLYNOMIALS:
         for i in np.flatnonzero(
             np.atleast_2d(getattr(model, field, np.zeros((1, 1)))).any(axis=1)
@@ -68,7 +69,7 @@ def require_no_contacts(mujoco: Any, model: Any) -> None:
     Raises:
         ValueError: with the names of the first such pair.
     """
-    if model.opt.disableflags & int(mujoco.mjtDisableBit.mjDSBL_CONTACT):
+    if any(_disabled(mujoco, model, flag) for flag in ('contact', 'constraint')):
         return
     for first, second in touching(mujoco, model):
         names = ' and '.join(
@@ -85,7 +86,7 @@ def touching(mujoco: Any, model: Any) -> Iterator[tuple[int, int]]:
     """
     yield from zip(model.pair_geom1.tolist(), model.pair_geom2.tolist(), strict=True)
     excluded = set(model.exclude_signature.tolist())
-    filters = not model.opt.disableflags & int(mujoco.mjtDisableBit.mjDSBL_FILTERPARENT)
+    filters = not _disabled(mujoco, model, 'filterparent')
     weld, parent = model.body_weldid, model.body_weldid[model.body_parentid]
     for a, b in itertools.combinations(range(model.ngeom), 2):
         bodies = sorted((int(model.geom_bodyid[a]), int(model.geom_bodyid[b])))
@@ -97,6 +98,12 @@ def touching(mujoco: Any, model: Any) -> Iterator[tuple[int, int]]:
         kinds, others = model.geom_contype, model.geom_conaffinity
         if kinds[a] & others[b] or kinds[b] & others[a]:
             yield a, b
+
+
+def _disabled(mujoco: Any, model: Any, flag: str) -> bool:
+    """Whether a flag of <option> is "disable"; one that MuJoCo does not know is not."""
+    bit = getattr(mujoco.mjtDisableBit, f'mjDSBL_{flag.upper()}', 0)
+    return bool(model.opt.disableflags & int(bit))
 
 
 def _named(element: Any) -> str:

@@ -44,8 +44,14 @@ def _require_motor(mujoco: Any, model: Any, i: int, name: str) -> None:
         and not any(np.any(getattr(model, field, np.zeros(i + 1))[i]) for field in extras)
     )
     if not plain:
+        low, high = -1.0, 1.0
+        if model.actuator_forcelimited[i]:
+            low, high = model.actuator_forcerange[i]
+        joint = model.joint(int(model.actuator_trnid[i, 0])).name
         raise ValueError(
-            f"actuator '{name}' is a servo or has dynamics, damping or inertia of its own; {PLAIN}"
+            f"actuator '{name}' is a servo or has dynamics, damping or inertia of its own; only "
+            'plain motors can be modelled: write in its place '
+            f'<motor joint="{joint}" ctrlrange="{low:g} {high:g}"/> with the range of its force'
         )
 
 

@@ -99,6 +99,18 @@ class RobotModel:
         """The joints that a control drives; the others are passive."""
         return tuple(i for i, joint in enumerate(self.joints) if any(joint.efforts))
 
+    def mass_matrix(self, q: Sequence[float]) -> Array:
+        """Inertia (n, n) that the joints feel at positions q (n,), with rotors [kg m^2 or kg]."""
+        n = len(self.joints)
+        still = [0.0] * n
+        weights = rigid_body.inverse_dynamics(self.tree, list(q), still, still)
+        columns = [
+            rigid_body.inverse_dynamics(self.tree, list(q), still, unit)
+            for unit in np.eye(n).tolist()
+        ]
+        bodies = (np.array(columns) - np.array(weights)).astype(np.float64)
+        return np.asarray(bodies + np.diag([joint.armature for joint in self.joints]))
+
     def tip_position(self, x: Any) -> Any:
         """The position of the tip in the frame of the base [m].
 

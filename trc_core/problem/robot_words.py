@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trc_core.problem import rigid_body
 from trc_core.problem.numbers import checked_array, checked_number
 from trc_core.problem.places import Joint
 from trc_core.problem.robot import RobotModel, plain_name, require_members
@@ -148,15 +147,8 @@ def _with_friction(model: RobotModel, **given: float | Mapping[str, float] | Non
 
 def _require_inertia(model: RobotModel) -> None:
     """Refuses a joint that nothing resists, like one on whose axis all mass lies."""
-    n = len(model.joints)
-    still = [0.0] * n
-    q = np.random.default_rng(0).uniform(-1.0, 1.0, n).tolist()
-    weights = rigid_body.inverse_dynamics(model.tree, q, still, still)
-    columns = [
-        rigid_body.inverse_dynamics(model.tree, q, still, unit) for unit in np.eye(n).tolist()
-    ]
-    mass_matrix = (np.array(columns) - np.array(weights)).astype(np.float64)
-    values, vectors = np.linalg.eigh(mass_matrix + np.diag([j.armature for j in model.joints]))
+    q = np.random.default_rng(0).uniform(-1.0, 1.0, len(model.joints)).tolist()
+    values, vectors = np.linalg.eigh(model.mass_matrix(q))
     if values[0] <= RESISTED * values[-1]:
         joint = model.joints[int(np.abs(vectors[:, 0]).argmax())]
         raise ValueError(

@@ -62,7 +62,8 @@ class Sources:
 
         Args:
             source: path of a URDF file, or the text of one; what xacro writes is read, too.
-            tip: the link at its end; by default the last one that nothing hangs on.
+            tip: the link at its end; by default the last one that nothing hangs on, of those
+                behind the most joints.
             joints: names of those that move; all by default. The others stay at 0.
             locked: positions [rad or m] of joints that do not move, like `{'finger': 0.02}`.
             dt: sampling period of the plan [s].

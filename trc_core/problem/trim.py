@@ -48,7 +48,7 @@ def trim_of(system: System) -> Trim | None:
         name, value = system.control_names[wrong[0]], central[wrong[0]]
         raise ValueError(
             f"u_trim gives {value:g} for '{name}' in the middle of goal_box; it must lie between "
-            'u_min and u_max'
+            'u_min and u_max: write another goal_box, or wider bounds'
         )
     if law == EQUILIBRIUM:
         _require_equilibrium(system, central)

@@ -37,7 +37,8 @@ def robot_from_urdf(
 
     Args:
         source: path of a file, or the text itself.
-        tip: the link at the end; by default the last one that nothing hangs on.
+        tip: the link at the end; by default the last one that nothing hangs on, of those behind
+            the most joints.
         joints: names of those that move; all by default. The others stay at 0.
         locked: positions [rad or m] of joints that do not move, by name.
         limits: `lower`, `upper`, `velocity` and `effort` of joints, in the place of the file's.
@@ -88,7 +89,7 @@ def _robot(
     held = {k: checked_number(f"locked joint '{k}'", v) for k, v in locked.items()}
     pull = checked_array('gravity', gravity, (3,))
     parts = welded(base, ordered, moving, held, lumps, pull)
-    end = tip if tip is not None else _last_leaf(base, ordered)
+    end = tip if tip is not None else _farthest_leaf(base, ordered, moving)
     require_members('tip', [end], list(lumps), 'links')
     place = parts.places[end]
     return RobotModel(
@@ -158,10 +159,17 @@ def _require_unique(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _last_leaf(base: str, ordered: list[LinkJoint]) -> str:
-    """The last link that nothing hangs on."""
+def _farthest_leaf(base: str, ordered: list[LinkJoint], moving: Mapping[str, LinkJoint]) -> str:
+    """The last link that nothing hangs on, of those that the most joints move.
+
+    Frames on the base or half-way, as for a camera, often come last in a file.
+    """
+    depths = {base: 0}
+    for joint in ordered:
+        depths[joint.child] = depths[joint.parent] + (joint.name in moving)
     parents = {joint.parent for joint in ordered}
-    return next((j.child for j in reversed(ordered) if j.child not in parents), base)
+    leaves = [link for link in depths if link not in parents]
+    return max(reversed(leaves), key=depths.__getitem__)
 
 
 def _moving(
@@ -182,29 +190,50 @@ def _moving(
         chosen = joints is None or joint.name in joints
         if joint.kind == 'fixed' or joint.name in locked or not chosen:
             continue
-        found[joint.name] = _with_limits(joint, limits.get(joint.name, {}))
+        found[joint.name] = joint
+    _require_supported(list(found.values()))
+    found = {name: _with_limits(joint, limits.get(name, {})) for name, joint in found.items()}
     if not found:
         raise ValueError(f'no joint moves; there are {known}')
     return found
 
 
+def _require_supported(joints: Sequence[LinkJoint]) -> None:
+    """Refuses joints that float or mimic others; the message says how to weld all of them."""
+    for joint in joints:
+        if joint.kind in UNSUPPORTED:
+            raise ValueError(
+                f"joint '{joint.name}' is {joint.kind}; only robots on a fixed base are "
+                f'supported: {_weld([joint.name])}'
+            )
+    mimics = [joint for joint in joints if joint.mimics is not None]
+    if mimics:
+        known = [joint.name for joint in joints]
+        leaders = [j.mimics for j in mimics if j.mimics in known and j.mimics is not None]
+        # The other half of a gripper alone would move without it.
+        names = dict.fromkeys([*leaders, *(joint.name for joint in mimics)])
+        raise ValueError(
+            f"joint '{mimics[0].name}' mimics '{mimics[0].mimics}', which is not supported: "
+            f'{_weld(list(names))}'
+        )
+
+
+def _weld(names: Sequence[str]) -> str:
+    """How joints are welded, in Python and as a flag or a node's parameter."""
+    if len(names) > 6:
+        return f'{len(names)} joints are like it: name those that move with joints='
+    words = ', '.join(f"'{name}': 0.0" for name in names)
+    flags = ', '.join(f'{name}=0' for name in names)
+    return f"weld it with locked={{{words}}}, or task.locked '[{flags}]'"
+
+
 def _with_limits(joint: LinkJoint, given: Mapping[str, float]) -> LinkJoint:
-    """A joint that is one of ours, with limits that can be kept.
+    """A joint with limits that can be kept.
 
     Raises:
-        ValueError: if it is not, or a limit is missing; the message says what to write.
+        ValueError: if a limit is missing; the message says what to write.
     """
     name = joint.name
-    if joint.kind in UNSUPPORTED:
-        raise ValueError(
-            f"joint '{name}' is {joint.kind}; only robots on a fixed base are supported: weld it "
-            f"with locked={{'{name}': 0.0}}"
-        )
-    if joint.mimics is not None:
-        raise ValueError(
-            f"joint '{name}' mimics '{joint.mimics}', which is not supported: weld it with "
-            f"locked={{'{name}': 0.0}}"
-        )
     require_members(f"limits of '{name}'", list(given), LIMITS, 'words')
     limits = {
         **joint.limits,
@@ -220,7 +249,8 @@ def _with_limits(joint: LinkJoint, given: Mapping[str, float]) -> LinkJoint:
         if not limits['lower'] < limits['upper']:
             raise ValueError(
                 f"the position limits of joint '{name}' are {limits['lower']:g} and "
-                f'{limits["upper"]:g}; lower must lie below upper'
+                f'{limits["upper"]:g}; lower must lie below upper: write them in <limit>, or '
+                f"limits={{'{name}': {{'lower': -3.0, 'upper': 3.0}}}}"
             )
     for key, unit in (('effort', 'N m or N'), ('velocity', 'rad/s or m/s')):
         if not 0.0 < limits.get(key, 0.0) < math.inf:

@@ -94,8 +94,6 @@ def lump_of(link: Element, name: str) -> Lump:
         _number(moments, key, '0', what) for key in ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
     )
     inertia = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    if np.linalg.eigvalsh(inertia).min() < -1e-9 * max(np.abs(inertia).max(), 1e-9):
-        raise ValueError(f'the inertia of {what} is negative about an axis; no body has that')
     second = 0.5 * np.trace(inertia) * np.eye(3) - inertia
     return Lump(mass, np.zeros(3), second).moved(_place(inertial, f'the inertial of {what}'))
 

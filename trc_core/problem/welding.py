@@ -118,7 +118,7 @@ def welded(
         gravity: its acceleration in the frame of the base (3,).
 
     Raises:
-        ValueError: if a joint moves nothing that has a mass.
+        ValueError: if a joint moves nothing that has a mass, or what no body weighs.
     """
     bodies, places = {base: -1}, {base: HERE}
     carried: list[Lump] = []
@@ -138,12 +138,26 @@ def welded(
             carried[carrier] += lumps[joint.child].moved(here)
     joints = list(moving.values())
     for joint, lump in zip(joints, carried, strict=True):
-        if lump.mass <= 0.0:
-            raise ValueError(
-                f"joint '{joint.name}' moves the link '{joint.child}', which has no mass; write "
-                'its <inertial>'
-            )
+        _require_body(joint, lump)
     return Welded(_tree(joints, parents, frames, carried, gravity), bodies, places)
+
+
+def _require_body(joint: LinkJoint, lump: Lump) -> None:
+    """Refuses a body without mass or with negative inertia; links of the base may weigh anything.
+
+    It is what moves together that counts: the inertia of an antenna of 1 mg is often made up.
+    """
+    if lump.mass <= 0.0:
+        raise ValueError(
+            f"joint '{joint.name}' moves the link '{joint.child}', which has no mass; write its "
+            f"<inertial>, or weld it with locked={{'{joint.name}': 0.0}}"
+        )
+    inertia = lump.inertia
+    if np.linalg.eigvalsh(inertia).min() < -1e-9 * max(np.abs(inertia).max(), 1e-9):
+        raise ValueError(
+            f"the inertia of link '{joint.child}', with all that is fixed to it, is negative "
+            'about an axis; no body has that: correct its <inertia>'
+        )
 
 
 def _tree(

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from trc_core import Controller, System, get_system
-from trc_core.checkpoint import load_checkpoint
+from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
 from trc_core.compile.compiler_pages import hand_back
 from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.delay import require_whole_steps
@@ -65,7 +65,7 @@ def load_controller(values: dict[str, Any]) -> Controller:
         RobotTask(**parameters.group(values, 'task')).require_none(model)
     system = None if own else system_of(values)
     controller = Controller.load(
-        model or system.name,
+        model or _shipped(system),
         backend=values['backend'],
         device=values['device'],
         system=system,
@@ -76,6 +76,21 @@ def load_controller(values: dict[str, Any]) -> Controller:
     require_whole_steps(controller.system, 'input_delay', values['input_delay'])
     learns = values['adaptation.enabled'] and not why_not_learned(controller, values)
     return controller.with_input_gains() if learns else controller
+
+
+def _shipped(system: System | None) -> str:
+    """The checkpoint that ships for a system.
+
+    Raises:
+        FileNotFoundError: if there is none, as for a robot's file; the message says what flies it.
+    """
+    assert system is not None
+    if system.name not in shipped_checkpoints():
+        raise FileNotFoundError(
+            f"no checkpoint ships for '{system.name}': give one as model_path, or fly without a "
+            f"network with model_path '{CLASSICAL}'"
+        )
+    return system.name
 
 
 def why_not_learned(controller: Controller, values: dict[str, Any]) -> str:
