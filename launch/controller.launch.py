@@ -15,7 +15,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 PARAMS = Path(__file__).resolve().parents[1] / 'params'
 SHIPPED = sorted(path.stem for path in PARAMS.glob('*.yaml'))
 DEFAULT_SYSTEM = 'double_integrator'
-FILES = ('.py', '.urdf', '.xml', '.mjcf')  # of systems, which need no parameter file
+FILES = ('.py', '.urdf', '.xml', '.mjcf', '.safetensors', '.onnx')
+"""Of systems, which need no parameter file: a checkpoint holds its own."""
 RESPAWN_DELAY = 2.0  # [s] until a node that ended is started again
 ROBOT = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -24,7 +25,7 @@ ARGUMENTS = {
     'system': (
         '',
         f'System to control: {", ".join(SHIPPED)}, the file of a robot (URDF, MJCF) or of Python, '
-        'or another one with a params_file. '
+        'a checkpoint, or another one with a params_file. '
         f'Unset: what params_file says, or {DEFAULT_SYSTEM} (only with the plant).',
     ),
     'params_file': (

@@ -82,6 +82,15 @@ def test_frames_on_the_base_that_come_last_are_not_the_tip():
     assert default.tip.offset == named.tip.offset
 
 
+def test_a_joint_that_is_too_fast_for_a_dt_is_told_of_its_rotor():
+    light = link('upper', 0.01, '0 0 0', (1e-6, 1e-6, 1e-6, 0.0, 0.0, 0.0))
+    rubs = '<dynamics damping="0" friction="1"/>'
+    text = robot('r', link('base'), light, joint('j', 'base', 'upper', more=rubs))
+    with pytest.raises(ValueError, match=r"of 'j_velocity'.*armature=, or less friction="):
+        _ = System.from_urdf(text, dt=0.02, horizon=10).substeps
+    assert System.from_urdf(text, dt=0.02, horizon=10, armature=0.1).substeps <= 8
+
+
 def test_what_is_welded_to_the_base_may_weigh_anything():
     wrong = link('antenna', 1e-6, '0 0 0', (2e-8, 3e-8, 4e-8, 6e-8, 1e-8, 1e-8))
     text = arm(SHOULDER, ELBOW, FIXED).replace(

@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 from rosbags.rosbag2 import Reader
 
 from tests.problem.robots import TWO_LINKS
-from trc_core import SYSTEMS, get_system
+from trc_core import SYSTEMS, System, get_system
 from trc_core.solvers import nlp
 from trc_core.systems.robot_task import RobotTask
 from trc_core.systems.robot_view import seen, side_view_of
 from trc_ros.lab.children import Child, NodeError, find_params, node_command
 from trc_ros.lab.demo.command import main
 from trc_ros.lab.demo.demonstrated import Demonstrated
-from trc_ros.lab.demo.figure import columns_of, draw_plant, predicted
+from trc_ros.lab.demo.figure import columns_of, draw_plant, plane_of, predicted
 from trc_ros.lab.demo.flight import Flight, Task
 from trc_ros.lab.demo.report import Score, cost_ratio, format_table, settling_time
 from trc_ros.lab.recording import Horizon, Samples, mean_controls
@@ -109,6 +109,25 @@ def test_a_robot_is_drawn_in_three_columns_and_a_small_plant_in_one():
     assert [q.place for q in positions] == list(range(6))
     assert [q.place for q in speeds] == list(range(6, 12))
     assert {q.kind for q in controls} == {'control'} and len(controls) == 6
+
+
+def test_a_plant_without_joints_is_drawn_by_its_first_two_states():
+    bounds = {'u_min': [-1.0], 'u_max': [1.0], 'R': [1.0], 'dt': 0.1, 'horizon': 10}
+    tanks = System(
+        name='tanks',
+        dynamics=lambda x, u: [u[0], *(x[:-1] - x[1:])],
+        state_names=[f'level_{i}' for i in range(9)],
+        state_units=['m'] * 9,
+        control_names=['pump'],
+        control_units=['m/s'],
+        joints=(),
+        Q=np.ones(9),
+        x0_box=np.ones(9),
+        goal_box=np.zeros(9),
+        **bounds,
+    )
+    assert plane_of(tanks) == (0, 1)
+    assert [len(column) for column in columns_of(tanks)] == [9, 1]
 
 
 def test_the_picture_of_a_robot_shows_where_it_was_and_where_its_tip_goes():

@@ -143,8 +143,9 @@ def test_robots_fly_side_by_side_in_namespaces_and_frames_of_their_own(launch_fi
     assert clocks == [None, True, None, None]
 
 
-def test_the_file_of_a_robot_needs_no_parameter_file(start, tmp_path):
-    robot = tmp_path / 'arm.urdf'
+@pytest.mark.parametrize('name', ['arm.urdf', 'arm.xml', 'arm.py', 'arm.safetensors'])
+def test_the_file_of_a_robot_needs_no_parameter_file(start, tmp_path, name):
+    robot = tmp_path / name
     robot.touch()
     nodes = start(system=str(robot), model_path='classical')
     assert [node['params_file'] for node in nodes.values()] == [None, None]

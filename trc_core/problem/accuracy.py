@@ -85,7 +85,7 @@ def chosen_substeps(system: System) -> Chosen:
     if need.substeps is None:
         mended = 'dynamics in which this motion has ended'
         if system.robot is not None:
-            mended = 'the inertia of its rotor with armature=, or weld it with locked='
+            mended = 'the inertia of its rotor with armature=, or less friction='
         raise ValueError(
             f"system '{system.name}': {need}; {COUNTS[-1]} RK4 steps within the dt of "
             f'{system.dt:g} s are not enough for it: write a shorter dt, or {mended}, or substeps'

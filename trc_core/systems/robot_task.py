@@ -27,7 +27,8 @@ class RobotTask:
     effort_weight: float = 1e-3
     """Weight of squared differences between the efforts and those that hold the goal."""
     tip: str = ''
-    """Link of a URDF (body or site of an MJCF) whose path is drawn, and where a payload hangs."""
+    """Link of a URDF (body or site of an MJCF) whose path is drawn, and where a payload hangs.
+    Without it, it is the last link of a URDF, and an MJCF has none."""
     payload: float = -1.0
     """Mass at the tip [kg], a parameter that a node learns in flight; 0 where nothing hangs there
     as yet. With -1 there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -66,7 +66,8 @@ def columns_of(system: System) -> list[list[Quantity]]:
     if len(states) + len(controls) <= ONE_COLUMN:
         return [states + controls]
     speeds = [states[joint.velocity] for joint in system.joints if joint.velocity is not None]
-    return [[state for state in states if state not in speeds], speeds, controls]
+    others = [state for state in states if state not in speeds]
+    return [column for column in (others, speeds, controls) if column]
 
 
 def draw_quantity(
@@ -196,7 +197,7 @@ def draw_tasks(panels: Sequence[Axes], flight: Flight) -> None:
 
 
 def draw_phase_plane(axes: Axes, flight: Flight, horizons: Sequence[Samples]) -> None:
-    """The first joint's position against its velocity, for all tasks; feeds the legend."""
+    """Two coordinates against each other, for all tasks; feeds the legend."""
     system = flight.system
     i, k = plane_of(system)
     for n, horizon in enumerate(horizons):
@@ -228,6 +229,8 @@ def recorded_states(flight: Flight) -> Samples:
 
 
 def plane_of(system: System) -> tuple[int, int]:
-    """The coordinates of the phase plane."""
-    joint: Any = system.joints[0]
-    return joint.position, joint.velocity
+    """The coordinates of the phase plane: of the first joint, or else the first two."""
+    for joint in system.joints:
+        if joint.velocity is not None:
+            return joint.position, joint.velocity
+    return 0, min(1, system.n_x - 1)

@@ -74,6 +74,9 @@ def fly(flown: Demonstrated, seconds: float, seed: int, bag: Bag | None, bar: An
     x0, goals = system.sample(np.random.default_rng(seed), TASKS)
     plant = {**flown.named, 'initial_state': x0[0].tolist()}
     controller = {**flown.named, **flown.planned}
+    if flown.named:
+        # Without a goal nothing is planned for a plant that cannot stay where it begins.
+        controller['initial_goal'] = goals[0].tolist()
     record = functools.partial(Recorder, keep=None if bag is None else bag.write)
     bar.set_description_str(f'{system.name}: starting')
     with TwoNodes(system, plant, controller, record) as nodes:
