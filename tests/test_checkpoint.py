@@ -308,6 +308,10 @@ def test_parameters_in_another_order_are_other_equations(own, tmp_path):
 def test_files_of_format_2_load_with_the_equations_of_the_system_here(shipped, tmp_path):
     path = save_checkpoint(tmp_path / 'c.safetensors', shipped)
     strip_equations(path)
+    if shipped.system.trim is not None:  # a word that format 2 did not know
+        with pytest.raises(ValueError, match='made without the trim'):
+            load_checkpoint(path)
+        return
     again = load_checkpoint(path)
     assert again.system.contract() == shipped.system.contract()
     x, goal = shipped.system.x0_box / 3, np.zeros(shipped.system.n_x)

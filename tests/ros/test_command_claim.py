@@ -134,6 +134,7 @@ def test_one_controller_flies_and_a_second_one_says_whose_turn_it_is(
     # When the first one has landed, the one that waits takes over.
     assert first.interrupt() == 0
     probe.fly_until((2.0, 0.0), lambda: 'active: plan accepted' in waiting.log(), 'its turn')
+    probe.diagnosis('safety', 'waiting')  # may have been on its way before that
     assert probe.diagnosis('safety', 'waiting')['other_publishers'] == 'none'
 
 

@@ -106,8 +106,13 @@ class Child:
     def __enter__(self) -> Child:
         self._log = tempfile.TemporaryFile('w+', errors='replace')
         # In a session of its own: Ctrl-C reaches only this process, which ends nodes in order.
+        # Without buffers the last line of its log is the last that it printed.
         self._process = subprocess.Popen(
-            self._command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+            self._command,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
         )
         return self
 
