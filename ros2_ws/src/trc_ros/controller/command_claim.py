@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ SETTLING_TIME = 0.1  # [s] from opening a publisher until the others know it
 COLLISION_TIME = 4.0  # [s] to try again where several claim the topic in the same moment
 LOOK_AGAIN = 0.2  # [s] while the topic is not free
 PAUSE = 1.0  # [s] between two attempts, at most
+PERSISTENT = 1.0  # [s] for which an elder publishes; who comes later steps back sooner
 LEASE_TIME = 25.0  # [s] DDS forgets a killed process after 20; one that lands needs 8
 WAITING = f'waiting for {LEASE_TIME:g} s'
 
@@ -55,16 +57,21 @@ class CommandClaim:
         if self._is_exclusive and (names := self._others.find(self._discovered_at)):
             raise ValueError(self._conflict(names))
 
-    def wait_until_free(self) -> None:
-        """Waits for a topic that is not free: a killed predecessor is known for a while."""
+    def wait_until_free(self) -> bool:
+        """Waits for a topic that is not free: a killed predecessor is known for a while.
+
+        Returns:
+            Whether it was not free at first.
+        """
         began, told = time.monotonic(), False
         while self._is_exclusive and (names := self._others.find(self._discovered_at)):
             if time.monotonic() - began >= LEASE_TIME:
-                return
+                break
             if not told:
                 self._node.get_logger().warning(f'{self._conflict(names)}; {WAITING}')
                 told = True
             time.sleep(LOOK_AGAIN)
+        return told
 
     def take(
         self, open_publisher: Callable[[], None], close_publisher: Callable[[], None]
@@ -102,13 +109,16 @@ class CommandClaim:
             give_way: called once with a line about it.
         """
         until, known = time.monotonic() + WATCH_TIME, set(self._others.known_nodes())
+        since = math.inf  # when elders were first seen
 
         def look() -> None:
-            elders = sorted(set(self._beside()) - known)
-            if elders and not any_unknown(elders):
+            nonlocal since
+            now, elders = time.monotonic(), sorted(set(self._beside()) - known)
+            since = min(since, now) if elders else math.inf
+            if now - since >= PERSISTENT and not any_unknown(elders):
                 self.end_watch()
                 give_way(self._conflict(elders))
-            elif time.monotonic() > until:
+            elif now > until and not elders:
                 self.end_watch()
 
         self.end_watch()

@@ -98,9 +98,14 @@ class ControllerNode(parameters.OwnReasons, LifecycleNode):
         if values['adaptation.enabled'] and (reason := why_not_learned(controller, values)):
             self.get_logger().info(f'nothing is learned in flight: {reason}')
 
-    async def _await_command(self) -> None:
-        """Waits until nobody else seems to publish commands, or it has taken too long."""
-        await run_in_thread(self._claim.wait_until_free, self.executor)
+    async def _await_command(self) -> bool:
+        """Waits until nobody else seems to publish commands, or it has taken too long.
+
+        Returns:
+            Whether somebody did at first.
+        """
+        waited: bool = await run_in_thread(self._claim.wait_until_free, self.executor)
+        return waited
 
     def _prepare(self, preparation: Preparation) -> tuple[Pilot, Array | None, StateBox]:
         """The pilot of a controller that is compiled and in time, and what its flight needs.

@@ -49,14 +49,14 @@ class Transitions:
     Args:
         node: its callbacks do every other transition.
         configure: does the work of `configure`; raises on failure.
-        await_turn: waits between `configure` and `activate` of `bring_up`.
+        await_turn: waits between `configure` and `activate` of `bring_up`; says whether it had to.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
         configure: Callable[[], Awaitable[None]],
-        await_turn: Callable[[], Awaitable[None]],
+        await_turn: Callable[[], Awaitable[bool]],
     ) -> None:
         self._node, self._work, self._await_turn = node, configure, await_turn
         self.configuring = False
@@ -85,6 +85,8 @@ class Transitions:
             if done:
                 await self._await_turn()
                 done = self._node.trigger_activate() is SUCCESS
+                if not done and await self._await_turn():  # discovery found another one too late
+                    done = self._node.trigger_activate() is SUCCESS
         except RCLError:  # another's transition came first: it is theirs to bring up
             self._node.get_logger().warning('autostart left it to who asked for a transition')
             return
