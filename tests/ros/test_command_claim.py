@@ -132,8 +132,11 @@ def test_one_controller_flies_and_a_second_one_says_whose_turn_it_is(
     probe.node.destroy_publisher(teleop)
     probe.fly_until((2.0, 0.0), lambda: level_of(probe, namespace) == 0, 'peace')
     # When the first one has landed, the one that waits takes over.
+    flown = waiting.log().count('active: plan accepted')  # where discovery was late
     assert first.interrupt() == 0
-    probe.fly_until((2.0, 0.0), lambda: 'active: plan accepted' in waiting.log(), 'its turn')
+    probe.fly_until(
+        (2.0, 0.0), lambda: waiting.log().count('active: plan accepted') > flown, 'its turn'
+    )
     probe.diagnosis('safety', 'waiting')  # may have been on its way before that
     assert probe.diagnosis('safety', 'waiting')['other_publishers'] == 'none'
 
