@@ -114,6 +114,7 @@ def test_one_controller_flies_and_a_second_one_says_whose_turn_it_is(
         for n, *more in (('told', '-p', 'autostart:=false'), ('waiting',))
     )
     assert change_state(probe, f'{namespace}/told', Transition.TRANSITION_CONFIGURE)
+    probe.fly((2.0, 0.0), 1.5)  # DDS may need another heartbeat until it knows the first one
     assert not change_state(probe, f'{namespace}/told', Transition.TRANSITION_ACTIVATE)
     refusal = f"activate failed: '{namespace}/command' is already published by node "
     assert refusal in told.log(), (told.log(), waiting.log())
