@@ -11,11 +11,7 @@ import numpy as np
 from trc_core.compile import plant
 from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
 from trc_core.compile.plant import Dynamics, Plant
-from trc_core.problem.discretise import (
-    slopes_graph,
-    step_graph,
-    step_jacobian_graph,
-)
+from trc_core.problem.discretise import slopes_graph, step_graph, step_jacobian_graph
 from trc_core.problem.graph import Graph
 from trc_core.problem.system import System
 from trc_core.problem.terms import Terms

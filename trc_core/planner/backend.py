@@ -28,7 +28,7 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 
 STARTS, START_SWEEPS = 3, 12  # that are improved without a network, and how much
-SWEEPS_AT_ONCE = 4  # of them, where there is a deadline: multipliers are updated every few
+SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
 

@@ -13,14 +13,13 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory
-from trc_core.planner.backend import Problems
+from trc_core.planner.backend import SWEEPS_AT_ONCE, Problems
 from trc_core.planner.kernels import ALL, Found
 from trc_core.planner.sweep_kernels import assess_rows, follow_rows, go_on_rows
 from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array, System
 
 MARGIN = 0.5  # of the tolerance, by which ticks keep off constraints: noise pushes into them
-SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 
 
 class Sweeping:
@@ -58,18 +57,18 @@ class Sweeping:
         sweeps: int,
         deadline: float,
         margin: float = 0.0,
-        chosen: NDArray[np.bool_] | bool = True,
+        chosen: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
         """Spends sweeps on plans in place, few at a time where there is a deadline.
 
         They keep off the constraints by a margin, in their units. Plans that are not chosen (B,)
-        stay as they are.
+        stay as they are; all are by default.
 
         Returns:
             How many were spent on each (B,).
         """
         B, spent = len(found.J), np.zeros(len(found.J), np.int64)
-        merits = np.where(chosen, found.J, math.inf)
+        merits = found.J if chosen is None else np.where(chosen, found.J, math.inf)
         converged = ~np.isfinite(merits)
         few = SWEEPS_AT_ONCE if self.is_constrained else 1
         at_once, total = (
@@ -87,7 +86,8 @@ class Sweeping:
                 break
             problems.share_out(self._plant_of(self.system), run)
             total += spent
-        np.copyto(found.J, merits, where=chosen)
+        if chosen is not None:
+            found.J[chosen] = merits[chosen]
         return total
 
     def followed(

@@ -13,12 +13,11 @@ from trc_core.problem.robot_dynamics import RobotDynamics
 RATE = 6.0  # [1/s] at which a joint approaches its goal, as far as its speed limit lets it
 SHARE = 0.97  # of the speed limit: the motion is followed with small errors
 LAG = 1.5  # dt in which the speed follows
-
 SMALL = 1e-9  # of the bound of an effort
 
 
-class Reach:
-    """Computed torques that move every joint to its goal, within its speed limit.
+class ComputedTorques:
+    """A law that makes the joints follow speeds.
 
     Args:
         dynamics: of the robot.
@@ -27,6 +26,10 @@ class Reach:
 
     def __init__(self, dynamics: RobotDynamics, dt: float) -> None:
         self.dynamics, self.lag = dynamics, LAG * dt
+
+
+class Reach(ComputedTorques):
+    """Computed torques that move every joint to its goal, within its speed limit."""
 
     def __call__(self, x: Sequence[Any], goal: Sequence[Any], **parameters: Any) -> list[Any]:
         """The controls (n,) in state x (2 n,) with a goal (2 n,)."""
@@ -43,16 +46,8 @@ class Reach:
         return _within_bounds(self.dynamics, x, wanted, parameters)
 
 
-class Stop:
-    """Computed torques that bring every joint to rest where it is.
-
-    Args:
-        dynamics: of the robot.
-        dt: sampling period [s].
-    """
-
-    def __init__(self, dynamics: RobotDynamics, dt: float) -> None:
-        self.dynamics, self.lag = dynamics, LAG * dt
+class Stop(ComputedTorques):
+    """Computed torques that bring every joint to rest where it is."""
 
     def __call__(self, x: Sequence[Any], **parameters: Any) -> list[Any]:
         """The controls (n,) in state x (2 n,)."""

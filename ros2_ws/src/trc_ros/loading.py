@@ -26,7 +26,7 @@ def system_of(values: dict[str, Any]) -> System:
         ValueError: if there is none, or none of that name, or a task for one that has its own.
         FileNotFoundError: if there is no such file.
     """
-    task = RobotTask(**parameters.group(values, 'task'))
+    task = _task_of(values)
     if checkpoint := _checkpoint_of_system(values):
         task.require_none(checkpoint)
         return load_checkpoint(checkpoint).system
@@ -37,6 +37,11 @@ def system_of(values: dict[str, Any]) -> System:
             '.py, .urdf or .xml file or a checkpoint'
         )
     return get_system(os.path.expanduser(values['system']), **task.words)
+
+
+def _task_of(values: dict[str, Any]) -> RobotTask:
+    """The task of a robot that the parameters `task.*` state."""
+    return RobotTask(**parameters.group(values, 'task'))
 
 
 def _checkpoint_of_system(values: dict[str, Any]) -> str:
@@ -62,7 +67,7 @@ def load_controller(values: dict[str, Any]) -> Controller:
     # A checkpoint that names its own plant has no other one to be compared with.
     own = bool(model) and model == source
     if own:
-        RobotTask(**parameters.group(values, 'task')).require_none(model)
+        _task_of(values).require_none(model)
     system = None if own else system_of(values)
     controller = Controller.load(
         model or _shipped(system),
