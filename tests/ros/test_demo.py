@@ -155,6 +155,21 @@ def test_a_prediction_is_finer_than_its_steps_and_passes_through_them():
     np.testing.assert_allclose(np.diff(drawn.times), system.dt / 8)
 
 
+def test_a_child_that_is_started_while_ctrl_c_comes_does_not_outlive_it(monkeypatch):
+    popen, started = subprocess.Popen, []
+
+    def interrupted(*words, **settings):
+        started.append(popen(*words, **settings))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, 'Popen', interrupted)
+    command = [sys.executable, '-c', 'import time; time.sleep(60)']
+    with pytest.raises(KeyboardInterrupt), Child(command, 'plant'):
+        pass
+    assert started[0].poll() is not None
+
+
 def test_a_child_that_ends_is_reported_with_its_last_line():
     command = [sys.executable, '-c', 'print("before"); raise SystemExit("no such plant")']
     message = 'plant ended with code 1: no such plant'

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
@@ -14,3 +17,27 @@ def ending_signals() -> tuple[signal.Signals, ...]:
     always = (signal.SIGINT, signal.SIGTERM)
     outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return always if outlives_terminal else (*always, signal.SIGHUP)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Lets SIGINT and SIGTERM take effect behind a block, and not within it.
+
+    Only in the main thread, which is the one that they interrupt. A process that is started
+    within hears them as before.
+    """
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    # What is ignored stays so: processes inherit that, and no handlers.
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from trc_core.command_line import report_errors
+from trc_ros.signals import held_back
 from trc_ros.transport import avoid_shared_memory
 
 STOP_TIME = 10.0  # [s] between asking a process to end and ending it
@@ -107,13 +108,19 @@ class Child:
         self._log = tempfile.TemporaryFile('w+', errors='replace')
         # In a session of its own: Ctrl-C reaches only this process, which ends nodes in order.
         # Without buffers the last line of its log is the last that it printed.
-        self._process = subprocess.Popen(
-            self._command,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
-        )
+        environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}
+        try:
+            with held_back():  # a node that nobody holds yet would fly on
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdout=self._log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=environment,
+                )
+        except KeyboardInterrupt:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
