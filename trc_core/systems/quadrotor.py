@@ -106,7 +106,7 @@ def rotation(a: Array) -> Array:
     R = 1 + (8 [p]^2 + 4 (1 - s) [p]) / (1 + s)^2, with p = a / 4 and s = |p|^2.
     """
     p = 0.25 * a
-    s, cross = p @ p, np.cross(np.eye(3), -p)
+    s, cross = p @ p, np.cross(np.eye(3), p)
     return np.eye(3) + (8 * cross @ cross + 4 * (1 - s) * cross) / (1 + s) ** 2
 
 

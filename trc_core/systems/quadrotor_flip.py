@@ -1,4 +1,4 @@
-"""The quadrotor in space from tilts of up to 134 degrees, from which it turns itself over."""
+"""The quadrotor in space from tilts of up to 141 degrees, from which it turns itself over."""
 
 from dataclasses import replace
 
