@@ -115,7 +115,12 @@ shipped = ShippedSystem(
     recipes={
         'quadrotor': Recipe(
             'quadrotor',
-            overrides={'steps': 2500, 'feedback_stride': 3, 'latent_dim': 112, 'hidden_dim': 96},
+            overrides={
+                'steps': 4500,
+                'ladder': [1.0, 10.0, 100.0],
+                'latent_dim': 96,
+                'hidden_dim': 80,
+            },
         )
     },
     pose_axes=(*AXES, *(f'mrp_{axis}' for axis in AXES)),
