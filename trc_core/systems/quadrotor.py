@@ -88,8 +88,8 @@ quadrotor = System(
 
 
 MOTORS = LEVER * np.array([[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]])  # (4, 3)
-ROUND = np.linspace(0.0, 2 * np.pi, 25)
-CIRCLE = PROPELLER * np.stack([np.cos(ROUND), np.sin(ROUND), 0 * ROUND], axis=1)  # (25, 3)
+ROUND = np.linspace(0.0, 2 * np.pi, 9)
+CIRCLE = PROPELLER * np.stack([np.cos(ROUND), np.sin(ROUND), 0 * ROUND], axis=1)  # (9, 3)
 HUB = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.06]])  # shows which side is up
 
 
