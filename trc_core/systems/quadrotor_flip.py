@@ -19,11 +19,12 @@ shipped = replace(
         'quadrotor_flip': Recipe(
             'quadrotor_flip',
             overrides={
-                'steps': 2000,
+                'steps': 3000,
                 'ladder': [1.0, 10.0, 100.0],
                 'sweeps': 1,
-                'feedback_stride': 3,
-                'latent_dim': 88,
+                'H_cycles': 5,
+                'feedback_stride': 2,
+                'latent_dim': 80,
                 'hidden_dim': 80,
             },
         )
