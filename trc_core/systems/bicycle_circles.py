@@ -10,6 +10,7 @@ CIRCLES = 6
 WHEELBASE = 0.33
 BODY = np.array([[-0.08, -0.1], [0.43, -0.1], [0.43, 0.1], [-0.08, 0.1], [-0.08, -0.1]])  # [m]
 WHEEL = np.array([[-0.07, 0.0], [0.07, 0.0]])  # [m]
+MOVING_SHARE = 0.3  # of the problems to learn from
 
 
 def dynamics(x, u, **_):
@@ -119,6 +120,11 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[Array, Array, 
     return x0, goal, parameters
 
 
+def draw_to_learn(rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
+    """`draw`, with circles that move in a share of the problems."""
+    return draw(rng, moving=bool(rng.uniform() < MOVING_SHARE))
+
+
 def outline(x: Array) -> list[Array]:
     """The car seen from above and its front wheel, each (N, 2), for a state (n_x,)."""
     steered = x[2] + x[4]
@@ -136,4 +142,5 @@ shipped = ShippedSystem(
     recipes={},
     side_view=SideView(outline, path=lambda states: states[:, :2]),
     draw=draw,
+    draw_to_learn=draw_to_learn,
 )
