@@ -18,6 +18,7 @@ from trc_core.lab.experiments import (
     hierarchy,
     iterations,
     latent_analysis,
+    surprises,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
 from trc_core.lab.experiments.baseline_networks import count_weights, plain_network
@@ -92,6 +93,7 @@ SIZES = {
         batch=4,
         seeds=1,
     ),
+    'surprises': replace(surprises.EXPERIMENT.default, flights=1),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,
         tasks=(efficiency.Task('double_integrator', 'open_loop', 0.05),),
@@ -103,6 +105,9 @@ SIZES = {
         sizes=('small',),
     ),
 }
+
+
+WITHOUT_LQR = ('hierarchy', 'surprises')  # which is no rival there
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def test_every_experiment_runs_and_says_where_its_figures_come_from(name, tmp_pa
     page = run(find(name), SIZES[name], 7, tmp_path, f'trc experiment {name}')
     text = page.read_text()
     assert f'| command | `trc experiment {name}` |' in text and '| seed | 7 |' in text
-    assert 'clipped LQR' in text or name == 'hierarchy'
+    assert 'clipped LQR' in text or name in WITHOUT_LQR
     assert 'nan' not in text
     contents = json.loads((tmp_path / f'{name}.json').read_text())
     assert contents['size'] == json.loads(json.dumps(asdict(SIZES[name])))

@@ -16,15 +16,25 @@ from rosbags.rosbag2 import Reader
 
 from tests.problem.robots import TWO_LINKS
 from trc_core import SYSTEMS, System, get_system
+from trc_core.flight.obstacles import Obstacle, ObstacleField
 from trc_core.solvers import nlp
+from trc_core.systems.bicycle_circles import bicycle_circles
 from trc_core.systems.robot_task import RobotTask
 from trc_core.systems.robot_view import seen, side_view_of
+from trc_ros.conversions import ObstacleReader, obstacle_markers
 from trc_ros.lab.children import Child, NodeError, find_params, node_command
 from trc_ros.lab.demo.command import main
 from trc_ros.lab.demo.demonstrated import Demonstrated
-from trc_ros.lab.demo.figure import columns_of, draw_plant, plane_of, predicted
+from trc_ros.lab.demo.drawn import draw_tasks, parameters_of
+from trc_ros.lab.demo.figure import columns_of, draw_plant, draw_way, plane_of, predicted
 from trc_ros.lab.demo.flight import Flight, Task
-from trc_ros.lab.demo.report import Score, cost_ratio, format_table, settling_time
+from trc_ros.lab.demo.report import (
+    Score,
+    clearance,
+    cost_ratio,
+    format_table,
+    settling_time,
+)
 from trc_ros.lab.recording import Horizon, Samples, mean_controls
 
 DEMO = (sys.executable, '-c', 'from trc_ros.lab.demo.command import main; main()')
@@ -83,7 +93,7 @@ def test_a_goal_that_was_not_reached_is_named():
     assert '1.00 / never / never' in format_table([score])
 
 
-@pytest.mark.parametrize('name', [*SYSTEMS, 'arm', 'quadrotor', 'quadrotor_flip'])
+@pytest.mark.parametrize('name', [*SYSTEMS, 'arm', 'bicycle_circles', 'quadrotor', 'quadrotor_flip'])
 def test_every_system_has_parameters(name):
     assert find_params(name).name == f'{name}.yaml'
 
@@ -143,6 +153,53 @@ def test_the_picture_of_a_robot_shows_where_it_was_and_where_its_tip_goes():
     for path in (predicted, flown):
         np.testing.assert_allclose(path, tips, atol=1e-12)
     np.testing.assert_allclose([start[-1], aim[-1]], tips[[0, -1]], atol=1e-12)
+
+
+def passing_car():
+    """A car that drives straight along x at 1 m/s, past a circle that comes towards the line."""
+    circle = Obstacle((2.0, -1.0, 0.0), 0.5, 10.0, (0.0, 0.2, 0.0))
+    times = np.linspace(10.1, 13.9, 39)
+    states = np.zeros((39, 5))
+    states[:, 0], states[:, 3] = times - 10.0, 1.0
+    task = Task('restart 1', np.array([4.0, 0.0, 0.0, 0.0, 0.0]), 10.0, 14.0, (circle,))
+    return Flight(bicycle_circles, (task,), Samples(times, states), None, [], {})
+
+
+def test_the_least_distance_to_an_obstacle_counts_where_it_had_moved_to():
+    flight = passing_car()
+    t = np.linspace(0.0, 4.0, 4001)
+    gap = np.hypot(t - 2.0, 1.0 - 0.2 * t).min() - 0.5
+    assert clearance(flight, flight.tasks[0]) == pytest.approx(gap, abs=1e-3)
+    table = format_table([Score('bicycle_circles', {}, (1.0,), (2.0,), (gap,))])
+    label, value = table.splitlines()[-1].split(' [cm] ')
+    assert (label, float(value)) == ('nearest to an obstacle', round(100 * gap, 1))
+
+
+def test_an_obstacle_is_drawn_where_it_was_when_the_car_was_nearest():
+    flight = passing_car()
+    axes = Figure().subplots()
+    view = side_view_of(bicycle_circles)
+    draw_way(axes, flight, flight.tasks[0], [], view)
+    first, nearest = (patch.center for patch in axes.patches)
+    assert first == pytest.approx((2.0, -0.98))
+    x, (_, y) = flight.states.values[:, 0], nearest
+    gaps = np.hypot(x - 2.0, 1.0 - 0.2 * x)
+    assert y == pytest.approx(-1.0 + 0.2 * x[gaps.argmin()])
+    body, wheel = view.outline(np.array([1.0, 2.0, np.pi / 2, 0.0, 0.3]))
+    assert np.abs(np.diff(body, axis=0)).max() == pytest.approx(0.51)
+    assert wheel.mean(0) == pytest.approx([1.0, 2.33])  # in front, along the heading
+    assert np.arctan2(*np.diff(wheel, axis=0)[0][::-1]) == pytest.approx(np.pi / 2 + 0.3)
+
+
+def test_obstacles_reach_the_nodes_as_they_are_published():
+    read, field = ObstacleReader(bicycle_circles), ObstacleField(bicycle_circles)
+    obstacles = draw_tasks(bicycle_circles, 2, seed=3)[1].obstacles
+    assert all(any(o.velocity) for o in obstacles) and len(obstacles) >= 3
+    for now, anew in ((5.0, True), (5.1, False)):
+        field = read(obstacle_markers(obstacles, now, 6, anew), field, 9.0)
+    expected = parameters_of(bicycle_circles, obstacles, 6.0, np.zeros(5))
+    assert dict(field.at(6.0, (0.0, 0.0, 0.0))) == pytest.approx(expected, abs=1e-6)
+    assert list(read(obstacle_markers((), 6.0, 0, True), field, 9.0).obstacles) == []
 
 
 def test_a_prediction_is_finer_than_its_steps_and_passes_through_them():

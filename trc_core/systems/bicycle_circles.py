@@ -4,10 +4,12 @@ import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
 from trc_core.problem.system import FAR, Array, Obstacle, System
-from trc_core.systems.shipped import ShippedSystem
+from trc_core.systems.shipped import ShippedSystem, SideView
 
 CIRCLES = 6
 WHEELBASE = 0.33
+BODY = np.array([[-0.08, -0.1], [0.43, -0.1], [0.43, 0.1], [-0.08, 0.1], [-0.08, -0.1]])  # [m]
+WHEEL = np.array([[-0.07, 0.0], [0.07, 0.0]])  # [m]
 MOVING_SHARE = 0.3  # of the problems to learn from
 
 
@@ -123,4 +125,22 @@ def draw_to_learn(rng: np.random.Generator) -> tuple[Array, Array, dict[str, flo
     return draw(rng, moving=bool(rng.uniform() < MOVING_SHARE))
 
 
-shipped = ShippedSystem(bicycle_circles, recipes={}, draw=draw, draw_to_learn=draw_to_learn)
+def outline(x: Array) -> list[Array]:
+    """The car seen from above and its front wheel, each (N, 2), for a state (n_x,)."""
+    steered = x[2] + x[4]
+    wheel = WHEEL @ _turn(steered) + np.array([WHEELBASE, 0.0]) @ _turn(x[2])
+    return [x[:2] + BODY @ _turn(x[2]), x[:2] + wheel]
+
+
+def _turn(angle: float) -> Array:
+    """The matrix (2, 2) that turns rows of points by an angle."""
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+shipped = ShippedSystem(
+    bicycle_circles,
+    recipes={},
+    side_view=SideView(outline, path=lambda states: states[:, :2]),
+    draw=draw,
+    draw_to_learn=draw_to_learn,
+)

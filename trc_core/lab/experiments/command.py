@@ -17,6 +17,7 @@ EXPERIMENTS = {
     'generalization': 'generalization',
     'ablation': 'ablation',
     'hierarchy': 'hierarchy',
+    'surprises': 'surprises',
 }
 OUTPUT = Path('outputs/experiments')
 

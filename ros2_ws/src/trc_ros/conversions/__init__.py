@@ -21,6 +21,7 @@ from trc_ros.conversions.commands import command_reader, command_writer
 from trc_ros.conversions.frames import frame_id_of, has_poses, moved
 from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, PartReader, Reader, part_reader
 from trc_ros.conversions.joint_parts import JointPartReader
+from trc_ros.conversions.obstacle_writers import obstacle_markers
 from trc_ros.conversions.parameter_readers import (
     PARAMETER_TYPES,
     NumberReader,
@@ -100,6 +101,7 @@ __all__ = [
     'joints_of',
     'later',
     'moved',
+    'obstacle_markers',
     'own_stamp',
     'part_reader',
     'seconds_of',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
@@ -16,14 +16,16 @@ from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
+from trc_core.flight.obstacles import Obstacle
 from trc_core.problem.system import Array
 from trc_core.systems import System
-from trc_ros.conversions import JointStateWriter
+from trc_ros.conversions import PARAMETER_TYPES, JointStateWriter, obstacle_markers
 from trc_ros.lab.children import Child, NodeError
 
 ANSWER_TIME = 5.0  # [s] for a service; then it is asked again
 ATTEMPTS = 4
 TRANSITION_TIME = 30.0  # [s] for a transition of the controller, which is asked for once
+NODES = ('plant', 'controller')
 POLL_PERIOD = 0.05  # [s] between two looks at a condition
 
 
@@ -34,9 +36,16 @@ class Operator:
         node: of their namespace; only the operator spins it.
         system: that they control and simulate.
         children: the processes by name; one that is replaced there is noticed.
+        parameters_type: of both, a key of `PARAMETER_TYPES`.
     """
 
-    def __init__(self, node: Node, system: System, children: Mapping[str, Child]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        system: System,
+        children: Mapping[str, Child],
+        parameters_type: str = 'JointState',
+    ) -> None:
         self._children = children
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
@@ -44,8 +53,9 @@ class Operator:
         self._goal = node.create_publisher(JointState, 'goal', 1)
         self._reset = node.create_client(Trigger, 'plant/reset')
         self._fault = node.create_client(SetBool, 'plant/fault')
-        self._parameters = {n: AsyncParameterClient(node, n) for n in ('plant', 'controller')}
-        self._task = node.create_publisher(JointState, 'controller/parameters', 1)
+        self._parameters = {n: AsyncParameterClient(node, n) for n in NODES}
+        kind = PARAMETER_TYPES[parameters_type].kind
+        self._tasks = {n: node.create_publisher(kind, f'{n}/parameters', 10) for n in NODES}
         self._change_state = node.create_client(ChangeState, 'controller/change_state')
         self._clock = node.get_clock()
 
@@ -70,7 +80,20 @@ class Operator:
     def send_parameters(self, values: Mapping[str, float]) -> None:
         """Publishes parameters of the system for the controller's plans."""
         numbers = list(map(float, values.values()))
-        self._task.publish(JointState(name=list(values), position=numbers))
+        self._tasks['controller'].publish(JointState(name=list(values), position=numbers))
+
+    def show_obstacles(self, obstacles: Sequence[Obstacle], first: int, anew: bool) -> None:
+        """Publishes where obstacles are by now, as markers for the controller and the plant.
+
+        Args:
+            obstacles: that move as they do.
+            first: id of the first of them; an obstacle that nobody knows yet needs a new one.
+            anew: all others are gone.
+        """
+        now = self._clock.now()
+        message = obstacle_markers(obstacles, 1e-9 * now.nanoseconds, first, anew)
+        for publisher in self._tasks.values():
+            publisher.publish(message)
 
     def reset_plant(self, x: Array) -> None:
         """Puts the plant into state x (n_x,).

@@ -5,6 +5,7 @@ from __future__ import annotations
 INK, PAPER, GRID = '#22303c', '#ffffff', '#e6eaee'
 STATE, PREDICTED, CONTROL = '#7fb2f5', '#e8590c', '#0f9d76'
 GOAL, BOUND = '#c2255c', '#8a97a3'
+PROPOSED = '#c9b8e8'
 STYLE = {
     'axes.edgecolor': BOUND,
     'axes.facecolor': PAPER,

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from trc_core.command_line import interrupts
 from trc_core.flight.safety import FALLBACKS
+from trc_core.systems import System
 from trc_core.systems.flags import add_task, task_of
 from trc_ros.lab.campaign.disturbances import DISTURBANCES, require_applicable
 from trc_ros.lab.children import set_environment
 from trc_ros.lab.demo.demonstrated import Demonstrated
 
 SYSTEMS = ('double_integrator', 'van_der_pol')
+SECONDS, SHARE = 16.0, 1.2  # of a flight, and of a horizon that every task gets at least
 
 
 class DemoError(RuntimeError):
@@ -59,7 +61,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_task(parser)
     parser.add_argument(
-        '--seconds', type=float, default=16.0, help='flight time of each system (default: 16)'
+        '--seconds',
+        type=float,
+        help='flight time of each system (default: 16, or what three of its horizons take)',
     )
     parser.add_argument(
         '--output', type=Path, default=Path('demo'), help='folder to write to (default: demo)'
@@ -77,7 +81,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--fallback', choices=FALLBACKS, default='tail', help='for --fault (default: tail)'
     )
     options = parser.parse_args(argv)
-    if not options.seconds >= 1.0:
+    if options.seconds is not None and not options.seconds >= 1.0:
         parser.error(f'--seconds is {options.seconds}; choose at least 1')
     return options
 
@@ -109,14 +113,12 @@ def fly_and_report(
     from trc_ros.lab.demo.report import format_table, score
 
     # Fly, and keep the bag whatever happens.
-    seconds = f'{options.seconds:g} s each'
-    print(
-        f'flying {" and ".join(plant.system.name for plant in plants)} over ROS 2, {seconds}',
-        flush=True,
-    )
+    names = ' and '.join(plant.system.name for plant in plants)
+    seconds = [options.seconds or seconds_of(plant.system) for plant in plants]
+    print(f'flying {names} over ROS 2, {sum(seconds):g} s', flush=True)
     bag = Bag(workspace / 'bag') if options.bag else None
     try:
-        flights = fly_all(plants, options.seconds, options.seed, bag)
+        flights = fly_all(plants, seconds, options.seed, bag)
     finally:
         if bag is not None:
             bag.close()
@@ -132,6 +134,13 @@ def fly_and_report(
     missed = [f'{score.system}: {score.missed}' for score in scores if score.missed]
     if missed:
         raise DemoError('; '.join(missed))
+
+
+def seconds_of(system: System) -> float:
+    """How long a system is flown where nothing is said: its tasks, somewhat beyond a horizon."""
+    from trc_ros.lab.demo.flight import TASKS
+
+    return max(SECONDS, TASKS * SHARE * system.horizon * system.dt)
 
 
 def show_recoveries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,13 +14,27 @@ matplotlib.use('Agg')  # no display needed
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.patches import Circle
 
+from trc_core.flight.obstacles import Obstacle
 from trc_core.numerics.batch import BatchStep
+from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_core.systems.robot_view import side_view_of
 from trc_core.systems.shipped import SideView
-from trc_ros.lab.demo.flight import Flight
-from trc_ros.lab.plot_style import BOUND, CONTROL, GOAL, INK, PAPER, PREDICTED, STATE, STYLE, label
+from trc_ros.lab.demo.flight import Flight, Task
+from trc_ros.lab.plot_style import (
+    BOUND,
+    CONTROL,
+    GOAL,
+    INK,
+    PAPER,
+    PREDICTED,
+    PROPOSED,
+    STATE,
+    STYLE,
+    label,
+)
 from trc_ros.lab.recording import Horizon, Samples
 
 HORIZON_AGES = (0.05, 0.35, 0.7, 1.1, 1.6, 2.3)  # [s] after a task began; one horizon each
@@ -36,8 +50,15 @@ class Quantity(NamedTuple):
     place: int
 
 
-def draw(flight: Flight, path: Path) -> None:
-    """Writes the figure of a flight to `path` (PNG)."""
+def draw(flight: Flight, path: Path, proposals: Sequence[Array] = ()) -> None:
+    """Writes the figure of a flight to `path` (PNG).
+
+    Args:
+        flight: what was recorded.
+        path: of the picture.
+        proposals: states (N, T + 1, n_x) of what was proposed at the start of every task, where
+            there are obstacles.
+    """
     system, view = flight.system, side_view_of(flight.system)
     columns = columns_of(system)
     rows, width = max(map(len, columns)), 2.1 * len(columns) ** 0.6
@@ -53,7 +74,10 @@ def draw(flight: Flight, path: Path) -> None:
             draw_tasks(panels[: len(column)], flight)
             for axes in panels[len(column) :]:
                 axes.axis('off')
-        draw_planes(right, rows, flight, horizons, view)
+        if view is not None and flight.tasks[0].obstacles:
+            draw_ways(right, flight, horizons, view, proposals)
+        else:
+            draw_planes(right, rows, flight, horizons, view)
         figure.suptitle(title(flight), fontsize=13, fontweight='bold', x=0.01, ha='left')
         figure.savefig(path, dpi=130)
         plt.close(figure)
@@ -109,6 +133,71 @@ def draw_plant(axes: Axes, flight: Flight, horizons: Sequence[Samples], view: Si
             for line in view.outline(x):
                 axes.plot(*line.T, 'o-', color=colour, lw=width, ms=2.0 * width, zorder=4)
     axes.set_aspect('equal', adjustable='datalim')
+
+
+def draw_ways(
+    where: SubplotSpec,
+    flight: Flight,
+    horizons: Sequence[Samples],
+    view: SideView,
+    proposals: Sequence[Array],
+) -> None:
+    """One picture for every task: obstacles, what was proposed, predicted and flown."""
+    heights = (1.0,) * len(flight.tasks) + (0.6,)
+    *planes, corner = where.subgridspec(len(heights), 1, height_ratios=heights).subplots()
+    for n, (axes, task) in enumerate(zip(planes, flight.tasks, strict=True)):
+        for states in proposals[n] if n < len(proposals) else ():
+            axes.plot(*view.path(states).T, color=PROPOSED, lw=1.0, zorder=2, label='proposed')
+        of_task = [h for h in horizons if task.start <= h.times[0] < task.end]
+        draw_way(axes, flight, task, of_task, view)
+        axes.set_title(task.name, fontsize=10, loc='left')
+    corner.axis('off')
+    known = {name: handle for handle, name in zip(*_handles(planes), strict=True)}
+    corner.legend(known.values(), known.keys(), loc='center', ncols=2)
+
+
+def draw_way(
+    axes: Axes, flight: Flight, task: Task, horizons: Sequence[Samples], view: SideView
+) -> None:
+    """The plant on its way among the obstacles of a task."""
+    states = flight.states.between(task.start, task.end)
+    way = view.path(states.values)
+    for obstacle in task.obstacles:
+        draw_obstacle(axes, obstacle, states.times, way)
+    for horizon in horizons:
+        path = view.path(horizon.values)
+        axes.plot(*path.T, color=PREDICTED, lw=1.0, zorder=3, label='predicted')
+    axes.plot(*way.T, color=STATE, lw=4.5, zorder=2.5, label='flown')
+    for x, colour, name in ((states.values[0], INK, 'start'), (task.goal, GOAL, 'goal')):
+        for line in view.outline(x):
+            axes.plot(*line.T, color=colour, lw=1.8, zorder=4, label=name)
+    axes.set_aspect('equal', adjustable='datalim')
+
+
+def draw_obstacle(axes: Axes, obstacle: Obstacle, times: Array, way: Array) -> None:
+    """An obstacle where it was when the plant was nearest, and where it came from.
+
+    Args:
+        axes: to draw into.
+        obstacle: round.
+        times: (N,) [s] of the way.
+        way: (N, 2) of the plant.
+    """
+    places = np.array([obstacle.at(time)[:2] for time in times])
+    nearest = int(np.hypot(*(way - places).T).argmin())
+    for place, style in (
+        (places[0], {'fill': False, 'ls': ':'}),
+        (places[nearest], {'alpha': 0.35}),
+    ):
+        axes.add_patch(Circle(place, obstacle.radius, color=BOUND, lw=1.0, zorder=1, **style))
+    axes.plot(*places[: nearest + 1].T, color=BOUND, lw=1.0, zorder=1)
+    axes.fill_between([], [], color=BOUND, alpha=0.35, label='obstacle, when nearest')
+
+
+def _handles(planes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+    """The handles and the labels of the legends of several axes."""
+    pairs = [axes.get_legend_handles_labels() for axes in planes]
+    return [h for handles, _ in pairs for h in handles], [n for _, names in pairs for n in names]
 
 
 def title(flight: Flight) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from trc_core.flight.obstacles import Obstacle
 from trc_core.problem.system import Array
 from trc_core.progress import progress_bar
 from trc_core.systems import System
 from trc_ros.lab.bag import Bag
 from trc_ros.lab.demo.demonstrated import Demonstrated
+from trc_ros.lab.demo.drawn import Drawn, draw_tasks
 from trc_ros.lab.operator import Operator
 from trc_ros.lab.recording import (
     Horizon,
@@ -28,6 +30,7 @@ from trc_ros.lab.recording import (
 from trc_ros.lab.two_nodes import DELIVERY_TIME, TwoNodes
 
 TASKS = 3  # goals or restarts in a flight
+SIGHTS = 0.1  # [s] between two messages about obstacles
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Task:
     """When the goal was sent, or the plant said that it had started over."""
     end: float
     """Before anything of the next task was sent."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """As they were published."""
 
 
 @dataclass(frozen=True)
@@ -56,31 +61,33 @@ class Flight:
 
 
 def fly_all(
-    plants: Sequence[Demonstrated], seconds: float, seed: int, bag: Bag | None
+    plants: Sequence[Demonstrated], seconds: Sequence[float], seed: int, bag: Bag | None
 ) -> list[Flight]:
-    """Flies one system after the other and shows the progress.
+    """Flies one system after the other, each for its seconds, and shows the progress.
 
     Raises:
         NodeError: if a node ends early, stays silent or refuses what it is asked for.
     """
     layout = '{desc:40s} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s'
-    with progress_bar(total=seconds * len(plants), layout=layout) as bar:
-        return [fly(plant, seconds, seed, bag, bar) for plant in plants]
+    with progress_bar(total=sum(seconds), layout=layout) as bar:
+        rows = zip(plants, seconds, strict=True)
+        return [fly(plant, lasting, seed, bag, bar) for plant, lasting in rows]
 
 
 def fly(flown: Demonstrated, seconds: float, seed: int, bag: Bag | None, bar: Any) -> Flight:
     """Starts both nodes, sets the tasks, stops the nodes and reads the record."""
-    system = flown.system
-    x0, goals = system.sample(np.random.default_rng(seed), TASKS)
-    plant = {**flown.named, 'initial_state': x0[0].tolist()}
+    system, drawn = flown.system, draw_tasks(flown.system, TASKS, seed)
+    plant = {**flown.named, 'initial_state': drawn[0].x0.tolist()}
     controller = {**flown.named, **flown.planned}
     if flown.named:
         # Without a goal nothing is planned for a plant that cannot stay where it begins.
-        controller['initial_goal'] = goals[0].tolist()
+        controller['initial_goal'] = drawn[0].goal.tolist()
+    if system.obstacles:
+        plant['parameters_type'] = controller['parameters_type'] = 'MarkerArray'
     record = functools.partial(Recorder, keep=None if bag is None else bag.write)
     bar.set_description_str(f'{system.name}: starting')
     with TwoNodes(system, plant, controller, record) as nodes:
-        tasks = set_tasks(nodes.operator, system, x0, goals, seconds, bar)
+        tasks = set_tasks(nodes.operator, system, drawn, seconds, bar)
         nodes.operator.spin_for(DELIVERY_TIME)
     recorder = nodes.recorder
     return Flight(
@@ -94,22 +101,30 @@ def fly(flown: Demonstrated, seconds: float, seed: int, bag: Bag | None, bar: An
 
 
 def set_tasks(
-    operator: Operator, system: System, x0: Array, goals: Array, seconds: float, bar: Any
+    operator: Operator, system: System, drawn: Sequence[Drawn], seconds: float, bar: Any
 ) -> list[Task]:
     """Sets the tasks one after the other.
 
-    A system with a box of goals gets new goals, another one new initial states.
+    A system with a box of goals gets new goals, another one new initial states, and one with
+    obstacles both.
     """
-    moves = bool(np.any(system.goal_box > 0))
+    moves = bool(np.any(system.goal_box > 0)) and not system.obstacles
     kind = 'goal' if moves else 'restart'
     tasks = []
-    for i in range(TASKS):
+    for i, one in enumerate(drawn):
         name = f'{kind} {i + 1}'
-        bar.set_description_str(f'{system.name}: {name} of {TASKS}')
-        operator.send_goal(goals[i])
+        bar.set_description_str(f'{system.name}: {name} of {len(drawn)}')
+        obstacles = tuple(replace(o, time=time.time()) for o in one.obstacles)
+        show = functools.partial(operator.show_obstacles, obstacles, i * len(system.obstacles))
+        if obstacles:
+            show(anew=True)
+        operator.send_goal(one.goal)
         if i == 0 or not moves:
-            operator.reset_plant(x0[i])
-        start = time.time()
-        operator.spin_for(seconds / TASKS, bar.update)
-        tasks.append(Task(name, goals[i], start, time.time()))
+            operator.reset_plant(one.x0)
+        start, end = time.time(), time.time() + seconds / len(drawn)
+        while (left := end - time.time()) > 0.0:
+            if obstacles:
+                show(anew=False)
+            operator.spin_for(min(left, SIGHTS) if obstacles else left, bar.update)
+        tasks.append(Task(name, one.goal, start, time.time(), obstacles))
     return tasks

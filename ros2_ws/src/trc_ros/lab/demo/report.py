@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trc_core.flight.obstacles import Obstacle
 from trc_core.numerics.cost import is_close, trajectory_cost
-from trc_core.problem.system import System
-from trc_core.solvers import nlp
+from trc_core.problem.system import Array, System
+from trc_core.solvers import multistart, nlp
+from trc_ros.lab.demo.drawn import parameters_of
 from trc_ros.lab.demo.flight import Flight, Task
 from trc_ros.lab.recording import Samples, mean_controls
 
@@ -24,6 +26,8 @@ class Score:
     """NaN where the task was shorter than the system's horizon."""
     settling_times: tuple[float, ...]
     """[s]; infinite where the goal was not reached."""
+    clearances: tuple[float, ...] = ()
+    """The least distance to an obstacle [m], negative inside, where there are any."""
 
     @property
     def missed(self) -> str:
@@ -45,7 +49,23 @@ def score(flight: Flight) -> Score:
         flight.loop,
         tuple(cost_ratio(flight, task) for task in flight.tasks),
         tuple(settling_time(flight.system, flight.states, task) for task in flight.tasks),
+        tuple(clearance(flight, task) for task in flight.tasks if task.obstacles),
     )
+
+
+def clearance(flight: Flight, task: Task) -> float:
+    """The least distance [m] between the plant's position and the surface of an obstacle."""
+    states = flight.states.between(task.start, task.end)
+    gaps = [
+        np.hypot(*(states.values[:, :2] - _places(obstacle, states.times)).T) - obstacle.radius
+        for obstacle in task.obstacles
+    ]
+    return float(np.min(gaps)) if len(states.times) else float('nan')
+
+
+def _places(obstacle: Obstacle, times: Array) -> Array:
+    """Where an obstacle is (N, 2) at times (N,)."""
+    return np.array([obstacle.at(time)[:2] for time in times]).reshape(-1, 2)
 
 
 def settling_time(system: System, states: Samples, task: Task) -> float:
@@ -74,7 +94,11 @@ def cost_ratio(flight: Flight, task: Task) -> float:
         return float('nan')
     x = np.stack([np.interp(instants, states.times, column) for column in states.values.T], -1)
     u = mean_controls(system, flight.commands, instants)
-    optimum = nlp.solve(system, x[0], task.goal)
+    if task.obstacles:
+        known = parameters_of(system, task.obstacles, float(instants[0]), x[0])
+        optimum = multistart.solve(system, x[0], task.goal, parameters=known)
+    else:
+        optimum = nlp.solve(system, x[0], task.goal)
     return float(trajectory_cost(system, x, u, task.goal[None]) / optimum.cost)
 
 
@@ -82,6 +106,8 @@ def format_table(scores: Sequence[Score]) -> str:
     """A column for each system."""
     rows = [('', [score.system for score in scores])]
     rows += [(name, [cell(score) for score in scores]) for name, cell in ROWS.items()]
+    if any(score.clearances for score in scores):
+        rows.append(('nearest to an obstacle [cm]', [_clearances(score) for score in scores]))
     widths = [max(len(row[1][i]) for row in rows) for i in range(len(scores))]
     label = max(len(name) for name, _ in rows)
     lines = [
@@ -112,6 +138,10 @@ def _ratios(score: Score) -> str:
 
 def _settling(score: Score) -> str:
     return ' / '.join(f'{t:.2f}' if np.isfinite(t) else 'never' for t in score.settling_times)
+
+
+def _clearances(score: Score) -> str:
+    return ' / '.join(f'{100 * gap:.1f}' for gap in score.clearances) or '-'
 
 
 ROWS = {
