@@ -72,7 +72,9 @@ def test_a_stage_that_reads_a_dataset_trains_for_its_system_unless_told_otherwis
 
 def test_an_unknown_system_where_several_starts_pay_is_taught_by_hypotheses(monkeypatch):
     monkeypatch.setattr(command, 'RECIPES', {})
-    assert command.choose('cartpole_swingup', 'auto', None).stage == 'hypotheses'
+    choice = command.choose('cartpole_swingup', 'auto', None)
+    assert choice.stage == 'hypotheses' and choice.settings['labels'] == 8000
+    assert choice.reason.endswith('; labels 8000, first_steps 4000, joint_steps 3000')
     choice = command.choose('van_der_pol', 'auto', None)
     assert choice.stage == 'cost'
     assert choice.reason.startswith('12 starts beat the classical controller by more than 2%')
