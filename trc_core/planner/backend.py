@@ -16,9 +16,10 @@ from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory, memory_of
+from trc_core.numerics.classical import START_SWEEPS, STARTS
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
-from trc_core.numerics.rollout import Trajectory, plain
+from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
@@ -28,7 +29,6 @@ from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
-STARTS, START_SWEEPS = 3, 12  # that are improved without a network, and how much
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
@@ -252,7 +252,7 @@ class KernelBackend(Backend):
 
 
 class ClassicalBackend(Backend):
-    """Starts that need no network: clipped LQR, u_trim held, the laws of the plant.
+    """Starts that need no network: the LQR ladder, u_trim held, the laws of the plant.
 
     The best of them get a few sweeps, and the best after those is the plan; where `previous` is
     trusted and the cheapest, it goes on as it is.
@@ -265,8 +265,8 @@ class ClassicalBackend(Backend):
 
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self.candidates = ('lqr', 'trim', *self.system.laws)
-        self._law = plain(checkpoint.representation.K_start[0])
+        self._ladder = checkpoint.representation.K_start
+        self.candidates = (*_numbered('lqr', len(self._ladder)), 'trim', *self.system.laws)
         self._start, self._improve = compiled(start_rows), compiled(batch_improve)
         self.kernels = (self._start, self._improve)
 
@@ -278,7 +278,7 @@ class ClassicalBackend(Backend):
             own, results, left = requests.rows(rows), found.rows(rows), memory.rows(rows)
             (B, N), last = results.starts.shape, problems.previous is not None
             candidates = empty_trajectory(self.system, B, N)
-            self._start(plant, self._law, own, results, candidates)
+            self._start(plant, self._ladder, own, results, candidates)
             for b in range(B):
                 J, plans = results.starts[b], Trajectory(candidates.x[b], candidates.u[b])
                 if last and own.trusted[b] and J.argmin() == N - 1:
