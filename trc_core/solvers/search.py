@@ -44,7 +44,7 @@ class Effort(NamedTuple):
 
 
 LABEL = Effort(random=4, tried=8, first=12, kept=3, sweeps=60)
-"""Of a label. Among circles none of 191 plans was 2 % dearer than the best one known."""
+"""Of a label. Among circles one of 78 plans was more than 2 % dearer than the best one known."""
 RESCUE = Effort(random=24, tried=24, first=15, kept=6, sweeps=120)
 """Of a problem whose plan violates a constraint even so."""
 
