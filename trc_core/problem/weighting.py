@@ -65,13 +65,15 @@ def with_values(system: System, values: Mapping[str, float]) -> System:
     """The same plant with other parameters, and other diagonal entries of its weights.
 
     Raises:
-        ValueError: if there is no such parameter.
+        ValueError: if there is no such parameter or entry.
     """
     parameters = {name: value for name, value in values.items() if not is_entry(name)}
     weights = {name: np.array(getattr(system, name)) for name in WEIGHTS}
     for name, value in values.items():
         if entry := ENTRY.fullmatch(name):
             i = int(entry[2])
+            if i >= len(weights[entry[1]]):
+                raise ValueError(f"'{system.name}' has no weight '{name}'")
             weights[entry[1]][i, i] = value
     plant = system.with_parameters(**parameters) if parameters else system
     if len(parameters) == len(values):
