@@ -28,6 +28,7 @@ from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
 from trc_core.problem.softened import softened
 from trc_core.problem.system import System
+from trc_core.problem.weighting import with_values
 from trc_core.systems.registry import system_of_record
 from trc_core.whole_files import write_whole
 
@@ -120,15 +121,15 @@ class Checkpoint:
         return replace(self, correction={})
 
     def with_parameters(self, parameters: Mapping[str, float]) -> Checkpoint:
-        """This network for a plant with other physical parameters.
+        """This network for a plant with other physical parameters, or weights, like 'Q[0]'.
 
         The numbers of the representation are computed anew, among them the parameters that the
         network takes as inputs.
 
         Raises:
-            ValueError: if the plant has no such parameter.
+            ValueError: if the plant has no such parameter or weight.
         """
-        return self.on(self.system.with_parameters(**parameters))
+        return self.on(with_values(self.system, parameters))
 
     def on(self, system: System) -> Checkpoint:
         """This network for another plant, with the numbers of the representation of that one."""

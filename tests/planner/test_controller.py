@@ -33,6 +33,14 @@ ARCHITECTURES = {
         'feedback': ('trajectory',),
         'feedback_stride': 4,
     },
+    'a latent for each plan': {
+        'plans': 3,
+        'first_cycles': 1,
+        'beam': (4, 2),
+        'feedback': ('trajectory', 'gradient'),
+        'proposals': 'latents',
+    },
+    'proposals only': {'use_two_level': True, 'plans': 3, 'proposals': 'latents', 'H_cycles': 0},
 }
 
 

@@ -65,16 +65,20 @@ def with_values(system: System, values: Mapping[str, float]) -> System:
     """The same plant with other parameters, and other diagonal entries of its weights.
 
     Raises:
-        ValueError: if there is no such parameter.
+        ValueError: if there is no such parameter or entry.
     """
     parameters = {name: value for name, value in values.items() if not is_entry(name)}
     weights = {name: np.array(getattr(system, name)) for name in WEIGHTS}
     for name, value in values.items():
         if entry := ENTRY.fullmatch(name):
             i = int(entry[2])
+            if i >= len(weights[entry[1]]):
+                raise ValueError(f"'{system.name}' has no weight '{name}'")
             weights[entry[1]][i, i] = value
     plant = system.with_parameters(**parameters) if parameters else system
-    return replace(plant, **weights) if len(parameters) < len(values) else plant
+    if len(parameters) == len(values):
+        return plant
+    return replace(plant, Q=weights['Q'], R=weights['R'], Q_f=weights['Q_f'])
 
 
 def scaled(value: float, name: str, limits: Range) -> float:
