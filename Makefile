@@ -16,24 +16,31 @@ export NO_MKDOCS_2_WARNING ?= 1
 export FASTDDS_BUILTIN_TRANSPORTS ?= UDPv4
 unexport LD_LIBRARY_PATH PYTHONPATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
+EMPTY =
+SPACE = $(EMPTY) $(EMPTY)
+COMMA = ,
+ASKED = $(filter demo test lint docs,$(MAKECMDGOALS))
+EXTRAS = $(subst $(SPACE),$(COMMA),$(sort $(foreach target,$(ASKED),$(EXTRAS_$(target)))))
+INSTALLED = $(VENV)/.installed-$(subst $(SPACE),-,$(ASKED))
+
 .PHONY: help demo test lint docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed-demo ## fly both systems over ROS 2; figures, bag and table in demo/
+demo: $(INSTALLED) ## fly both systems over ROS 2; figures, bag and table in demo/
 	@$(BIN)/trc demo $(ARGS)
 
-test: $(VENV)/.installed-test ## run the whole test suite, in three processes
+test: $(INSTALLED) ## run the whole test suite, in three processes
 	@$(BIN)/trc warm-up double_integrator bicycle_circles  # once, not by every process at once
 	$(BIN)/python -m pytest --complete -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-lint: $(VENV)/.installed-lint ## check format, lint and types
+lint: $(INSTALLED) ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-docs ## build the site of the documents into site/; a broken link is an error
+docs: $(INSTALLED) ## build the site of the documents into site/; a broken link is an error
 	$(BIN)/mkdocs build --strict  # --quiet would hide the broken links from --strict
 
 clean: ## remove environments, caches and everything the commands wrote
@@ -41,16 +48,18 @@ clean: ## remove environments, caches and everything the commands wrote
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-EXTRAS_demo = ros,demo
-EXTRAS_test = ros,demo,train,test
-EXTRAS_lint = train,lint
+EXTRAS_demo = ros demo
+EXTRAS_test = ros demo train test
+EXTRAS_lint = train lint
 EXTRAS_docs = docs
 
-$(VENV)/.installed-%: $(PACKAGING) | $(VENV)/pyvenv.cfg
-	@echo "installing trc[$(EXTRAS_$*)] into $(VENV) (a minute or two, once)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[$(EXTRAS_$*)]'
-	@touch $@
+# One installation for all targets that were asked for together. Python compiles what it imports;
+# to compile every file of every package first takes most of a minute.
+$(INSTALLED): $(PACKAGING) | $(VENV)/pyvenv.cfg
+	@echo "installing trc[$(EXTRAS)] into $(VENV) (a minute or two, once)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
+		--constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@ $(ASKED:%=$(VENV)/.installed-%)
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

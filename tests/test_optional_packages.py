@@ -71,7 +71,7 @@ def test_make_test_wants_them_all():
     [line] = [line for line in (ROOT / 'Makefile').read_text().splitlines() if '-m pytest' in line]
     assert ' --complete ' in line
     [extras] = [
-        line.partition('=')[2].strip().split(',')
+        line.partition('=')[2].split()
         for line in (ROOT / 'Makefile').read_text().splitlines()
         if line.startswith('EXTRAS_test')
     ]

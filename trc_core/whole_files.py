@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,30 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Writes a file at once or not at all, whoever else writes it."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def alone(path: Path, patience: float) -> Iterator[None]:
+    """Keeps other processes out that ask for the same file, which must exist.
+
+    Where a file cannot be locked, or after so many seconds, it goes on all the same.
+    """
+    end = time.monotonic() + patience
+    with ExitStack() as opened:
+        with suppress(OSError):
+            file = opened.enter_context(path.open('rb'))
+            while not _is_locked(file) and time.monotonic() < end:
+                time.sleep(0.05)
+        yield
+
+
+def _is_locked(file: IO[bytes]) -> bool:
+    """Whether this process has the file to itself now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:

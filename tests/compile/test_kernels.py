@@ -1,10 +1,14 @@
 """Compiled kernels: one compilation for all plants, and never a stale one."""
 
 import ast
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import njit
 from numba._dispatcher import compute_fingerprint
 from numba.core.errors import TypingError
 
@@ -15,7 +19,9 @@ from trc_core.compile.plant import hold
 from trc_core.numerics.batch import roll_out
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.rollout import Trajectory, plain, rollout
+from trc_core.planner.kernels import add
 from trc_core.systems import SYSTEMS, get_system
+from trc_core.whole_files import alone
 
 ROLLOUT = {
     'problem/graph.py',
@@ -127,6 +133,39 @@ def test_a_kernel_is_compiled_under_its_own_name_and_once():
     names = [node.name for node in ast.parse(binding.read_text()).body if hasattr(node, 'name')]
     assert names == ['rollout']
     assert kernels.is_compiled(dispatcher)
+
+
+def test_no_loop_has_a_version_for_every_place_of_its_arrays_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv('TRC_CACHE_DIR', str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith('trc_compiled_add_')]:
+        monkeypatch.delitem(sys.modules, name)
+    kernel, a = compiled.__wrapped__(add), np.ones((2, 3))
+    kernel(a, 0.5, a, np.empty((2, 3)))
+    # In vectors and one by one, it would not round alike; the distance of the arrays would decide.
+    code = '\n'.join(kernel.inspect_llvm().values())
+    assert 'x double>' not in code and 'define' in code
+    own = njit(fastmath=True)(add)
+    own(a, 0.5, a, np.empty((2, 3)))  # what is compiled by others is as it was
+    assert 'x double>' in '\n'.join(own.inspect_llvm().values())
+
+
+def test_others_wait_for_a_file_but_not_for_ever(tmp_path):
+    path, done = tmp_path / 'binding.py', []
+    path.touch()
+
+    def another():
+        with alone(path, 30.0):
+            done.append('another')
+
+    thread = threading.Thread(target=another)
+    with alone(path, 1.0):
+        thread.start()
+        time.sleep(0.2)
+        done.append('one')
+        with alone(path, 0.1), alone(tmp_path / 'missing.py', 1.0):
+            done.append('one that lost its patience')
+    thread.join()
+    assert done == ['one', 'one that lost its patience', 'another']
 
 
 def test_rows_that_are_not_contiguous_are_refused_before_anything_runs():

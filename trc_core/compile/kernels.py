@@ -4,6 +4,11 @@ A kernel is marked `register_jitable` and takes its plant as an argument (`compi
 that one compilation serves all plants. What is compiled is a small module in the user's cache
 folder whose name holds the hash of every source that the kernel imports: Numba's disk cache then
 works, and can never be stale.
+
+LLVM writes two versions of a loop over arrays that might overlap, in vectors and one by one, and
+the distance between the arrays in memory says which of them runs. They do not round alike, so that
+a plan would depend on where the allocator had room: here such a loop has one version. Loops that
+need no such check, as sums do not, are vectors all the same.
 """
 
 from __future__ import annotations
@@ -14,18 +19,23 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import llvmlite.binding as llvm
+
 from trc_core.compile.cache import cache_folder
 from trc_core.compile.sealed_cache import seal
-from trc_core.whole_files import notice_damage, write_whole
+from trc_core.whole_files import alone, notice_damage, write_whole
 
 PACKAGE = Path(__file__).parents[1]
 STARTED = time.time()
-BINDING = """# with a cache of sealed files
+OVERLAP_CHECKS = '-vectorize-memory-check-threshold={}'  # of LLVM: more are not worth a vector
+NO_CHECKS, USUAL_CHECKS = 0, 128
+LONGEST_COMPILATION = 300.0  # [s] of another process that one waits for
+BINDING = """# with a cache of sealed files and one version of every loop
 from numba import njit
 
 from {module} import {kernel} as kernel
@@ -48,7 +58,27 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     digest = _digest(source, *_sources(kernel.__module__))
     function = getattr(_module_from_source(kernel.__name__, digest, source), kernel.__name__)
     seal(function)
+    function.compile = _compiled_once(function)
     return function
+
+
+def _compiled_once(dispatcher: Any) -> Callable[[Any], Any]:
+    """`dispatcher.compile` for one process at a time, the others find what it made in the cache.
+
+    Every loop has one version; what others compile in this process is as it always was.
+    """
+    compile_signature, binding = dispatcher.compile, Path(dispatcher.py_func.__code__.co_filename)
+
+    @wraps(compile_signature)
+    def compile_alone(signature: Any) -> Any:
+        with alone(binding, LONGEST_COMPILATION):
+            llvm.set_option('', OVERLAP_CHECKS.format(NO_CHECKS))
+            try:
+                return compile_signature(signature)
+            finally:
+                llvm.set_option('', OVERLAP_CHECKS.format(USUAL_CHECKS))
+
+    return compile_alone
 
 
 def is_compiled(function: Callable[..., Any]) -> bool:
