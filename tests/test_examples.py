@@ -67,6 +67,18 @@ def test_the_quadrotor_follows_the_eight_within_its_limits(capsys):
     np.testing.assert_allclose(system.u_trim, hover)
 
 
+def test_the_quadrotor_learns_what_it_weighs_and_how_the_wind_blows(capsys):
+    names, printed = run('quadrotor_in_wind', capsys)
+    known, off, learned = np.reshape([e for e in printed if e != 5.0], (3, -1))
+    assert known.max() < 1.0 and off.min() > 5.0  # [cm]
+    assert learned[0] < 3.0 and learned[-1] < 1.0
+    # the reference is what the plant can fly: its thrust alone turns it along the eight
+    r, model = names['figure_eight'](0.7), names['model']
+    ahead = names['figure_eight'](0.7 + model.dt)
+    u = names['controller'].plan(r[0], r).controls[0]
+    np.testing.assert_allclose(model.step(r[0], u), ahead[0], atol=0.02)
+
+
 @pytest.mark.skipif(not EXAMS, reason='the public problems are not beside this checkout')
 def test_public_problems_of_version_1_still_load():
     assert len(EXAMS) == 12

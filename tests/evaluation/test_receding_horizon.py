@@ -42,6 +42,9 @@ def test_a_plant_in_error_has_larger_parameters_and_a_smaller_gain():
     x, u = np.array([0.1, 0.0, 0.2, 0.0]), np.array([2.0])
     heavier = replace(system, parameters={k: 1.05 * v for k, v in system.parameters.items()})
     np.testing.assert_allclose(plant.step(x, u), heavier.step(x, 0.95 * u), rtol=1e-12)
+    other = PerturbedPlant.with_error(system, 0.05, {'pole_mass': 0.2})
+    heavier = heavier.with_parameters(pole_mass=0.2)
+    np.testing.assert_allclose(other.step(x, u), heavier.step(x, 0.95 * u), rtol=1e-12)
     nominal = PerturbedPlant.with_error(system, 0.0)
     np.testing.assert_allclose(nominal.step(x, u), system.step(x, u))
 
@@ -56,7 +59,8 @@ def test_a_pole_that_nobody_holds_is_not_held():
 
 @pytest.mark.parametrize('name', BARS)
 def test_one_warm_cycle_a_tick_keeps_up_with_converged_mpc(name):
-    flown = compare(Controller.load(name), 0.0, *problems(name, 4), name)
+    plant = PerturbedPlant(SYSTEMS[name])
+    flown = compare(Controller.load(name), plant, *problems(name, 4), name)
     assert flown.ratios('trc, 1 cycle').mean() <= BARS[name]
     assert flown.ratios('trc').mean() <= BARS[name]
     assert not any(flown.flights['trc'].fallen)
@@ -67,9 +71,10 @@ def test_one_warm_cycle_a_tick_keeps_up_with_converged_mpc(name):
 def test_the_command_prints_a_row_for_every_planner(capsys, monkeypatch):
     monkeypatch.setattr(closed_loop, 'HORIZONS', 0.2)
     monkeypatch.setattr(closed_loop, 'SWEEPS', 5)
-    main(['--checkpoint', 'van_der_pol', '--closed_loop', '0.05', '--states', '2'])
+    flags = ['--closed_loop', '0.05', '--plant', 'mu=1.2', '--states', '2']
+    main(['--checkpoint', 'van_der_pol', *flags])
     printed = capsys.readouterr().out
-    assert 'plant off by 5%' in printed
+    assert 'plant off by 5% mu=1.2' in printed
     for label in closed_loop.tick_planners(Controller.load('van_der_pol')):
         assert f'\n{label} ' in printed
 

@@ -17,6 +17,7 @@ from nav_msgs.msg import Odometry, Path
 from scipy.spatial.transform import Rotation
 from trajectory_msgs.msg import JointTrajectory
 
+from trc_core import get_system
 from trc_core.numerics.plan import Plan
 from trc_ros.conversions import (
     OdometryReader,
@@ -88,6 +89,14 @@ def test_an_odometry_is_read_as_scipy_turns_it(turns, q, position, velocity, ang
     back = coordinates_of(turns, R * Rotation.from_rotvec(-h * np.array(angular)))
     slope = [math.remainder(d, math.tau) / (2 * h) for d in ahead - back]
     np.testing.assert_allclose(x[9:], slope, rtol=1e-3, atol=1e-3 / math.cos(x[4]) ** 2)
+
+
+def test_the_shipped_quadrotor_reads_an_odometry_without_a_setting():
+    R, position = Rotation.from_rotvec([0.4, -1.0, 0.3]), (1.0, -2.0, 3.0)
+    message = odometry(R, position, (0.5, -0.4, 0.3), (1.0, 2.0, -3.0))
+    x = OdometryReader(get_system('quadrotor'), Placement())(message)
+    known = [*position, *4.0 * R.as_mrp(), 0.5, -0.4, 0.3, 1.0, 2.0, -3.0]
+    np.testing.assert_allclose(x, known, atol=1e-12)
 
 
 @given(a=st.tuples(*[st.floats(-9.0, 9.0)] * 3))

@@ -226,10 +226,21 @@ def test_a_flight_by_forces_of_another_sign_reaches_its_goal_and_ends_safely(
     forces = np.array([message.wrench.force.x for message in wrenches])
     assert np.isfinite(forces).all()
     assert (np.abs(forces - 0.5) <= 2.0 * system.u_max).all()
-    assert forces[0] > 0.5  # brakes what flies to the left, at a robot that counts backwards
     assert forces[-1] == 0.5  # no force of the plant's
+    # Its speed has changed as a robot's that counts backwards.
+    moments = [seconds(message) for message in wrenches]
+    gained = np.sum((0.5 - forces[:-1]) / 2.0 * np.diff(moments))
+    states = [received.message for received in probe.log.state]
+    times, speeds = [seconds(state) for state in states], [state.velocity[0] for state in states]
+    began, ended = np.interp([moments[0], moments[-1]], times, speeds)
+    assert gained == pytest.approx(ended - began, abs=0.15)
     assert wrenches[0].header.frame_id == 'base_link'
     assert wrenches[0].header.stamp.sec > 0
+
+
+def seconds(message):
+    stamp = message.header.stamp
+    return stamp.sec + 1e-9 * stamp.nanosec
 
 
 def test_a_command_type_without_axes_does_not_configure(start):

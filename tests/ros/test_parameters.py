@@ -252,7 +252,7 @@ def test_every_parameter_describes_itself(start, probe, namespace):
     assert limits['controller_frequency'][0].to_value == 1000.0
 
 
-@pytest.mark.parametrize('name', SYSTEMS)
+@pytest.mark.parametrize('name', [*SYSTEMS, 'quadrotor', 'quadrotor_flip'])
 def test_the_shipped_file_of_a_system_names_the_ordinary_parameters_with_their_types(name):
     text = (ROOT / 'params' / f'{name}.yaml').read_text()
     values = flat(yaml.safe_load(text)['/**']['ros__parameters'])

@@ -105,7 +105,7 @@ def test_the_pole_leans_as_its_momentum_says(name):
     np.testing.assert_allclose(np.diff(sums, 2)[0] / dt**2, force, rtol=1e-3)
 
 
-@pytest.mark.parametrize('name', sorted(set(SYSTEMS) - {'van_der_pol'}))
+@pytest.mark.parametrize('name', sorted({*SYSTEMS, 'quadrotor'} - {'van_der_pol'}))
 def test_a_goal_survives_the_way_through_a_pose(name):
     system, goal = get_system(name), np.zeros(get_system(name).n_x)
     for i, joint in enumerate(system.joints):

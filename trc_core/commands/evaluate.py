@@ -30,7 +30,7 @@ from trc_core.evaluation.baselines import (
     serving,
 )
 from trc_core.evaluation.chart import excess_chart
-from trc_core.evaluation.closed_loop import Comparison, compare
+from trc_core.evaluation.closed_loop import Comparison, PerturbedPlant, compare
 from trc_core.evaluation.evaluator import Evaluation, Planner, evaluate
 from trc_core.evaluation.problems import TEST_SEED, fresh_problems
 from trc_core.evaluation.verdict import verdict
@@ -45,7 +45,9 @@ DEFAULT = 'van_der_pol'
 OVER_ROS = Path('outputs/over_ros')
 FITTING = {  # what goes with a flag that asks for something else than the usual table
     'ros': ('closed_loop', 'checkpoint', 'states', 'seed'),
-    'closed_loop': ('checkpoint', 'system', 'task', 'set', 'states', 'seed', 'force', 'record'),
+    'closed_loop': (
+        *('checkpoint', 'system', 'task', 'set', 'states', 'seed', 'force', 'record', 'plant'),
+    ),
     'expert': ('system', 'task', 'set', 'states', 'seed', 'output'),
 }
 
@@ -98,6 +100,13 @@ def _add_closed_loop(parser: argparse.ArgumentParser) -> None:
         help='fly instead: two horizons of receding-horizon control beside converged MPC; with '
         'ERROR = 0.05 on a plant whose parameters are 5 %% larger and whose input gain is 5 %% '
         'smaller than the controller thinks',
+    )
+    add(
+        '--plant',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='with --closed_loop: a parameter of the plant that the controller does not know of',
     )
     add(
         '--ros',
@@ -262,11 +271,17 @@ def _loaded(arguments: argparse.Namespace) -> tuple[str, Controller]:
 def _flown(arguments: argparse.Namespace) -> Comparison:
     """The closed-loop table that the flags ask for."""
     title, controller = _controller(arguments)
-    error = arguments.closed_loop
-    if error:
-        title += f', plant off by {error:.0%}'
+    error, unknown = arguments.closed_loop, parse_settings(arguments.plant)
+    if error or unknown:
+        title += f', plant {_difference(arguments)}'
+    plant = PerturbedPlant.with_error(controller.system, error, unknown)
     x0, goal = fresh_problems(controller.system, arguments.states, arguments.seed)
-    return compare(controller, error, x0, goal, title)
+    return compare(controller, plant, x0, goal, title)
+
+
+def _difference(arguments: argparse.Namespace) -> str:
+    """In which way the plant that is flown differs from its model."""
+    return ' '.join([f'off by {arguments.closed_loop:.0%}', *arguments.plant])
 
 
 def _flown_over_ros(arguments: argparse.Namespace) -> Any:
@@ -295,15 +310,13 @@ def _record(arguments: argparse.Namespace, result: Evaluation, command: Sequence
 def _record_flights(
     arguments: argparse.Namespace, comparison: Comparison, command: Sequence[str]
 ) -> None:
-    """Keeps the closed-loop figures in the checkpoint, once per model error."""
+    """Keeps the closed-loop figures in the checkpoint, once per way in which the plant differs."""
     certificate = {
         'held': comparison.holds,
         'seed': arguments.seed,
         'cost over that of converged MPC': comparison.figures(),
     }
-    _keep(
-        arguments, f'closed loop, plant off by {arguments.closed_loop:.0%}', certificate, command
-    )
+    _keep(arguments, f'closed loop, plant {_difference(arguments)}', certificate, command)
 
 
 def _keep(

@@ -39,9 +39,20 @@ class PerturbedPlant:
     gain: float = 1.0
 
     @classmethod
-    def with_error(cls, system: System, error: float) -> PerturbedPlant:
-        """Every physical parameter larger by a share `error`, the input gain smaller by it."""
-        return cls(in_error(system, error), 1 - error)
+    def with_error(
+        cls, system: System, error: float, unknown: Mapping[str, float] | None = None
+    ) -> PerturbedPlant:
+        """Every physical parameter larger by a share `error`, the input gain smaller by it.
+
+        Args:
+            system: the model.
+            error: share of every parameter and of the gain.
+            unknown: parameters of the plant that are these numbers instead.
+
+        Raises:
+            ValueError: if the system has no such parameter, or it is not finite.
+        """
+        return cls(in_error(system, error).with_parameters(**unknown or {}), 1 - error)
 
     def step(self, x: Array, u: Array) -> Array:
         """The state (n_x,) one dt later."""
@@ -145,19 +156,19 @@ class Comparison:
 
 
 def compare(
-    controller: Controller, error: float, x0: Array, goal: Array, title: str
+    controller: Controller, plant: PerturbedPlant, x0: Array, goal: Array, title: str
 ) -> Comparison:
-    """Flies every planner from every state, on a plant that differs from the model by `error`.
+    """Flies every planner from every state, on a plant that may differ from the model.
 
     Args:
         controller: whose system is the model.
-        error: as `PerturbedPlant.with_error`; 0 is the nominal plant.
+        plant: what is flown.
         x0: initial states (N, n_x).
         goal: goals (N, n_x).
         title: of the table.
     """
     model = controller.system
-    plant, flights = PerturbedPlant.with_error(model, error), {}
+    flights = {}
     for label, planner in tick_planners(controller).items():
         bar = progress_bar(range(len(x0)), label=label, leave=False)
         flights[label] = fly_all(planner, model, plant, x0, goal, bar)

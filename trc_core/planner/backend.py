@@ -14,20 +14,21 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory, memory_of
+from trc_core.numerics.classical import START_SWEEPS, STARTS
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.parallel import in_blocks
-from trc_core.numerics.rollout import Trajectory, plain
+from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
-from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
+from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.sweep_kernels import take_over_rows
 from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
-STARTS, START_SWEEPS = 3, 12  # that are improved without a network, and how much
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
@@ -167,7 +168,7 @@ class Backend(ABC):
 
 
 def _numbered(name: str, count: int) -> list[str]:
-    return [name, *(f'{name} {i}' for i in range(2, count + 1))]
+    return [name, *(f'{name} {i}' for i in range(2, count + 1))][:count]
 
 
 class KernelBackend(Backend):
@@ -188,10 +189,14 @@ class KernelBackend(Backend):
         self._plant_of = readable_plant_of if readable else plant_of
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
         self._take_over = take_over_rows if readable else compiled(take_over_rows)
+        self._propose_rows = propose_rows if readable else compiled(propose_rows)
+        self._only_proposes = not TRCConfig.from_record(checkpoint.model).cycles
         self._rho = np.array(checkpoint.coordinates.penalties, dtype=np.float64)
         self._lowered = checkpoint.lowered
-        own = (self._plan_rows, self._take_over) if len(self._rho) else (self._plan_rows,)
-        self.kernels = () if readable else own
+        own: list[Callable[..., Any]] = [self._plan_rows]
+        own += [self._take_over] if len(self._rho) else []
+        own += [self._propose_rows] if self._only_proposes else []
+        self.kernels = () if readable else tuple(own)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found = self._refined(self._lowered, problems, budget)
@@ -202,9 +207,26 @@ class KernelBackend(Backend):
     def best_candidates(self, problems: Problems) -> Found:
         return self._refined(self.system, problems, NO_CYCLES)
 
+    def propose(self, problems: Problems) -> tuple[Trajectory, Array]:
+        """Every candidate (B, N trajectories) as it is rolled out, and its merit (B, N).
+
+        They are in the order of `candidates`, and `previous` behind them where there is one.
+        """
+        found, requests = self.empty(problems), problems.requests(self.system)
+        candidates = empty_trajectory(self.system, *found.starts.shape)
+
+        def run(plant: Plant, rows: slice) -> None:
+            own, results = requests.rows(rows), found.rows(rows)
+            plans = Trajectory(candidates.x[rows], candidates.u[rows])
+            self._propose_rows(plant, self._model, own, results, plans)
+
+        problems.share_out(self._plant_of(self.system), run, self.num_threads)
+        return candidates, found.starts
+
     def _refined(self, system: System, problems: Problems, budget: Budget) -> Found:
         """What refinement finds that lowers the cost of a system."""
         found, requests = self.empty(problems), problems.requests(self.system)
+        budget = NO_CYCLES if self._only_proposes else budget
 
         def run(plant: Plant, rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)
@@ -230,7 +252,7 @@ class KernelBackend(Backend):
 
 
 class ClassicalBackend(Backend):
-    """Starts that need no network: clipped LQR, u_trim held, the laws of the plant.
+    """Starts that need no network: the LQR ladder, u_trim held, the laws of the plant.
 
     The best of them get a few sweeps, and the best after those is the plan; where `previous` is
     trusted and the cheapest, it goes on as it is.
@@ -243,8 +265,8 @@ class ClassicalBackend(Backend):
 
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self.candidates = ('lqr', 'trim', *self.system.laws)
-        self._law = plain(checkpoint.representation.K_start[0])
+        self._ladder = checkpoint.representation.K_start
+        self.candidates = (*_numbered('lqr', len(self._ladder)), 'trim', *self.system.laws)
         self._start, self._improve = compiled(start_rows), compiled(batch_improve)
         self.kernels = (self._start, self._improve)
 
@@ -256,7 +278,7 @@ class ClassicalBackend(Backend):
             own, results, left = requests.rows(rows), found.rows(rows), memory.rows(rows)
             (B, N), last = results.starts.shape, problems.previous is not None
             candidates = empty_trajectory(self.system, B, N)
-            self._start(plant, self._law, own, results, candidates)
+            self._start(plant, self._ladder, own, results, candidates)
             for b in range(B):
                 J, plans = results.starts[b], Trajectory(candidates.x[b], candidates.u[b])
                 if last and own.trusted[b] and J.argmin() == N - 1:

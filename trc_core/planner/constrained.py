@@ -13,6 +13,7 @@ from trc_core.compile.binding import violation_weight
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
+from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.ilqr import Memory
 from trc_core.planner.backend import Problems
 from trc_core.planner.classical_kernels import yield_rows
@@ -22,7 +23,6 @@ from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 
-FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
 SURPRISED_SWEEPS = 20  # where violations are more than noise
 UNSAFE = 5.0  # times the tolerance of constraints, beyond which safety comes first
 
@@ -48,6 +48,8 @@ class ConstrainedPlanning(Planning):
         self._weight = violation_weight(self.system)
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
+        names = self.backend.candidates
+        self._trim = names.index('trim') if 'trim' in names else 1
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:
@@ -182,7 +184,9 @@ class ConstrainedPlanning(Planning):
         before = found.start.copy()
 
         def run(plant: Plant, rows: slice) -> None:
-            self._yield_rows(plant, requests.rows(rows), found.rows(rows), violation[rows])
+            self._yield_rows(
+                plant, requests.rows(rows), found.rows(rows), violation[rows], self._trim
+            )
 
         problems.share_out(self._plant_of(self.system), run)
         for values in memory:

@@ -18,6 +18,7 @@ TEXTBOOK = (
     'pendulum',
     'cartpole_swingup',
 )
+SPATIAL = ('quadrotor', 'quadrotor_flip')
 CONSTRAINED = ('bicycle_circles', 'arm')
 
 
@@ -47,7 +48,9 @@ class Catalogue(Mapping[str, Entry]):
         return name in self._names  # without a look into the file
 
 
-SHIPPED: Mapping[str, ShippedSystem] = Catalogue(TEXTBOOK + CONSTRAINED, lambda shipped: shipped)
+SHIPPED: Mapping[str, ShippedSystem] = Catalogue(
+    TEXTBOOK + SPATIAL + CONSTRAINED, lambda shipped: shipped
+)
 """All shipped systems, with their recipes and drawings."""
 SYSTEMS: Mapping[str, System] = Catalogue(TEXTBOOK, lambda shipped: shipped.system)
 """The textbook plants, which have bounds on their controls and no other constraints;

@@ -8,23 +8,8 @@ from trc_core.problem.rigid_body.places import placed
 from trc_core.problem.robot import RobotModel
 from trc_core.problem.system import Array, System
 from trc_core.systems.catalogue import shipped_as
+from trc_core.systems.perspective import seen
 from trc_core.systems.shipped import SideView
-
-AZIMUTH, ELEVATION = np.radians(-60.0), np.radians(20.0)  # of the eye
-ACROSS = np.array([-np.sin(AZIMUTH), np.cos(AZIMUTH), 0.0])
-UP = np.array(
-    [
-        -np.sin(ELEVATION) * np.cos(AZIMUTH),
-        -np.sin(ELEVATION) * np.sin(AZIMUTH),
-        np.cos(ELEVATION),
-    ]
-)
-EYE = np.stack([ACROSS, UP], axis=1)  # (3, 2)
-
-
-def seen(points: Array) -> Array:
-    """The points (..., 2) of a picture where points (..., 3) in space are seen."""
-    return points @ EYE
 
 
 def side_view_of(system: System) -> SideView | None:

@@ -37,5 +37,9 @@ shipped = ShippedSystem(
         'van_der_pol_mu': Recipe(
             'van_der_pol', overrides={'steps': 3000, 'ranges': {'mu': [0.5, 1.5]}}
         ),
+        'van_der_pol_weights': Recipe(
+            'van_der_pol',
+            overrides={'steps': 6000, 'ranges': {name: [0.1, 10.0] for name in ('Q', 'R', 'Q_f')}},
+        ),
     },
 )

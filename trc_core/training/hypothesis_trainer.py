@@ -147,12 +147,12 @@ class LabelledProblems:
         states, u = torch.from_numpy(labels.states), torch.from_numpy(labels.controls)
         coordinates = dynamics.representation.coordinates
         assert coordinates is not None
-        units = dynamics.units(x0 - goal)
+        units = dynamics.units(x0 - goal, goal)
         v = dynamics.sweep(Iterate(u, u, states), goal, sweeps=0).v  # re-projected, no more
         numbers = coordinates.numbers(dynamics.system)
         form, held = local_forms(dynamics.system, numbers, units.s.numpy(), labels)
         sign = torch.from_numpy(held).double()
-        mirrored = sign if units.side is None else sign * units.side
+        mirrored = units.mirrored(sign)
         return cls(x0, goal, units.metric(v).float(), torch.from_numpy(form), mirrored.float())
 
     def rows(self, rows: Tensor) -> LabelledProblems:
