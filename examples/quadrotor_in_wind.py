@@ -1,9 +1,11 @@
 """A quadrotor in space flies a figure eight, whatever it weighs and however the wind blows.
 
-The first flight is of the plant that the controller knows. The second one is 5 % heavier and
-slower to turn, and a wind pushes it: its controller learns that in flight.
-Run: python quadrotor_in_wind.py
+The first flight is that of the plant that the controller knows. In the second one it is 5 %
+heavier and slower to turn, and a wind pushes it; the third controller learns that in flight.
+Run: python quadrotor_in_wind.py, or python quadrotor_in_wind.py FILE.png for a picture
 """
+
+import sys
 
 import numpy as np
 from numpy import cos, sin
@@ -40,22 +42,41 @@ def attitude(t):
 
 
 def fly(planner, plant):
-    """The distances [m] from the reference in the course of some laps."""
-    plan, x, errors = None, figure_eight(0.0)[0], []
-    for tick in range(round(LAPS * PERIOD / model.dt)):
+    """The positions (LAPS, N, 3) of some laps, and the distances (LAPS, N) from the eight."""
+    plan, x, flown, wanted = None, figure_eight(0.0)[0], [], []
+    for tick in range(LAPS * round(PERIOD / model.dt)):
         reference = figure_eight(tick * model.dt)
         plan = planner(x, reference, plan)
-        errors.append(np.linalg.norm((x - reference[0])[:3]))
+        flown.append(x[:3])
+        wanted.append(reference[0, :3])
         x = plant.step(x, plan.controls[0])
-    return np.array(errors)
+    flown, wanted = (np.reshape(points, (LAPS, -1, 3)) for points in (flown, wanted))
+    return flown, np.linalg.norm(flown - wanted, axis=2)
+
+
+def draw(flights, path):
+    """The flights from above, each lap darker than the one before."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((10.0, 2.6), layout='constrained')
+    for axes, (name, flown) in zip(figure.subplots(1, len(flights)), flights.items(), strict=True):
+        wanted = np.array([figure_eight(t)[0] for t in np.arange(0.0, PERIOD, model.dt)])
+        axes.plot(*wanted[:, :2].T, '--', color='crimson', lw=1)
+        for lap, points in enumerate(flown):
+            axes.plot(*points[:, :2].T, color='navy', alpha=(lap + 1) / LAPS, lw=1)
+        axes.set(title=name, xlabel='x [m]', ylabel='y [m]', aspect='equal')
+    figure.savefig(path, dpi=90)
 
 
 if __name__ == '__main__':
-    controller, lap = Controller.load('quadrotor', cycles=1), round(PERIOD / model.dt)
+    controller, flights = Controller.load('quadrotor', cycles=1), {}
     for name, planner, plant in (
         ('as modelled', controller.plan, model),
         ('5 % heavier, in wind', controller.plan, windy),
         ('the same, learned', learning(controller), windy),
     ):
-        rms = 100 * np.sqrt(np.mean(np.square(fly(planner, plant).reshape(LAPS, lap)), axis=1))
+        flights[name], errors = fly(planner, plant)
+        rms = 100.0 * np.sqrt(np.mean(errors**2, axis=1))
         print(f'{name:22}' + ' '.join(f'{error:.1f}' for error in rms) + ' cm rms, lap by lap')
+    if sys.argv[1:2] and sys.argv[1].endswith('.png'):
+        draw(flights, sys.argv[1])

@@ -19,13 +19,13 @@ shipped = replace(
         'quadrotor_flip': Recipe(
             'quadrotor_flip',
             overrides={
-                'steps': 3000,
-                'ladder': [1.0, 10.0, 100.0],
+                'steps': 2500,
+                'ladder': [1.0, 10.0, 100.0, 1000.0],
                 'sweeps': 1,
                 'H_cycles': 5,
-                'feedback_stride': 2,
+                'feedback_stride': 3,
                 'latent_dim': 80,
-                'hidden_dim': 80,
+                'hidden_dim': 64,
             },
         )
     },
