@@ -118,6 +118,8 @@ shipped = ShippedSystem(
             overrides={
                 'steps': 4500,
                 'ladder': [1.0, 10.0, 100.0],
+                'beam': [4, 2, 1],
+                'sweeps': 1,
                 'latent_dim': 96,
                 'hidden_dim': 80,
             },

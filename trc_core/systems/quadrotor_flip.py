@@ -19,10 +19,11 @@ shipped = replace(
         'quadrotor_flip': Recipe(
             'quadrotor_flip',
             overrides={
-                'steps': 2500,
+                'steps': 2000,
                 'ladder': [1.0, 10.0, 100.0, 1000.0],
                 'sweeps': 1,
                 'H_cycles': 5,
+                'beam': [5, 3, 2, 1],
                 'feedback_stride': 3,
                 'latent_dim': 80,
                 'hidden_dim': 64,
