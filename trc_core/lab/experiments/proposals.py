@@ -12,7 +12,16 @@ import numpy as np
 from trc_core.evaluation.evaluator import COLLISION, DEEP
 from trc_core.evaluation.problems import draw_problems
 from trc_core.evaluation.reference import best_known_optima, starts_needed
-from trc_core.lab.experiments.frame import Experiment, Figures, Results, Work, key
+from trc_core.lab.experiments.cycles_and_sweeps import cycles_and_sweeps, section, sentence
+from trc_core.lab.experiments.frame import (
+    Experiment,
+    Figures,
+    Results,
+    Work,
+    among,
+    key,
+    names,
+)
 from trc_core.lab.experiments.proposal_rows import IPOPT_LINE, NETWORK, STORED, Tried, rows_of
 from trc_core.lab.markdown import table
 from trc_core.numerics.cost import WRONG_BASIN
@@ -23,6 +32,7 @@ BLOCK = 20  # problems of a unit of work
 EXCESS = 1e-5  # in which J/J* - 1 is kept
 MOST = 99_999  # of it that is kept
 SHUFFLE = 7
+CIRCLES, CYCLES = 'circles', 'cycles'
 KINDS = ('wrong', 'M wrong', '> 1 cm', '> 5 cm')
 
 
@@ -33,15 +43,24 @@ class Size:
     problems: int = 200
     stored: int = 6000
     """Plans in the table of stored plans, and as many mirror images."""
+    states: int = 100
+    """Of the systems whose cycles and sweeps are compared."""
+    refined: tuple[str, ...] = ('quadrotor',)
+    """Those systems, which ship."""
 
 
-FULL = Size(problems=1000, stored=20_000)
+FULL = Size(problems=1000, stored=20_000, states=300)
 
 
 def units(size: Size, seed: int) -> dict[str, Work]:
-    """Blocks of problems; every planner plans each of them."""
+    """Blocks of problems, of which every planner plans each; then systems with cycles."""
     counts = [min(BLOCK, size.problems - first) for first in range(0, size.problems, BLOCK)]
-    return {key('block', n): partial(_block, size, seed, n, k) for n, k in enumerate(counts)}
+    work: dict[str, Work] = {
+        key(CIRCLES, n): partial(_block, size, seed, n, k) for n, k in enumerate(counts)
+    }
+    for name in size.refined:
+        work[key(CYCLES, name)] = partial(cycles_and_sweeps, name, size.states, seed)
+    return work
 
 
 def _block(size: Size, seed: int, number: int, count: int) -> Figures:
@@ -102,7 +121,7 @@ class Line:
 
 def lines(results: Results) -> dict[str, Line]:
     """Every row over all blocks, by its label."""
-    blocks = list(results.values())
+    blocks = among(results, CIRCLES)
     count = sum(block['problems'] for block in blocks)
     found = {}
     for label in (name for name, figures in blocks[0].items() if isinstance(figures, Mapping)):
@@ -121,7 +140,7 @@ def lines(results: Results) -> dict[str, Line]:
 
 def page(results: Results) -> Iterable[str]:
     """What it says, the table, and how it was measured."""
-    found, blocks = lines(results), list(results.values())
+    found, blocks = lines(results), among(results, CIRCLES)
     count, left_out, beaten = (
         sum(block[name] for block in blocks) for name in ('problems', 'left out', 'beaten')
     )
@@ -152,6 +171,17 @@ def page(results: Results) -> Iterable[str]:
         'alone); rows take turns, problem by problem, in a random order.'
     )
     yield SOURCES
+    yield '## Cycles and sweeps'
+    yield (
+        'Where one start leads to the optimum, a network shortens the way: K cycles, and sweeps '
+        'of box-iLQR after them, beside the same sweeps from the clipped LQR and from the best of '
+        f'a ladder of LQRs. New states, {ABOUT}.'
+    )
+    for name in names(results, 1, CYCLES):
+        (figures,) = among(results, CYCLES, name)
+        yield f'### {name}'
+        yield sentence(name, figures)
+        yield section(figures)
 
 
 SOURCES = """\
@@ -162,6 +192,9 @@ SOURCES = """\
   start and goal are flown from here.
 - *MPPI*: the mean of 1000 samples after 5 iterations from the line.
 - *network*: its proposals alone, or beside the classical starts, as the controller has them."""
+
+
+ABOUT = 'CPU milliseconds on one core, in turns; *wrong*: J more than 2 % above J*'
 
 
 def at_equal_ms(found: Mapping[str, Line], source: str, ms: float) -> float | None:
