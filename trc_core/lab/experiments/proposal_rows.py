@@ -1,0 +1,187 @@
+"""Rows of the experiment `proposals`: planners from different sources of starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from trc_core.evaluation.reference import keep
+from trc_core.lab.experiments.mppi import mppi
+from trc_core.lab.experiments.starts import (
+    LEADING,
+    Starts,
+    StoredPlans,
+    by_law,
+    improve,
+    left_right,
+    random_controls,
+    random_detours,
+    rolled_out,
+)
+from trc_core.planner.controller import Controller
+from trc_core.problem.system import Array, System
+from trc_core.solvers import fatrop, multistart
+from trc_core.solvers.fatrop import FATROP
+from trc_core.solvers.library import library_labels
+from trc_core.solvers.nlp import IPOPT, Method, answer, flown
+from trc_core.solvers.problem import Problem
+
+SWEEPS = 60  # of a single start
+STORED_SEED = 6_100_000
+LEFT_RIGHT, DETOURS = 'left or right', '32 random detours'
+STORED, MORE_STORED = '32 nearest stored plans', '256 nearest stored plans'
+NETWORK, BESIDE = 'network', 'network with the classical starts'
+IPOPT_LINE = 'IPOPT from the line'
+
+Parameters = Mapping[str, float]
+
+
+class Tried(NamedTuple):
+    """What a planner found."""
+
+    cost: float
+    merit: float
+    violation: float
+    """The largest."""
+    seconds: float
+    """Of the CPU."""
+
+
+class Outcome(NamedTuple):
+    """A plan, and the CPU seconds that count where they are not all."""
+
+    controls: Array
+    states: Array
+    merit: float
+    seconds: float | None = None
+
+
+Plan = Callable[[Problem, Parameters, np.random.Generator], Outcome]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A planner with its label."""
+
+    label: str
+    plan: Plan
+
+    def measured(
+        self,
+        system: System,
+        x0: Array,
+        goal: Array,
+        parameters: Parameters,
+        rng: np.random.Generator,
+    ) -> Tried:
+        """Plans once and judges the plan, which is not timed."""
+        began = time.thread_time()
+        problem = Problem.of(system, x0, goal, parameters)
+        found = self.plan(problem, parameters, rng)
+        seconds = time.thread_time() - began
+        plan = problem.plan(found.controls, found.states, found.merit, '')
+        own = found.seconds if found.seconds is not None else seconds
+        return Tried(plan.cost, plan.merit, plan.violation, own)
+
+
+def rows_of(system: System, stored: int) -> list[Row]:
+    """All rows, in the order of the table."""
+    rows = [
+        Row(
+            'zero + 60 sweeps', _one(lambda problem, rng: rolled_out(problem, problem.trim[None]))
+        ),
+        Row('line + 60 sweeps', _one(lambda problem, rng: by_law(problem, LEADING))),
+        Row(IPOPT_LINE, _by(IPOPT)),
+    ]
+    if fatrop.is_available():
+        rows.append(Row('fatrop from the line', _by(FATROP)))
+    rows += [
+        Row('MPPI + 60 sweeps', _one(_mppi)),
+        Row('12 random starts, 60 sweeps each', _twelve),
+        Row('12 starts of `multistart`, converged', _multistart),
+        Row('the controller without a network', _by_controller(Controller.classical(system))),
+    ]
+    table = stored_plans(system, stored)
+    rows.append(
+        Row(
+            'nearest stored plan + 60 sweeps',
+            _one(lambda problem, rng: _nearest(table, 1, problem)),
+        )
+    )
+    for source, start, counts in (
+        (LEFT_RIGHT, lambda problem, rng: left_right(problem), (1, 3, 8)),
+        (DETOURS, lambda problem, rng: random_detours(problem, 32, rng), (1, 3, 8)),
+        (STORED, lambda problem, rng: _nearest(table, 32, problem), (1, 3, 5, 8)),
+        (MORE_STORED, lambda problem, rng: _nearest(table, 256, problem), (1, 3, 8)),
+    ):
+        rows += [Row(f'{source}, B = {B}', _best(start, B)) for B in counts]
+    return rows
+
+
+def _one(start: Callable[[Problem, np.random.Generator], Starts]) -> Plan:
+    """Sweeps from a single start."""
+    return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), 1, SWEEPS, 0))
+
+
+def _best(start: Callable[[Problem, np.random.Generator], Starts], B: int) -> Plan:
+    """The best of B starts."""
+    return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), B))
+
+
+def _mppi(problem: Problem, rng: np.random.Generator) -> Starts:
+    return mppi(problem, by_law(problem, LEADING).plans.u[0], 1000, 5, rng)
+
+
+def _nearest(table: StoredPlans, count: int, problem: Problem) -> Starts:
+    return rolled_out(problem, table.nearest(problem, count))
+
+
+def _twelve(problem: Problem, _: Parameters, rng: np.random.Generator) -> Outcome:
+    starts = rolled_out(problem, random_controls(problem, 12, rng))
+    return Outcome(*improve(problem, starts, 12, SWEEPS, 0))
+
+
+def _multistart(problem: Problem, parameters: Parameters, _: np.random.Generator) -> Outcome:
+    plan = multistart.solve(problem.system, problem.x0, problem.goal, parameters=parameters)
+    return Outcome(plan.controls, plan.states, plan.merit)
+
+
+def _by_controller(controller: Controller) -> Plan:
+    """What a controller plans where nothing came before."""
+
+    def plan(problem: Problem, parameters: Parameters, _: np.random.Generator) -> Outcome:
+        found = controller.plan(problem.x0, problem.goal, parameters=parameters)
+        return Outcome(found.controls, found.states, found.merit)
+
+    return plan
+
+
+def _by(method: Method) -> Plan:
+    """What a solver of nonlinear programs finds from the line."""
+
+    def plan(problem: Problem, _: Parameters, rng: np.random.Generator) -> Outcome:
+        start = by_law(problem, LEADING).plans
+        began = time.thread_time()
+        found = answer(method, problem, start.x[0], start.u[0])
+        seconds = time.thread_time() - began
+        own = flown(method, problem, found)
+        return Outcome(own.controls, own.states, own.merit, seconds)
+
+    return plan
+
+
+@lru_cache(maxsize=1)
+def stored_plans(system: System, count: int) -> StoredPlans:
+    """The table of stored plans: labels, found once and kept."""
+
+    def found() -> dict[str, Array]:
+        labels = library_labels(system, count, STORED_SEED)
+        return {'x0': labels.x0, 'goal': labels.goal, 'controls': labels.controls}
+
+    kept = keep(system, 'stored', [count, STORED_SEED], found)
+    return StoredPlans.of(kept['x0'], kept['goal'], kept['controls'])

@@ -1,0 +1,273 @@
+"""`trc experiment proposals`: sources of starts for a car among circles, at equal milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from trc_core.evaluation.evaluator import COLLISION, DEEP
+from trc_core.evaluation.problems import draw_problems
+from trc_core.evaluation.reference import best_known_optima, starts_needed
+from trc_core.lab.experiments.cycles_and_sweeps import cycles_and_sweeps, section, sentence
+from trc_core.lab.experiments.frame import (
+    Experiment,
+    Figures,
+    Results,
+    Work,
+    among,
+    key,
+    names,
+)
+from trc_core.lab.experiments.proposal_rows import IPOPT_LINE, NETWORK, STORED, Tried, rows_of
+from trc_core.lab.markdown import table
+from trc_core.numerics.cost import WRONG_BASIN
+from trc_core.systems.bicycle_circles import bicycle_circles
+
+SEED = 9_300_000  # of the problems; neither training nor the certificate draws from it
+BLOCK = 20  # problems of a unit of work
+EXCESS = 1e-5  # in which J/J* - 1 is kept
+MOST = 99_999  # of it that is kept
+SHUFFLE = 7
+CIRCLES, CYCLES = 'circles', 'cycles'
+KINDS = ('wrong', 'M wrong', '> 1 cm', '> 5 cm')
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    problems: int = 200
+    stored: int = 6000
+    """Plans in the table of stored plans, and as many mirror images."""
+    states: int = 100
+    """Of the systems whose cycles and sweeps are compared."""
+    refined: tuple[str, ...] = ('quadrotor',)
+    """Those systems, which ship."""
+
+
+FULL = Size(problems=1000, stored=20_000, states=300)
+
+
+def units(size: Size, seed: int) -> dict[str, Work]:
+    """Blocks of problems, of which every planner plans each; then systems with cycles."""
+    counts = [min(BLOCK, size.problems - first) for first in range(0, size.problems, BLOCK)]
+    work: dict[str, Work] = {
+        key(CIRCLES, n): partial(_block, size, seed, n, k) for n, k in enumerate(counts)
+    }
+    for name in size.refined:
+        work[key(CYCLES, name)] = partial(cycles_and_sweeps, name, size.states, seed)
+    return work
+
+
+def _block(size: Size, seed: int, number: int, count: int) -> Figures:
+    """Figures of every row over some problems; rows take turns in a random order."""
+    system, rows = bicycle_circles, rows_of(bicycle_circles, size.stored)
+    problems = draw_problems(system, count, SEED + 1000 * seed + number)
+    order, draws = np.random.default_rng(SHUFFLE), np.random.default_rng(SEED + number)
+    found: dict[str, list[Tried]] = {row.label: [] for row in rows}
+    optima = best_known_optima(system, problems, starts_needed(system))  # kept for the next run
+    for i in range(-1, count):
+        one = problems.x0[i], problems.goal[i], (problems.parameters or [{}])[i]
+        for n in order.permutation(len(rows)):
+            tried = rows[n].measured(system, *one, draws)
+            if i >= 0:  # the first time compiles, loads and builds programs
+                found[rows[n].label].append(tried)
+    truth = [
+        Tried(cost, merit, 0.0 if solved else np.inf, 0.0)
+        for cost, merit, solved in zip(*optima, strict=True)
+    ]
+    return _figures(found, truth)
+
+
+def _figures(found: Mapping[str, list[Tried]], truth: list[Tried]) -> Figures:
+    """Every row beside the best plan that anything found for the same problem."""
+    every = np.array([*found.values(), truth], dtype=np.float64)  # (rows, N, fields)
+    best = every[every[:, :, 1].argmin(0), np.arange(len(truth))]
+    kept = best[:, 2] <= COLLISION
+    figures: Figures = {
+        'problems': int(kept.sum()),
+        'left out': int((~kept).sum()),
+        'beaten': int((best[kept, 1] < (1.0 - 1e-3) * every[-1, kept, 1]).sum()),
+    }
+    for label, values in zip(found, every[:, kept], strict=False):
+        J, M, violation, seconds = values.T
+        ratio, merit = J / best[kept, 0], M / best[kept, 1]
+        fine = (ratio <= WRONG_BASIN) & (violation <= COLLISION)
+        counts = (~fine, ~(merit <= WRONG_BASIN), ~(violation <= COLLISION), ~(violation <= DEEP))
+        figures[label] = {
+            **{kind: int(count.sum()) for kind, count in zip(KINDS, counts, strict=True)},
+            'excess': np.clip((ratio - 1.0) / EXCESS, -MOST, MOST).round().astype(int).tolist(),
+            'us': (1e6 * seconds).astype(int).tolist(),
+        }
+    return figures
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row over all problems."""
+
+    label: str
+    shares: Mapping[str, float]
+    median: float
+    """Of J/J*."""
+    ms: float
+    """Median of the CPU milliseconds."""
+    p95: float
+
+
+def lines(results: Results) -> dict[str, Line]:
+    """Every row over all blocks, by its label."""
+    blocks = among(results, CIRCLES)
+    count = sum(block['problems'] for block in blocks)
+    found = {}
+    for label in (name for name, figures in blocks[0].items() if isinstance(figures, Mapping)):
+        parts = [block[label] for block in blocks]
+        us = np.concatenate([part['us'] for part in parts])
+        excess = np.concatenate([part['excess'] for part in parts])
+        found[label] = Line(
+            label,
+            {kind: sum(part[kind] for part in parts) / count for kind in KINDS},
+            1.0 + EXCESS * float(np.median(excess)),
+            1e-3 * float(np.median(us)),
+            1e-3 * float(np.quantile(us, 0.95)),
+        )
+    return found
+
+
+def page(results: Results) -> Iterable[str]:
+    """What it says, the table, and how it was measured."""
+    found, blocks = lines(results), among(results, CIRCLES)
+    count, left_out, beaten = (
+        sum(block[name] for block in blocks) for name in ('problems', 'left out', 'beaten')
+    )
+    yield from _answer(found)
+    yield table(
+        ['', *KINDS, 'median J/J*', 'ms', 'ms p95'],
+        [
+            [
+                label,
+                *(f'{line.shares[kind]:.1%}' for kind in KINDS),
+                f'{line.median:.5f}',
+                f'{line.ms:.1f}',
+                f'{line.p95:.1f}',
+            ]
+            for label, line in found.items()
+        ],
+    )
+    yield (
+        f'{count} problems of `bicycle_circles` with 3 to 6 circles that nobody trained on; '
+        f'{left_out} more have no plan that anything found. *Wrong*: J more than 2 % above J*, '
+        'or more than 1 cm inside a circle; *M wrong*: the merit J + 300 sum of violations is '
+        'more than 2 % above the best; J* and M* are of the best plan that the search for the '
+        'truth or any row '
+        f'found (the search was beaten by 0.1 % on {beaten}). *B starts*: all starts of a source '
+        'are rolled out, the B best by the merit that differ get 12 sweeps of the augmented '
+        'Lagrangian each, and the best of those 12 more. CPU milliseconds on one core, of all '
+        'that leads from the statement of a problem to its plan (of IPOPT and fatrop the solver '
+        'alone); rows take turns, problem by problem, in a random order.'
+    )
+    yield SOURCES
+    yield '## Cycles and sweeps'
+    yield (
+        'Where one start leads to the optimum, a network shortens the way: K cycles, and sweeps '
+        'of box-iLQR after them, beside the same sweeps from the clipped LQR and from the best of '
+        f'a ladder of LQRs. New states, {ABOUT}.'
+    )
+    for name in names(results, 1, CYCLES):
+        (figures,) = among(results, CYCLES, name)
+        yield f'### {name}'
+        yield sentence(name, figures)
+        yield section(figures)
+
+
+SOURCES = """\
+- *line, zero*: what the law of the car does that drives to the goal, or no control at all.
+- *left or right*: that law led along every way left or right of the circles in the way.
+- *random detours*: that law by random places.
+- *stored plans*: labels as they are made for training, with their mirror images; the nearest by
+  start and goal are flown from here.
+- *MPPI*: the mean of 1000 samples after 5 iterations from the line.
+- *network*: its proposals alone, or beside the classical starts, as the controller has them."""
+
+
+ABOUT = 'CPU milliseconds on one core, in turns; *wrong*: J more than 2 % above J*'
+
+
+def at_equal_ms(found: Mapping[str, Line], source: str, ms: float) -> float | None:
+    """The share M wrong of a source where it takes so many milliseconds, between its rows."""
+    rows = sorted((line.ms, line.shares['M wrong']) for line in of_source(found, source))
+    if not rows or ms < rows[0][0]:
+        return None
+    times, shares = map(np.array, zip(*rows, strict=True))
+    return float(np.interp(ms, times, shares))
+
+
+def of_source(found: Mapping[str, Line], source: str) -> list[Line]:
+    """The rows of a source, which differ in the number of starts."""
+    return [line for label, line in found.items() if label.startswith(f'{source}, B = ')]
+
+
+def _answer(found: Mapping[str, Line]) -> Iterable[str]:
+    """The sentences of the page."""
+    one = found[IPOPT_LINE]
+    text = (
+        f'From the line one start is not enough: IPOPT ends in the wrong place on '
+        f'{one.shares["M wrong"]:.0%}.'
+    )
+    network = of_source(found, NETWORK)
+    if network:
+        best = min(network, key=lambda line: (line.shares['M wrong'], line.ms))
+        rival = at_equal_ms(found, STORED, best.ms)
+        other = 'none' if rival is None else f'{rival:.1%}'
+        text += (
+            f' The network is M wrong on {best.shares["M wrong"]:.1%} in {best.ms:.1f} ms; the '
+            f'32 nearest stored plans are on {other} at equal milliseconds.'
+        )
+        better = [
+            line
+            for label, line in found.items()
+            if not label.startswith(NETWORK) and line.shares['M wrong'] <= best.shares['M wrong']
+        ]
+        if better:
+            least = min(better, key=lambda line: line.ms)
+            text += f' What is as good without it: {least.label}, in {least.ms:.1f} ms.'
+    yield text
+
+
+def draw(results: Results) -> Any:
+    """M wrong over milliseconds, one line per source."""
+    from matplotlib.figure import Figure
+
+    found = lines(results)
+    figure = Figure(figsize=(9, 5))
+    axes = figure.subplots()
+    sources = dict.fromkeys(label.split(', B = ')[0] for label in found)
+    for source in sources:
+        rows = of_source(found, source) or [found[source]]
+        ms, wrong = [row.ms for row in rows], [100 * row.shares['M wrong'] for row in rows]
+        thick = 3 if source.startswith(NETWORK) else 1.2
+        axes.plot(ms, wrong, 'o-', lw=thick, ms=3 + thick, label=source)
+    axes.set(xscale='log', xlabel='CPU ms, median', ylabel='M wrong [%]', ylim=(0, None))
+    axes.set_xticks(TICKS, map(str, TICKS))
+    axes.set_xticks([], minor=True)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc='center left', bbox_to_anchor=(1.0, 0.5))
+    figure.tight_layout()
+    return figure
+
+
+TICKS = (2, 5, 10, 20, 50, 100, 200)  # [ms]
+
+EXPERIMENT = Experiment(
+    'proposals',
+    'what proposals are worth where one start is the wrong one, beside other sources of starts',
+    Size(),
+    FULL,
+    units,
+    page,
+    draw,
+)
