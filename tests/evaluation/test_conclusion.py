@@ -67,6 +67,7 @@ def test_who_interrupts_the_table_keeps_the_controller_and_gets_the_table_later(
 
     run, path = [*RUN, '--output_dir', str(tmp_path)], tmp_path / 'best_model.safetensors'
     monkeypatch.setattr(command, 'conclude', interrupted)
+    monkeypatch.setattr('trc_core.training.fitting.SAVE_EVERY', 1)  # the run can be resumed
     with pytest.raises(SystemExit) as stop:
         command.main(run)
     assert stop.value.code == 130
