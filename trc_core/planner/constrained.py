@@ -14,7 +14,7 @@ from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.ilqr import Memory
-from trc_core.planner.backend import Problems
+from trc_core.planner.backend import ClassicalBackend, Problems
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.history import History
 from trc_core.planner.kernels import Budget, Found
@@ -23,6 +23,7 @@ from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 
 FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
+LAST_SWEEPS = 12  # of the best of several starts, after those by which it was chosen
 SURPRISED_SWEEPS = 20  # where violations are more than noise
 UNSAFE = 5.0  # times the tolerance of constraints, beyond which safety comes first
 
@@ -48,6 +49,7 @@ class ConstrainedPlanning(Planning):
         self._weight = violation_weight(self.system)
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
+        self._has_starts = isinstance(self.backend, ClassicalBackend)
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:
@@ -71,8 +73,7 @@ class ConstrainedPlanning(Planning):
         else:
             if plan is not None:
                 problems = self.going_on(problems, history)
-            first = max(polish, budget.cycles) if self._is_classical else polish or FIRST_SWEEPS
-            problems, found = self._started(problems, budget, first)
+            problems, found = self._started(problems, budget, self._first_sweeps(budget, polish))
             violation = self._sweeping.violations(found, problems)
             if not polish and self._is_surprised(found, violation):
                 violation = self._kept_off(found, problems, violation, budget)
@@ -84,6 +85,12 @@ class ConstrainedPlanning(Planning):
         names = (*names, 'previous') if plan is not None else names
         cost = found.J - self._weight * violation[:, 0]
         return Solution(found, names, problems.memory, cost, violation[:, 1])
+
+    def _first_sweeps(self, budget: Budget, polish: int) -> int:
+        """The most sweeps of a plan that nothing came before, after those of its starts."""
+        if not self._has_starts:
+            return polish or FIRST_SWEEPS
+        return max(polish, budget.cycles, 0 if self._is_classical else LAST_SWEEPS)
 
     def _gone_on(
         self, problems: Problems, history: History, sweeps: int
@@ -125,9 +132,9 @@ class ConstrainedPlanning(Planning):
     def _improve(
         self, found: Found, problems: Problems, memory: Memory, sweeps: int, budget: Budget
     ) -> None:
-        """Spends sweeps on every plan; without a network they are the cycles of a plan."""
+        """Spends sweeps on every plan; without cycles of a network they are those of a plan."""
         spent = self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
-        if self._is_classical:
+        if self._has_starts:
             found.cycles[:] += spent
 
     def _kept_off(
