@@ -42,7 +42,7 @@ ROOMS['checkpoint'] = {
     *('exported_network', 'network_config', 'checkpoint_tensors', 'whole_files'),
 }
 BASE = set(ROOMS)
-ROOMS['solvers'] = {'problem', 'compile', 'numerics'}
+ROOMS['solvers'] = {'problem', 'compile', 'numerics', 'systems'}  # problems as they are drawn
 ROOMS['data'] = BASE | {'solvers'}
 ROOMS['models'] = BASE
 ROOMS['planner'] = BASE | {'models'}  # the backend of PyTorch, imported where it is asked for

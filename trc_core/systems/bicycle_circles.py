@@ -8,6 +8,7 @@ from trc_core.systems.shipped import ShippedSystem
 
 CIRCLES = 6
 WHEELBASE = 0.33
+MOVING_SHARE = 0.3  # of the problems to learn from
 
 
 def dynamics(x, u, **_):
@@ -117,4 +118,9 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[Array, Array, 
     return x0, goal, parameters
 
 
-shipped = ShippedSystem(bicycle_circles, recipes={}, draw=draw)
+def draw_to_learn(rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
+    """`draw`, with circles that move in a share of the problems."""
+    return draw(rng, moving=bool(rng.uniform() < MOVING_SHARE))
+
+
+shipped = ShippedSystem(bicycle_circles, recipes={}, draw=draw, draw_to_learn=draw_to_learn)

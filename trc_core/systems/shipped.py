@@ -74,3 +74,6 @@ class ShippedSystem:
     side_view: SideView | None = None
     draw: Draw | None = None
     """Draws problems where boxes and ranges alone would draw senseless ones."""
+    draw_to_learn: Draw | None = None
+    """Draws problems to learn from, where those are more than what `draw` draws; by default
+    they are the same."""
