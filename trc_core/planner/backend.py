@@ -15,13 +15,14 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.ilqr import Memory, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Trajectory, plain
 from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
-from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests
+from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.starts import Starts
 from trc_core.planner.sweep_kernels import take_over_rows
@@ -167,7 +168,7 @@ class Backend(ABC):
 
 
 def _numbered(name: str, count: int) -> list[str]:
-    return [name, *(f'{name} {i}' for i in range(2, count + 1))]
+    return [name, *(f'{name} {i}' for i in range(2, count + 1))][:count]
 
 
 class KernelBackend(Backend):
@@ -188,10 +189,14 @@ class KernelBackend(Backend):
         self._plant_of = readable_plant_of if readable else plant_of
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
         self._take_over = take_over_rows if readable else compiled(take_over_rows)
+        self._propose_rows = propose_rows if readable else compiled(propose_rows)
+        self._only_proposes = not TRCConfig.from_record(checkpoint.model).cycles
         self._rho = np.array(checkpoint.coordinates.penalties, dtype=np.float64)
         self._lowered = checkpoint.lowered
-        own = (self._plan_rows, self._take_over) if len(self._rho) else (self._plan_rows,)
-        self.kernels = () if readable else own
+        own: list[Callable[..., Any]] = [self._plan_rows]
+        own += [self._take_over] if len(self._rho) else []
+        own += [self._propose_rows] if self._only_proposes else []
+        self.kernels = () if readable else tuple(own)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found = self._refined(self._lowered, problems, budget)
@@ -202,9 +207,26 @@ class KernelBackend(Backend):
     def best_candidates(self, problems: Problems) -> Found:
         return self._refined(self.system, problems, NO_CYCLES)
 
+    def propose(self, problems: Problems) -> tuple[Trajectory, Array]:
+        """Every candidate (B, N trajectories) as it is rolled out, and its merit (B, N).
+
+        They are in the order of `candidates`, and `previous` behind them where there is one.
+        """
+        found, requests = self.empty(problems), problems.requests(self.system)
+        candidates = empty_trajectory(self.system, *found.starts.shape)
+
+        def run(plant: Plant, rows: slice) -> None:
+            own, results = requests.rows(rows), found.rows(rows)
+            plans = Trajectory(candidates.x[rows], candidates.u[rows])
+            self._propose_rows(plant, self._model, own, results, plans)
+
+        problems.share_out(self._plant_of(self.system), run, self.num_threads)
+        return candidates, found.starts
+
     def _refined(self, system: System, problems: Problems, budget: Budget) -> Found:
         """What refinement finds that lowers the cost of a system."""
         found, requests = self.empty(problems), problems.requests(self.system)
+        budget = NO_CYCLES if self._only_proposes else budget
 
         def run(plant: Plant, rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)

@@ -100,8 +100,12 @@ class FamilyDynamics(CostedDynamics):
         super().__init__(plants.representation, plants.system)
         self.plants, self.index = plants, index
 
-    def units(self, error: Tensor) -> Units:
-        return self.plants.numbers_of(self.index).units(error)
+    def units(self, error: Tensor, goal: Tensor | None = None) -> Units:
+        return self.plants.numbers_of(self.index).units(error, goal)
+
+    def parameters(self, count: int) -> Tensor | None:
+        rows = np.stack([system.p for system in self.plants.systems])
+        return torch.from_numpy(rows)[self.index]
 
     def rows(self, rows: Tensor) -> FamilyDynamics:
         return FamilyDynamics(self.plants, self.index[rows])
