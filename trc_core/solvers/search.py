@@ -159,7 +159,7 @@ def _improved(problem: Problem, plans: Found, sweeps: int) -> Found:
 
 
 def _references(problem: Problem, S: int) -> Array:
-    return np.ascontiguousarray(np.broadcast_to(problem.r, (S, *problem.r.shape)))
+    return np.tile(problem.r, (S, 1, 1))
 
 
 def _sorted(plans: Found) -> Found:

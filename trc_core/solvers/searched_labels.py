@@ -28,7 +28,7 @@ from trc_core.solvers.problem import Problem
 from trc_core.solvers.search import Effort, search
 from trc_core.systems.draws import drawn_problem, may_start
 
-EFFORT = Effort(random=4, tried=6, first=12, kept=2, sweeps=60)
+EFFORT = Effort(random=4, tried=8, first=12, kept=3, sweeps=60)
 RESCUE = Effort(random=24, tried=24, first=15, kept=6, sweeps=120)
 """Of problems whose best plan violates a constraint."""
 ROUND = 256  # problems between two calls of `progress`
