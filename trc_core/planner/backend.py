@@ -15,11 +15,10 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
-from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.ilqr import Memory, batch_improve
 from trc_core.numerics.parallel import in_blocks
-from trc_core.numerics.rollout import Trajectory, plain
+from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
@@ -190,7 +189,7 @@ class KernelBackend(Backend):
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
         self._take_over = take_over_rows if readable else compiled(take_over_rows)
         self._propose_rows = propose_rows if readable else compiled(propose_rows)
-        self._only_proposes = not TRCConfig.from_record(checkpoint.model).cycles
+        self._only_proposes = checkpoint.only_proposes
         self._rho = np.array(checkpoint.coordinates.penalties, dtype=np.float64)
         self._lowered = checkpoint.lowered
         own: list[Callable[..., Any]] = [self._plan_rows]
@@ -268,8 +267,8 @@ class ClassicalBackend(Backend):
 
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self.candidates = ('lqr', 'trim', *self.system.laws)
-        self._law = plain(checkpoint.representation.K_start[0])
+        self._ladder = checkpoint.representation.K_start
+        self.candidates = (*_numbered('lqr', len(self._ladder)), 'trim', *self.system.laws)
         self._start, improve = compiled(start_rows), compiled(batch_improve)
         self._starts = Starts(self.system, improve, self.tried)
         self.kernels = (self._start, improve)
@@ -296,7 +295,7 @@ class ClassicalBackend(Backend):
 
         def run(plant: Plant, rows: slice) -> None:
             starts = Trajectory(plans.x[rows], plans.u[rows])
-            self._start(plant, self._law, requests.rows(rows), found.rows(rows), starts)
+            self._start(plant, self._ladder, requests.rows(rows), found.rows(rows), starts)
 
         problems.share_out(plant_of(self.system), run, self.num_threads)
         return plans
@@ -330,7 +329,7 @@ class ProposingBackend(ClassicalBackend):
     ) -> None:
         super().__init__(checkpoint, device, num_threads)
         self._proposer, self._before = proposer, len(self.candidates)
-        self._first = len(checkpoint.representation.K_start)
+        self._first = len(self._ladder)
         self.candidates = (*self.candidates, *proposer.candidates[self._first :])
         self.kernels = (*self.kernels, *proposer.kernels)
 

@@ -19,28 +19,29 @@ LESS = 0.5  # share of the violations of a plan, below which another one is take
 
 
 @register_jitable
-def start_rows(plant, law, requests, found, candidates):
+def start_rows(plant, ladder, requests, found, candidates):
     """Starts of plans without a network: fills candidates (B, N trajectories) and their merits.
 
-    They are the clipped LQR of `law`, u_trim held, every law of the plant, and `previous` where
-    `found.starts` has room for it.
+    They are the clipped LQRs of the gains `ladder` (S, T, n_u, n_x), u_trim held, every law of the
+    plant, and `previous` where `found.starts` has room for it.
     """
     (B, T, n_u), n_x = found.u.shape, found.x.shape[2]
-    N, laws = found.starts.shape[1], count_of(plant.terms, LAWS) // n_u
+    N, S, laws = found.starts.shape[1], len(ladder), count_of(plant.terms, LAWS) // n_u
     v, none = np.zeros((T, n_u)), np.zeros((T, n_u, n_x))
     for b in range(B):
         x0, r, J, plans = requests.x0[b], requests.r[b], found.starts[b], row(candidates, b)
-        J[0] = finite(rollout(plant, law, v, x0, r, row(plans, 0)))
-        J[1] = finite(rollout(plant, plain(none), v, x0, r, row(plans, 1)))
+        for s in range(S):
+            J[s] = finite(rollout(plant, plain(ladder[s]), v, x0, r, row(plans, s)))
+        J[S] = finite(rollout(plant, plain(none), v, x0, r, row(plans, S)))
         for n in range(laws):
-            J[2 + n] = finite(fly_law(plant, n, x0, r, row(plans, 2 + n)))
-        if 2 + laws < N:
+            J[S + 1 + n] = finite(fly_law(plant, n, x0, r, row(plans, S + 1 + n)))
+        if S + 1 + laws < N:
             last, previous = row(plans, N - 1), requests.previous[b]
             J[N - 1] = finite(rollout(plant, plain(none), previous, x0, r, last))
 
 
 @register_jitable
-def yield_rows(plant, requests, found, violation):
+def yield_rows(plant, requests, found, violation, trim):
     """Takes what violates constraints least, of every plan found, u_trim held and the laws.
 
     Args:
@@ -48,6 +49,7 @@ def yield_rows(plant, requests, found, violation):
         requests: the problems.
         found: plans that violate constraints; replaced where something violates them less.
         violation: (B, 2), the sum and the largest of their violations; kept up to date.
+        trim: the place of u_trim among the candidates; the laws follow it.
     """
     (B, T, n_u), n_x = found.u.shape, found.x.shape[2]
     laws = count_of(plant.terms, LAWS) // n_u
@@ -66,5 +68,5 @@ def yield_rows(plant, requests, found, violation):
             if largest < LESS * violation[b, 1] and math.isfinite(J):
                 copy(trial.x, found.x[b])
                 copy(trial.u, found.u[b])
-                found.J[b], found.start[b], found.starts[b, 1 + n] = J, 1 + n, J
+                found.J[b], found.start[b], found.starts[b, trim + n] = J, trim + n, J
                 violation[b, 0], violation[b, 1] = total, largest

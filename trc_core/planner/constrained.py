@@ -50,6 +50,8 @@ class ConstrainedPlanning(Planning):
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
         self._has_starts = isinstance(self.backend, ClassicalBackend)
+        names = self.backend.candidates
+        self._trim = names.index('trim') if 'trim' in names else 1
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:
@@ -186,11 +188,15 @@ class ConstrainedPlanning(Planning):
         """
         requests, memory = problems.requests(self.system), problems.memory
         assert memory is not None
-        before = found.start.copy()
+        before, most = found.start.copy(), UNSAFE * self.system.constraint_tolerance
+        unsafe = ~(violation[:, 1] <= most) | ~np.isfinite(found.J)
+        judged = np.where(unsafe[:, None], violation, 0.0)  # the others keep their plans
 
         def run(plant: Plant, rows: slice) -> None:
-            self._yield_rows(plant, requests.rows(rows), found.rows(rows), violation[rows])
+            own, results = requests.rows(rows), found.rows(rows)
+            self._yield_rows(plant, own, results, judged[rows], self._trim)
 
         problems.share_out(self._plant_of(self.system), run)
+        violation[unsafe] = judged[unsafe]
         for values in memory:
             values[found.start != before] = 0.0

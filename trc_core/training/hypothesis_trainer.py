@@ -164,9 +164,7 @@ class LabelledProblems:
         assert coordinates is not None
         units, numbers = dynamics.units(x0 - goal, goal), coordinates.numbers(system)
         v = torch.from_numpy(plans_of(system, numbers.law, labels))
-        form, held = map(
-            torch.from_numpy, local_forms(system, numbers, units.s.numpy(), labels)
-        )
+        form, held = map(torch.from_numpy, local_forms(system, numbers, units.s.numpy(), labels))
         signs = units.mirrored(torch.ones_like(v))
         form.mul_(signs.half().flatten(1)[:, None])
         return cls(x0, goal, p, units.metric(v).float(), form, held * signs.float())
