@@ -24,7 +24,7 @@ from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
 from trc_core.planner.network import network_of, settings_of
 from trc_core.planner.starts import Starts
-from trc_core.planner.sweep_kernels import take_over_rows
+from trc_core.planner.sweep_kernels import assess_rows, take_over_rows
 from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array
 from trc_core.systems import System
@@ -270,8 +270,9 @@ class ClassicalBackend(Backend):
         self._ladder = checkpoint.representation.K_start
         self.candidates = (*_numbered('lqr', len(self._ladder)), 'trim', *self.system.laws)
         self._start, improve = compiled(start_rows), compiled(batch_improve)
-        self._starts = Starts(self.system, improve, self.tried)
-        self.kernels = (self._start, improve)
+        assess = compiled(assess_rows)
+        self._starts = Starts(self.system, improve, assess, self.tried)
+        self.kernels = (self._start, improve, assess)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)

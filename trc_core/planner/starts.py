@@ -27,14 +27,20 @@ SAME = 1e-4  # relative gap in the merit within which two starts count as one
 class Starts:
     """Sweeps on the best starts of problems.
 
+    Where the best of them still violates constraints the others get sweeps as well.
+
     Args:
         system: the plant.
-        improve: the kernel `batch_improve`, compiled or as plain Python.
+        improve: the kernel `batch_improve`.
+        assess: the kernel `assess_rows`.
         tried: how many starts of a problem get sweeps.
     """
 
-    def __init__(self, system: System, improve: Callable[..., Any], tried: int) -> None:
-        self.system, self.tried, self._improve = system, tried, improve
+    def __init__(
+        self, system: System, improve: Callable[..., Any], assess: Callable[..., Any], tried: int
+    ) -> None:
+        self.system, self.tried = system, tried
+        self._improve, self._assess = improve, assess
 
     def choose(
         self,
@@ -60,39 +66,56 @@ class Starts:
         """
         N = results.starts.shape[1]
         for b in range(len(results.J)):
-            J, own = results.starts[b], Trajectory(plans.x[b], plans.u[b])
+            J, own, r = results.starts[b], Trajectory(plans.x[b], plans.u[b]), requests.r[b]
             if requests.trusted[b] and J.argmin() == N - 1:
                 _take(results, b, own, N - 1, float(J[N - 1]), 0)
-            else:
-                self._improve_best(plant, requests.r[b], own, results, memory, b, is_over)
+                continue
+            results.J[b], results.cycles[b] = math.inf, 0
+            chosen = distinct(J, N)
+            best, others = chosen[: self.tried], chosen[self.tried :]
+            self._try(plant, r, own, best, results, memory, b, is_over)
+            if len(others) and self._violates(plant, requests, results, b):
+                self._try(plant, r, own, others, results, memory, b, is_over)
 
-    def _improve_best(
+    def _violates(self, plant: Plant, requests: Requests, results: Found, b: int) -> bool:
+        """Whether the plan of problem b violates constraints by more than the tolerance."""
+        if not self.system.task.constraints:
+            return False
+        one, violation = slice(b, b + 1), np.empty((1, 2))
+        self._assess(plant, requests.rows(one), results.rows(one), violation)
+        return not violation[0, 1] <= self.system.constraint_tolerance
+
+    def _try(
         self,
         plant: Plant,
         r: Array,
         plans: Trajectory,
+        chosen: NDArray[np.int64],
         results: Found,
         memory: Memory,
         b: int,
         is_over: Callable[[], bool] | None,
     ) -> None:
-        """Sweeps on the best starts of problem b, and the best of them into the results."""
+        """Sweeps on some starts of problem b; the best of them is taken if it is better."""
         J = results.starts[b]
-        best = distinct(J, self.tried)
-        tried = Trajectory(plans.x[best], plans.u[best])
-        own = memory_of(self.system, len(best))
-        outcome = Outcome(J[best], np.zeros(len(best), np.int64), np.zeros(len(best), np.bool_))
-        r = np.repeat(r[None], len(best), 0)
+        tried = Trajectory(plans.x[chosen], plans.u[chosen])
+        count = len(chosen)
+        own = memory_of(self.system, count)
+        outcome = Outcome(J[chosen], np.zeros(count, np.int64), np.zeros(count, np.bool_))
+        r = np.repeat(r[None], count, 0)
         if is_over is None:
             self._improve(plant, r, START_SWEEPS, 0.0, tried, own, outcome)
             spent = int(outcome.spent.sum())
         else:
             spent = self._improve_in_turn(plant, r, tried, own, outcome, is_over)
+        spent += int(results.cycles[b])
+        results.cycles[b] = spent
         winner = int(np.argmin(outcome.J))
-        _take(results, b, tried, winner, float(outcome.J[winner]), spent)
-        results.start[b] = best[winner]
-        for values, theirs in zip(memory, own, strict=True):
-            values[b] = theirs[winner]
+        if outcome.J[winner] < results.J[b] or results.J[b] == math.inf:
+            _take(results, b, tried, winner, float(outcome.J[winner]), spent)
+            results.start[b] = chosen[winner]
+            for values, theirs in zip(memory, own, strict=True):
+                values[b] = theirs[winner]
 
     def _improve_in_turn(
         self,
