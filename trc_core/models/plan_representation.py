@@ -136,7 +136,7 @@ class Units(NamedTuple):
 
     def rows(self, rows: Tensor) -> Units:
         """The units of some of the problems, by index (N,)."""
-        shared = {'L': 3, 'L_inverse': 3, 'C': 2, 'D': 2, 'S': 2, 'floor': 0, 'inputs': 1}
+        shared = {'L': 3, 'L_inverse': 3, 'W': 2, 'C': 2, 'D': 2, 'S': 2, 'floor': 0, 'inputs': 1}
         parts = {
             name: value[rows]
             for name, axes in shared.items()

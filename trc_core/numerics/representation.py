@@ -21,6 +21,7 @@ from trc_core.numerics.riccati import cost_to_go, finite_horizon_gains
 from trc_core.numerics.rollout import Law
 from trc_core.problem.symmetry import Symmetry, planar_symmetry
 from trc_core.problem.system import Array, System
+from trc_core.problem.weighting import scaled, value_of
 
 SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
 GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the LQR is unclipped
@@ -186,7 +187,8 @@ class Coordinates:
     ladder: tuple[float, ...] = (1.0,)
     """Factors of R of the LQR plans that refinement may start from."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Plant parameters that the network takes as inputs, and the range it is trained on."""
+    """What the network takes as inputs, and the range it is trained on: plant parameters, and
+    diagonal entries of weights, like 'Q[0]'."""
     effort: float = 1.0
     """Factor of R of the LQR whose gains a stabilised plan has. Gains of R itself may be too fast
     for a plant that is another one away from the middle of the goal box."""
@@ -227,8 +229,7 @@ class Coordinates:
             return self.completed(system)._canonical(system)
         starts = [_lqr_gains(replace(system, R=system.R * factor)) for factor in self.ladder]
         inputs = [
-            (2 * system.parameters[name] - low - high) / (high - low)
-            for name, (low, high) in self.ranges.items()
+            scaled(value_of(system, name), name, limits) for name, limits in self.ranges.items()
         ]
         if self.kind == 'stabilised':
             numbers = stabilised(system, self.effort)

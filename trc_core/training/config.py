@@ -144,7 +144,7 @@ class NetworkConfig(FitConfig):
     feedback_stride: int = 1
     """Feedback `trajectory` shows every state of this stride."""
     proposals: str = 'outputs'
-    """How first plans are written: outputs (by one latent) or latents (each by one of its own)."""
+    """How first plans are written: outputs (all from one latent) or latents (one for each)."""
     set_dim: int = 64
     """Width of the encoder of obstacles."""
 
