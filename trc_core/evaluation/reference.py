@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from trc_core.solvers.detours import position_places
 from trc_core.solvers.nlp import IPOPT, optimise
 from trc_core.solvers.packing import call, killed_workers, packed
 from trc_core.solvers.problem import Problem
-from trc_core.solvers.search import Effort, Found, search
+from trc_core.solvers.search import Effort, best_of, search
 from trc_core.whole_files import notice_unkept, read_arrays, write_arrays
 
 ADVICE = 'set LOKY_MAX_CPU_COUNT=1 for fewer workers, or ask for fewer --states'
@@ -193,22 +193,11 @@ def best_feasible(
     if not sides:
         plans.append(multistart.solve(system, x0, goal, parameters=parameters))
     found = search(problem, TRUTH, np.random.default_rng(0))
-    plans.append(_as_plan(problem, found))
+    plans.append(best_of(problem, found))
     polished = range(min(POLISHED if starts > 1 else 1, len(found.merit)))
     plans += [optimise(IPOPT, problem, found.states[k], found.controls[k]) for k in polished]
     best = min(plans, key=lambda plan: (not plan.converged, plan.merit))
     return best.cost, best.merit, best.converged
-
-
-def _as_plan(problem: Problem, found: Found) -> Plan:
-    """The best plan of a search, which counts as solved where it keeps the constraints.
-
-    Its merit is that of a flight: whatever is left to gain, no better plan is known.
-    """
-    plan = problem.plan(found.controls[0], found.states[0], float(found.merit[0]), 'search')
-    constrained = bool(problem.system.task.constraints)
-    keeps = constrained and plan.violation <= problem.system.constraint_tolerance
-    return replace(plan, converged=bool(found.converged[0] or keeps))
 
 
 def starts_needed(system: System) -> int:

@@ -6,17 +6,19 @@ Lagrangian, the best of those get them to the end. How many of each is the `Effo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import empty_memory
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
+from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Trajectory, plain
-from trc_core.problem.system import Array
+from trc_core.problem.system import Array, System
 from trc_core.solvers.detours import detours, leading_laws
 from trc_core.solvers.kernels import tracking_gains
 from trc_core.solvers.problem import Problem
@@ -41,6 +43,12 @@ class Effort(NamedTuple):
     sweeps: int
 
 
+LABEL = Effort(random=4, tried=8, first=12, kept=3, sweeps=60)
+"""Of a label. Among circles none of 191 plans was 2 % dearer than the best one known."""
+RESCUE = Effort(random=24, tried=24, first=15, kept=6, sweeps=120)
+"""Of a problem whose plan violates a constraint even so."""
+
+
 @dataclass(frozen=True)
 class Found:
     """Plans of one problem, the best by merit first."""
@@ -62,6 +70,54 @@ class Found:
         return Found(
             self.states[rows], self.controls[rows], self.merit[rows], memory, self.converged[rows]
         )
+
+
+def solve(
+    system: System,
+    x0: ArrayLike,
+    goal: ArrayLike,
+    seed: int = 0,
+    parameters: Mapping[str, float] | None = None,
+) -> Plan:
+    """The best plan by merit from many different starts, also from ways around obstacles.
+
+    Args:
+        system: the plant.
+        x0: initial state (n_x,).
+        goal: goal state (n_x,), or a reference (T + 1, n_x).
+        seed: of the random starts.
+        parameters: those that differ from the system's own, by name.
+
+    Returns:
+        The plan; see `best_of` for when it counts as converged.
+
+    Raises:
+        ValueError: if a shape is wrong or a parameter is unknown.
+    """
+    problem = Problem.of(system, x0, goal, parameters)
+    return best_of(problem, searched(problem, np.random.default_rng(seed)))
+
+
+def best_of(problem: Problem, found: Found) -> Plan:
+    """The best plan of a search.
+
+    It counts as converged where its sweeps did, and wherever it keeps the constraints: it is a
+    flight, so that its merit holds whatever is left to gain.
+    """
+    plan = problem.plan(found.controls[0], found.states[0], float(found.merit[0]), 'search')
+    system = problem.system
+    constrained = bool(system.task.constraints) and np.isfinite(plan.merit)
+    keeps = constrained and plan.violation <= system.constraint_tolerance
+    return replace(plan, converged=bool(found.converged[0] or keeps))
+
+
+def searched(problem: Problem, rng: np.random.Generator, known: Array | None = None) -> Found:
+    """`search` with the effort of a label, and with more where the best violates a constraint."""
+    found = search(problem, LABEL, rng, known)
+    tolerance = problem.system.constraint_tolerance
+    if problem.violations(found.states[0], found.controls[0])[1] <= tolerance:
+        return found
+    return search(problem, RESCUE, rng, known)
 
 
 def search(

@@ -25,12 +25,9 @@ from trc_core.solvers.detour_kernels import fly_ways
 from trc_core.solvers.kernels import tracking_gains
 from trc_core.solvers.labels import Labels
 from trc_core.solvers.problem import Problem
-from trc_core.solvers.search import Effort, search
+from trc_core.solvers.search import best_of, searched
 from trc_core.systems.draws import drawn_problem, may_start
 
-EFFORT = Effort(random=4, tried=8, first=12, kept=3, sweeps=60)
-RESCUE = Effort(random=24, tried=24, first=15, kept=6, sweeps=120)
-"""Of problems whose best plan violates a constraint."""
 ROUND = 256  # problems between two calls of `progress`
 HOPELESS = 20  # problems left out for each one that is not, where nothing is likely to come
 NOISE = 0.01  # of states along plans, as a share of the largest reach in the same unit
@@ -160,12 +157,10 @@ class _Pool:
         self, problem: Problem, rng: np.random.Generator, box: bool, known: Array | None = None
     ) -> _Label | None:
         """The label of a problem; None where no plan keeps the constraints."""
-        for effort in (EFFORT, RESCUE):
-            found = search(problem, effort, rng, known)
-            plan = problem.plan(found.controls[0], found.states[0], float(found.merit[0]), '')
-            if plan.violation <= self.system.constraint_tolerance and np.isfinite(plan.merit):
-                break
-        else:
+        found = searched(problem, rng, known)
+        plan = best_of(problem, found)
+        kept = plan.violation <= self.system.constraint_tolerance
+        if not (kept and np.isfinite(plan.merit)):
             return None
         memory = found.memory
         return _Label(
