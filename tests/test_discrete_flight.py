@@ -15,6 +15,7 @@ from trc_core.simulation import Imperfections, make_plant
 
 TANKS = str(Path(__file__).parents[1] / 'examples' / 'casadi_tanks.py')
 TINY = [
+    *('--verdict', 'false'),
     *('--stage', 'cost', '--latent_dim', '8', '--hidden_dim', '8', '--num_heads', '0'),
     *('--steps', '4', '--warmup_steps', '1', '--validation_states', '4', '--batch_size', '8'),
 ]

@@ -29,6 +29,7 @@ from trc_core.systems import SYSTEMS
 from trc_core.training.supervised_trainer import expert_plan
 
 TINY = ['--latent_dim', '8', '--hidden_dim', '8', '--warmup_steps', '1', '--num_heads', '0']
+TINY += ['--verdict', 'false']
 STAGES = {
     'cost': ['--steps', '4', '--validation_states', '4', '--batch_size', '8'],
     'hypotheses': [

@@ -22,6 +22,7 @@ from safetensors.numpy import save
 from trc_core.checkpoint_tensors import CORRECTION, REPRESENTATION, require_tensors
 from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
 from trc_core.network_config import TRCConfig
+from trc_core.numerics.classical import LADDER
 from trc_core.numerics.representation import Coordinates, Representation
 from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
@@ -65,7 +66,7 @@ class Checkpoint:
     @classmethod
     def classical(cls, system: System) -> Checkpoint:
         """A checkpoint without a network; `Controller` then plans by iLQR sweeps."""
-        coordinates = Coordinates('open_loop')
+        coordinates = Coordinates('open_loop', LADDER)
         return cls(coordinates.numbers(system).tensors(), system, {}, coordinates)
 
     @property

@@ -21,6 +21,7 @@ def judged(**others):
         'three': 'LQR + 3 iLQR sweeps',
         'converged': 'iLQR, converged',
         'starts': 'iLQR, 12 starts',
+        'classical': 'classical controller',
         'network': NETWORK,
     }
     rows = {'network': OURS, **others}
@@ -33,12 +34,25 @@ def judged(**others):
         ({'three': GOOD, 'lqr': BAD}, 'no network is needed here: three sweeps from the LQR do'),
         ({'two': GOOD, 'three': GOOD}, 'no network is needed here: two sweeps'),
         ({'lqr': GOOD, 'three': GOOD}, 'no network is needed here: the clipped LQR does'),
-        ({'three': BAD, 'converged': GOOD}, "'iLQR, converged' does the same, in 2 ms a plan"),
-        ({'converged': BAD, 'starts': GOOD}, "'iLQR, 12 starts' does the same, in 2 ms a plan"),
+        ({'three': BAD, 'converged': GOOD}, 'converged iLQR does the same, in 2 ms a plan'),
+        ({'converged': BAD, 'starts': GOOD}, '12 starts does the same, in 2 ms a plan instead'),
+        ({'three': BAD, 'classical': replace(GOOD, milliseconds=0.5)}, 'no network is needed'),
+        (
+            {'three': BAD, 'classical': GOOD},
+            'worth having where time is short: the classical controller does the same, in 2 ms a '
+            'plan instead of 0.3 ms',
+        ),
+        (
+            {'network': BAD, 'starts': replace(GOOD, milliseconds=90.0)},
+            'where time is short: the best of 12 starts does better (mean J/J* 1 and wrong on '
+            '0.0%, instead of 1.2 and 30.0%), in 90 ms a plan instead of 1 ms',
+        ),
+        ({'network': BAD, 'three': GOOD}, 'no network is needed here: three sweeps from the LQR'),
+        ({'network': BAD, 'three': GOOD}, 'do better (mean J/J* 1 and wrong on 0.0%'),
         (
             {'three': BAD, 'converged': replace(BAD, mean=1.1)},
-            'the network is worth having: mean J/J* 1 and wrong on 0.0%, '
-            "'iLQR, converged' 1.1 and 30.0%",
+            "the network is worth having: it finds plans that 'iLQR, converged' does not (mean "
+            'J/J* 1 and wrong on 0.0%, instead of 1.1 and 30.0%)',
         ),
         ({'three': replace(GOOD, mean=1.0010)}, 'no network is needed'),
         ({'three': replace(GOOD, mean=1.0012)}, 'the network is worth having'),

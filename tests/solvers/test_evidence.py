@@ -7,11 +7,14 @@ import pytest
 
 from trc_core import System
 from trc_core.numerics.cost import is_success
+from trc_core.planner.controller import Controller
+from trc_core.solvers import evidence as module
 from trc_core.solvers import ilqr, lqr, multistart, nlp
-from trc_core.solvers.evidence import SAMPLE, _best, _ladder, evidence
+from trc_core.solvers.evidence import SAMPLE, _ladder, classical_plan, evidence
 from trc_core.solvers.problem import Problem
-from trc_core.systems import SYSTEMS
+from trc_core.systems import SYSTEMS, get_system
 from trc_core.systems.bicycle_circles import bicycle_circles
+from trc_core.systems.draws import drawn_problem
 
 
 @pytest.mark.parametrize('name', ['double_integrator', 'pendulum'])
@@ -80,12 +83,12 @@ def test_a_horizon_too_short_for_the_goal_is_no_evidence_of_local_optima():
     assert not evidence(short).is_enough
 
 
-def test_where_several_starts_win_ipopt_does_not_side_with_the_ladder():
+def test_where_several_starts_win_ipopt_does_not_side_with_the_classical_controller():
     system = SYSTEMS['pendulum']
     x0, goal = system.sample(np.random.default_rng(0), SAMPLE)
     rows = range(12)
     problems = [Problem.of(system, x0[n], goal[n]) for n in rows]
-    ladder = [_best(problem, _ladder(problem), 200) for problem in problems]
+    ladder = [classical_plan(problem, _ladder(system)) for problem in problems]
     several = [multistart.solve(system, x0[n], goal[n]).cost for n in rows]
     beaten = [n for n in rows if 1.02 * several[n] < ladder[n]]
     assert beaten
@@ -112,4 +115,21 @@ def test_a_plant_that_no_lqr_stabilises_is_no_reason_for_several_starts():
 def test_a_linear_plant_has_one_optimum():
     found = evidence(SYSTEMS['double_integrator'])
     assert found == (0, SAMPLE) and not found.is_enough
-    assert str(found).endswith(f'by more than 2% on 0 of {SAMPLE} states')
+    assert str(found).endswith(f'by more than 2% on 0 of {SAMPLE} problems')
+
+
+@pytest.mark.parametrize('name', ['pendulum', 'cartpole_swingup'])
+def test_what_is_beaten_is_the_controller_that_would_fly(name):
+    system, rng = get_system(name), np.random.default_rng(5)
+    flown, ladder = Controller.classical(system), _ladder(system)
+    for _ in range(4):
+        x0, goal, parameters = drawn_problem(system, rng)
+        plan = flown.plan(x0, goal, parameters=parameters)
+        ours = classical_plan(Problem.of(system, x0, goal, parameters), ladder)
+        assert ours == pytest.approx(plan.cost, rel=1e-4)
+
+
+def test_evidence_ends_when_its_time_is_over(monkeypatch):
+    monkeypatch.setattr(module, 'SECONDS', 0.0)
+    found = evidence.__wrapped__(SYSTEMS['van_der_pol'])
+    assert found.problems == 1 and str(found).endswith('on 0 of 1 problems')

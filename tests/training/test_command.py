@@ -15,6 +15,7 @@ from trc_core.systems import SYSTEMS
 from trc_core.training.recipes import RECIPES, STAGES
 
 TINY = ['--latent_dim', '16', '--hidden_dim', '16', '--validation_states', '8']
+TINY += ['--verdict', 'false']
 UNREACHED = """
 from trc_core.systems import System
 
@@ -71,11 +72,13 @@ def test_a_stage_that_reads_a_dataset_trains_for_its_system_unless_told_otherwis
 
 def test_an_unknown_system_where_several_starts_pay_is_taught_by_hypotheses(monkeypatch):
     monkeypatch.setattr(command, 'RECIPES', {})
-    assert command.choose('cartpole_swingup', 'auto', None).stage == 'hypotheses'
+    choice = command.choose('cartpole_swingup', 'auto', None)
+    assert choice.stage == 'hypotheses' and choice.settings['labels'] == 8000
+    assert choice.reason.endswith('; labels 8000, first_steps 4000, joint_steps 3000')
     choice = command.choose('van_der_pol', 'auto', None)
     assert choice.stage == 'cost'
-    assert '12 starts beat the sweeps from the LQR' in choice.reason
-    assert 'on 0 of 50 states' in choice.reason
+    assert choice.reason.startswith('12 starts beat the classical controller by more than 2%')
+    assert choice.reason.endswith('on 0 of 50 problems')
     with pytest.raises(ValueError, match='choose from'):
         command.choose('vdp', 'auto', None)
 
@@ -96,6 +99,7 @@ def test_a_family_is_trained_and_its_checkpoint_takes_parameters(tmp_path, capsy
     command.main(['--recipe', 'van_der_pol_mu', *TINY, '--steps', '6', *output])
     shown = capsys.readouterr()
     assert "stage cost (recipe 'van_der_pol_mu'" in shown.out
+    assert 'clipped LQR' not in shown.out  # --verdict false
     lines = [line for line in shown.err.splitlines() if line.startswith('training: ')]
     assert [line.split(' steps, ')[0] for line in lines[:6]] == [
         f'training: {step} of 6' for step in range(1, 7)

@@ -17,6 +17,7 @@ from trc_core.training.logs import loggers_of
 
 WITHOUT = importlib.util.find_spec('wandb') is None
 TINY = ['--latent_dim', '16', '--hidden_dim', '16', '--validation_states', '4', '--steps', '2']
+TINY += ['--verdict', 'false']
 OFFLINE = {'WANDB_MODE': 'offline', 'WANDB_SILENT': 'true'}
 
 

@@ -6,15 +6,21 @@ import argparse
 import importlib
 import inspect
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trc_core.checkpoint import load_checkpoint
 from trc_core.command_line import report_errors
+from trc_core.commands.warm_up import ready
+from trc_core.evaluation.conclusion import conclude
+from trc_core.planner.controller import Controller
 from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
-from trc_core.solvers.evidence import evidence
+from trc_core.solvers.evidence import Evidence, evidence
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system
 from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask, descriptions
@@ -25,7 +31,7 @@ from trc_core.training.config import (
     settings_in,
     settings_of,
 )
-from trc_core.training.recipes import RECIPES, STAGES, Recipe
+from trc_core.training.recipes import NEW_PLANT, RECIPES, STAGES, Recipe
 
 PROGRAM = 'trc train'
 MODULES = {
@@ -75,6 +81,13 @@ def build_parser() -> argparse.ArgumentParser:
     add('--stage', default='auto', choices=['auto', *STAGES], help="default: the recipe's")
     add('--recipe', choices=sorted(RECIPES), help="default: the system's own, if there is one")
     add('--config', type=Path, help='YAML file of settings; flags behind it win')
+    add(
+        '--verdict',
+        default='true',
+        choices=['true', 'false'],
+        help='whether to end with a table of the controller beside what needs no network, and a '
+        'sentence that says if it is worth having: a minute or two (default: %(default)s)',
+    )
     add('--help', '-h', action='store_true', help='show this, and the flags of the stage')
     return parser
 
@@ -97,7 +110,13 @@ def choose(
         return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
     plant = get_system(name, **task.words)
     judged = evidence(plant)
-    return Choice(name, 'hypotheses' if judged.is_enough else 'cost', {}, str(judged))
+    stage = 'hypotheses' if judged.is_enough else 'cost'
+    return Choice(name, stage, NEW_PLANT[stage], _reason(judged, NEW_PLANT[stage]))
+
+
+def _reason(judged: Evidence, settings: Mapping[str, Any]) -> str:
+    """The evidence, and what follows from it beside the stage."""
+    return '; '.join(filter(None, (str(judged), _listed(settings))))
 
 
 def _by_recipe(name: str, recipe: Recipe, system: str, stage: str) -> Choice:
@@ -144,6 +163,29 @@ def _stage(name: str) -> tuple[Any, Any]:
     return module, getattr(module, config_name)
 
 
+def _conclude(output_dir: Path) -> None:
+    """Prints the controller of a run beside its baselines, and keeps the figures in its file."""
+    from trc_core.training.fitting import BEST_MODEL  # with PyTorch, which is loaded by now
+
+    path = output_dir / BEST_MODEL
+    try:
+        controller = Controller(load_checkpoint(path))
+        ready(controller)
+        found = conclude(controller)
+        found.keep_in(path)
+    except KeyboardInterrupt:
+        print(
+            f'\nthe table is left out; the controller is in {path}, and `trc evaluate '
+            f'--checkpoint {path}` compares it',
+            file=sys.stderr,
+        )
+        raise
+    except ValueError as error:  # the run itself is whole
+        print(f'{PROGRAM}: no table beside baselines: {error}', file=sys.stderr)
+        return
+    print(found, flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains a controller for a system, by the stage and the recipe that suit it.
 
@@ -178,6 +220,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             for line in filter(None, (unheld_goal(trained), note(trained))):
                 print(f'{PROGRAM}: {line}', flush=True)
         module.train(config, run_as_command(PROGRAM, argv))
+        if known.verdict == 'true' and 'LOCAL_RANK' not in os.environ:  # DDP's other processes
+            _conclude(Path(config.output_dir))
 
 
 if __name__ == '__main__':

@@ -31,6 +31,11 @@ BASELINES = {
     'nearest': 'nearest plan + iLQR',
 }
 """Those beside every controller, and how a table calls them."""
+CLASSICAL = 'classical'  # the controller without a network, as a baseline
+LABELS = {**BASELINES, CLASSICAL: 'classical controller'}
+"""What a table calls every baseline that has a name of its own."""
+SHORT = ('lqr', 'ilqr3', CLASSICAL, 'multistart')
+"""Those of the short table at the end of a training."""
 CONSTRAINED = ('lqr', 'ilqr3', 'ilqr', 'multistart', 'nlp', 'fatrop')
 """Those beside a controller whose plant has constraints or ranges."""
 LINEAR = ('qp', 'minimum_energy')
@@ -62,10 +67,9 @@ def serving(system: System, names: Iterable[str]) -> tuple[tuple[str, ...], dict
 
 def _require_known(names: Iterable[str]) -> None:
     for name in names:
-        if name not in (*EXPERTS, 'nearest') and not ILQR_SWEEPS.fullmatch(name):
-            raise ValueError(
-                f"unknown expert '{name}'; choose from {[*EXPERTS, 'nearest']} or ilqr<sweeps>"
-            )
+        known = [*EXPERTS, 'nearest', CLASSICAL]
+        if name not in known and not ILQR_SWEEPS.fullmatch(name):
+            raise ValueError(f"unknown expert '{name}'; choose from {known} or ilqr<sweeps>")
 
 
 def _why_not(system: System, name: str) -> str | None:
@@ -83,7 +87,7 @@ def _why_not(system: System, name: str) -> str | None:
 
 
 def baseline_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
-    """Planners by name: an expert, `ilqr<n>` for n sweeps from the clipped LQR, or `nearest`.
+    """Planners by name: an expert, `ilqr<n>` for n sweeps from the LQR, `nearest`, `classical`.
 
     Raises:
         ValueError: if a name is unknown, and the message lists the known ones, or if the plant
@@ -103,6 +107,8 @@ def baseline_planners(system: System, names: Iterable[str]) -> dict[str, Planner
 def _planner(system: System, name: str) -> Planner:
     if name == 'nearest':
         return NearestPlan(system)
+    if name == CLASSICAL:
+        return Controller.classical(system).plan
     if sweeps := ILQR_SWEEPS.fullmatch(name):
         return partial(ilqr.solve, system, sweeps=int(sweeps[1]))
     return partial(EXPERTS[name].solve, system)
@@ -119,7 +125,7 @@ def planners(
         ValueError: if a baseline is unknown; the message lists the known ones.
     """
     known = baseline_planners(controller.system, baselines)
-    table = {BASELINES.get(name, name): planner for name, planner in known.items()}
+    table = {LABELS.get(name, name): planner for name, planner in known.items()}
     if controller.checkpoint.is_classical:
         return {**table, 'trc, classical': controller.plan}
     for K in cycles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ class Scores:
     on_bound: float | None = None
     """Share of the controls that lie on a bound."""
     milliseconds: float | None = None
-    """Median time of a plan [ms]."""
+    """Median CPU time of a plan [ms]."""
     merit: float | None = None
     """Mean of M/M*, the ratio of the merits. This field and all below are for problems with
     constraints."""
@@ -91,16 +91,28 @@ def score(
         optima: the best known of every problem.
         progress: an iterable over range(N) that shows progress.
     """
-    # plan, one problem at a time
-    plans, seconds = [], []
-    x0, goal = problems.x0, problems.goal
-    for i in progress or range(len(x0)):
-        began = time.perf_counter()
-        plans.append(planner(x0[i], goal[i], **problems.arguments(i)))
-        seconds.append(time.perf_counter() - began)
-    # compare with the optimum
+    rows = progress or range(len(problems.x0))
+    plans, seconds = zip(*(planned(planner, problems, i) for i in rows), strict=True)
+    return scores_of(system, plans, seconds, problems, optima)
+
+
+def planned(planner: Planner, problems: Problems, i: int) -> tuple[Plan, float]:
+    """The plan for problem i, and the CPU time that it took [s]."""
+    began = time.process_time()
+    plan = planner(problems.x0[i], problems.goal[i], **problems.arguments(i))
+    return plan, time.process_time() - began
+
+
+def scores_of(
+    system: System,
+    plans: Sequence[Plan],
+    seconds: Sequence[float],
+    problems: Problems,
+    optima: Optima,
+) -> Scores:
+    """Scores of N plans, which took so many seconds each, for as many problems."""
     states, controls = (np.stack([getattr(p, n) for p in plans]) for n in ('states', 'controls'))
-    cost = np.array([plan.cost for plan in plans])
+    cost, goal = np.array([plan.cost for plan in plans]), problems.goal
     scores = replace(
         Scores.of(cost_ratio(cost, optima.cost), is_success(system, states, goal)),
         error=float(np.abs(difference(system, states[:, -1], goal)).sum(-1).mean()),
@@ -158,11 +170,14 @@ class Evaluation:
     """States left out because no solver converged."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Planners left out of the table, and why each cannot serve the system."""
+    optimum: str = ''
+    """What J* is of, for people; '' for that of `best_known_optima`."""
 
     def __str__(self) -> str:
         constrained = any(s.merit is not None for s in self.scores.values())
         one = 'IPOPT and sweeps from 12 starts' if constrained else 'IPOPT'
-        optimum = one if self.starts == 1 else f'the best of {self.starts} starts'
+        several = one if self.starts == 1 else f'the best of {self.starts} starts'
+        optimum = self.optimum or several
         headings = (*HEADINGS, *(CONSTRAINED_HEADINGS if constrained else ()))
         lines = [
             f'{self.title}: J/J* against {optimum} on {self.states} states (seed {self.seed})',
@@ -180,7 +195,7 @@ class Evaluation:
                 '> 2 % counts J > 1.02 J* and violations > 0.01; M = J + weight * violations'
             )
         if self.unsolved:
-            lines.append(f'left out: {self.unsolved} states that IPOPT did not solve')
+            lines.append(f'left out: {self.unsolved} states that no solver solved')
         lines += [f"left out: '{name}', which {why}" for name, why in self.left_out.items()]
         return '\n'.join(lines)
 

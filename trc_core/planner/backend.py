@@ -16,6 +16,7 @@ from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
 from trc_core.numerics.batch import empty_trajectory, memory_of
+from trc_core.numerics.classical import STARTS
 from trc_core.numerics.ilqr import Memory, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Trajectory
@@ -251,7 +252,7 @@ class KernelBackend(Backend):
 
 
 class ClassicalBackend(Backend):
-    """Starts that need no network: clipped LQR, u_trim held, the laws of the plant.
+    """Starts that need no network: the LQR ladder, u_trim held, the laws of the plant.
 
     The best of them get a few sweeps, and the best after those is the plan; where `previous` is
     trusted and the cheapest, it goes on as it is.
@@ -262,7 +263,7 @@ class ClassicalBackend(Backend):
 
     adjustable = True
 
-    tried = 3
+    tried = STARTS
     """How many starts of a problem get sweeps."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:

@@ -13,6 +13,7 @@ from trc_core.compile.binding import violation_weight
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
+from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.ilqr import Memory
 from trc_core.planner.backend import ClassicalBackend, Problems
 from trc_core.planner.classical_kernels import yield_rows
@@ -22,7 +23,6 @@ from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 
-FIRST_SWEEPS = 60  # at most, of a plan that nothing came before
 LAST_SWEEPS = 12  # of the best of several starts, after those by which it was chosen
 SURPRISED_SWEEPS = 20  # where violations are more than noise
 UNSAFE = 5.0  # times the tolerance of constraints, beyond which safety comes first

@@ -15,6 +15,7 @@ from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.compile.kernels import is_compiled
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory
+from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.reference import trims_along
@@ -23,7 +24,7 @@ from trc_core.planner import inputs
 from trc_core.planner.backend import Problems
 from trc_core.planner.backends import choose
 from trc_core.planner.clock import now
-from trc_core.planner.constrained import FIRST_SWEEPS, ConstrainedPlanning
+from trc_core.planner.constrained import ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
 from trc_core.planner.history import checked_history
@@ -97,9 +98,9 @@ class Controller:
     def classical(cls, system: System, cycles: int | None = None) -> Controller:
         """A controller without a network, which plans by iLQR sweeps.
 
-        Sweeps start from the clipped LQR, from u_trim held, from the `laws` of the system, and
-        from the previous plan. `cycles` is the largest number of sweeps of a plan without a warm
-        start.
+        Sweeps start from clipped LQRs of R and of 10 R, from u_trim held, from the `laws` of the
+        system, and from the previous plan. `cycles` is the largest number of sweeps of a plan
+        without a warm start.
         """
         return cls(Checkpoint.classical(system), cycles=cycles)
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
+from trc_core.numerics.classical import START_SWEEPS
 from trc_core.numerics.ilqr import Memory, Outcome
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner.kernels import Found, Requests
 from trc_core.problem.system import Array, System
 
-START_SWEEPS = 12  # that a start gets before the best is chosen
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 SAME = 1e-4  # relative gap in the merit within which two starts count as one
 

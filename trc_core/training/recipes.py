@@ -3,7 +3,7 @@
 from trc_core.systems.catalogue import SHIPPED
 from trc_core.systems.shipped import Recipe
 
-__all__ = ['RECIPES', 'STAGES', 'Recipe']
+__all__ = ['NEW_PLANT', 'RECIPES', 'STAGES', 'Recipe']
 
 STAGES = {
     'cost': 'learns from the exact gradient of J; no demonstrations',
@@ -11,6 +11,11 @@ STAGES = {
     'imitation': 'imitates the plans of a dataset, every cycle (--data_dir)',
     'process': 'lowers J of every cycle on the states of a dataset (--data_dir)',
 }
+NEW_PLANT = {
+    'cost': {},
+    'hypotheses': {'labels': 8000, 'first_steps': 4000, 'joint_steps': 3000},
+}
+"""By the stage: settings for a plant that has no recipe, with which a run takes minutes."""
 RECIPES: dict[str, Recipe] = {
     name: recipe for shipped in SHIPPED.values() for name, recipe in shipped.recipes.items()
 }
