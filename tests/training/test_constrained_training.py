@@ -124,7 +124,7 @@ def test_the_goal_is_read_alike_by_the_model_and_the_kernels(link):
     assert coordinates.goals == ('angle',)
     numbers = coordinates.numbers(link)
     x0, goal = np.array([0.3, 0.2]), np.array([-0.7, 0.0])
-    _, read = read_problem(numbers, x0, goal)
+    _, read, _ = read_problem(numbers, x0, goal, link.p)
     error = torch.from_numpy(x0 - goal)[None]
     units = for_system(link, coordinates).numbers.units(error)
     told = units.problem(error, torch.ones(1, 1), torch.from_numpy(goal)[None])[0].numpy()
