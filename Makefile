@@ -32,7 +32,7 @@ demo: $(INSTALLED) ## fly both systems over ROS 2; figures, bag and table in dem
 	@$(BIN)/trc demo $(ARGS)
 
 test: $(INSTALLED) ## run the whole test suite, in three processes
-	@$(BIN)/trc warm-up double_integrator bicycle_circles  # once, not by every process at once
+	@$(BIN)/trc warm-up bicycle_circles & $(BIN)/trc warm-up double_integrator && wait  # once, before all tests
 	$(BIN)/python -m pytest --complete -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## check format, lint and types

@@ -5,27 +5,25 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ['tests.optional_packages']
-ROS = Path(__file__).parent / 'ros'
-ROS_GROUPS = 8
+TESTS = Path(__file__).parent
+ROS = TESTS / 'ros'
+ROS_ENDS = 0.8  # share of the other files that have begun when the last one over ROS begins
+SHORT = (TESTS / 'problem',)  # files of a few seconds each: they fill up the end
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """A file stays in one process, and the processes take turns at ROS.
 
-    Tests over ROS mostly wait, all others compute: while one process has a group of the former,
-    the other should have the latter. So groups of ROS tests stand before equal shares of the rest.
+    Tests over ROS mostly wait, all others compute: while one process has a file of the former, the
+    others should have the latter. So files over ROS are spread among the rest, and end before it.
     """
     files = list(dict.fromkeys(item.path for item in items))
     ros = [path for path in files if ROS in path.parents]
     rest = [path for path in files if ROS not in path.parents]
-    order = {}
-    for k in range(ROS_GROUPS):
-        for path in ros[k::ROS_GROUPS]:
-            order[path] = (len(order), f'ros-{k}')
-        share = slice(k * len(rest) // ROS_GROUPS, (k + 1) * len(rest) // ROS_GROUPS)
-        for path in rest[share]:
-            order[path] = (len(order), path.stem)
-    items.sort(key=lambda item: order[item.path][0])
+    rest.sort(key=lambda path: path.parent in SHORT)
+    begins = {path: k for k, path in enumerate(rest)}
+    begins |= {path: ROS_ENDS * k * len(rest) / len(ros) - 0.5 for k, path in enumerate(ros)}
+    items.sort(key=lambda item: begins[item.path])
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(order[item.path][1]))
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))

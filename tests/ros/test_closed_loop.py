@@ -43,8 +43,8 @@ def test_every_goal_is_reached(name, start, make_probe):
     probe.listen_to_state()
     initial_state = f'initial_state:={STARTS[name]}'
     plant = start('plant', *arguments(name, namespace), '-p', initial_state)
-    probe.meet(plant, 'command')
     controller = start('controller', *arguments(name, namespace))
+    probe.meet(plant, 'command')
     probe.meet(controller, 'goal')
     probe.require(lambda: probe.log.command, 'commands')
 
@@ -64,8 +64,7 @@ def test_every_goal_is_reached(name, start, make_probe):
     rate = yaml.safe_load((ROOT / 'params' / f'{name}.yaml').read_text())['/**'][
         'ros__parameters'
     ]['controller_frequency']
-    assert 0.8 * rate < float(loop['achieved_rate_hz']) < 1.02 * rate
+    assert 0.5 * rate < float(loop['achieved_rate_hz']) < 1.02 * rate
     assert probe.diagnosis('safety')['entered_fallback'] == '0'
-    print(loop)
     assert controller.interrupt() == 0
     assert plant.interrupt() == 0

@@ -41,7 +41,7 @@ class Responder:
         """States that came, repetitions too."""
         self.answers = 0 if watches else 10**9
         """How many turns it still answers."""
-        qos = QoSProfile(depth=10)
+        qos = QoSProfile(depth=1000)  # of a flight that is looked at later, too
         if not watches:  # beside a controller it must not publish commands
             self._command = probe.node.create_publisher(Float64MultiArray, 'command', qos)
         probe.node.create_subscription(JointState, 'state', self._answer, qos)
@@ -72,19 +72,21 @@ def turns(start, make_probe):
     return turns
 
 
-def flown(turns, name, count, *ros_args):
-    """The first states of a flight as (stamp [ns], bytes)."""
-    probe, responder, node = turns(name, *ros_args)
-    probe.require(lambda: len(responder.seen) >= count, f'{count} turns', 60.0)
-    node.kill()
-    return list(responder.seen.items())[:count]
+def flown(count, *started):
+    """The first states of flights, that `turns` began, as (stamp [ns], bytes)."""
+    flights = []
+    for probe, responder, node in started:
+        probe.require(lambda seen=responder.seen: len(seen) >= count, f'{count} turns', 60.0)
+        node.kill()
+        flights.append(list(responder.seen.items())[:count])
+    return flights
 
 
 def test_the_same_seed_gives_the_same_bytes(turns):
     count = 300
-    first = flown(turns, 'one', count, *IMPERFECT, '-p', 'seed:=5')
-    second = flown(turns, 'two', count, *IMPERFECT, '-p', 'seed:=5')
-    other = flown(turns, 'three', count, *IMPERFECT, '-p', 'seed:=6')
+    seeds = {'one': 5, 'two': 5, 'three': 6}
+    started = [turns(name, *IMPERFECT, '-p', f'seed:={seed}') for name, seed in seeds.items()]
+    first, second, other = flown(count, *started)
     assert first == second
     assert [stamp for stamp, _ in first] == [stamp for stamp, _ in other]
     assert not {state for _, state in first} & {state for _, state in other}
@@ -93,26 +95,27 @@ def test_the_same_seed_gives_the_same_bytes(turns):
 
 
 def test_the_controller_flies_the_same_way_twice(start, make_probe):
-    flights, simulated = [], ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
-    for namespace in ('/lockstep_a', '/lockstep_b'):
-        probe = make_probe(namespace)
-        watcher = Responder(probe, watches=True)
-        own = arguments('double_integrator', namespace)
-        plant = start('plant', *own, *LOCKSTEP, '-p', 'state_rate:=3', *IMPERFECT)
+    simulated = ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
+    probes = [make_probe(namespace) for namespace in ('/lockstep_a', '/lockstep_b')]
+    watchers = [Responder(probe, watches=True) for probe in probes]
+    own = [arguments('double_integrator', f'/lockstep_{name}') for name in 'ab']
+    plants = [start('plant', *a, *LOCKSTEP, '-p', 'state_rate:=3', *IMPERFECT) for a in own]
+    for probe, watcher in zip(probes, watchers, strict=True):
         probe.require(lambda w=watcher: w.seen, 'the first state', START_TIMEOUT)
-        controller = start('controller', *own, *simulated)
+    controllers = [start('controller', *a, *simulated) for a in own]
+    for probe, watcher in zip(probes, watchers, strict=True):
         probe.require(lambda w=watcher: len(w.seen) >= 40, '40 turns', START_TIMEOUT)
-        assert 'no command within' not in plant.log()
-        for node in (plant, controller):
-            node.kill()
-        flights.append(list(watcher.seen.items())[:40])
+    assert not any('no command within' in plant.log() for plant in plants)
+    for node in (*plants, *controllers):
+        node.kill()
+    flights = [list(watcher.seen.items())[:40] for watcher in watchers]
     assert flights[0] == flights[1]
     positions = [np.frombuffer(state)[0] for _, state in flights[0]]
     assert abs(positions[-1]) < 0.2 < abs(positions[0])
 
 
 def test_every_state_answers_the_command_before(turns):
-    states = flown(turns, 'exact', 100, '-p', 'initial_state:=[1.0, 0.0]')
+    [states] = flown(100, turns('exact', '-p', 'initial_state:=[1.0, 0.0]'))
     plant = make_plant('system', SYSTEMS['double_integrator'], None, PERIOD / 5)
     x = plant.reset([1.0, 0.0])
     for _, found in states:
