@@ -4,7 +4,7 @@ import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
 from trc_core.problem.system import FAR, Array, Obstacle, System
-from trc_core.systems.shipped import ShippedSystem
+from trc_core.systems.shipped import PROPOSALS, Recipe, ShippedSystem
 
 CIRCLES = 6
 WHEELBASE = 0.33
@@ -123,4 +123,15 @@ def draw_to_learn(rng: np.random.Generator) -> tuple[Array, Array, dict[str, flo
     return draw(rng, moving=bool(rng.uniform() < MOVING_SHARE))
 
 
-shipped = ShippedSystem(bicycle_circles, recipes={}, draw=draw, draw_to_learn=draw_to_learn)
+shipped = ShippedSystem(
+    bicycle_circles,
+    recipes={
+        'bicycle_circles': Recipe(
+            'bicycle_circles',
+            stage='hypotheses',
+            overrides={**PROPOSALS, 'labels': 10000, 'first_steps': 9000},
+        )
+    },
+    draw=draw,
+    draw_to_learn=draw_to_learn,
+)
