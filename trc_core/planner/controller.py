@@ -19,7 +19,6 @@ from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.reference import trims_along
-from trc_core.numerics.rollout import plain
 from trc_core.planner import inputs
 from trc_core.planner.backend import Problems
 from trc_core.planner.backends import choose
@@ -325,9 +324,8 @@ class Controller:
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
         problems = self._problems(x[None], constant_reference(goal[None], self.system.horizon))
-        law = plain(self._planning.representation.K_start[0])
         v = np.zeros_like(trajectory.u)
-        J = self._planning.fly(problems, 0, law, v, trajectory)
+        J = self._planning.fly(problems, 0, self._planning.lqr, v, trajectory)
         return Plan(trajectory.u, trajectory.x, J, 'lqr')
 
     def _problems(

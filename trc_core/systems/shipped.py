@@ -39,7 +39,9 @@ PROPOSALS: Mapping[str, Any] = {
     'sweeps': 0,
     'latent_dim': 128,
     'hidden_dim': 192,
-    'learning_rate': 3e-3,
+    'sharpness': 5.0,
+    'distance_weight': 0.1,
+    'learning_rate': 2e-3,
 }
 """Settings of the stage `hypotheses` for a network that only proposes, as constraints and
 parameters with ranges need it."""
