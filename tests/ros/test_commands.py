@@ -14,7 +14,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import WrenchStamped
 from hypothesis import given
 from hypothesis import strategies as st
-from probe import arguments
+from probe import START_TIMEOUT, arguments
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import Float64MultiArray, Header
@@ -213,20 +213,19 @@ def test_a_flight_by_forces_of_another_sign_reaches_its_goal_and_ends_safely(
     own = [*arguments('double_integrator', namespace), '-r', 'command:=force']
     own += [part for value in form for part in ('-p', value)]
     start('plant', *own, '-p', 'initial_state:=[2.0, -1.0]')
-    probe.require(lambda: probe.log.state, 'a state', 60.0)
+    probe.require(lambda: probe.log.state, 'a state', START_TIMEOUT)
     controller = start('controller', *own, '-p', 'fallback_mode:=zero')
 
     def is_there():
         message = probe.log.state[-1].message
         return abs(message.position[0]) + abs(message.velocity[0]) < 0.1
 
-    probe.require(is_there, 'the goal', 60.0)
+    probe.require(is_there, 'the goal', START_TIMEOUT)
     assert controller.interrupt() == 0
-    probe.spin(0.3)
+    probe.require(lambda: wrenches[-1].wrench.force.x == 0.5, 'no force of the plant')
     forces = np.array([message.wrench.force.x for message in wrenches])
     assert np.isfinite(forces).all()
     assert (np.abs(forces - 0.5) <= 2.0 * system.u_max).all()
-    assert forces[-1] == 0.5  # no force of the plant's
     # Its speed has changed as a robot's that counts backwards.
     moments = [seconds(message) for message in wrenches]
     gained = np.sum((0.5 - forces[:-1]) / 2.0 * np.diff(moments))

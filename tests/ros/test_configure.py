@@ -159,8 +159,7 @@ def test_a_goal_that_nobody_repeats_grows_stale(controller, probe):
     probe.fly((0.0, 0.0), 0.6)
     assert probe.diagnosis('safety')['state'] == 'active'  # the initial goal does not age
     probe.send_goal((1.0, 0.0))
-    probe.fly((0.0, 0.0), 0.2)
-    assert probe.commands()[-1] > 0.1
+    probe.fly_until((0.0, 0.0), lambda: probe.commands()[-1] > 0.1, 'the way to the goal')
     probe.fly((0.0, 0.0), 0.5)
     safety = probe.diagnosis('safety')
     assert (safety['state'], safety['reason']) == ('fallback', 'goal is stale')

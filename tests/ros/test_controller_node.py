@@ -94,12 +94,15 @@ def test_the_stamp_of_the_horizon_is_that_of_the_state(controller, probe):
 
 def test_a_goal_moves_the_end_of_the_horizon(controller, probe):
     controller()
-    probe.fly((0.0, 0.0), 0.2)
-    assert np.abs(states_of(probe.log.horizon[-1].message)[-1]).sum() <= 0.1
+
+    def ends_at(*goal):
+        horizon = probe.log.horizon
+        end = states_of(horizon[-1].message)[-1] if horizon else np.inf
+        return np.abs(end - np.array(goal)).sum() <= 0.1
+
+    probe.fly_until((0.0, 0.0), lambda: ends_at(0.0, 0.0), 'the initial goal')
     probe.send_goal((1.5, 0.0))
-    probe.fly((0.0, 0.0), 0.5)
-    end = states_of(probe.log.horizon[-1].message)[-1]
-    assert np.abs(end - (1.5, 0.0)).sum() <= 0.1
+    probe.fly_until((0.0, 0.0), lambda: ends_at(1.5, 0.0), 'the new goal')
 
 
 def joint_state(names, positions, velocities):
@@ -142,7 +145,8 @@ def test_bad_goals_are_dropped_and_the_old_goal_stays(controller, probe):
     probe.fly((0.0, 0.0), 0.3)
     probe.send_goal((math.nan, 0.0))
     probe.fly((0.0, 0.0), 0.5)
-    assert probe.diagnosis('inputs')['goal_rejected_not_finite'] == '1'
+    refused = lambda: probe.diagnosis('inputs')['goal_rejected_not_finite'] == '1'  # noqa: E731
+    probe.require(refused, 'the refusal')
     end = states_of(probe.log.horizon[-1].message)[-1]
     assert np.abs(end - (1.0, 0.0)).sum() <= 0.1
 
@@ -219,11 +223,10 @@ def test_commands_stay_finite_and_inside_the_bounds(controller, probe):
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_process_with_a_safe_command_and_code_0(controller, probe, number):
     node = controller()
-    probe.fly((2.0, 0.0), 0.3)
+    probe.fly_until((2.0, 0.0), lambda: any(probe.commands()), 'a flight')
     assert probe.commands()[-1] != 0.0
     assert node.interrupt(number) == 0
-    probe.spin(0.2)
-    assert probe.commands()[-1] == 0.0
+    probe.require(lambda: probe.commands()[-1] == 0.0, 'the final command')
     assert 'Traceback' not in node.log()
 
 

@@ -47,8 +47,7 @@ def test_without_a_goal_a_plant_stays_where_it_is_and_after_a_reset_where_it_the
     controller(*PATIENT, *HOLD)
     settled_at(probe, 1.5)
     assert np.abs(probe.commands()).max() < 0.05
-    probe.fly((1.0, 0.0), 0.3)  # pushed away
-    assert probe.commands()[-1] > 0.5
+    probe.fly_until((1.0, 0.0), lambda: probe.commands()[-1] > 0.5, 'the way back')  # pushed away
     probe.send_goal((-1.0, 0.0))
     probe.fly_until((1.0, 0.0), lambda: probe.commands()[-1] < -0.5, 'the way to the goal')
     assert safety(probe, 'follows', 'goal_position') == ('goal', '-1')
