@@ -20,7 +20,7 @@ from trc_core.evaluation.conclusion import conclude
 from trc_core.planner.controller import Controller
 from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
-from trc_core.solvers.evidence import Evidence, evidence
+from trc_core.solvers.evidence import evidence
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system
 from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask, descriptions
@@ -31,7 +31,7 @@ from trc_core.training.config import (
     settings_in,
     settings_of,
 )
-from trc_core.training.recipes import NEW_PLANT, RECIPES, STAGES, Recipe
+from trc_core.training.recipes import RECIPES, STAGES, Recipe, settings_of_new_plant
 
 PROGRAM = 'trc train'
 MODULES = {
@@ -111,12 +111,10 @@ def choose(
     plant = get_system(name, **task.words)
     judged = evidence(plant)
     stage = 'hypotheses' if judged.is_enough else 'cost'
-    return Choice(name, stage, NEW_PLANT[stage], _reason(judged, NEW_PLANT[stage]))
-
-
-def _reason(judged: Evidence, settings: Mapping[str, Any]) -> str:
-    """The evidence, and what follows from it beside the stage."""
-    return '; '.join(filter(None, (str(judged), _listed(settings))))
+    settings = settings_of_new_plant(plant, stage)
+    follows = _listed(settings) if judged.is_enough else 'a network can only save time'
+    reason = f'{judged}; {follows}'
+    return Choice(name, stage, settings, reason)
 
 
 def _by_recipe(name: str, recipe: Recipe, system: str, stage: str) -> Choice:
