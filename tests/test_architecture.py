@@ -42,13 +42,13 @@ ROOMS['checkpoint'] = {
     *('exported_network', 'network_config', 'checkpoint_tensors', 'whole_files'),
 }
 BASE = set(ROOMS)
-ROOMS['solvers'] = {'problem', 'compile', 'numerics', 'systems'}
+ROOMS['solvers'] = {'problem', 'compile', 'numerics', 'systems'}  # problems as they are drawn
 ROOMS['data'] = BASE | {'solvers'}
 ROOMS['models'] = BASE
 ROOMS['planner'] = BASE | {'models'}  # the backend of PyTorch, imported where it is asked for
 ROOMS['flight'] = BASE | {'planner'}
 ROOMS['simulation'] = BASE
-ROOMS['training'] = BASE | {'solvers', 'data', 'models'}
+ROOMS['training'] = BASE | {'solvers', 'data', 'models', 'planner'}
 ROOMS['finetuning'] = BASE | {'solvers', 'planner', 'simulation', 'training'}
 ROOMS['evaluation'] = BASE | {'solvers', 'models', 'planner', 'flight', 'simulation'}
 ROOMS['commands'] = set(ROOMS)

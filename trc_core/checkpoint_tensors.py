@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.network_config import TRCConfig
+from trc_core.numerics.canonical import Scene
+from trc_core.numerics.constants import MEMBER
 from trc_core.numerics.representation import Coordinates
 from trc_core.problem.system import System
 
@@ -49,20 +51,29 @@ def require_tensors(
         shapes |= {f'{REPRESENTATION}{name}': (system.n_u,) for name in ('u_min', 'u_max')}
         shapes[f'{REPRESENTATION}u_trim'] = (system.n_u,)
         if with_weights:
-            (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{k}'] for k in ('angles', 'inputs'))
-            goals = len(coordinates.goals)
-            shapes |= config.shapes(problem_dim(system, angles, inputs, goals))
+            shapes |= config.shapes(*_read(system, coordinates, shapes))
     if any(name.startswith(CORRECTION) for name in tensors):
         shapes |= correction_shapes(system, _first_axis(tensors, f'{CORRECTION}hidden_bias'))
     _require_shapes(system, shapes, tensors)
     if unknown := sorted(tensors.keys() - shapes.keys()):
         raise ValueError(f"the tensor '{unknown[0]:.60}' belongs to no part of the model")
     _require_numbers(system, tensors)
+    if coordinates.kind == 'canonical':
+        _require_scene(coordinates.scene(system), tensors)
 
 
 def problem_dim(system: System, angles: int, inputs: int, goals: int = 0) -> int:
     """Length of the input of the state encoder, by the angles, parameters and goals in it."""
     return 2 * system.n_x + 2 * angles + inputs + 2 * goals + 1
+
+
+def _read(system: System, coordinates: Coordinates, shapes: Shapes) -> tuple[int, int]:
+    """How many numbers are read of a problem, and of an obstacle."""
+    (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{k}'] for k in ('angles', 'inputs'))
+    if coordinates.kind != 'canonical':
+        return problem_dim(system, angles, inputs, len(coordinates.goals)), 0
+    scene = coordinates.scene(system)
+    return scene.problem_dim(angles), MEMBER if len(scene.obstacles) else 0
 
 
 def feature_count(system: System) -> int:
@@ -98,10 +109,14 @@ def _representation_shapes(system: System, coordinates: Coordinates, tensors: Te
         'K_start': (len(coordinates.ladder), T, n_u, n_x),
         **dict.fromkeys(('G', 'W', 'C', 'D', 'S'), (n_x, n_x)),
         'floor': (),
-        'inputs': (len(coordinates.ranges),),
+        'inputs': (len(coordinates.ranges) * (coordinates.kind != 'canonical'),),
         'angles': (min(_first_axis(tensors, f'{REPRESENTATION}angles'), n_x),),
         'mirror': (),
     }
+    if coordinates.kind == 'canonical':
+        scene = coordinates.scene(system)
+        shapes |= {name: values.shape for name, values in scene._asdict().items()}
+        shapes['angles'] = (len(system.wrapped),)
     if coordinates.goals:
         shapes['goals'] = (len(coordinates.goals), 3)
     return {f'{REPRESENTATION}{name}': shape for name, shape in shapes.items()}
@@ -136,7 +151,7 @@ def _require_shapes(system: System, shapes: Shapes, tensors: Tensors) -> None:
 
 
 def _type(name: str) -> type[np.generic]:
-    if name in (f'{REPRESENTATION}angles', f'{REPRESENTATION}mirror'):
+    if name.removeprefix(REPRESENTATION) in ('angles', 'mirror', 'places', 'obstacles'):
         return np.int64
     return np.float64 if name.startswith((REPRESENTATION, CORRECTION)) else np.float32
 
@@ -167,6 +182,20 @@ def _require_numbers(system: System, tensors: Tensors) -> None:
                 f"representation.{name} is {bound.tolist()}, that of '{system.name}' "
                 f'{getattr(system, name).tolist()}'
             )
+
+
+def _require_scene(scene: Scene, tensors: Tensors) -> None:
+    """Refuses a canonical frame that says other places than the system does."""
+    for name, own in scene._asdict().items():
+        found = tensors[f'{REPRESENTATION}{name}']
+        if name in ('states', 'sources'):
+            own, found = own[:, 0], found[:, 0]
+        if name != 'sizes' and not np.array_equal(own, found):
+            raise ValueError(f'representation.{name} is {found.tolist()}, expected {own.tolist()}')
+    spans = (tensors[f'{REPRESENTATION}{name}'][:, 2] for name in ('states', 'sources'))
+    sizes = tensors[f'{REPRESENTATION}sizes'][[0, 2, 3]]
+    if min([*sizes, *(span for column in spans for span in column)]) <= 0.0:
+        raise ValueError('representation.sizes holds a length that is not above 0')
 
 
 def _inverse(matrices: NDArray[Any]) -> NDArray[Any]:

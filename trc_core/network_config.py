@@ -13,15 +13,17 @@ from typing import Any
 MOST = 1000  # cycles, blocks and the like: more is a damaged number, and would plan for hours
 SIZES = ('state_dim', 'control_dim', 'control_horizon', 'latent_dim', 'hidden_dim')
 COUNTS = (
-    *('num_reasoning_blocks', 'num_outer_cycles', 'num_inner_cycles'),
-    *('H_cycles', 'L_cycles', 'L_layers', 'plans'),
+    *('num_reasoning_blocks', 'num_inner_cycles', 'L_cycles', 'L_layers'),
+    *('plans', 'set_dim'),
 )
+CYCLES = ('num_outer_cycles', 'H_cycles')  # may be none
 FEEDBACK_KINDS = ('terminal', 'trajectory', 'gradient')
 CHOICES = {
     'norm': ('layer', 'rms'),
     'norm_position': ('post', 'pre'),
     'activation': ('swiglu', 'silu'),
     'tokens': ('vector', 'horizon'),
+    'proposals': ('outputs', 'latents'),
 }
 
 
@@ -46,7 +48,7 @@ class TRCConfig:
     num_reasoning_blocks: int = 3
     """Blocks of the single-latent mode."""
     num_outer_cycles: int = 3
-    """Refinement cycles of the single-latent mode."""
+    """Refinement cycles of the single-latent mode; 0 for a network that only proposes."""
     num_inner_cycles: int = 3
     """Reasoning steps within a cycle of the single-latent mode."""
     control_bounds: float | Sequence[float] = 4.0
@@ -55,7 +57,7 @@ class TRCConfig:
     """Each cycle corrects the plan; otherwise each cycle writes the plan anew."""
     use_two_level: bool = False
     H_cycles: int = 3
-    """Refinement cycles of the two-level mode."""
+    """Refinement cycles of the two-level mode; 0 for a network that only proposes."""
     L_cycles: int = 4
     L_layers: int = 2
     use_gradient_truncation: bool = False
@@ -83,6 +85,11 @@ class TRCConfig:
     tokens: str = 'vector'
     """`vector`: one latent for the whole plan; `horizon`: one per control step, as TRM has one
     per cell of its answer: the weights are shared by the steps and fit any horizon."""
+    proposals: str = 'outputs'
+    """How first plans are written: `outputs`, all by one layer from one latent; `latents`, each
+    from a learned latent of its own, by `first_cycles` of reasoning and a layer for all."""
+    set_dim: int = 64
+    """Width of the encoder of obstacles, where there are some."""
 
     def check(self) -> None:
         """Checks every field.
@@ -93,7 +100,7 @@ class TRCConfig:
         for name in (*SIZES, *COUNTS, 'feedback_stride'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
-        for name in (*COUNTS, 'first_cycles', 'sweeps'):
+        for name in (*COUNTS, *CYCLES, 'first_cycles', 'sweeps'):
             if getattr(self, name) > MOST:
                 raise ValueError(f'{name} must be at most {MOST}, got {getattr(self, name)}')
         if self.num_heads and self.latent_dim % self.num_heads:
@@ -113,7 +120,7 @@ class TRCConfig:
                 raise ValueError(
                     f"unknown {name} '{getattr(self, name)}'; choose from {list(known)}"
                 )
-        for name in ('num_heads', 'first_cycles', 'sweeps'):
+        for name in (*CYCLES, 'num_heads', 'first_cycles', 'sweeps'):
             if getattr(self, name) < 0:
                 raise ValueError(f'{name} must not be negative, got {getattr(self, name)}')
         if not self.beam or not 1 <= min(self.beam) <= max(self.beam) <= MOST:
@@ -129,8 +136,10 @@ class TRCConfig:
                 "tokens='horizon' needs num_heads of at least 1: attention alone "
                 'carries knowledge from one step of the plan to another'
             )
-        if self.plans > 1 or self.feedback_stride > 1:
-            raise ValueError("tokens='horizon' goes with plans=1 and feedback_stride=1")
+        if self.plans > 1 or self.feedback_stride > 1 or self.proposals != 'outputs':
+            raise ValueError(
+                "tokens='horizon' goes with plans=1, feedback_stride=1 and proposals='outputs'"
+            )
 
     @property
     def cycles(self) -> int:
@@ -153,32 +162,53 @@ class TRCConfig:
         sizes = {'terminal': n_x, 'trajectory': states * n_x, 'gradient': N * n_u}
         return sum(sizes[kind] for kind in FEEDBACK_KINDS if kind in self.feedback)
 
-    def shapes(self, problem_dim: int) -> dict[str, tuple[int, ...]]:
+    @property
+    def plans_per_latent(self) -> int:
+        """First plans that the decoder writes from one latent."""
+        return self.plans if self.proposals == 'outputs' else 1
+
+    def shapes(self, problem_dim: int, member_dim: int = 0) -> dict[str, tuple[int, ...]]:
         """The shape of every weight, by its name in the model's state_dict.
 
         Args:
-            problem_dim: length of the input of the state encoder.
+            problem_dim: how many numbers are read of a problem.
+            member_dim: how many are read of an obstacle; 0 where there are none.
         """
         latent, hidden = self.latent_dim, self.hidden_dim
         plan = self.steps_per_latent * self.control_dim
+        pooled = 2 * self.set_dim if member_dim else 0
         layers = {  # outputs and inputs
-            'state_encoder.hidden': (hidden, problem_dim),
+            'state_encoder.hidden': (hidden, problem_dim + pooled),
             'state_encoder.output': (latent, hidden),
-            'control_embedding.linear': (latent, 2 * plan),
-            'control_decoder.hidden': (hidden, latent + plan * self.use_residual_decoder),
-            'control_decoder.output': (plan, hidden),
             'initial_generator.hidden': (hidden, latent),
-            'initial_generator.output': (self.plans * plan, hidden),
+            'initial_generator.output': (self.plans_per_latent * plan, hidden),
         }
-        if self.feedback:
-            layers['error_encoder.hidden'] = (latent, self.feedback_dim())
-            layers['error_encoder.output'] = (latent, latent)
+        if member_dim:
+            layers['set_encoder.hidden'] = (self.set_dim, member_dim)
+            layers['set_encoder.output'] = (self.set_dim, self.set_dim)
+        if self.cycles:
+            layers |= self._cycle_layers(plan)
         found = _layer_shapes(layers)
-        if 'gradient' in self.feedback:
+        if self.proposals == 'latents':
+            found['proposals'] = (self.plans, latent)
+        if 'gradient' in self.feedback and self.cycles:
             found['newton_weight'] = (self.steps_per_latent,)
         for name, shape in self._reasoning_shapes().items():
             found[f'recursive_reasoning.{name}'] = shape
         return found
+
+    def _cycle_layers(self, plan: int) -> dict[str, tuple[int, int]]:
+        """The layers of refinement, for plans of so many numbers."""
+        latent, hidden = self.latent_dim, self.hidden_dim
+        layers = {
+            'control_embedding.linear': (latent, 2 * plan),
+            'control_decoder.hidden': (hidden, latent + plan * self.use_residual_decoder),
+            'control_decoder.output': (plan, hidden),
+        }
+        if self.feedback:
+            layers['error_encoder.hidden'] = (latent, self.feedback_dim())
+            layers['error_encoder.output'] = (latent, latent)
+        return layers
 
     def _reasoning_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the weights of the recursion."""

@@ -28,7 +28,7 @@ every_kind = pytest.mark.parametrize('kind', REPRESENTATIONS)
 
 def units_of(system, kind, n=5):
     x0, goal = map(torch.from_numpy, system.sample(np.random.default_rng(0), n))
-    return for_system(system, Coordinates(kind)).numbers.units(x0 - goal)
+    return for_system(system, Coordinates(kind)).numbers.units(x0 - goal, goal)
 
 
 @every_system
@@ -65,11 +65,16 @@ def test_the_metric_gradient_is_twice_the_newton_step_of_the_lq_problem(system):
 @every_kind
 def test_numbers_survive_a_checkpoint(system, kind):
     numbers = Coordinates(kind).numbers(system)
-    tensors = {f'representation.{k}': np.asarray(v) for k, v in numbers._asdict().items()}
-    for name, value in Representation.from_tensors(tensors)._asdict().items():
-        np.testing.assert_allclose(value, getattr(numbers, name), err_msg=name)
+    tensors = {name: np.asarray(value) for name, value in numbers.tensors().items()}
+    read = Representation.from_tensors(tensors)
+    for name, value in {**read._asdict(), **read.scene._asdict()}.items():
+        if name != 'scene':
+            held = getattr(numbers, name, getattr(numbers.scene, name, None))
+            np.testing.assert_allclose(value, held, err_msg=name)
     coordinates = Coordinates(kind, (1.0, 10.0), {'mu': (0.5, 1.5)})
     assert Coordinates.from_record(coordinates.record()) == coordinates
+    completed = Coordinates(kind).completed(system)
+    assert Coordinates.from_record(completed.record()) == completed
 
 
 def test_the_gate_is_half_open_beyond_the_states_in_which_the_lqr_saturates():
@@ -194,12 +199,12 @@ WITHOUT_A_PRICE = {
 def test_plans_have_finite_units_where_errors_cost_nothing_or_boxes_have_no_width(kind, words):
     system = replace(SYSTEMS['double_integrator'], Q_f=None, **words)
     numbers = REPRESENTATIONS[kind](system)
-    for name, value in numbers._asdict().items():
+    for name, value in numbers.tensors().items():
         assert np.isfinite(value).all(), name
     units = units_of(system, kind)
     assert torch.isfinite(units.s).all() and (units.s > 0.0).all()
     error = torch.zeros(5, 2, dtype=torch.float64)
-    assert torch.isfinite(units.problem(error, torch.zeros(5, 1))).all()
+    assert torch.isfinite(units.problem(error, torch.zeros(5, 1), error)).all()
 
 
 def test_the_metric_of_errors_that_cost_something_is_the_cost_to_go_itself():

@@ -148,7 +148,8 @@ def build_parser() -> argparse.ArgumentParser:
         default=AUTO,
         choices=[AUTO, *EXPERTS],
         help='; '.join(f'{name}: {expert.summary}' for name, expert in EXPERTS.items())
-        + f'; {AUTO}: multistart where several starts find better plans, else nlp',
+        + f'; {AUTO}: search where there are constraints, multistart where several starts find '
+        'better plans, else nlp',
     )
     add('--starts', type=int, help='starts per state of nlp (default: 1) and multistart (12)')
     # the dataset

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from trc_core.numerics.plan import Plan
 from trc_core.problem.record import system_record
 from trc_core.problem.system import Array, System
 from trc_core.solvers.experts import EXPERTS
+from trc_core.systems.draws import drawn_problem
 
 SHARD = 50
 
@@ -40,10 +44,22 @@ class Recipe:
         elif self.starts > 1 and default is None:
             several = [name for name, expert in EXPERTS.items() if expert.starts]
             raise ValueError(f"the expert '{self.expert}' has one start; choose from {several}")
+        if self.draws and not _takes_parameters(self.expert):
+            able = [name for name in EXPERTS if _takes_parameters(name)]
+            raise ValueError(
+                f"the expert '{self.expert}' knows no constraints or ranges; choose from {able}"
+            )
+
+    @property
+    def draws(self) -> bool:
+        """Whether problems are drawn with parameters, and with starts that violate nothing."""
+        return bool(self.system.task.constraints) or bool(self.system.ranges)
 
     def record(self) -> dict[str, Any]:
         """The recipe as JSON values."""
+        drawn = {'problems': 'drawn'} if self.draws else {}
         return {
+            **drawn,
             'system': system_record(self.system),
             'expert': self.expert,
             'num_samples': self.num_samples,
@@ -61,10 +77,29 @@ class Recipe:
         for index, first in enumerate(range(0, self.num_samples, SHARD)):
             yield index, min(SHARD, self.num_samples - first)
 
-    def solve(self, x0: Array, goal: Array) -> Iterable[Plan]:
+    def problems(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[Array, Array, list[dict[str, float]] | None]:
+        """Starts and goals, each (count, n_x), and parameters where these are drawn as well."""
+        if not self.draws:
+            return *self.system.sample(rng, count), None
+        drawn = [drawn_problem(self.system, rng, learning=True) for _ in range(count)]
+        x0, goal, parameters = zip(*drawn, strict=True)
+        return np.array(x0), np.array(goal), list(parameters)
+
+    def solve(
+        self, x0: Array, goal: Array, parameters: list[dict[str, float]] | None = None
+    ) -> Iterable[Plan]:
         """The expert's plans for x0 (B, n_x) and goal (B, n_x), in order."""
         expert = EXPERTS[self.expert]
         options = {} if expert.starts is None else {'starts': self.starts, 'seed': self.seed}
+        if parameters is not None:
+            rows = zip(x0, goal, parameters, strict=True)
+            return (expert.solve(self.system, a, b, parameters=p, **options) for a, b, p in rows)
         if expert.solve_batch is not None:
             return expert.solve_batch(self.system, x0, goal, **options)
         return (expert.solve(self.system, a, b, **options) for a, b in zip(x0, goal, strict=True))
+
+
+def _takes_parameters(expert: str) -> bool:
+    return 'parameters' in inspect.signature(EXPERTS[expert].solve).parameters

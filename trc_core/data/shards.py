@@ -12,7 +12,7 @@ import numpy as np
 from trc_core.command_line import counted, expected_time
 from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
-from trc_core.data.trajectories import ARRAYS, TrajectoryData
+from trc_core.data.trajectories import ARRAYS, PARAMETERS, TrajectoryData
 from trc_core.numerics.plan import Plan
 from trc_core.progress import progress_bar
 from trc_core.solvers.experts import EXPERTS
@@ -83,13 +83,15 @@ def prepare(recipe: Recipe) -> float:
 def _solve_first(job: bytes) -> float:
     recipe: Recipe = unpacked(job)
     rows = 2 if EXPERTS[recipe.expert].solve_batch else 1  # neighbours need a neighbour
-    x0, goal = recipe.system.sample(np.random.default_rng(recipe.seed), TIMED)
-    for _ in recipe.solve(x0[:rows], goal[:rows]):
-        pass
+    x0, goal, p = recipe.problems(np.random.default_rng(recipe.seed), TIMED)
+
+    def solve(part: slice) -> int:
+        return len(list(recipe.solve(x0[part], goal[part], p and p[part])))
+
+    solve(slice(rows))
     began, solved = time.perf_counter(), 0
     while solved < TIMED and time.perf_counter() - began < ENOUGH:
-        part = slice(solved, solved + rows)
-        solved += len(list(recipe.solve(x0[part], goal[part])))
+        solved += solve(slice(solved, solved + rows))
     return (time.perf_counter() - began) / solved
 
 
@@ -110,10 +112,13 @@ def solve_shard(
     samples: list[tuple[Any, ...]] = []
     rejected: list[Any] = []
     while len(samples) < n:
-        x0, goal = recipe.system.sample(rng, n - len(samples))
-        for a, b, plan in zip(x0, goal, recipe.solve(x0, goal), strict=True):
+        x0, goal, parameters = recipe.problems(rng, n - len(samples))
+        plans = recipe.solve(x0, goal, parameters)
+        own = parameters or [{}] * len(x0)
+        for a, b, changed, plan in zip(x0, goal, own, plans, strict=True):
             if plan.converged:
-                samples.append(_sample(a, b, plan))
+                p = (recipe.system.parameter_rows(changed),) if recipe.draws else ()
+                samples.append((*_sample(a, b, plan), *p))
                 continue
             rejected.append((a, b))
             if len(rejected) > REJECTIONS * n:
@@ -123,7 +128,7 @@ def solve_shard(
                 )
     # stack the samples
     columns = zip(*samples, strict=True)
-    keys = (*ARRAYS, 'candidates', 'agreed')
+    keys = (*ARRAYS, 'candidates', 'agreed', *_drawn(recipe))
     arrays = {key: np.array(column) for key, column in zip(keys, columns, strict=True)}
     arrays['rejected'] = np.array(rejected).reshape(-1, 2, recipe.system.n_x)
     return index, arrays
@@ -132,7 +137,7 @@ def solve_shard(
 def read_shard(recipe: Recipe, folder: Path, index: int, n: int) -> dict[str, Any] | None:
     """The arrays of a shard; None if it is absent, cut short or damaged (a power cut)."""
     system = recipe.system
-    arrays = read_arrays(_file(folder, index), *KEYS)
+    arrays = read_arrays(_file(folder, index), *KEYS, *_drawn(recipe))
     if arrays is None:
         return None
     shapes = [arrays[key].shape for key in ('controls', 'states', 'cost')]
@@ -158,7 +163,8 @@ def joined(recipe: Recipe, folder: Path) -> TrajectoryData:
                 f"cannot read '{_file(folder, index)}'; the same command solves it again"
             )
         shards.append(shard)
-    arrays = {key: np.concatenate([shard[key] for shard in shards]) for key in KEYS}
+    keys = (*KEYS, *_drawn(recipe))
+    arrays = {key: np.concatenate([shard[key] for shard in shards]) for key in keys}
     rejected = arrays.pop('rejected').tolist()
     candidates, agreed = arrays.pop('candidates'), arrays.pop('agreed')
     metadata = {
@@ -171,6 +177,11 @@ def joined(recipe: Recipe, folder: Path) -> TrajectoryData:
         },
     }
     return TrajectoryData(**arrays, metadata=metadata, plant=recipe.system)
+
+
+def _drawn(recipe: Recipe) -> tuple[str, ...]:
+    """The key of what shards hold more, where problems are drawn with parameters."""
+    return (PARAMETERS,) if recipe.draws else ()
 
 
 def _sample(x0: Any, goal: Any, plan: Plan) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from trc_core.whole_files import DAMAGES, write_arrays
 
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
+PARAMETERS = 'parameters'  # the key of those, in files of problems that differ in them
 REFERENCE_KEYS = {
     # the keys of the published reference implementation's files
     'current_state': 'initial_states',
@@ -51,6 +52,8 @@ class TrajectoryData:
     """`system` (its contract), and how the trajectories were made."""
     plant: System | None = None
     """Plant whose dynamics to use; by default the system that the metadata names."""
+    parameters: Array | None = None
+    """(N, n_p) in the order of `system.parameters`; None: they are the system's own."""
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -89,6 +92,8 @@ def save_arrays(path: str | Path, data: TrajectoryData) -> Path:
     """Writes `data` to the file `path`, at once or not at all."""
     path = Path(path)
     arrays = {key: getattr(data, key) for key in ARRAYS}
+    if data.parameters is not None:
+        arrays[PARAMETERS] = data.parameters
     write_arrays(path, metadata=np.array(json.dumps(dict(data.metadata))), **arrays)
     return path
 
@@ -136,7 +141,8 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
 
 def _from_ours(contents: Mapping[str, Any], system: System | None) -> TrajectoryData:
     _require(contents, (*ARRAYS, 'metadata'))
-    arrays = {key: np.asarray(contents[key], dtype=np.float64) for key in ARRAYS}
+    keys = (*ARRAYS, PARAMETERS) if PARAMETERS in contents else ARRAYS
+    arrays = {key: np.asarray(contents[key], dtype=np.float64) for key in keys}
     data = TrajectoryData(**arrays, metadata=json.loads(str(contents['metadata'])), plant=system)
     _check_shapes(data)
     return data
@@ -172,6 +178,11 @@ def _check_shapes(data: TrajectoryData) -> None:
         found = getattr(data, key).shape
         if found != shape:
             raise ValueError(f"'{key}' has shape {found}, expected {shape} for '{system.name}'")
+    if data.parameters is not None and data.parameters.shape != (N, len(system.p)):
+        raise ValueError(
+            f"'{PARAMETERS}' has shape {data.parameters.shape}, expected {(N, len(system.p))} "
+            f"for '{system.name}'"
+        )
     if N == 0:
         raise ValueError('it holds no samples')
 
@@ -183,7 +194,7 @@ def check_contents(data: TrajectoryData) -> None:
         ValueError: at the first that is broken; the message names a sample that breaks it.
     """
     system = data.system
-    for key in ARRAYS:
+    for key in ARRAYS if data.parameters is None else (*ARRAYS, PARAMETERS):
         values = getattr(data, key).reshape(len(data), -1)
         _reject(~np.isfinite(values).all(1), f"'{key}' is not finite")
     beyond = np.maximum(system.u_min - data.controls, data.controls - system.u_max)
@@ -198,8 +209,22 @@ def check_contents(data: TrajectoryData) -> None:
         f"'states' do not follow the dynamics of '{system.name}'",
         '; if the plant has changed, generate a dataset of it in another folder',
     )
-    J = trajectory_cost(system, data.states, data.controls, data.target_state[:, None])
+    J = costs(data)
     _reject(np.abs(J - data.cost) > COST_TOLERANCE * (1.0 + J), "'cost' is not J")
+
+
+def costs(data: TrajectoryData) -> Array:
+    """J (N,) of every trajectory, from its states and controls."""
+    system, goal, p = data.system, data.target_state, data.parameters
+    if p is None:
+        found: Array = trajectory_cost(system, data.states, data.controls, goal[:, None])
+        return found
+    trim = np.repeat(system.trims(goal, p)[:, None], system.horizon, 1)
+    columns = list(p.T[..., None])
+    J: Array = trajectory_cost(
+        system, data.states, data.controls, goal[:, None], p=columns, trim=trim
+    )
+    return J
 
 
 def _reject(wrong: Any, what: str, remedy: str = '') -> None:
@@ -212,5 +237,6 @@ def step_defects(data: TrajectoryData) -> Array:
     """(N, T) largest component of |x_{t+1} - step(x_t, u_t)|."""
     system, (N, T, n_u) = data.system, data.controls.shape
     x0 = np.ascontiguousarray(data.states[:, :-1]).reshape(N * T, -1)
-    stepped = BatchStep(system)(x0, data.controls.reshape(N * T, n_u)).reshape(N, T, -1)
+    p = None if data.parameters is None else np.repeat(data.parameters, T, 0)
+    stepped = BatchStep(system)(x0, data.controls.reshape(N * T, n_u), p).reshape(N, T, -1)
     return np.abs(data.states[:, 1:] - stepped).max(-1)

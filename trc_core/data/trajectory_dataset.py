@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from trc_core.data.trajectories import TrajectoryData, load_arrays
+from trc_core.data.trajectories import PARAMETERS, TrajectoryData, load_arrays
 
 ITEMS = ('current_state', 'target_state', 'controls', 'states')
 SPLITS = ('all', 'train', 'validation', 'test')
@@ -20,7 +20,7 @@ class TrajectoryDataset(Dataset):
     """Trajectories as float32 tensors, one dictionary a sample.
 
     Keys: `current_state` (n_x,), `target_state` (n_x,), `controls` (T, n_u) and
-    `states` (T + 1, n_x).
+    `states` (T + 1, n_x), and `parameters` (n_p,) where problems differ in them.
 
     Args:
         source: the dataset's file or folder (see `load_arrays`), or data already loaded.
@@ -51,7 +51,9 @@ class TrajectoryDataset(Dataset):
             raise ValueError(f"the split '{split}' of {len(self.data)} samples is empty")
         self.indices = np.flatnonzero(chosen)
         self._tensors = {
-            key: torch.from_numpy(getattr(self.data, key)[self.indices]).float() for key in ITEMS
+            key: torch.from_numpy(getattr(self.data, key)[self.indices]).float()
+            for key in (*ITEMS, PARAMETERS)
+            if getattr(self.data, key) is not None
         }
 
     def __len__(self) -> int:

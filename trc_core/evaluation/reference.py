@@ -19,12 +19,18 @@ from trc_core.evaluation.problems import Problems
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
-from trc_core.solvers import fatrop, multistart, nlp
+from trc_core.solvers import multistart, nlp
+from trc_core.solvers.detours import position_places
+from trc_core.solvers.nlp import IPOPT, optimise
 from trc_core.solvers.packing import call, killed_workers, packed
+from trc_core.solvers.problem import Problem
+from trc_core.solvers.search import Effort, best_of, search
 from trc_core.whole_files import notice_unkept, read_arrays, write_arrays
 
 ADVICE = 'set LOKY_MAX_CPU_COUNT=1 for fewer workers, or ask for fewer --states'
 STARTS = 12  # of IPOPT, where one cannot be trusted
+TRUTH = Effort(random=12, tried=1000, first=15, kept=10, sweeps=120)  # all that lie apart
+POLISHED = 3  # plans of a search that IPOPT goes on from
 TIMED, WORTH_SAYING = 3, 10.0  # optima of a core, and seconds of all the others
 
 
@@ -63,7 +69,7 @@ def best_known_optima(system: System, problems: Problems, starts: int) -> Optima
         rows = list(zip(x0, goal, own, strict=True))
         return _arrays(Optima._fields, _on_every_core(system, solve, rows))
 
-    kept = keep(system, 'best_feasible_optima', key, compute)
+    kept = keep(system, 'searched_optima', key, compute)
     return Optima(kept['cost'], kept['merit'], kept['solved'])
 
 
@@ -166,22 +172,30 @@ def best_feasible(
 ) -> tuple[float, float, bool]:
     """J and merit of the best plan known for a problem with constraints or parameters.
 
-    By IPOPT, by fatrop where CasADi has it, and by sweeps from 12 starts, compared by the merit.
+    It is searched from the starts that labels are searched from (`solvers.search`), with more
+    effort; IPOPT goes on from the best of what that finds, and from a start of its own. Where
+    there are no obstacles with sides to choose, IPOPT and sweeps also get all `starting_points`.
 
     Args:
         system: the plant.
         x0: initial state (n_x,).
         goal: goal state (n_x,).
         parameters: those that differ from the system's own, by name.
-        starts: of IPOPT and fatrop.
+        starts: of IPOPT and of sweeps.
 
     Returns:
-        Both, and whether any solver converged.
+        Both, and whether any solver converged, or sweeps found a plan that keeps the constraints.
     """
-    plans = [nlp.solve(system, x0, goal, starts=starts, parameters=parameters)]
-    if fatrop.is_available():
-        plans.append(fatrop.solve(system, x0, goal, starts=starts, parameters=parameters))
-    plans.append(multistart.solve(system, x0, goal, parameters=parameters))
+    problem = Problem.of(system, x0, goal, parameters)
+    sides = len(position_places(system)) > 0
+    own = 1 if sides else starts
+    plans = [nlp.solve(system, x0, goal, starts=own, parameters=parameters)]
+    if not sides:
+        plans.append(multistart.solve(system, x0, goal, parameters=parameters))
+    found = search(problem, TRUTH, np.random.default_rng(0))
+    plans.append(best_of(problem, found))
+    polished = range(min(POLISHED if starts > 1 else 1, len(found.merit)))
+    plans += [optimise(IPOPT, problem, found.states[k], found.controls[k]) for k in polished]
     best = min(plans, key=lambda plan: (not plan.converged, plan.merit))
     return best.cost, best.merit, best.converged
 

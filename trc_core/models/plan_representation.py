@@ -9,13 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trc_core.models.canonical_frame import Frame, SceneTensors
 from trc_core.network_config import TRCConfig
+from trc_core.numerics.canonical import Scene, no_scene
+from trc_core.numerics.constants import MEMBER
 from trc_core.numerics.representation import NO_GOALS, Coordinates, Representation
 from trc_core.problem.system import Array, System
 
 MATRICES = ('K', 'G', 'K_start', 'L', 'W', 'C', 'D', 'S', 'floor', 'inputs', 'goals')
 LIMITS = ('u_min', 'u_max', 'u_trim')
 INDICES = ('angles', 'mirror')
+SCENE = Scene._fields
 
 
 class Numbers(NamedTuple):
@@ -34,10 +38,19 @@ class Numbers(NamedTuple):
     u_max: Tensor
     angles: tuple[int, ...]
     mirror: int
+    scene: SceneTensors | None = None
+    """Of the canonical frame, where problems are read in it."""
 
-    def units(self, error: Tensor) -> Units:
-        """The units of problems with the initial errors x_0 - goal (B, n_x)."""
+    def units(self, error: Tensor, goal: Tensor | None = None) -> Units:
+        """The units of problems with the initial errors x_0 - goal (B, n_x).
+
+        Goals (B, n_x) are needed where problems are read in a canonical frame.
+        """
         error = error.double()
+        if self.scene is not None:
+            assert goal is not None
+            frame = Frame.of(self.scene, error + goal.double(), goal)
+            return Units(self, self.floor.sqrt().expand(len(error)), None, frame)
         size = torch.einsum('...ij,...j->...i', self.S, error)
         s = size.square().sum(-1).add(self.floor).sqrt()
         if self.mirror < 0:
@@ -52,14 +65,24 @@ class Units(NamedTuple):
     s: Tensor
     """(B,) size of the initial error."""
     side: Tensor | None
-    """(B, 1, 1), -1 where the network sees the problem mirrored."""
+    """(B, 1, 1), -1 where the network sees the problem mirrored; a frame has sides of its own."""
+    frame: Frame | None = None
+    """The canonical frames, where problems are read in them."""
 
-    def problem(self, error: Tensor, time_remaining: Tensor, goal: Tensor | None = None) -> Tensor:
-        """The input (B, problem_dim) of the state encoder for initial errors (B, n_x).
+    def problem(
+        self,
+        error: Tensor,
+        time_remaining: Tensor,
+        goal: Tensor | None = None,
+        parameters: Tensor | None = None,
+    ) -> Tensor:
+        """What the state encoder reads (B, problem_dim) for initial errors (B, n_x).
 
-        Goals (B, n_x) are needed where the network reads some of them.
+        Goals (B, n_x), and parameters (B, n_p), are needed where the network reads some of them.
         """
         numbers = self.numbers
+        if self.frame is not None:
+            return self.frame.problem(numbers.angles, time_remaining, parameters)
         error = self._mirrored(error.double()[:, None])[:, 0]
         direction = torch.einsum('...ij,...j->...i', numbers.C, error) / self.s[:, None]
         size = torch.asinh(torch.einsum('...ij,...j->...i', numbers.D, error))
@@ -80,15 +103,18 @@ class Units(NamedTuple):
     def metric(self, v: Tensor) -> Tensor:
         """L'v / s (B, T, n_u), the inverse of `step`."""
         metric = torch.einsum('...tji,...tj->...ti', self.numbers.L, v.double())
-        return self._mirrored(metric / self.s[:, None, None])
+        return self.mirrored(metric / self.s[:, None, None])
 
     def controls(self, controls: Tensor) -> Tensor:
         """Controls (B, T, n_u) relative to their bounds, from -1 to 1."""
         lower, upper = self.numbers.u_min, self.numbers.u_max
-        return self._mirrored((controls.double() - (upper + lower) / 2) / ((upper - lower) / 2))
+        return self.mirrored((controls.double() - (upper + lower) / 2) / ((upper - lower) / 2))
 
     def states(self, error: Tensor) -> Tensor:
         """Asinh of W e / s for errors (B, N, n_x)."""
+        if self.frame is not None:
+            error = self.frame.seen(error.double())
+            return torch.asinh(error @ self.numbers.W.mT / self.s[:, None, None])
         return self._mirrored(
             torch.asinh(error.double() @ self.numbers.W.mT / self.s[:, None, None])
         )
@@ -96,25 +122,38 @@ class Units(NamedTuple):
     def gradient(self, gradient: Tensor) -> Tensor:
         """L^-1 dJ/dv / s (B, T, n_u): the Newton step about the goal is minus half of it."""
         slope = torch.einsum('...tij,...tj->...ti', self.numbers.L_inverse, gradient.double())
-        return self._mirrored(slope / self.s[:, None, None])
+        return self.mirrored(slope / self.s[:, None, None])
 
     def step(self, output: Tensor) -> Tensor:
         """The change of v (B, T, n_u) for a dimensionless output o: s L^-T o."""
-        o = self._mirrored(output.double()) * self.s[:, None, None]
+        o = self.mirrored(output.double()) * self.s[:, None, None]
         return torch.einsum('...tji,...tj->...ti', self.numbers.L_inverse, o)
+
+    def members(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """The features (B, n, MEMBER) of obstacles by parameters (B, n_p), and which are there."""
+        assert self.frame is not None
+        return self.frame.members(parameters)
 
     def rows(self, rows: Tensor) -> Units:
         """The units of some of the problems, by index (N,)."""
-        shared = {'L': 3, 'L_inverse': 3, 'C': 2, 'D': 2, 'S': 2, 'floor': 0, 'inputs': 1}
+        shared = {'L': 3, 'L_inverse': 3, 'W': 2, 'C': 2, 'D': 2, 'S': 2, 'floor': 0, 'inputs': 1}
         parts = {
             name: value[rows]
             for name, axes in shared.items()
             if (value := getattr(self.numbers, name)).dim() > axes
         }
         side = None if self.side is None else self.side[rows]
-        return Units(self.numbers._replace(**parts), self.s[rows], side)
+        frame = None if self.frame is None else self.frame.rows(rows)
+        return Units(self.numbers._replace(**parts), self.s[rows], side, frame)
+
+    def mirrored(self, value: Tensor) -> Tensor:
+        """Numbers of controls (B, T, n_u) with the signs that the network sees, and back."""
+        if self.frame is not None:
+            return value * self.frame.signs[:, None, -value.shape[-1] :]
+        return self._mirrored(value)
 
     def _mirrored(self, value: Tensor) -> Tensor:
+        """Numbers of states or controls; the sign of a frame depends on which."""
         return value if self.side is None else value * self.side
 
 
@@ -136,6 +175,9 @@ class PlanRepresentation(nn.Module):
     L_inverse: Tensor
     inputs: Tensor
     goals: Tensor
+    places: Tensor
+    sources: Tensor
+    obstacles: Tensor
     angles: Tensor
     mirror: Tensor
     u_min: Tensor
@@ -147,6 +189,8 @@ class PlanRepresentation(nn.Module):
     """K, G and K_start for compiled roll-outs, which know no tensors."""
     angle_states: tuple[int, ...]
     mirror_state: int
+    scene_places: tuple[int, ...]
+    obstacle_places: tuple[tuple[int, ...], ...]
 
     def __init__(
         self,
@@ -163,6 +207,9 @@ class PlanRepresentation(nn.Module):
             self.register_buffer(name, value, persistent=name != 'goals' or len(value) > 0)
         for name, limit in zip(LIMITS, (u_min, u_max, u_trim), strict=True):
             self.register_buffer(name, torch.tensor(limit, dtype=torch.float64))
+        for name, value in numbers.scene._asdict().items():
+            is_used = numbers.scene.is_used
+            self.register_buffer(name, torch.from_numpy(value.copy()), persistent=is_used)
         for name in INDICES:
             self.register_buffer(name, torch.tensor(getattr(numbers, name), dtype=torch.int64))
         self.register_buffer('L_inverse', self.L, persistent=False)
@@ -176,13 +223,38 @@ class PlanRepresentation(nn.Module):
     @property
     def numbers(self) -> Numbers:
         """The tensors behind the dimensionless units."""
-        names = [name for name in Numbers._fields if name not in INDICES]
+        names = [name for name in Numbers._fields if name not in (*INDICES, 'scene')]
         tensors = {name: getattr(self, name) for name in names}
-        return Numbers(**tensors, angles=self.angle_states, mirror=self.mirror_state)
+        return Numbers(
+            **tensors,
+            angles=self.angle_states,
+            mirror=self.mirror_state,
+            scene=self._scene(),
+        )
+
+    def _scene(self) -> SceneTensors | None:
+        """The canonical frame, where it is used."""
+        if not self.scene_places:
+            return None
+        tensors = {name: getattr(self, name) for name in ('signs', 'states', 'sources', 'sizes')}
+        return SceneTensors(places=self.scene_places, obstacles=self.obstacle_places, **tensors)
+
+    @property
+    def member_dim(self) -> int:
+        """How many numbers are read of an obstacle; 0 where there are none."""
+        return MEMBER if self.obstacle_places else 0
+
+    @property
+    def needs_parameters(self) -> bool:
+        """Whether plant parameters are read when a problem is."""
+        return bool(self.scene_places) and bool(self.obstacle_places or len(self.sources))
 
     @property
     def problem_dim(self) -> int:
-        """Length of the input of the state encoder."""
+        """How many numbers the state encoder reads, beside those of obstacles."""
+        if self.scene_places:
+            scene = Scene(*(getattr(self, name).cpu().numpy() for name in SCENE))
+            return scene.problem_dim(len(self.angle_states))
         read = 2 * (self.K.shape[-1] + len(self.angle_states) + len(self.goals))
         return read + len(self.inputs) + 1
 
@@ -200,10 +272,13 @@ def _derive(representation: PlanRepresentation, _: object = None) -> None:
     representation.gains = K, G, K_start
     representation.angle_states = tuple(representation.angles.tolist())
     representation.mirror_state = int(representation.mirror)
+    representation.scene_places = tuple(representation.places.tolist())
+    representation.obstacle_places = tuple(map(tuple, representation.obstacles.tolist()))
 
 
 def for_system(system: System, coordinates: Coordinates) -> PlanRepresentation:
     """The representation of one plant's plans."""
+    coordinates = coordinates.completed(system)
     numbers = coordinates.numbers(system)
     return PlanRepresentation(numbers, system.u_min, system.u_max, system.u_trim, coordinates)
 
@@ -243,6 +318,7 @@ def from_config(config: TRCConfig) -> PlanRepresentation:
         angles=np.zeros(0, dtype=np.int64),
         mirror=-1,
         goals=NO_GOALS,
+        scene=no_scene(n_x, n_u),
     )
     return PlanRepresentation(numbers, u_min, u_max, np.clip(np.zeros(n_u), u_min, u_max))
 

@@ -69,9 +69,13 @@ class Dynamics(ABC):
     def __init__(self, representation: PlanRepresentation) -> None:
         self.representation = representation
 
-    def units(self, error: Tensor) -> Units:
-        """The units of problems with the initial errors (B, n_x)."""
-        return self.representation.numbers.units(error)
+    def units(self, error: Tensor, goal: Tensor | None = None) -> Units:
+        """The units of problems with the initial errors and goals (B, n_x)."""
+        return self.representation.numbers.units(error, goal)
+
+    def parameters(self, count: int) -> Tensor | None:
+        """The parameters (count, n_p) of the plant, where they are known."""
+        return None
 
     @abstractmethod
     def simulate(self, v: Tensor, current_state: Tensor, target_state: Tensor) -> Iterate:
@@ -154,6 +158,9 @@ class CostedDynamics(Dynamics):
     def __init__(self, representation: PlanRepresentation, system: System) -> None:
         super().__init__(representation)
         self.system = system
+
+    def parameters(self, count: int) -> Tensor | None:
+        return torch.from_numpy(self.system.p).expand(count, -1)
 
     @abstractmethod
     def _fly(self, start: int | None, v: Tensor, x0: Tensor, goal: Tensor) -> Iterate:

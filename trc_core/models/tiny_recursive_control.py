@@ -13,7 +13,12 @@ from trc_core.models.decoders import (
     FreshControlDecoder,
     ResidualControlDecoder,
 )
-from trc_core.models.encoders import ControlEmbedding, ControlStateEncoder, ErrorEncoder
+from trc_core.models.encoders import (
+    ControlEmbedding,
+    ControlStateEncoder,
+    ErrorEncoder,
+    SetEncoder,
+)
 from trc_core.models.inputs import check_states, check_tensor, checked_time
 from trc_core.models.plan_representation import PlanRepresentation, Units, from_config
 from trc_core.models.recursive_reasoning import (
@@ -69,21 +74,36 @@ class TinyRecursiveControl(nn.Module):
         self.representation = representation or from_config(config)
         self.tokens = TOKENS[config.tokens]
         latent_dim, n_u, steps = config.latent_dim, config.control_dim, config.steps_per_latent
+        member_dim = self.representation.member_dim
+        self.set_encoder = SetEncoder(member_dim, config.set_dim) if member_dim else None
+        pooled = 2 * config.set_dim if member_dim else 0
         self.state_encoder = ControlStateEncoder(
-            self.representation.problem_dim, config.hidden_dim, latent_dim
+            self.representation.problem_dim + pooled, config.hidden_dim, latent_dim
         )
-        self.control_embedding = ControlEmbedding(2 * steps * n_u, latent_dim)
+        refines = config.cycles > 0  # else what only cycles need is left out
+        self.control_embedding = ControlEmbedding(2 * steps * n_u, latent_dim) if refines else None
         self.error_encoder = (
-            ErrorEncoder(config.feedback_dim(), latent_dim) if config.feedback else None
+            ErrorEncoder(config.feedback_dim(), latent_dim)
+            if refines and config.feedback
+            else None
         )
         self.recursive_reasoning = _reasoning(config)
         decoder = ResidualControlDecoder if config.use_residual_decoder else FreshControlDecoder
-        self.control_decoder = decoder(latent_dim, config.hidden_dim, steps, n_u)
+        self.control_decoder = (
+            decoder(latent_dim, config.hidden_dim, steps, n_u) if refines else None
+        )
         self.initial_generator = ControlSequenceDecoder(
-            latent_dim, config.hidden_dim, config.plans * steps, n_u
+            latent_dim, config.hidden_dim, config.plans_per_latent * steps, n_u
         )
         self.newton_weight = (
-            nn.Parameter(torch.full((steps,), 0.3)) if 'gradient' in config.feedback else None
+            nn.Parameter(torch.full((steps,), 0.3))
+            if refines and 'gradient' in config.feedback
+            else None
+        )
+        self.proposals = (
+            nn.Parameter(torch.randn(config.plans, latent_dim))
+            if config.proposals == 'latents'
+            else None
         )
 
     def forward(
@@ -161,6 +181,8 @@ class TinyRecursiveControl(nn.Module):
         K = self.config.cycles if cycles is None else cycles
         if K < 0:
             raise ValueError(f'cycles must not be negative, got {K}')
+        if K and self.control_decoder is None:
+            raise ValueError(f'this network only proposes: pass cycles=0, not {K}')
         truncated = self.training and self.config.use_gradient_truncation
         problem = self.problem(current_state, target_state, time_remaining, dynamics)
         if latents is None:
@@ -190,26 +212,52 @@ class TinyRecursiveControl(nn.Module):
         target_state: Tensor,
         time_remaining: Tensor | None = None,
         dynamics: Dynamics | None = None,
+        parameters: Tensor | None = None,
     ) -> Problem:
-        """Checks and encodes what stays fixed during refinement; arguments as `forward`."""
+        """Checks and encodes what stays fixed during refinement; arguments as `forward`.
+
+        Parameters (B, n_p) of the plants are those of `dynamics` by default; they are needed
+        where the network reads some of them, or obstacles.
+
+        Raises:
+            ValueError: as `forward`, or if parameters are needed and unknown.
+        """
         weight = self.state_encoder.output.weight
         check_states(current_state, target_state, self.config.state_dim, weight)
         time_remaining = checked_time(time_remaining, current_state)
         error = current_state - target_state
         units = (
-            self.representation.numbers.units(error) if dynamics is None else dynamics.units(error)
+            self.representation.numbers.units(error, target_state)
+            if dynamics is None
+            else dynamics.units(error, target_state)
         )
-        features = units.problem(error, time_remaining, target_state)
-        z = self.state_encoder(features.to(weight.dtype))
+        if parameters is None and dynamics is not None:
+            parameters = dynamics.parameters(len(error))
+        if parameters is None and self.representation.needs_parameters:
+            raise ValueError('this network reads plant parameters: pass parameters=(B, n_p)')
+        features = units.problem(error, time_remaining, target_state, parameters)
+        read = features.to(weight.dtype)
+        if self.set_encoder is not None and parameters is not None:
+            members, there = units.members(parameters.double())
+            read = torch.cat([read, self.set_encoder(members.to(weight.dtype), there)], -1)
+        z = self.state_encoder(read)
         z_initial = self.tokens.spread(z, self.config.control_horizon)
         return Problem(current_state, target_state, units, z_initial)
 
     def initial_latents(self, problem: Problem) -> Latents:
-        """The latents before the first plan: `first_cycles` of reasoning on the problem alone."""
-        z_initial = problem.z_initial
-        latents = self.recursive_reasoning.initial_latents(z_initial)
+        """The latents before the first plan: `first_cycles` of reasoning on the problem alone.
+
+        Where every first plan has a latent of its own, those are reasoned about instead.
+        """
+        if self.proposals is not None:
+            return self.recursive_reasoning.initial_latents(problem.z_initial)
+        return self._first_reasoning(problem.z_initial)
+
+    def _first_reasoning(self, z: Tensor) -> Latents:
+        """The latents of an embedded problem (B, latent_dim) after `first_cycles`."""
+        latents = self.recursive_reasoning.initial_latents(z)
         for _ in range(self.config.first_cycles):
-            latents = self.recursive_reasoning(latents, z_initial, torch.zeros_like(z_initial))
+            latents = self.recursive_reasoning(latents, z, torch.zeros_like(z))
         return latents
 
     def _check_start(self, current_state: Tensor, plan: Tensor | None, latents: Latents) -> None:
@@ -227,9 +275,19 @@ class TinyRecursiveControl(nn.Module):
 
     def first_plans(self, problem: Problem, latents: Latents) -> list[Tensor]:
         """The network's first plans v, each (B, T, n_u), before any is simulated."""
+        if self.proposals is not None:
+            return [problem.units.step(output) for output in self._proposed(problem).unbind(1)]
         z = latents[0] if self.config.first_cycles else problem.z_initial
         outputs = self.initial_generator(z).unflatten(1, (self.config.plans, -1))
         return [problem.units.step(output) for output in outputs.unbind(1)]
+
+    def _proposed(self, problem: Problem) -> Tensor:
+        """The dimensionless first plans (B, M, T, n_u), each from a latent of its own."""
+        assert self.proposals is not None
+        z = (problem.z_initial[:, None] + self.proposals).flatten(0, 1)
+        if self.config.first_cycles:
+            z = self._first_reasoning(z)[0]
+        return self.initial_generator(z).unflatten(0, (-1, self.config.plans))
 
     def candidates(self, problem: Problem, latents: Latents, dynamics: Dynamics) -> list[Iterate]:
         """Plans that refinement may start from: LQR plans where there are some, and the network's.
@@ -263,6 +321,8 @@ class TinyRecursiveControl(nn.Module):
         self, problem: Problem, iterate: Iterate, latents: Latents
     ) -> tuple[Tensor, Latents]:
         """The change of v (B, T, n_u) that the network proposes, and the new latents."""
+        if self.control_embedding is None or self.control_decoder is None:
+            raise ValueError('this network only proposes, it refines no plan')
         units = problem.units
         dtype = self.state_encoder.output.weight.dtype
         plan = iterate.v.detach()
@@ -306,7 +366,7 @@ class TinyRecursiveControl(nn.Module):
     def get_parameter_count(self) -> dict[str, int]:
         """Number of weights by part; the embedding of the plan counts as reasoning."""
         parts: dict[str, list[nn.Module | None]] = {
-            'state_encoder': [self.state_encoder],
+            'state_encoder': [self.set_encoder, self.state_encoder],
             'error_encoder': [self.error_encoder],
             'recursive_reasoning': [self.recursive_reasoning, self.control_embedding],
             'control_decoder': [self.control_decoder],
@@ -318,6 +378,8 @@ class TinyRecursiveControl(nn.Module):
         }
         if self.newton_weight is not None:
             counts['control_decoder'] += self.newton_weight.numel()
+        if self.proposals is not None:
+            counts['initial_generator'] += self.proposals.numel()
         return {**counts, 'total': sum(counts.values())}
 
     @classmethod

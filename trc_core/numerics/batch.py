@@ -40,10 +40,10 @@ class Simulated(NamedTuple):
 
 
 class BatchRollout:
-    """The compiled kernels of one plant, or of several that differ in their parameters.
+    """The compiled kernels of one plant, or of several with other parameters and weights.
 
     Args:
-        systems: the plants; one, or N that differ in nothing but their parameters.
+        systems: the plants; one, or N that differ in nothing but their parameters and weights.
         laws: the feedback of their plans, one each, with the same gate.
     """
 
@@ -52,6 +52,15 @@ class BatchRollout:
         self.p = np.stack([system.p for system in systems])  # (N, n_p)
         self.K = np.stack([law.K for law in laws])  # (N, T, n_u, n_x)
         self.G = laws[0].G
+        first = systems[0]  # most often the weights are the same: one set for all
+        names = ('Q', 'R', 'Q_f')
+        same = all(
+            np.array_equal(getattr(s, name), getattr(first, name))
+            for s in systems
+            for name in names
+        )
+        own = systems[:1] if same else systems
+        self.weights = [np.stack([getattr(s, name) for s in own]) for name in names]
 
     def simulate(
         self,
@@ -106,7 +115,7 @@ class BatchRollout:
         trim = plant_of(self.system).u_trim[None]
         if self.system.trim is not None:
             trim = trims_by_row(self.system, r, self.p[of])
-        return Family(self.p, self.K, self.G, of, trim)
+        return Family(self.p, self.K, self.G, of, trim, *self.weights)
 
     def _empty(self, v: Array) -> Flown:
         B, T, _ = v.shape

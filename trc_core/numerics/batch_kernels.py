@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numba.extending import register_jitable
 
-from trc_core.compile.plant import hold, with_parameters, with_problem
+from trc_core.compile.plant import Plant, hold, with_parameters, with_problem
 from trc_core.numerics.ilqr import improve, new_memory, replay
 from trc_core.numerics.rollout import Law, Trajectory, gradient, reproject, rollout
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 
 class Family(NamedTuple):
-    """N plants that differ in nothing but their parameters, and which one each row belongs to."""
+    """N plants that differ in parameters and weights, and which one each row belongs to."""
 
     p: Array  # (N, n_p)
     K: Array  # (N, T, n_u, n_x) gains of the plans
     G: Array  # (n_x, n_x) gate of the plans
     of: NDArray[np.int64]  # (B,)
     u_trim: Array  # (1 or B, T, n_u)
+    Q: Array  # (1 or N, n_x, n_x)
+    R: Array  # (1 or N, n_u, n_u)
+    Q_f: Array  # (1 or N, n_x, n_x)
 
     def rows(self, rows: slice) -> Family:
         """The family of some rows."""
@@ -36,7 +39,19 @@ class Family(NamedTuple):
 def member(plant, family, b):
     """The plant of row b, and the law of its plans."""
     n, own = family.of[b], family.u_trim[b if family.u_trim.shape[0] > 1 else 0]
-    return with_problem(plant, family.p[n], own), Law(family.K[n], family.G)
+    m = n if family.Q.shape[0] > 1 else 0
+    found = Plant(
+        with_problem(plant, family.p[n], own).dynamics,
+        family.Q[m],
+        family.R[m],
+        family.Q_f[m],
+        plant.u_min,
+        plant.u_max,
+        own,
+        plant.angles,
+        plant.terms,
+    )
+    return found, Law(family.K[n], family.G)
 
 
 class Flown(NamedTuple):

@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.numerics.canonical import Scene, no_scene, ranges_read, scene_of
 from trc_core.numerics.riccati import cost_to_go, finite_horizon_gains
 from trc_core.numerics.rollout import Law
+from trc_core.problem.symmetry import Symmetry, planar_symmetry
 from trc_core.problem.system import Array, System
+from trc_core.problem.weighting import scaled, value_of
 
 SCALE_FLOOR = 1e-4  # smallest s^2, relative to its mean over the training box
 GATE = 4.0  # the gate is half open on this multiple of the ellipsoid where the LQR is unclipped
@@ -45,6 +48,7 @@ class Representation(NamedTuple):
     angles: NDArray[np.int64]  # (n_a,) states whose initial error is also read as sine and cosine
     mirror: int  # state by whose sign problems are mirrored for the network; -1: none
     goals: Array  # (n_g, 3) goals that are read as sine and cosine: their state, scale and centre
+    scene: Scene  # of the canonical frame
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Representation:
@@ -52,17 +56,21 @@ class Representation(NamedTuple):
         given: dict[str, Any] = {
             name: np.array(tensors[f'representation.{name}'], order='C')
             for name in cls._fields
-            if name not in ('L_inverse', 'goals')
+            if name not in ('L_inverse', 'goals', 'scene')
         }
         given.update(floor=float(given['floor']), mirror=int(given['mirror']))
         given['goals'] = np.array(tensors.get('representation.goals', NO_GOALS), order='C')
         L_inverse = np.ascontiguousarray(np.linalg.inv(given['L']))
-        return cls(**given, L_inverse=L_inverse)
+        _, n_u, n_x = given['K'].shape
+        scene = Scene.from_tensors(tensors, n_x, n_u)
+        return cls(**given, L_inverse=L_inverse, scene=scene)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The inverse of `from_tensors`."""
         given = self._asdict()
-        del given['L_inverse']
+        del given['L_inverse'], given['scene']
+        if self.scene.is_used:
+            given.update(self.scene._asdict())
         if not len(self.goals):
             del given['goals']
         return {f'representation.{name}': np.asarray(value) for name, value in given.items()}
@@ -143,10 +151,27 @@ def gated(system: System) -> Representation:
     )
 
 
+def canonical(system: System) -> Representation:
+    """Open-loop plans, v = u - u_trim in half ranges, of problems read in their canonical frame.
+
+    No LQR is needed anywhere. `Coordinates` adds the scene.
+    """
+    T, n_x, n_u = system.horizon, system.n_x, system.n_u
+    metric = np.diag(1 / np.where(system.reach > 0, system.reach, 1.0))
+    return _numbers(
+        K=np.zeros((T, n_u, n_x)),
+        K_start=np.zeros((0, T, n_u, n_x)),
+        L=np.tile(np.diag(2 / (system.u_max - system.u_min)), (T, 1, 1)),
+        **dict.fromkeys(('W', 'C', 'D', 'S'), metric),
+        floor=1.0,
+    )
+
+
 REPRESENTATIONS: dict[str, Callable[[System], Representation]] = {
     'open_loop': open_loop,
     'stabilised': stabilised,
     'gated': gated,
+    'canonical': canonical,
 }
 
 
@@ -162,7 +187,8 @@ class Coordinates:
     ladder: tuple[float, ...] = (1.0,)
     """Factors of R of the LQR plans that refinement may start from."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Plant parameters that the network takes as inputs, and the range it is trained on."""
+    """What the network takes as inputs, and the range it is trained on: plant parameters, and
+    diagonal entries of weights, like 'Q[0]'."""
     effort: float = 1.0
     """Factor of R of the LQR whose gains a stabilised plan has. Gains of R itself may be too fast
     for a plant that is another one away from the middle of the goal box."""
@@ -171,13 +197,15 @@ class Coordinates:
     penalties: tuple[float, ...] = ()
     """Of the constraints, in the cost that refinement lowers (`problem.softened`); none where it
     lowers the cost of the system itself."""
+    symmetry: Symmetry | None = None
+    """Of the problems that a canonical frame is for; found by `completed`."""
 
     def __post_init__(self) -> None:
         if self.kind not in REPRESENTATIONS:
             raise ValueError(
                 f"unknown representation '{self.kind}'; choose from {sorted(REPRESENTATIONS)}"
             )
-        if not self.ladder or self.ladder[0] != 1.0:
+        if self.ladder[:1] != (1.0,) and not (self.kind == 'canonical' and not self.ladder):
             raise ValueError(f'ladder must begin with 1, got {list(self.ladder)}')
         if self.effort != 1.0 and not (self.kind == 'stabilised' and self.effort > 0.0):
             raise ValueError(
@@ -185,12 +213,23 @@ class Coordinates:
                 "number for 'stabilised' plans, and 1 for others"
             )
 
+    def completed(self, system: System) -> Coordinates:
+        """These coordinates, with what a canonical frame needs to know of a system's problems.
+
+        They are its symmetries, and by default all its `ranges` that are no obstacle's.
+        """
+        if self.kind != 'canonical' or self.symmetry is not None:
+            return self
+        found = planar_symmetry(system)
+        return replace(self, symmetry=found, ranges=self.ranges or ranges_read(system, found))
+
     def numbers(self, system: System) -> Representation:
         """The numbers for one plant."""
+        if self.kind == 'canonical':
+            return self.completed(system)._canonical(system)
         starts = [_lqr_gains(replace(system, R=system.R * factor)) for factor in self.ladder]
         inputs = [
-            (2 * system.parameters[name] - low - high) / (high - low)
-            for name, (low, high) in self.ranges.items()
+            scaled(value_of(system, name), name, limits) for name, limits in self.ranges.items()
         ]
         if self.kind == 'stabilised':
             numbers = stabilised(system, self.effort)
@@ -201,6 +240,21 @@ class Coordinates:
             inputs=np.array(inputs, dtype=np.float64),
             goals=_goal_features(system, self.goals),
         )
+
+    def _canonical(self, system: System) -> Representation:
+        """The numbers of a canonical frame, for one plant; parameters are read when it plans."""
+        assert self.symmetry is not None
+        numbers = canonical(system)
+        scene = self.scene(system)
+        starts = [_lqr_gains(replace(system, R=system.R * factor)) for factor in self.ladder]
+        K_start = np.array(starts).reshape(-1, *numbers.K.shape)
+        return numbers._replace(K_start=K_start, scene=scene, angles=system.wrapped)
+
+    def scene(self, system: System) -> Scene:
+        """How problems of a plant are read in a canonical frame."""
+        own = self.completed(system)
+        assert own.symmetry is not None
+        return scene_of(system, own.symmetry, own.ranges)
 
     def record(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -215,6 +269,8 @@ class Coordinates:
                 found[name] = list(getattr(self, name))
         if self.effort != 1.0:
             found['effort'] = self.effort
+        if self.symmetry is not None:
+            found['symmetry'] = [*self.symmetry[:3], list(self.symmetry.signs)]
         return found
 
     @classmethod
@@ -224,8 +280,12 @@ class Coordinates:
             name: (float(low), float(high)) for name, (low, high) in record['ranges'].items()
         }
         goals, penalties = (tuple(record.get(name, ())) for name in ('goals', 'penalties'))
-        effort = float(record.get('effort', 1.0))
-        return cls(record['kind'], tuple(record['ladder']), ranges, effort, goals, penalties)
+        effort, symmetry = float(record.get('effort', 1.0)), None
+        if 'symmetry' in record:
+            x, y, heading, signs = record['symmetry']
+            symmetry = Symmetry(int(x), int(y), int(heading), tuple(map(int, signs)))
+        ladder = tuple(record['ladder'])
+        return cls(record['kind'], ladder, ranges, effort, goals, penalties, symmetry)
 
 
 def catching_law(system: System, goal: Array) -> Law:
@@ -292,6 +352,7 @@ def _numbers(**given: Any) -> Representation:
         'angles': np.zeros(0, dtype=np.int64),
         'mirror': -1,
         'goals': NO_GOALS,
+        'scene': no_scene(n_x, given['K'].shape[1]),
     }
     L_inverse = np.linalg.inv(given['L'])
     numbers: dict[str, Any] = {**left_out, **given, 'L_inverse': L_inverse}

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
+from trc_core.numerics.constants import MEMBER
+from trc_core.planner.canonical_kernels import (
+    Units,
+    in_frame,
+    read_canonical,
+    read_members,
+    sign_of,
+    units_of,
+)
 from trc_core.planner.layer_kernels import squash
 
 if TYPE_CHECKING:
@@ -33,13 +42,6 @@ class Settings(NamedTuple):
     consequences: int  # numbers that it reads of a plan's consequences
 
 
-class Units(NamedTuple):
-    """The units of one problem: the size s of its initial error; side -1 where it is mirrored."""
-
-    s: float
-    side: float
-
-
 class Features(NamedTuple):
     """A plan and its consequences, as the network reads them; arrays to fill."""
 
@@ -56,8 +58,27 @@ def empty_features(settings, T, n_u):
 
 
 @register_jitable
-def read_problem(rep, x0, r_0):
-    """The `Units` of an initial state and where the reference begins, and what is read of them."""
+def read_problem(rep, x0, r_0, p):
+    """What is read of an initial state, where the reference begins, and parameters p (n_p,).
+
+    Returns:
+        The `Units`, the features of the problem, and those of the obstacles (n, MEMBER) that are
+        there.
+    """
+    if rep.scene.places.shape[0] > 0:
+        units, scene = units_of(rep, x0, r_0), rep.scene
+        positions = 3 if scene.places[0] >= 0 else 0
+        states, angles = 2 * scene.states.shape[0], 4 * rep.angles.shape[0]
+        read = np.empty(positions + angles + states + scene.sources.shape[0] + 1, np.float32)
+        read_canonical(rep, units, x0, r_0, p, read)
+        return units, read, read_members(rep, units, x0, r_0, p)
+    units, read = read_errors(rep, x0, r_0)
+    return units, read, np.empty((0, MEMBER), np.float32)
+
+
+@register_jitable
+def read_errors(rep, x0, r_0):
+    """The `Units`, and what is read of the initial error."""
     n_x, n_a, n_p = x0.shape[0], rep.angles.shape[0], rep.inputs.shape[0]
     n_g = rep.goals.shape[0]
     features = np.empty(2 * n_x + 2 * n_a + n_p + 2 * n_g + 1, np.float32)
@@ -83,7 +104,7 @@ def read_problem(rep, x0, r_0):
         features[place + i] = math.sin(angle)
         features[place + n_g + i] = math.cos(angle)
     features[place + 2 * n_g] = 1.0  # the whole horizon remains
-    return Units(s, side), features
+    return Units(s, side, 1.0, 0.0), features
 
 
 @register_jitable
@@ -98,16 +119,16 @@ def product(M, i, a):
 @register_jitable
 def read_plan(plant, rep, units, v, u, features):
     """Fills the inputs of the control embedding: asinh(L'v / s) and the place between bounds."""
-    T, n_u = v.shape
+    (T, n_u), n_x = v.shape, rep.W.shape[0]
     for t in range(T):
         for i in range(n_u):
-            total = 0.0
+            total, sign = 0.0, sign_of(rep, units, n_x + i)
             for j in range(n_u):
                 total += rep.L[t, j, i] * v[t, j]
-            features[t * n_u + i] = units.side * total / units.s
+            features[t * n_u + i] = sign * total / units.s
             middle = 0.5 * (plant.u_max[i] + plant.u_min[i])
             half = 0.5 * (plant.u_max[i] - plant.u_min[i])
-            features[T * n_u + t * n_u + i] = units.side * (u[t, i] - middle) / half
+            features[T * n_u + t * n_u + i] = sign * (u[t, i] - middle) / half
     squash(features[: T * n_u])
 
 
@@ -115,11 +136,16 @@ def read_plan(plant, rep, units, v, u, features):
 def write_state(rep, units, x_t, r_t, features, place):
     """features[place:] = W (x_t - r_t) / s; returns the place behind."""
     n_x = r_t.shape[0]
+    error = np.empty(n_x)
     for i in range(n_x):
-        total = 0.0
-        for j in range(n_x):
-            total += rep.W[i, j] * (x_t[j] - r_t[j])
-        features[place + i] = units.side * total / units.s
+        error[i] = x_t[i] - r_t[i]
+    places = rep.scene.places
+    if places.shape[0] > 0 and places[2] >= 0:
+        x, y, _ = in_frame(rep, units, error[places[0]], error[places[1]])
+        error[places[0]] = x
+        error[places[1]] = y * sign_of(rep, units, places[1])  # as it was before the mirror
+    for i in range(n_x):
+        features[place + i] = sign_of(rep, units, i) * product(rep.W, i, error) / units.s
     return place + n_x
 
 
@@ -143,10 +169,11 @@ def read_consequences(rep, settings, units, x, r, slope, features):
 @register_jitable
 def metric_gradient(rep, units, dJ_dv, slope):
     """Slope = L^-1 dJ/dv / s."""
-    T, n_u = dJ_dv.shape
+    (T, n_u), n_x = dJ_dv.shape, rep.W.shape[0]
     for t in range(T):
         for i in range(n_u):
-            slope[t, i] = units.side * product(rep.L_inverse[t], i, dJ_dv[t]) / units.s
+            sign = sign_of(rep, units, n_x + i)
+            slope[t, i] = sign * product(rep.L_inverse[t], i, dJ_dv[t]) / units.s
 
 
 @register_jitable
@@ -162,10 +189,11 @@ def newton_decrement(rep, dJ_dv):
 @register_jitable
 def write_step(rep, units, output, change):
     """Change (T, n_u) = s L^-T o for the network's output o (T n_u,)."""
-    T, n_u = change.shape
+    (T, n_u), n_x = change.shape, rep.W.shape[0]
     for t in range(T):
         for i in range(n_u):
             total = 0.0
             for j in range(n_u):
-                total += rep.L_inverse[t, j, i] * output[t * n_u + j]
-            change[t, i] = units.side * units.s * total
+                sign = sign_of(rep, units, n_x + j)
+                total += rep.L_inverse[t, j, i] * (sign * output[t * n_u + j])
+            change[t, i] = units.s * total

@@ -24,10 +24,10 @@ from trc_core.numerics.rollout import (
     row,
     shift,
 )
+from trc_core.planner.canonical_kernels import Units
 from trc_core.planner.clock import now
 from trc_core.planner.feature_kernels import (
     Settings,
-    Units,
     empty_features,
     metric_gradient,
     newton_decrement,
@@ -134,11 +134,12 @@ def begin(plant, model, x0, r, previous, candidates, J):
         The `Problem`, and the `Latents` (N, latent) of the candidates.
     """
     net, N = model.net, J.shape[0]
-    units, features = read_problem(model.rep, x0, r[0])
+    units, features, members = read_problem(model.rep, x0, r[0], plant.dynamics.p)
     latent = net.H_init.shape[0]
     z_initial, outputs = np.empty(latent, np.float32), np.empty(net.first_outputs, np.float32)
     latents = Latents(np.empty((N, latent), np.float32), np.empty((N, latent), np.float32))
-    encode(net, features, z_initial, Latents(latents.H[0], latents.L[0]), outputs)
+    first = Latents(latents.H[0], latents.L[0])
+    encode(net, features, members, z_initial, first, outputs)
     for n in range(1, N):
         for i in range(latent):
             latents.H[n, i], latents.L[n, i] = latents.H[0, i], latents.L[0, i]
@@ -315,6 +316,17 @@ def plan_rows(plant, model, budget, requests, found):
     """`plan` for every request."""
     for b in range(requests.x0.shape[0]):
         plan(begin, refine, plant, model, budget, requests, found, b)
+
+
+@register_jitable
+def propose_rows(plant, model, requests, found, candidates):
+    """Fills every candidate (B, N trajectories) of the requests and its merit, `found.starts`.
+
+    They are those of `start`, in its order; nothing is refined, and the rest of `found` is left.
+    """
+    for b in range(requests.x0.shape[0]):
+        x0, r, previous = requests.x0[b], requests.r[b], requests.previous[b]
+        begin(plant, model, x0, r, previous, row(candidates, b), found.starts[b])
 
 
 @register_jitable

@@ -25,6 +25,8 @@ LAYERS = (
     'control_embedding.linear',
     'control_decoder.hidden',
     'control_decoder.output',
+    'set_encoder.hidden',
+    'set_encoder.output',
 )
 (
     STATE_HIDDEN,
@@ -36,6 +38,8 @@ LAYERS = (
     CONTROL,
     DECODER_HIDDEN,
     DECODER_OUTPUT,
+    SET_HIDDEN,
+    SET_OUTPUT,
 ) = range(len(LAYERS))
 BLOCKS = len(LAYERS)  # the first row of the first block
 MLP_INPUT, MLP_OUTPUT, MLP_NORM = range(3)
@@ -77,6 +81,7 @@ class Network(NamedTuple):
     inner_cycles: int
     first_cycles: int
     first_outputs: int  # M T n_u, of the first plans
+    proposals: Weights  # (M, latent) latents, one for each first plan; (0, latent): one for all
     two_level: bool
 
 
@@ -127,7 +132,9 @@ def network_of(checkpoint: Checkpoint) -> Network:
         else zeros[: config['latent_dim']]
         for name in ('H_init', 'L_init')
     ]
-    reads_gradient = 'gradient' in config['feedback']
+    reads_gradient = 'newton_weight' in reader.tensors
+    by_latents = config['proposals'] == 'latents'
+    own = reader.tensor('proposals') if by_latents else np.zeros((0, config['latent_dim']))
     return Network(
         weights=weights,
         layout=layout,
@@ -137,7 +144,8 @@ def network_of(checkpoint: Checkpoint) -> Network:
         blocks=blocks,
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
         first_cycles=config['first_cycles'],
-        first_outputs=len(layers[INITIAL_OUTPUT].b),
+        first_outputs=len(layers[INITIAL_OUTPUT].b) * (len(own) if by_latents else 1),
+        proposals=own.astype(np.float32),
         two_level=two_level,
     )
 
@@ -147,10 +155,7 @@ def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Lay
     latent = config['latent_dim']
     nothing = Layer(np.zeros((latent, 0), np.float32), np.zeros(latent, np.float32))
     layers = [
-        nothing
-        if name.startswith('error_encoder') and not config['feedback']
-        else reader.layer(name)
-        for name in LAYERS
+        reader.layer(name) if f'{name}.weight' in reader.tensors else nothing for name in LAYERS
     ]
     for i in range(blocks):
         block = f'recursive_reasoning.L_level.blocks.{i}'

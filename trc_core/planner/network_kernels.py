@@ -25,6 +25,8 @@ from trc_core.planner.network import (
     MLP_INPUT,
     MLP_NORM,
     MLP_OUTPUT,
+    SET_HIDDEN,
+    SET_OUTPUT,
     STATE_HIDDEN,
     STATE_OUTPUT,
 )
@@ -41,21 +43,69 @@ class Latents(NamedTuple):
 
 
 @register_jitable
-def encode(net, features, z_initial, latents, outputs):
+def encode(net, features, members, z_initial, latents, outputs):
     """Fills the encoded problem z_initial, the latents before any plan, and the first plans.
 
-    The plans are the outputs (M T n_u,), dimensionless. The single-latent mode starts from the
-    problem.
+    The problem is its features and the members (n, k) of a set, in any order. The plans are the
+    outputs (M T n_u,), dimensionless. The single-latent mode starts from the problem.
     """
+    if net.layout[SET_HIDDEN, 2] > 0:
+        features = pooled(net, features, members)
     two_layers(net, STATE_HIDDEN, STATE_OUTPUT, features, z_initial)
-    for i in range(z_initial.shape[0]):
-        latents.H[i] = net.H_init[i] if net.two_level else z_initial[i]
-        latents.L[i] = net.L_init[i]
+    begin_latents(net, z_initial, latents)
+    if net.proposals.shape[0] > 0:
+        propose_first(net, z_initial, outputs)
+        return
     nothing = np.zeros_like(z_initial)
     for _ in range(net.first_cycles):
         update_latents(net, latents, z_initial, nothing)
     z = latents.H if net.first_cycles > 0 else z_initial
     two_layers(net, INITIAL_HIDDEN, INITIAL_OUTPUT, z, outputs)
+
+
+@register_jitable
+def begin_latents(net, z_initial, latents):
+    """Fills the latents before any reasoning."""
+    for i in range(z_initial.shape[0]):
+        latents.H[i] = net.H_init[i] if net.two_level else z_initial[i]
+        latents.L[i] = net.L_init[i]
+
+
+@register_jitable
+def propose_first(net, z_initial, outputs):
+    """Fills the first plans (M T n_u,), each by reasoning about a latent of its own."""
+    M, latent = net.proposals.shape
+    size = outputs.shape[0] // M
+    z, nothing = np.empty(latent, np.float32), np.zeros(latent, np.float32)
+    own = Latents(np.empty(latent, np.float32), np.empty(latent, np.float32))
+    for m in range(M):
+        for i in range(latent):
+            z[i] = z_initial[i] + net.proposals[m, i]
+        begin_latents(net, z, own)
+        for _ in range(net.first_cycles):
+            update_latents(net, own, z, nothing)
+        decoded = own.H if net.first_cycles > 0 else z
+        plan = outputs[m * size : (m + 1) * size]
+        two_layers(net, INITIAL_HIDDEN, INITIAL_OUTPUT, decoded, plan)
+
+
+@register_jitable
+def pooled(net, features, members):
+    """The features, with the sum and the maximum of the encoded members (n, k) behind them.
+
+    Both are zero where there are none.
+    """
+    n, size = features.shape[0], net.layout[SET_OUTPUT, 1]
+    joined, encoded = np.zeros(n + 2 * size, np.float32), np.empty(size, np.float32)
+    for i in range(n):
+        joined[i] = features[i]
+    for k in range(members.shape[0]):
+        two_layers(net, SET_HIDDEN, SET_OUTPUT, members[k], encoded)
+        for i in range(size):
+            joined[n + i] += encoded[i]
+            if k == 0 or encoded[i] > joined[n + size + i]:
+                joined[n + size + i] = encoded[i]
+    return joined
 
 
 @register_jitable

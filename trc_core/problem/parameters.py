@@ -46,3 +46,18 @@ def require_parameters(system: System, names: Iterable[str]) -> None:
             f"system '{system.name}' has no parameter {unknown}; "
             f'choose from {sorted(system.parameters)}'
         )
+
+
+def moved(system: System, parameters: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """The parameters of obstacles some seconds later."""
+    later = dict(parameters)
+    for obstacle in system.obstacles:
+        pairs = (
+            (obstacle.x, obstacle.vx),
+            (obstacle.y, obstacle.vy),
+            (obstacle.z, obstacle.vz),
+        )
+        for place, speed in pairs:
+            if place in later and speed is not None:
+                later[place] += seconds * later[speed]
+    return later

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import System
-from trc_core.solvers import fatrop, ilqr, lqr, minimum_energy, multistart, nlp, qp
+from trc_core.solvers import fatrop, ilqr, lqr, minimum_energy, multistart, nlp, qp, search
 from trc_core.solvers.evidence import evidence
 
 AUTO = 'auto'
@@ -36,6 +36,10 @@ EXPERTS = {
         multistart.STARTS,
         multistart.solve_batch,
     ),
+    'search': Expert(
+        search.solve,
+        'the best by merit of many iLQR starts and of ways around obstacles, for constraints',
+    ),
     'ilqr': Expert(ilqr.solve, 'like nlp, faster, one start'),
     'qp': Expert(qp.solve, 'the optimum of a linear system'),
     'lqr': Expert(
@@ -51,5 +55,7 @@ EXPERTS = {
 
 def suitable_expert(system: System) -> tuple[str, str]:
     """The expert to use on an unfamiliar system, and the reason in one line."""
+    if system.task.constraints:
+        return 'search', "expert auto: 'search', because the system has constraints"
     expert = 'multistart' if multistart.is_needed(system) else 'nlp'
     return expert, f"expert auto: '{expert}', because {evidence(system)}"

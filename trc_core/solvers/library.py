@@ -26,6 +26,7 @@ from trc_core.numerics.parallel import cores
 from trc_core.numerics.representation import catching_law, is_odd
 from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import Array, System
+from trc_core.solvers.labels import Labels
 from trc_core.solvers.library_kernels import (
     Goals,
     Tails,
@@ -33,6 +34,7 @@ from trc_core.solvers.library_kernels import (
     batch_follow_tails,
     batch_gains,
 )
+from trc_core.solvers.searched_labels import needs_search, searched_labels
 from trc_core.solvers.starting_points import SEGMENTS
 
 FIRST, STARTS = 600, 12  # states that begin from random plans, and how many plans each
@@ -53,24 +55,6 @@ KERNELS = batch_fly, batch_follow_tails, batch_gains, batch_replay, batch_improv
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Labels:
-    """N states with the best plans that were found."""
-
-    x0: Array
-    """(N, n_x)."""
-    goal: Array
-    """(N, n_x)."""
-    states: Array
-    """(N, T + 1, n_x); the first is x0."""
-    controls: Array
-    """(N, T, n_u), inside the bounds."""
-    cost: Array
-    """J (N,)."""
-    box: NDArray[np.bool_]
-    """(N,): drawn from the box; the others lie near known plans, perhaps outside the box."""
-
-
 def library_labels(
     system: System,
     count: int,
@@ -79,9 +63,10 @@ def library_labels(
 ) -> Labels:
     """Labels for `count` states; the same for the same arguments, whatever the machine's load.
 
-    Tails are near in units of the boxes, by their errors and their goals. An angle (a half width
-    of pi or more) weighs three times: a swing-up's cost and its local optima change fastest along
-    it.
+    Problems with constraints, or with parameters that have ranges, are searched one by one
+    (`searched_labels.py`). Those of others help each other by the tails of their plans: tails are
+    near in units of the boxes, by their errors and their goals. An angle (a half width of pi or
+    more) weighs three times: a swing-up's cost and its local optima change fastest along it.
 
     Args:
         system: the plant.
@@ -90,10 +75,13 @@ def library_labels(
         progress: called after every round with the labels so far and `count`.
 
     Raises:
-        ValueError: if `count` is less than 1, or a state is left from which every plan diverges.
+        ValueError: if `count` is less than 1, a state is left from which every plan diverges, or
+            hardly any problem has a plan that keeps the constraints.
     """
     if count < 1:
         raise ValueError(f'count is {count}, expected at least 1')
+    if needs_search(system):
+        return searched_labels(system, count, seed, progress)
     with ThreadPoolExecutor(cores(), thread_name_prefix='trc-library') as threads:
         pool = _Pool(system, np.random.default_rng(seed), threads)
         pool.begin(min(FIRST, (count + 1) // 2))
@@ -112,7 +100,8 @@ def seconds_of_labels(system: System, count: int, seed: int = 0) -> float:
     library_labels(system, 2, seed)  # compiles
     began = time.perf_counter()
     library_labels(system, TIMED, seed)
-    return (time.perf_counter() - began) / TIMED * count / cores()
+    at_once = 1 if needs_search(system) else cores()  # those were shared out already
+    return (time.perf_counter() - began) / TIMED * count / at_once
 
 
 @dataclass(frozen=True)
@@ -309,8 +298,8 @@ class _Pool:
                 f"every plan of system '{self.system.name}' diverges from {len(lost)} of "
                 f'{len(self.cost)} states, first from {self.states[lost[0], 0].tolist()}'
             )
-        x0 = self.states[:, 0].copy()
-        return Labels(x0, self.goals.x, self.states, self.controls, self.cost, self.box)
+        x0, p = self.states[:, 0].copy(), np.tile(self.system.p, (len(self.cost), 1))
+        return Labels(x0, self.goals.x, self.states, self.controls, self.cost, self.box, p)
 
 
 def _distinct(rows: Rows, J: Array, known: Array, keep: int) -> Rows:

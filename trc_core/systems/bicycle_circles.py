@@ -4,10 +4,11 @@ import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
 from trc_core.problem.system import FAR, Array, Obstacle, System
-from trc_core.systems.shipped import ShippedSystem
+from trc_core.systems.shipped import PROPOSALS, Recipe, ShippedSystem
 
 CIRCLES = 6
 WHEELBASE = 0.33
+MOVING_SHARE = 0.3  # of the problems to learn from
 
 
 def dynamics(x, u, **_):
@@ -117,4 +118,20 @@ def draw(rng: np.random.Generator, moving: bool = False) -> tuple[Array, Array, 
     return x0, goal, parameters
 
 
-shipped = ShippedSystem(bicycle_circles, recipes={}, draw=draw)
+def draw_to_learn(rng: np.random.Generator) -> tuple[Array, Array, dict[str, float]]:
+    """`draw`, with circles that move in a share of the problems."""
+    return draw(rng, moving=bool(rng.uniform() < MOVING_SHARE))
+
+
+shipped = ShippedSystem(
+    bicycle_circles,
+    recipes={
+        'bicycle_circles': Recipe(
+            'bicycle_circles',
+            stage='hypotheses',
+            overrides={**PROPOSALS, 'labels': 10000, 'first_steps': 9000},
+        )
+    },
+    draw=draw,
+    draw_to_learn=draw_to_learn,
+)

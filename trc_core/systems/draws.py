@@ -27,17 +27,22 @@ def drawn_states(system: System, rng: np.random.Generator, count: int) -> tuple[
 
 
 def drawn_problem(
-    system: System, rng: np.random.Generator
+    system: System, rng: np.random.Generator, learning: bool = False
 ) -> tuple[Array, Array, dict[str, float]]:
     """A start (n_x,) that violates no constraint, a goal (n_x,), and the parameters in `ranges`.
+
+    Args:
+        system: the plant.
+        rng: draws.
+        learning: draw from what is learned from, where a shipped system says that this differs.
 
     Raises:
         ValueError: if nothing but starts that violate a constraint is drawn.
     """
-    draw: Draw = draw_of(system) or (lambda rng: _from_boxes(system, rng))
+    draw: Draw = draw_of(system, learning) or (lambda rng: _from_boxes(system, rng))
     for _ in range(REDRAWS):
         one = draw(rng)
-        if _may_start(system, *one):
+        if may_start(system, *one):
             return one
     raise ValueError(
         f"every start of '{system.name}' violates a constraint, with parameters from its "
@@ -52,7 +57,7 @@ def _from_boxes(system: System, rng: np.random.Generator) -> tuple[Array, Array,
     return x0, goal, {name: own[name] for name in system.ranges}
 
 
-def _may_start(system: System, x0: Array, goal: Array, parameters: Mapping[str, float]) -> bool:
+def may_start(system: System, x0: Array, goal: Array, parameters: Mapping[str, float]) -> bool:
     """Whether no constraint is violated at the start."""
     constraints = system.task.constraints
     p = system.parameter_rows(parameters)

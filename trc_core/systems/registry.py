@@ -78,8 +78,10 @@ def get_system(name: str, **task: Any) -> System:
     )
 
 
-def draw_of(system: System) -> Draw | None:
+def draw_of(system: System, learning: bool = False) -> Draw | None:
     """The function that draws problems of a system of the catalogue, where it has one.
+
+    With `learning` it is the one for problems to learn from, where that is another one.
 
     A system from a file or a checkpoint counts where its name, its dynamics and its parameters
     are those of the catalogue.
@@ -89,7 +91,9 @@ def draw_of(system: System) -> Draw | None:
         return None
     if known.system.parameters.keys() != system.parameters.keys():
         return None
-    return known.draw if known.system.graph.digest == system.graph.digest else None
+    if known.system.graph.digest != system.graph.digest:
+        return None
+    return known.draw_to_learn or known.draw if learning else known.draw
 
 
 def system_of_record(

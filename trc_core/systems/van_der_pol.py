@@ -37,5 +37,13 @@ shipped = ShippedSystem(
         'van_der_pol_mu': Recipe(
             'van_der_pol', overrides={'steps': 3000, 'ranges': {'mu': [0.5, 1.5]}}
         ),
+        'van_der_pol_weights': Recipe(
+            'van_der_pol',
+            overrides={
+                'steps': 5000,
+                'ranges': {name: [0.1, 10.0] for name in ('Q', 'R', 'Q_f')},
+                'ladder': [1.0, 3.0, 10.0, 30.0, 100.0],  # the LQR of a small R saturates
+            },
+        ),
     },
 )

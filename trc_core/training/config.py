@@ -101,8 +101,8 @@ class NetworkConfig(FitConfig):
     """Settings of the network that a stage trains."""
 
     representation: str = 'stabilised'
-    """Coordinates of the plan: stabilised (around LQR), gated (LQR near the goal only) or
-    open_loop (the controls themselves)."""
+    """Coordinates of the plan: stabilised (around LQR), gated (LQR near the goal only), open_loop
+    (the controls themselves) or canonical (the same, problems read in a frame of their own)."""
     feedback: Sequence[str] = ('trajectory', 'gradient')
     """Consequences of the plan that a cycle sees: terminal, trajectory, gradient."""
     latent_dim: int = 128
@@ -143,6 +143,10 @@ class NetworkConfig(FitConfig):
     """Box-iLQR sweeps at the end of every cycle."""
     feedback_stride: int = 1
     """Feedback `trajectory` shows every state of this stride."""
+    proposals: str = 'outputs'
+    """How first plans are written: outputs (all from one latent) or latents (one for each)."""
+    set_dim: int = 64
+    """Width of the encoder of obstacles."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,7 +155,9 @@ class NetworkConfig(FitConfig):
 
     def coordinates(self) -> Coordinates:
         """The choice of the plan representation."""
-        return Coordinates(self.representation)
+        return Coordinates(
+            self.representation, () if self.representation == 'canonical' else (1.0,)
+        )
 
     def build_network(self, system: System) -> TinyRecursiveControl:
         """A fresh model for a plant."""

@@ -21,6 +21,7 @@ from trc_core.numerics.representation import Coordinates
 from trc_core.problem.softened import softened
 from trc_core.problem.system import System
 from trc_core.problem.terms import terms_of
+from trc_core.problem.weighting import with_entries, with_values
 from trc_core.solvers import ilqr, nlp
 from trc_core.systems.draws import drawn_states
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
@@ -29,7 +30,7 @@ from trc_core.training.losses import CostWeights, refinement_loss
 from trc_core.training.plants import (
     FamilyDynamics,
     PlantFamily,
-    parameter_grid,
+    family_of,
     random_parameters,
     why_not_stabilised,
 )
@@ -45,7 +46,8 @@ class CostTrainingConfig(PlantConfig):
     """Settings of training on the cost of a system."""
 
     ranges: dict[str, list[float]] = field(default_factory=dict)
-    """Parameters that the network takes as inputs, with their ranges, like {mu: [0.5, 1.5]}."""
+    """Parameters that the network takes as inputs, with their ranges, like {mu: [0.5, 1.5]}; of
+    the weights Q, R and Q_f, those of factors on every diagonal entry."""
     ladder: Sequence[float] = (1.0,)
     """Factors of R of the LQR plans that refinement may start from; the first is 1."""
     effort: float = 1.0
@@ -91,9 +93,7 @@ class CostTrainingConfig(PlantConfig):
             raise ValueError('carried_cycles must be a multiple of window')
         if self.ranges and self.representation == 'gated':
             raise ValueError("ranges go with the representations 'stabilised' and 'open_loop'")
-        self.build_system().with_parameters(
-            **{name: limits[0] for name, limits in self.ranges.items()}
-        )
+        with_values(self.build_system(), {name: limits[0] for name, limits in self.limits.items()})
 
     def coordinates(self) -> Coordinates:
         ladder, system = tuple(self.ladder), self.build_system()
@@ -103,7 +103,7 @@ class CostTrainingConfig(PlantConfig):
 
     @property
     def limits(self) -> dict[str, tuple[float, float]]:
-        """`ranges` as pairs.
+        """`ranges` as pairs, those of weights for every entry.
 
         Raises:
             ValueError: if one is not a low and a higher number.
@@ -111,7 +111,8 @@ class CostTrainingConfig(PlantConfig):
         for name, limits in self.ranges.items():
             if len(limits) != 2 or not limits[0] < limits[1]:
                 raise ValueError(f'the range of {name} must be [low, high], got {limits}')
-        return {name: (limits[0], limits[1]) for name, limits in self.ranges.items()}
+        pairs = {name: (limits[0], limits[1]) for name, limits in self.ranges.items()}
+        return with_entries(self.build_system(), pairs)
 
     @property
     def weights(self) -> CostWeights:
@@ -164,7 +165,8 @@ class CostTraining(TrainingModule):
 
     def on_fit_start(self) -> None:
         config, representation = self.config, self.model.representation
-        self.plants = PlantFamily(self.lowered, representation, parameter_grid(config.limits))
+        family = family_of(config.limits, config.seed)
+        self.plants = PlantFamily(self.lowered, representation, family)
         # a resumed run draws problems that the interrupted one has not seen
         seed = config.seed + 1000 * self.trainer.global_step + 1_000_000 * self.global_rank
         self.pool = Pool(self.plants, config.pool, seed, self.system)

@@ -17,9 +17,11 @@ from trc_core.numerics.cost import constant_reference, difference
 from trc_core.numerics.representation import Coordinates
 from trc_core.numerics.riccati import finite_horizon_gains, linearise
 from trc_core.problem.system import Array, System
+from trc_core.problem.weighting import drawn, is_entry, with_values
 
+MEMBERS = 512  # of a family whose weights are drawn
 GRID_POINTS = 21  # per range; between them the numbers of a plan change little
-DEPENDENT = ('L', 'L_inverse', 'C', 'D', 'S', 'floor', 'inputs')  # on plant parameters
+DEPENDENT = ('L', 'L_inverse', 'W', 'C', 'D', 'S', 'floor', 'inputs')  # on parameters, weights
 SINGULAR = 1e-10  # a singular value this small, relative to the largest, counts as zero
 UNSTABLE = 1.0 + 1e-6  # modes on the unit circle do not grow: the LQR lives with them
 
@@ -39,13 +41,22 @@ def random_parameters(
     if not ranges:
         return [{}]
     return [
-        {name: rng.uniform(low, high) for name, (low, high) in ranges.items()}
-        for _ in range(count)
+        {name: drawn(name, limits, rng) for name, limits in ranges.items()} for _ in range(count)
     ]
 
 
+def family_of(ranges: Mapping[str, tuple[float, float]], seed: int) -> list[dict[str, float]]:
+    """The plants to train on: a grid over one range, as many draws as `MEMBERS` from more.
+
+    A grid over the many entries of weights would have too many points.
+    """
+    if any(map(is_entry, ranges)):
+        return random_parameters(ranges, MEMBERS, np.random.default_rng(seed))
+    return parameter_grid(ranges)
+
+
 class PlantFamily:
-    """N plants that differ only in their parameters, with the representations of their plans.
+    """N plants that differ in parameters and weights, with the representations of their plans.
 
     Args:
         system: the plant at its nominal parameters.
@@ -66,13 +77,15 @@ class PlantFamily:
         if len(parameters) > 1 and coordinates.kind == 'gated':
             raise ValueError("ranges go with the representations 'stabilised' and 'open_loop'")
         self.system, self.representation = system, representation
-        self.systems = [system.with_parameters(**values) for values in parameters]
+        self.systems = [with_values(system, values) for values in parameters]
         numbers = [coordinates.numbers(plant) for plant in self.systems]
         self.flights = BatchRollout(self.systems, [n.law for n in numbers])
         self.K_start = np.stack([n.K_start for n in numbers], axis=1)  # (S, N, T, n_u, n_x)
         self.numbers = {
             name: torch.tensor(np.stack([getattr(n, name) for n in numbers])) for name in DEPENDENT
         }
+        if all(np.array_equal(n.W, numbers[0].W) for n in numbers):
+            del self.numbers['W']  # where weights are the same, one metric of states serves all
 
     def __len__(self) -> int:
         return len(self.systems)
@@ -100,8 +113,12 @@ class FamilyDynamics(CostedDynamics):
         super().__init__(plants.representation, plants.system)
         self.plants, self.index = plants, index
 
-    def units(self, error: Tensor) -> Units:
-        return self.plants.numbers_of(self.index).units(error)
+    def units(self, error: Tensor, goal: Tensor | None = None) -> Units:
+        return self.plants.numbers_of(self.index).units(error, goal)
+
+    def parameters(self, count: int) -> Tensor | None:
+        rows = np.stack([system.p for system in self.plants.systems])
+        return torch.from_numpy(rows)[self.index]
 
     def rows(self, rows: Tensor) -> FamilyDynamics:
         return FamilyDynamics(self.plants, self.index[rows])

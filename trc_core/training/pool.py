@@ -123,7 +123,7 @@ class Pool:
         mine, goal = dynamics.rows(rows), self.goal[rows]
         iterate = take_rows(self.iterate, rows)
         v, x = mine.shifted(iterate, goal), self._stepped(rows.numpy(), iterate.controls.numpy())
-        size = mine.representation.numbers.units(x - goal).s  # NaN where a plant blew up
+        size = mine.representation.numbers.units(x - goal, goal).s  # NaN where a plant blew up
         self.lost[:] = False
         self.lost[rows] = ~(size < LOST * self.typical)
         self.x0[rows] = x
@@ -147,5 +147,5 @@ class Pool:
 def _typical_size(plants: PlantFamily) -> float:
     """Root mean square of s over the training box."""
     x0, goal = plants.system.sample(np.random.default_rng(0), SAMPLE)
-    units = plants.representation.numbers.units(torch.from_numpy(x0 - goal))
+    units = plants.representation.numbers.units(*map(torch.from_numpy, (x0 - goal, goal)))
     return float(units.s.square().mean().sqrt())

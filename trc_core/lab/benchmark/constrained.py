@@ -20,6 +20,7 @@ from trc_core.lab.markdown import table
 from trc_core.numerics.cost import difference, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
+from trc_core.problem.parameters import moved
 from trc_core.problem.system import STOP, Array, System
 from trc_core.progress import progress_bar
 from trc_core.solvers import fatrop
@@ -219,16 +220,6 @@ def fly(
         deepest = max(deepest, depth(system, x, moved(system, parameters, (t + 1) * system.dt)))
     J += float(terminal_cost(system, difference(system, x, goal)))
     return Flight(J, deepest, seconds[1:])
-
-
-def moved(system: System, parameters: Mapping[str, float], seconds: float) -> dict[str, float]:
-    """The parameters of round obstacles some seconds later."""
-    later = dict(parameters)
-    for obstacle in system.obstacles:
-        for place, speed in ((obstacle.x, obstacle.vx), (obstacle.y, obstacle.vy)):
-            if place in later and speed is not None:
-                later[place] += seconds * later[speed]
-    return later
 
 
 def depth(system: System, x: Array, parameters: Mapping[str, float]) -> float:

@@ -60,7 +60,7 @@ class OnnxBackend(Backend):
         J: Array,
     ) -> tuple[Problem, Latents]:
         """`kernels.begin` with the graph as its network."""
-        units, features = self._read_problem(model.rep, x0, r[0])
+        units, features, _ = self._read_problem(model.rep, x0, r[0], plant.dynamics.p)
         names = ['z_problem', 'z_H_first', 'z_L_first', 'first_plans']
         z, z_H, z_L, outputs = self.graph.run(names, {'problem': features[None]})
         self._start(plant, model.rep, units, outputs[0], x0, r, previous, candidates, J)

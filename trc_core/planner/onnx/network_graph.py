@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
+from trc_core.network_config import TRCConfig
 from trc_core.numerics.constants import NEWTON_CLAMP
 from trc_core.planner.network import settings_of
 from trc_core.planner.onnx.builder import Builder, Value
@@ -19,7 +20,8 @@ class NetworkGraph:
     """Adds the parts of a network to a graph.
 
     Raises:
-        ValueError: if the model has a latent for every control step.
+        ValueError: if the model has a latent for every control step, or is none that refines
+            plans, from one latent, of problems that are read without a canonical frame.
     """
 
     def __init__(self, builder: Builder, checkpoint: Checkpoint) -> None:
@@ -29,6 +31,16 @@ class NetworkGraph:
                 f"a graph holds a model with tokens='vector', this one has "
                 f"'{self.config['tokens']}': take backend='torch'"
             )
+        only = {
+            'the representation': (checkpoint.coordinates.kind == 'canonical', "'canonical'"),
+            'proposals': (self.config['proposals'] == 'latents', "'latents'"),
+            'cycles': (not TRCConfig.from_record(self.config).cycles, '0'),
+        }
+        for name, (is_so, value) in only.items():
+            if is_so:
+                raise ValueError(
+                    f"a graph holds no model where {name} is {value}: take backend='numba'"
+                )
         self.builder, self.settings = builder, settings_of(checkpoint)
         self.steps = checkpoint.system.horizon * checkpoint.system.n_u
         self.latent = self.config['latent_dim']

@@ -1,0 +1,267 @@
+"""The best plan of one problem by merit, from many different starts: labels and the truth alike.
+
+Starts are rolled out and ranked by merit; the best that differ get a few sweeps of the augmented
+Lagrangian, the best of those get them to the end. How many of each is the `Effort`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.batch import empty_memory
+from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
+from trc_core.numerics.plan import Plan
+from trc_core.numerics.rollout import Trajectory, plain
+from trc_core.problem.system import Array, System
+from trc_core.solvers.detours import detours, leading_laws
+from trc_core.solvers.kernels import tracking_gains
+from trc_core.solvers.problem import Problem
+from trc_core.solvers.starting_points import random_detour
+
+LADDER = (1.0, 10.0, 100.0)  # times R: clipped LQRs from eager to cautious
+KNOTS = (2, 8)  # of random controls, between which they are straight
+NEAR = 0.02  # mean distance in units of the way and the boxes, within which starts are one
+SAME_OPTIMUM = 1e-3  # relative gap in merit within which two plans are one
+
+
+class Effort(NamedTuple):
+    """How hard a problem is searched."""
+
+    random: int
+    """Random starts."""
+    tried: int
+    """Starts that get `first` sweeps."""
+    first: int
+    kept: int
+    """Plans that get `sweeps` more."""
+    sweeps: int
+
+
+LABEL = Effort(random=4, tried=8, first=12, kept=3, sweeps=60)
+"""Of a label. Among circles none of 191 plans was 2 % dearer than the best one known."""
+RESCUE = Effort(random=24, tried=24, first=15, kept=6, sweeps=120)
+"""Of a problem whose plan violates a constraint even so."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Plans of one problem, the best by merit first."""
+
+    states: Array
+    """(S, T + 1, n_x)."""
+    controls: Array
+    """(S, T, n_u)."""
+    merit: Array
+    """(S,)."""
+    memory: Memory
+    """What the sweeps of each left: multipliers and penalties."""
+    converged: NDArray[np.bool_]
+    """(S,)."""
+
+    def rows(self, rows: NDArray[np.int64]) -> Found:
+        """Some of the plans."""
+        memory = Memory(*(values[rows] for values in self.memory))
+        return Found(
+            self.states[rows], self.controls[rows], self.merit[rows], memory, self.converged[rows]
+        )
+
+
+def solve(
+    system: System,
+    x0: ArrayLike,
+    goal: ArrayLike,
+    seed: int = 0,
+    parameters: Mapping[str, float] | None = None,
+) -> Plan:
+    """The best plan by merit from many different starts, also from ways around obstacles.
+
+    Args:
+        system: the plant.
+        x0: initial state (n_x,).
+        goal: goal state (n_x,), or a reference (T + 1, n_x).
+        seed: of the random starts.
+        parameters: those that differ from the system's own, by name.
+
+    Returns:
+        The plan; see `best_of` for when it counts as converged.
+
+    Raises:
+        ValueError: if a shape is wrong or a parameter is unknown.
+    """
+    problem = Problem.of(system, x0, goal, parameters)
+    return best_of(problem, searched(problem, np.random.default_rng(seed)))
+
+
+def best_of(problem: Problem, found: Found) -> Plan:
+    """The best plan of a search.
+
+    It counts as converged where its sweeps did, and wherever it keeps the constraints: it is a
+    flight, so that its merit holds whatever is left to gain.
+    """
+    plan = problem.plan(found.controls[0], found.states[0], float(found.merit[0]), 'search')
+    system = problem.system
+    constrained = bool(system.task.constraints) and np.isfinite(plan.merit)
+    keeps = constrained and plan.violation <= system.constraint_tolerance
+    return replace(plan, converged=bool(found.converged[0] or keeps))
+
+
+def searched(problem: Problem, rng: np.random.Generator, known: Array | None = None) -> Found:
+    """`search` with the effort of a label, and with more where the best violates a constraint."""
+    found = search(problem, LABEL, rng, known)
+    tolerance = problem.system.constraint_tolerance
+    if problem.violations(found.states[0], found.controls[0])[1] <= tolerance:
+        return found
+    return search(problem, RESCUE, rng, known)
+
+
+def search(
+    problem: Problem, effort: Effort, rng: np.random.Generator, known: Array | None = None
+) -> Found:
+    """The best plans of a problem.
+
+    Args:
+        problem: which.
+        effort: how hard.
+        rng: of the random starts.
+        known: controls (S, T, n_u) that are tried as well, whatever they cost at first.
+
+    Returns:
+        At most `effort.kept` plans and those that were not kept behind them.
+    """
+    starts = _started(problem, all_starts(problem, effort.random, rng))
+    chosen = starts.rows(_different(problem, starts, effort.tried))
+    if known is not None and len(known):
+        chosen = _joined(_started(problem, known), chosen)
+    tried = _sorted(_improved(problem, chosen, effort.first))
+    kept = _distinct(tried.merit, effort.kept)
+    return _sorted(_improved(problem, tried.rows(kept), effort.sweeps))
+
+
+def all_starts(problem: Problem, random: int, rng: np.random.Generator) -> Array:
+    """Controls (S, T, n_u) of all starts of a problem, before any sweep.
+
+    The LQR of a ladder of R, clipped; the trim, held; what every law of the plant does; the same
+    along every way around the obstacles; and as many random ones, half of them detours where a
+    law leads to the goal, else smooth controls.
+    """
+    system = problem.system
+    starts = [problem.hold_trim()[1], *(flown[1] for flown in problem.fly_laws().values())]
+    starts += _ladder(problem)
+    leading = leading_laws(system)
+    for i in range(random):
+        if leading and i % 2 == 0:
+            starts.append(random_detour(problem, leading[i // 2 % len(leading)], rng)[1])
+        else:
+            starts.append(_smooth(problem, rng))
+    _, controls, merits = detours(problem)
+    return np.concatenate([np.array(starts), controls[np.isfinite(merits)]])
+
+
+def _ladder(problem: Problem) -> list[Array]:
+    """The controls of LQRs about the end of the reference."""
+    T, n_u, n_x = *problem.trim.shape, problem.system.n_x
+    there, still = np.ascontiguousarray(np.tile(problem.goal, (T + 1, 1))), np.zeros((T, n_u))
+    starts = []
+    for factor in LADDER:
+        K = np.empty((T, n_u, n_x))
+        plant = problem.plant._replace(R=factor * problem.plant.R)
+        compiled(tracking_gains)(plant, Trajectory(there, problem.trim), there, K)
+        if np.isfinite(K).all():
+            starts.append(problem.fly(plain(K), still)[1])
+    return starts
+
+
+def _smooth(problem: Problem, rng: np.random.Generator) -> Array:
+    """Random controls (T, n_u), straight between a few knots."""
+    system, (T, n_u) = problem.system, problem.trim.shape
+    count = int(rng.integers(*KNOTS, endpoint=True))
+    knots = rng.uniform(system.u_min, system.u_max, (count, n_u))
+    place = np.linspace(0.0, count - 1.0, T)
+    return np.column_stack([np.interp(place, np.arange(count), knots[:, i]) for i in range(n_u)])
+
+
+def _started(problem: Problem, controls: Array) -> Found:
+    """The flights of controls (S, T, n_u)."""
+    (S, T, n_u), n_x = controls.shape, problem.system.n_x
+    plans = Trajectory(np.empty((S, T + 1, n_x)), np.ascontiguousarray(controls))
+    plans.x[:, 0] = problem.x0
+    merit = np.empty(S)
+    compiled(batch_replay)(problem.plant, _references(problem, S), plans, merit)
+    memory = empty_memory(S, T, n_u, n_x, len(problem.system.task.constraints))
+    return Found(plans.x, plans.u, merit, memory, np.zeros(S, np.bool_))
+
+
+def _improved(problem: Problem, plans: Found, sweeps: int) -> Found:
+    """The plans after sweeps that go on with their memory."""
+    S = len(plans.merit)
+    outcome = Outcome(plans.merit, np.zeros(S, np.int64), np.zeros(S, np.bool_))
+    trajectories = Trajectory(plans.states, plans.controls)
+    compiled(batch_improve)(
+        problem.plant,
+        _references(problem, S),
+        sweeps,
+        0.0,
+        trajectories,
+        plans.memory,
+        outcome,
+    )
+    return Found(plans.states, plans.controls, outcome.J, plans.memory, outcome.converged)
+
+
+def _references(problem: Problem, S: int) -> Array:
+    return np.tile(problem.r, (S, 1, 1))
+
+
+def _sorted(plans: Found) -> Found:
+    """The best first; without those that diverged, unless all did."""
+    merit = np.where(np.isfinite(plans.merit), plans.merit, np.inf)
+    order = np.argsort(merit, kind='stable')
+    finite = order[np.isfinite(merit[order])]
+    return plans.rows(finite if len(finite) else order[:1])
+
+
+def _joined(first: Found, second: Found) -> Found:
+    def both(a: Array, b: Array) -> Array:
+        return np.concatenate([a, b])
+
+    memory = Memory(*(both(a, b) for a, b in zip(first.memory, second.memory, strict=True)))
+    return Found(
+        both(first.states, second.states),
+        both(first.controls, second.controls),
+        both(first.merit, second.merit),
+        memory,
+        np.concatenate([first.converged, second.converged]),
+    )
+
+
+def _different(problem: Problem, plans: Found, count: int) -> NDArray[np.int64]:
+    """The cheapest plans that lie apart, at most `count`, in order."""
+    system = problem.system
+    flat = (plans.states / np.where(system.reach > 0.0, system.reach, 1.0)).reshape(
+        len(plans.merit), -1
+    )
+    chosen: list[int] = []
+    for n in np.argsort(plans.merit, kind='stable'):
+        if len(chosen) == count or not np.isfinite(plans.merit[n]):
+            break
+        gaps = [np.mean(np.abs(flat[n] - flat[other])) for other in chosen]
+        if not gaps or min(gaps) > NEAR:
+            chosen.append(int(n))
+    return np.array(chosen, dtype=np.int64)
+
+
+def _distinct(merit: Array, count: int) -> NDArray[np.int64]:
+    """Of plans in order, at most `count` whose merits differ."""
+    chosen: list[int] = []
+    for n, M in enumerate(merit):
+        if len(chosen) == count:
+            break
+        if not chosen or M - merit[chosen[-1]] > SAME_OPTIMUM * abs(M):
+            chosen.append(n)
+    return np.array(chosen, dtype=np.int64)
