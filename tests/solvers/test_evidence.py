@@ -1,5 +1,6 @@
 """Evidence of local optima: it does not depend on units, and an independent solver agrees."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -133,3 +134,20 @@ def test_evidence_ends_when_its_time_is_over(monkeypatch):
     monkeypatch.setattr(module, 'SECONDS', 0.0)
     found = evidence.__wrapped__(SYSTEMS['van_der_pol'])
     assert found.problems == 1 and str(found).endswith('on 0 of 1 problems')
+
+
+@pytest.mark.parametrize(
+    'rates',
+    [
+        lambda x, u: [0.0 * x[0], 0.0 * x[1]],
+        lambda x, u: [50.0 * x[0] ** 3, u[0] + x[1] ** 5],
+        lambda x, u: [np.sqrt(x[0] + 1.01) - u[0], u[0] - x[1]],
+    ],
+    ids=['nothing moves it', 'it runs away', 'it has no rates beside its box'],
+)
+def test_odd_plants_get_an_answer(rates, monkeypatch):
+    monkeypatch.setattr(module, 'SECONDS', 0.0)
+    odd = replace(SYSTEMS['double_integrator'], name='odd', dynamics=rates, substeps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert evidence.__wrapped__(odd).problems == 1

@@ -78,7 +78,7 @@ def test_an_unknown_system_where_several_starts_pay_is_taught_by_hypotheses(monk
     choice = command.choose('van_der_pol', 'auto', None)
     assert choice.stage == 'cost'
     assert choice.reason.startswith('12 starts beat the classical controller by more than 2%')
-    assert choice.reason.endswith('on 0 of 50 problems')
+    assert choice.reason.endswith('on 0 of 50 problems; a network can only save time')
     with pytest.raises(ValueError, match='choose from'):
         command.choose('vdp', 'auto', None)
 

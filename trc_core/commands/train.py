@@ -20,7 +20,7 @@ from trc_core.evaluation.conclusion import conclude
 from trc_core.planner.controller import Controller
 from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
-from trc_core.solvers.evidence import Evidence, evidence
+from trc_core.solvers.evidence import evidence
 from trc_core.solvers.searched_labels import needs_search
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system
@@ -117,12 +117,9 @@ def choose(
     judged = evidence(plant)
     stage = 'hypotheses' if judged.is_enough else 'cost'
     settings = new_plant(plant, stage)
-    return Choice(name, stage, settings, _reason(judged, settings))
-
-
-def _reason(judged: Evidence, settings: Mapping[str, Any]) -> str:
-    """The evidence, and what follows from it beside the stage."""
-    return '; '.join(filter(None, (str(judged), _listed(settings))))
+    follows = _listed(settings) if judged.is_enough else 'a network can only save time'
+    reason = f'{judged}; {follows}'
+    return Choice(name, stage, settings, reason)
 
 
 def _by_recipe(name: str, recipe: Recipe, system: str, stage: str) -> Choice:
