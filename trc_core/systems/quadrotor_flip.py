@@ -21,7 +21,7 @@ shipped = replace(
             overrides={
                 'steps': 2000,
                 'ladder': [1.0, 10.0, 100.0, 1000.0],
-                'sweeps': 1,
+                'sweeps': 3,
                 'H_cycles': 5,
                 'beam': [5, 3, 2, 1],
                 'feedback_stride': 3,
