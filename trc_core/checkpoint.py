@@ -75,6 +75,11 @@ class Checkpoint:
         return not self.model
 
     @property
+    def only_proposes(self) -> bool:
+        """Whether the network writes first plans, and refines none."""
+        return bool(self.model) and TRCConfig.from_record(self.model).cycles == 0
+
+    @property
     def lowered(self) -> System:
         """The system whose cost refinement lowers: the soft twin where constraints are learned."""
         penalties = self.coordinates.penalties

@@ -27,7 +27,8 @@ ROLLOUT = {
 }
 KERNEL_MODULES = [
     *('compile.plant', 'numerics.rollout', 'numerics.ilqr', 'numerics.batch_kernels'),
-    *('solvers.kernels', 'solvers.library_kernels', 'planner.kernels'),
+    *('solvers.kernels', 'solvers.library_kernels', 'solvers.detour_kernels'),
+    'planner.kernels',
 ]
 
 

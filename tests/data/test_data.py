@@ -35,6 +35,7 @@ from trc_core.numerics.cost import trajectory_cost
 from trc_core.solvers import ilqr, lqr
 from trc_core.solvers.experts import EXPERTS, suitable_expert
 from trc_core.systems import SYSTEMS, get_system
+from trc_core.systems.bicycle_circles import bicycle_circles
 
 DOUBLE_INTEGRATOR = SYSTEMS['double_integrator']
 
@@ -70,8 +71,9 @@ def fitting_pairs():
     """Every expert with every system that it can handle (in the tests' time)."""
     linear = {'qp', 'minimum_energy'}
     slow = {('cartpole_swingup', 'nlp')}
+    few = {name: ['double_integrator'] for name in linear} | {'search': []}
     for expert in EXPERTS:
-        for name in ['double_integrator'] if expert in linear else sorted(SYSTEMS):
+        for name in few.get(expert, sorted(SYSTEMS)):
             if (name, expert) not in slow:
                 yield name, expert
 
@@ -128,6 +130,73 @@ def test_workers_and_interruptions_do_not_change_a_byte(tmp_path, monkeypatch):
     assert len(solved) == 23 - 10  # all but the two finished shards
     contents = [(tmp_path / d / 'dataset.npz').read_bytes() for d in os.listdir(tmp_path)]
     assert len(contents) == 3 and len(set(contents)) == 1
+
+
+RANGED = replace(SYSTEMS['van_der_pol'], name='ranged', ranges={'mu': (0.5, 1.5)})
+
+
+@pytest.fixture(scope='module')
+def ranged(tmp_path_factory):
+    """12 trajectories, each of a plant of its own."""
+    folder = tmp_path_factory.mktemp('ranged')
+    return folder, generate(Recipe(RANGED, 'search', 12), folder, 1)
+
+
+def test_every_trajectory_is_one_of_its_own_parameters(ranged):
+    folder, made = ranged
+    loaded = load_arrays(folder, system=RANGED)
+    mu = loaded.parameters[:, RANGED.places['mu']]
+    np.testing.assert_array_equal(loaded.parameters, made.parameters)
+    assert len(set(mu)) == 12 and mu.min() >= 0.5 and mu.max() <= 1.5
+    for i in range(3):
+        own = RANGED.with_parameters(mu=mu[i])
+        x_next = own.step(loaded.states[i, 0], loaded.controls[i, 0])
+        np.testing.assert_allclose(loaded.states[i, 1], x_next, atol=1e-11)
+        plan = EXPERTS['nlp'].solve(own, loaded.current_state[i], loaded.target_state[i])
+        assert loaded.cost[i] == pytest.approx(plan.cost, rel=1e-3)
+    tensors = TrajectoryDataset(loaded)[2]
+    assert tensors['parameters'].tolist() == pytest.approx(loaded.parameters[2].tolist())
+
+
+def test_parameters_that_are_not_those_of_the_trajectory_are_found(ranged, tmp_path):
+    made = ranged[1]
+    for wrong, what in (
+        (made.parameters + 0.2, "'states' do not follow the dynamics of 'ranged' in sample 0"),
+        (made.parameters[:5], r"'parameters' has shape \(5, 1\), expected \(12, 1\)"),
+        (spoiled(made.parameters, (4, 0), np.nan), "'parameters' is not finite in sample 4"),
+    ):
+        save_arrays(tmp_path / 'dataset.npz', replace(made, parameters=wrong))
+        with pytest.raises(ValueError, match=what):
+            load_arrays(tmp_path, system=RANGED)
+
+
+def test_interruptions_keep_the_problems_of_a_constrained_system(tmp_path, monkeypatch):
+    recipe = Recipe(bicycle_circles, 'search', 12)
+    whole = generate(recipe, tmp_path / 'whole', workers=1)
+    search, solved = EXPERTS['search'].solve, []
+
+    def interrupted(*arguments, **named):
+        if len(solved) == 8:
+            raise KeyboardInterrupt
+        solved.append(named)
+        return search(*arguments, **named)
+
+    monkeypatch.setitem(EXPERTS, 'search', replace(EXPERTS['search'], solve=interrupted))
+    monkeypatch.setattr(
+        'trc_core.data.recipe._takes_parameters', lambda name: True
+    )  # of the stand-in
+    with pytest.raises(KeyboardInterrupt):
+        generate(recipe, tmp_path / 'resumed', workers=1)
+    monkeypatch.setitem(EXPERTS, 'search', replace(EXPERTS['search'], solve=search))
+    resumed = generate(recipe, tmp_path / 'resumed', workers=1)
+    assert_same(resumed, whole)
+    np.testing.assert_array_equal(resumed.parameters, whole.parameters)
+    assert len(np.unique(whole.parameters, axis=0)) == 12
+
+
+def test_experts_without_parameters_are_refused_where_problems_differ_in_them():
+    with pytest.raises(ValueError, match="'qp' knows no constraints or ranges; choose from"):
+        Recipe(RANGED, 'qp', 5)
 
 
 def test_a_finished_dataset_is_not_made_again(tmp_path, monkeypatch):

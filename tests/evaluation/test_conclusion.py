@@ -59,23 +59,22 @@ def test_no_problem_is_begun_when_the_time_is_over(tmp_path):
     np.testing.assert_equal(dict(after.tensors), dict(before.tensors))
 
 
-def test_a_training_ends_with_the_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, 'conclude', lambda c: conclude(c, states=2))
-    command.main([*RUN, '--output_dir', str(tmp_path)])
-    shown = capsys.readouterr().out
-    assert 'clipped LQR' in shown and 'network' in shown.splitlines()[-1]
-    kept = load_checkpoint(tmp_path / 'best_model.safetensors').metrics[METRIC]
-    assert kept['verdict'] == shown.splitlines()[-1] and kept['states'] == 2
-
-
-def test_who_interrupts_the_table_keeps_the_controller(tmp_path, capsys, monkeypatch):
+def test_who_interrupts_the_table_keeps_the_controller_and_gets_the_table_later(
+    tmp_path, capsys, monkeypatch
+):
     def interrupted(controller):
         raise KeyboardInterrupt
 
+    run, path = [*RUN, '--output_dir', str(tmp_path)], tmp_path / 'best_model.safetensors'
     monkeypatch.setattr(command, 'conclude', interrupted)
     with pytest.raises(SystemExit) as stop:
-        command.main([*RUN, '--output_dir', str(tmp_path)])
+        command.main(run)
     assert stop.value.code == 130
-    path = tmp_path / 'best_model.safetensors'
     assert f'the controller is in {path}' in capsys.readouterr().err
     assert np.isfinite(Controller.load(path).plan([1.0, 0.0], [0.0, 0.0]).cost)
+    monkeypatch.setattr(command, 'conclude', lambda controller: conclude(controller, states=2))
+    command.main([*run, '--resume', 'true'])
+    shown = capsys.readouterr().out
+    assert 'clipped LQR' in shown and 'network' in shown.splitlines()[-1]
+    kept = load_checkpoint(path).metrics[METRIC]
+    assert kept['verdict'] == shown.splitlines()[-1] and kept['states'] == 2

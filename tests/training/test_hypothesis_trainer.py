@@ -13,7 +13,7 @@ from trc_core.checkpoint import load_checkpoint
 from trc_core.numerics.batch import BatchRollout
 from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.representation import Coordinates
-from trc_core.solvers.library import Labels
+from trc_core.solvers.labels import Labels
 from trc_core.systems import SYSTEMS
 from trc_core.training import hypothesis_trainer
 from trc_core.training.expansion import local_forms

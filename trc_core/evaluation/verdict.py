@@ -49,7 +49,7 @@ def verdict(scores: Mapping[str, Scores], network: str) -> str | None:
         if name in SWEEPS or _milliseconds(known[name]) <= NO_SLOWER * _milliseconds(ours):
             return (
                 f'no network is needed here: {rivals[name]} {_same(known[name], ours)}; fly that '
-                "by Controller.classical(system), or model_path: 'classical' in the node"
+                'without training (Controller.classical, model_path: classical)'
             )
     if as_good:
         other = known[as_good[0]]

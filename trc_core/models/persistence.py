@@ -24,12 +24,21 @@ def save_model(
     metrics: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a model with the contract of its system."""
+    return save_checkpoint(path, checkpoint_of(model, system, training, metrics))
+
+
+def checkpoint_of(
+    model: TinyRecursiveControl,
+    system: System,
+    training: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """A model with the contract of its system, as it flies."""
     tensors = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
     coordinates = model.representation.coordinates or Coordinates('open_loop')
-    checkpoint = Checkpoint(
+    return Checkpoint(
         tensors, system, model.config.to_dict(), coordinates, training or {}, metrics or {}
     )
-    return save_checkpoint(path, checkpoint)
 
 
 def load_model(

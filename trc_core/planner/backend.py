@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +15,21 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
 from trc_core.compile.plant import Plant, with_problem
-from trc_core.network_config import TRCConfig
 from trc_core.numerics.batch import empty_trajectory, memory_of
-from trc_core.numerics.classical import START_SWEEPS, STARTS
-from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
+from trc_core.numerics.classical import STARTS
+from trc_core.numerics.ilqr import Memory, batch_improve
 from trc_core.numerics.parallel import in_blocks
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
 from trc_core.planner.classical_kernels import start_rows
 from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
 from trc_core.planner.network import network_of, settings_of
-from trc_core.planner.sweep_kernels import take_over_rows
+from trc_core.planner.starts import Starts
+from trc_core.planner.sweep_kernels import assess_rows, take_over_rows
 from trc_core.planner.watch import Watch
 from trc_core.problem.system import Array
 from trc_core.systems import System
 
-SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
 
@@ -190,7 +190,7 @@ class KernelBackend(Backend):
         self._plan_rows = kernels.plan_rows if readable else compiled(kernels.plan_rows)
         self._take_over = take_over_rows if readable else compiled(take_over_rows)
         self._propose_rows = propose_rows if readable else compiled(propose_rows)
-        self._only_proposes = not TRCConfig.from_record(checkpoint.model).cycles
+        self._only_proposes = checkpoint.only_proposes
         self._rho = np.array(checkpoint.coordinates.penalties, dtype=np.float64)
         self._lowered = checkpoint.lowered
         own: list[Callable[..., Any]] = [self._plan_rows]
@@ -263,91 +263,82 @@ class ClassicalBackend(Backend):
 
     adjustable = True
 
+    tried = STARTS
+    """How many starts of a problem get sweeps."""
+
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
         self._ladder = checkpoint.representation.K_start
         self.candidates = (*_numbered('lqr', len(self._ladder)), 'trim', *self.system.laws)
-        self._start, self._improve = compiled(start_rows), compiled(batch_improve)
-        self.kernels = (self._start, self._improve)
+        self._start, improve = compiled(start_rows), compiled(batch_improve)
+        assess = compiled(assess_rows)
+        self._starts = Starts(self.system, improve, assess, self.tried)
+        self.kernels = (self._start, improve, assess)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
         memory = problems.memory or memory_of(self.system, len(problems.x0))
+        plans = self._plans(problems, found)
+        deadline = budget.deadline
+        is_over = None if deadline == math.inf else partial(self.watch.is_over, deadline)
 
         def run(plant: Plant, rows: slice) -> None:
             own, results, left = requests.rows(rows), found.rows(rows), memory.rows(rows)
-            (B, N), last = results.starts.shape, problems.previous is not None
-            candidates = empty_trajectory(self.system, B, N)
-            self._start(plant, self._ladder, own, results, candidates)
-            for b in range(B):
-                J, plans = results.starts[b], Trajectory(candidates.x[b], candidates.u[b])
-                if last and own.trusted[b] and J.argmin() == N - 1:
-                    _take(results, b, plans, N - 1, float(J[N - 1]), 0)
-                else:
-                    self._improve_best(
-                        plant, own.r[b], J, plans, results, left, b, budget.deadline
-                    )
+            starts = Trajectory(plans.x[rows], plans.u[rows])
+            self._starts.choose(plant, own, starts, results, left, is_over)
 
         problems.share_out(plant_of(self.system), run, self.num_threads)
         return found
 
-    def _improve_best(
-        self,
-        plant: Plant,
-        r: Array,
-        J: Array,
-        plans: Trajectory,
-        results: Found,
-        left: Memory,
-        b: int,
-        deadline: float,
+    def _plans(self, problems: Problems, found: Found) -> Trajectory:
+        """Every start (B, N trajectories); fills the merits `found.starts` (B, N)."""
+        requests = problems.requests(self.system)
+        plans = empty_trajectory(self.system, *found.starts.shape)
+
+        def run(plant: Plant, rows: slice) -> None:
+            starts = Trajectory(plans.x[rows], plans.u[rows])
+            self._start(plant, self._ladder, requests.rows(rows), found.rows(rows), starts)
+
+        problems.share_out(plant_of(self.system), run, self.num_threads)
+        return plans
+
+
+class Proposer(Protocol):
+    """A backend whose network proposes plans."""
+
+    candidates: tuple[str, ...]
+    kernels: tuple[Callable[..., Any], ...]
+
+    def propose(self, problems: Problems) -> tuple[Trajectory, Array]:
+        """Every candidate (B, N trajectories), `previous` the last, and its merit (B, N)."""
+        ...
+
+
+class ProposingBackend(ClassicalBackend):
+    """The plans of a network that only proposes, among the starts that need no network.
+
+    Args:
+        checkpoint: both.
+        device: where the network runs.
+        num_threads: the most that a batch may use; every core by default.
+        proposer: the network; its candidates after those of the LQR are its plans.
+    """
+
+    tried = 5
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, num_threads: int | None, proposer: Proposer
     ) -> None:
-        """Sweeps on the best starts of problem b, and the best of them into the results.
+        super().__init__(checkpoint, device, num_threads)
+        self._proposer, self._before = proposer, len(self.candidates)
+        self._first = len(self._ladder)
+        self.candidates = (*self.candidates, *proposer.candidates[self._first :])
+        self.kernels = (*self.kernels, *proposer.kernels)
 
-        Where there is a deadline, the starts take turns, and it ends them.
-        """
-        best = np.argsort(J, kind='stable')[:STARTS]
-        tried = Trajectory(plans.x[best], plans.u[best])
-        own = memory_of(self.system, len(best))
-        outcome = Outcome(J[best], np.zeros(len(best), np.int64), np.zeros(len(best), np.bool_))
-        r = np.repeat(r[None], len(best), 0)
-        if deadline == math.inf:
-            self._improve(plant, r, START_SWEEPS, 0.0, tried, own, outcome)
-            spent = int(outcome.spent.sum())
-        else:
-            spent = self._improve_in_turn(plant, r, tried, own, outcome, deadline)
-        winner = int(np.argmin(outcome.J))
-        _take(results, b, tried, winner, float(outcome.J[winner]), spent)
-        results.start[b] = best[winner]
-        for values, theirs in zip(left, own, strict=True):
-            values[b] = theirs[winner]
-
-    def _improve_in_turn(
-        self,
-        plant: Plant,
-        r: Array,
-        tried: Trajectory,
-        own: Memory,
-        outcome: Outcome,
-        deadline: float,
-    ) -> int:
-        """A few sweeps on every start, and again, until the deadline; returns how many."""
-        spent = 0
-        for _ in range(0, START_SWEEPS, SWEEPS_AT_ONCE):
-            for n in range(len(outcome.J)):
-                if outcome.converged[n]:
-                    continue
-                if self.watch.is_over(deadline):
-                    return spent
-                one = slice(n, n + 1)
-                plans = Trajectory(tried.x[one], tried.u[one])
-                found = Outcome(outcome.J[one], outcome.spent[one], outcome.converged[one])
-                self._improve(plant, r[one], SWEEPS_AT_ONCE, 0.0, plans, own.rows(one), found)
-                spent += int(outcome.spent[n])
-        return spent
-
-
-def _take(results: Found, b: int, plans: Trajectory, n: int, J: float, spent: int) -> None:
-    """Makes plan n the one of problem b."""
-    results.x[b], results.u[b], results.J[b] = plans.x[n], plans.u[n], J
-    results.start[b], results.cycles[b], results.seconds[b] = n, spent, 0.0
+    def _plans(self, problems: Problems, found: Found) -> Trajectory:
+        plans = super()._plans(problems, found)
+        proposed, merits = self._proposer.propose(problems)
+        ours, theirs = slice(self._before, None), slice(self._first, None)
+        plans.x[:, ours], plans.u[:, ours] = proposed.x[:, theirs], proposed.u[:, theirs]
+        found.starts[:, ours] = merits[:, theirs]
+        return plans

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.exported_network import cached_graph, is_whole
-from trc_core.planner.backend import Backend, ClassicalBackend, KernelBackend
+from trc_core.planner.backend import (
+    Backend,
+    ClassicalBackend,
+    KernelBackend,
+    ProposingBackend,
+)
 from trc_core.planner.network import uncompiled
 from trc_core.whole_files import notice_damage
 
@@ -70,9 +75,19 @@ def export_network(checkpoint: Checkpoint, path: Path) -> Written:
     return export(checkpoint, path, name, lambda: BACKENDS[name](checkpoint, 'cpu', 1))
 
 
+def _kernels(
+    checkpoint: Checkpoint, device: str, num_threads: int | None, readable: bool = False
+) -> Backend:
+    """The kernels; where the network only proposes, its plans are starts of sweeps."""
+    network = KernelBackend(checkpoint, device, num_threads, readable)
+    if not checkpoint.only_proposes:
+        return network
+    return ProposingBackend(checkpoint, device, num_threads, network)
+
+
 BACKENDS: dict[str, Callable[[Checkpoint, str, int | None], Backend]] = {
-    'numba': KernelBackend,
-    'numpy': functools.partial(KernelBackend, readable=True),
+    'numba': _kernels,
+    'numpy': functools.partial(_kernels, readable=True),
     'onnx': _onnx,
     'torch': _torch,
     'classical': ClassicalBackend,

@@ -15,7 +15,7 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.ilqr import Memory
-from trc_core.planner.backend import Problems
+from trc_core.planner.backend import ClassicalBackend, Problems
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.history import History
 from trc_core.planner.kernels import Budget, Found
@@ -23,6 +23,7 @@ from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 
+LAST_SWEEPS = 12  # of the best of several starts, after those by which it was chosen
 SURPRISED_SWEEPS = 20  # where violations are more than noise
 UNSAFE = 5.0  # times the tolerance of constraints, beyond which safety comes first
 
@@ -48,6 +49,7 @@ class ConstrainedPlanning(Planning):
         self._weight = violation_weight(self.system)
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
+        self._has_starts = isinstance(self.backend, ClassicalBackend)
         names = self.backend.candidates
         self._trim = names.index('trim') if 'trim' in names else 1
 
@@ -73,8 +75,7 @@ class ConstrainedPlanning(Planning):
         else:
             if plan is not None:
                 problems = self.going_on(problems, history)
-            first = max(polish, budget.cycles) if self._is_classical else polish or FIRST_SWEEPS
-            problems, found = self._started(problems, budget, first)
+            problems, found = self._started(problems, budget, self._first_sweeps(budget, polish))
             violation = self._sweeping.violations(found, problems)
             if not polish and self._is_surprised(found, violation):
                 violation = self._kept_off(found, problems, violation, budget)
@@ -86,6 +87,12 @@ class ConstrainedPlanning(Planning):
         names = (*names, 'previous') if plan is not None else names
         cost = found.J - self._weight * violation[:, 0]
         return Solution(found, names, problems.memory, cost, violation[:, 1])
+
+    def _first_sweeps(self, budget: Budget, polish: int) -> int:
+        """The most sweeps of a plan that nothing came before, after those of its starts."""
+        if not self._has_starts:
+            return polish or FIRST_SWEEPS
+        return max(polish, budget.cycles, 0 if self._is_classical else LAST_SWEEPS)
 
     def _gone_on(
         self, problems: Problems, history: History, sweeps: int
@@ -127,9 +134,9 @@ class ConstrainedPlanning(Planning):
     def _improve(
         self, found: Found, problems: Problems, memory: Memory, sweeps: int, budget: Budget
     ) -> None:
-        """Spends sweeps on every plan; without a network they are the cycles of a plan."""
+        """Spends sweeps on every plan; without cycles of a network they are those of a plan."""
         spent = self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
-        if self._is_classical:
+        if self._has_starts:
             found.cycles[:] += spent
 
     def _kept_off(
@@ -181,13 +188,15 @@ class ConstrainedPlanning(Planning):
         """
         requests, memory = problems.requests(self.system), problems.memory
         assert memory is not None
-        before = found.start.copy()
+        before, most = found.start.copy(), UNSAFE * self.system.constraint_tolerance
+        unsafe = ~(violation[:, 1] <= most) | ~np.isfinite(found.J)
+        judged = np.where(unsafe[:, None], violation, 0.0)  # the others keep their plans
 
         def run(plant: Plant, rows: slice) -> None:
-            self._yield_rows(
-                plant, requests.rows(rows), found.rows(rows), violation[rows], self._trim
-            )
+            own, results = requests.rows(rows), found.rows(rows)
+            self._yield_rows(plant, own, results, judged[rows], self._trim)
 
         problems.share_out(self._plant_of(self.system), run)
+        violation[unsafe] = judged[unsafe]
         for values in memory:
             values[found.start != before] = 0.0

@@ -31,7 +31,9 @@ from trc_core.planner.history import checked_history
 from trc_core.planner.kernels import Budget
 from trc_core.planner.planning import Planning
 from trc_core.planner.turns import unwrapped
+from trc_core.planner.weighted import for_weights, reads_weights
 from trc_core.problem.system import Array
+from trc_core.problem.weighting import entry_warnings
 from trc_core.systems import System, get_system
 
 TOLERANCE = 1e-6
@@ -90,6 +92,7 @@ class Controller:
         self._times = np.linspace(0.0, T * self.system.dt, T + 1, dtype=np.float64)
         self._seconds: float | None = None
         self._bounds: tuple[Array, Array] | None = None
+        self._twins: dict[bytes, Controller | None] = {}  # for the newest weights
 
     @classmethod
     def classical(cls, system: System, cycles: int | None = None) -> Controller:
@@ -239,7 +242,7 @@ class Controller:
                 are not those that the controller was loaded with.
             parameters: the same by name, as far as they differ: where obstacles are, a mass.
             weights: any of 'Q', 'R' and 'Q_f', diagonals or matrices, where they are not the
-                system's.
+                system's. A network that reads them plans for those; others end by sweeps.
 
         Returns:
             The refined plan, of no higher merit (J, and violations by their weight) than any of
@@ -251,6 +254,9 @@ class Controller:
             ValueError: if an argument has the wrong shape or is no number, if warm_start is no
                 plan of this plant, or if the backend takes no parameters.
         """
+        if (twin := self._of_weights(weights)) is not None:
+            past = warm_start, deadline, elapsed, polish, issued
+            return twin.plan(x, goal, *past, p, parameters)
         # The checked problem, a batch of one.
         budget = self._budget(deadline)
         x = inputs.checked_state('x', x, self.system.n_x)
@@ -298,6 +304,9 @@ class Controller:
         Raises:
             ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
+        if (twin := self._of_weights(weights)) is not None:
+            past = warm_start, elapsed, polish, issued
+            return twin.plan_batch(x, goal, *past, parameters, deadline=deadline)
         budget = self._budget(deadline)
         x = inputs.checked_states('x', x, self.system.n_x)
         r, moving = inputs.checked_references(self.system, goal, len(x))
@@ -340,6 +349,23 @@ class Controller:
             trim = trims_along(self.system, r, p, moving)
         return Problems(x, r, p=p, bounds=self._bounds, weights=own, trim=trim, moving=moving)
 
+    def _of_weights(self, weights: Mapping[str, ArrayLike] | None) -> Controller | None:
+        """A controller for other weights, where the network reads them; kept while they stay."""
+        if not weights or not reads_weights(self.checkpoint):
+            return None
+        own = inputs.checked_weights(self.system, weights)
+        key = b''.join(weight.tobytes() for weight in own)
+        if key not in self._twins:
+            checkpoint = for_weights(self.checkpoint, own)
+            settings = self.backend, 'cpu', self.cycles, self.tolerance, self._num_threads
+            twin = None if checkpoint is None else Controller(checkpoint, *settings)
+            self._twins = {key: twin}
+        twin = self._twins[key]
+        if twin is not None:
+            twin._bounds, twin._seconds = self._bounds, twin._seconds or self._seconds
+            self.watch = twin.watch
+        return twin
+
     def _changed(
         self, parameters: Mapping[str, ArrayLike], rows: int | None, p: Array | None
     ) -> Array:
@@ -348,10 +374,14 @@ class Controller:
         return self.system.parameter_rows(parameters, rows, p)
 
     def _parameter_warnings(self, p: Array | None) -> tuple[str, ...]:
-        if p is None or self.checkpoint.is_classical:
+        if self.checkpoint.is_classical:
             return ()
-        ranges = {**self.system.ranges, **self.checkpoint.coordinates.ranges}
-        return inputs.parameter_warnings(self.system, ranges, p)
+        read = self.checkpoint.coordinates.ranges
+        weights = entry_warnings(self.system, read)
+        if p is None:
+            return weights
+        ranges = {**self.system.ranges, **read}
+        return (*weights, *inputs.parameter_warnings(self.system, ranges, p))
 
     def _budget(self, deadline: float | None) -> Budget:
         """What planning that may take so many seconds from now on may spend."""

@@ -268,6 +268,8 @@ def parameter_warnings(
     found = []
     columns = np.atleast_2d(p).T.tolist()  # plain numbers: most often there is one row
     for name, (low, high) in ranges.items():
+        if name not in system.places:  # a weight
+            continue
         values = columns[system.places[name]]
         # an obstacle that is not there lies far away
         wrong = [value for value in values if not low <= value <= high and value != FAR]

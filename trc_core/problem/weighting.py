@@ -74,7 +74,9 @@ def with_values(system: System, values: Mapping[str, float]) -> System:
             i = int(entry[2])
             weights[entry[1]][i, i] = value
     plant = system.with_parameters(**parameters) if parameters else system
-    return replace(plant, **weights) if len(parameters) < len(values) else plant
+    if len(parameters) == len(values):
+        return plant
+    return replace(plant, Q=weights['Q'], R=weights['R'], Q_f=weights['Q_f'])
 
 
 def scaled(value: float, name: str, limits: Range) -> float:

@@ -4,8 +4,10 @@ About an optimal plan v*, J(v* + dv) = J* + |M o|^2 J* to second order, where o 
 dv = s L^-T o is dimensionless (see `representation.py`). In terms of the curvature Q_uu of the
 cost to go, and of how far the controls part from the optimal feedback law F,
 J - J* = sum_t a_t' Q_uu_t a_t / 2 with a_t = du_t - F_t dx_t along the linearised closed loop.
+Under constraints the optimum is a minimum of the augmented Lagrangian (`lagrangian.py`) of its
+multipliers, and the form is that of the Lagrangian: a constraint that pushes adds its penalty.
 Source: completing the squares in the backward pass of iLQR, hence without the second derivatives
-of the dynamics (Gauss-Newton).
+of the dynamics and of the constraints (Gauss-Newton).
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from numba.extending import register_jitable
 
 from trc_core.compile.plant import linearise as linearise_at
 from trc_core.compile.plant import with_problem
-from trc_core.numerics.backward import Gains, backward, new_curvature, no_push
+from trc_core.numerics.backward import Gains, Push, backward, new_curvature
 from trc_core.numerics.box_qp import factor
-from trc_core.numerics.cost import error_at
-from trc_core.numerics.rollout import feedback, gate, row
+from trc_core.numerics.cost import error_at, has_terms, terms_along
+from trc_core.numerics.lagrangian import Multipliers, force_of
+from trc_core.numerics.rollout import Trajectory, feedback, gate, row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +115,7 @@ def response(loop, F, root, free, c, dv, column):
 
 
 @register_jitable
-def local_form(plant, law, units, trajectory, r, M, held):
+def local_form(plant, law, units, trajectory, r, multipliers, M, held):
     """Fills M (T n_u, T n_u) and held (T, n_u) of one optimal plan.
 
     A control that the optimum holds at a bound counts one-sidedly: `held` is 1 (upper bound) or
@@ -124,6 +127,7 @@ def local_form(plant, law, units, trajectory, r, M, held):
         units: (T, n_u, n_u), dv_t = units_t' o_t.
         trajectory: of the plan.
         r: reference (T + 1, n_x).
+        multipliers: of the constraints at the plan, where there are any.
         M: of any float type.
         held: likewise.
     """
@@ -132,7 +136,13 @@ def local_form(plant, law, units, trajectory, r, M, held):
     n_x = r.shape[1]
     gains = Gains(np.empty((T, n_u)), np.empty((T, n_u, n_x)))
     curvature = new_curvature(T, n_u, np.empty((0, n_x, n_x)))
-    backward(plant, trajectory, r, 0.0, gains, curvature, no_push(plant, T))
+    force = np.zeros(multipliers.lam.shape)
+    if has_terms(plant.terms):
+        h = np.empty(force.shape)
+        terms_along(plant, trajectory, r, h)
+        force_of(h, 0.0, multipliers, force)
+    push = Push(force, multipliers.rho)
+    backward(plant, trajectory, r, 0.0, gains, curvature, push)
     loop = Loop(np.empty((T, n_x, n_x)), np.empty((T, n_x, n_u)), np.empty((T, n_u, n_x)))
     linearise(plant, law, trajectory, r, loop)
     free, every = curvature.free, np.ones(n_u, dtype=np.bool_)
@@ -150,12 +160,24 @@ def local_form(plant, law, units, trajectory, r, M, held):
                     M[t * n_u + i, c * n_u + j] = column[t, i]
 
 
+class Optima(NamedTuple):
+    """B optimal plans, each of a problem of its own."""
+
+    p: Array  # (B, n_p)
+    u_trim: Array  # (B, T, n_u)
+    r: Array  # (B, T + 1, n_x)
+    trajectories: Trajectory
+    multipliers: Multipliers
+
+
 @register_jitable
-def batch_local_form(plant, u_trim, law, units, trajectories, r, form):
-    """`local_form` for every row, with its own u_trim (B, T, n_u) and reference r (B, T + 1, n_x).
+def batch_local_form(plant, law, units, optima, form):
+    """`local_form` for every row of `Optima`.
 
     The units (B, T, n_u, n_u) are relative to the plan's J.
     """
+    lam, rho = optima.multipliers
     for b in range(units.shape[0]):
-        own = with_problem(plant, plant.dynamics.p, u_trim[b])
-        local_form(own, law, units[b], row(trajectories, b), r[b], form.M[b], form.held[b])
+        own = with_problem(plant, optima.p[b], optima.u_trim[b])
+        plan, pushing = row(optima.trajectories, b), Multipliers(lam[b], rho[b])
+        local_form(own, law, units[b], plan, optima.r[b], pushing, form.M[b], form.held[b])

@@ -206,6 +206,8 @@ def fit(
 
 
 def _require_finite(module: TrainingModule) -> None:
+    if not module.metrics:  # a finished run was resumed: nothing was left to validate
+        return
     if not math.isfinite(module.score):
         figures = ', '.join(f'{name} {value:g}' for name, value in module.metrics.items())
         raise NotFiniteError(f'the score of the last validation is {module.score} ({figures})')

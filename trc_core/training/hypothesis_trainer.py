@@ -2,7 +2,8 @@
 
 The network writes several first plans, and the one nearest to the best known plan learns from it.
 The distance is the predicted loss of cost (`expansion.py`). Then cycles learn to correct the
-network's own plans, which are rolled out, guarded and swept as they are in use.
+network's own plans, which are rolled out, guarded and swept as they are in use. Under constraints,
+and where problems have parameters of their own, the network only proposes: sweeps do the rest.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from trc_core.command_line import counted, expected_time, report_errors
+from trc_core.models.persistence import checkpoint_of
 from trc_core.models.plan_representation import Units
 from trc_core.models.search import Latents
 from trc_core.models.simulation import Iterate, SystemDynamics
@@ -26,11 +28,14 @@ from trc_core.models.tiny_recursive_control import Problem
 from trc_core.numerics.cost import WRONG_BASIN, is_success
 from trc_core.numerics.parallel import cores
 from trc_core.numerics.plan import cost_ratio
+from trc_core.planner.controller import Controller
 from trc_core.progress import progress_bar
-from trc_core.solvers.library import Labels, library_labels, seconds_of_labels
+from trc_core.solvers.labels import Labels
+from trc_core.solvers.library import library_labels, seconds_of_labels
+from trc_core.solvers.searched_labels import needs_search
 from trc_core.systems import System
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
-from trc_core.training.expansion import local_forms
+from trc_core.training.expansion import local_forms, plans_of
 from trc_core.training.fitting import TrainingModule, fit
 from trc_core.training.losses import hypothesis_loss, local_distance, robust_distance
 from trc_core.whole_files import read_arrays, write_arrays
@@ -92,6 +97,13 @@ class HypothesisConfig(PlantConfig):
         require(self, 'lie in [0, 1]', 'second_share', 'spread')
         if self.labels < 3 * self.validation_states:
             raise ValueError('labels must be at least 3 times validation_states')
+        if self.joint_steps and not self.H_cycles:
+            raise ValueError('without cycles (H_cycles 0) joint_steps must be 0')
+        if self.joint_steps and needs_search(self.build_system()):
+            raise ValueError(
+                'cycles do not learn under constraints, or where parameters have ranges: use '
+                '--H_cycles 0 --joint_steps 0'
+            )
 
 
 def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels:
@@ -110,7 +122,9 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
 
 def labels_digest(system: System, count: int, seed: int) -> str:
     """Hash of everything that labels depend on."""
-    made_of = [system.contract(), system.digest, count, seed]
+    terms = (getattr(system.task, field.name) for field in fields(system.task))
+    stated = [part.graph.digest for part in terms if part]
+    made_of = [system.contract(), system.digest, count, seed, *stated]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -133,27 +147,27 @@ class LabelledProblems:
     """(B, n_x)."""
     target_state: Tensor
     """(B, n_x)."""
+    parameters: Tensor
+    """(B, n_p)."""
     plan: Tensor
     """(B, T, n_u), `Units.metric` of the best plan."""
     form: Tensor
-    """(B, T n_u, T n_u), M of `expansion.local_form`, float32."""
+    """(B, T n_u, T n_u), M of `expansion.local_form`, mirrored like the plan, float16."""
     held: Tensor
     """(B, T, n_u), 1 or -1 where the plan is on a bound, mirrored like the plan."""
 
     @classmethod
     def of(cls, labels: Labels, dynamics: SystemDynamics) -> LabelledProblems:
         """Training data from labels, in the coordinates of `dynamics`."""
-        x0, goal = torch.from_numpy(labels.x0), torch.from_numpy(labels.goal)
-        states, u = torch.from_numpy(labels.states), torch.from_numpy(labels.controls)
-        coordinates = dynamics.representation.coordinates
+        x0, goal, p = map(torch.from_numpy, (labels.x0, labels.goal, labels.parameters))
+        coordinates, system = dynamics.representation.coordinates, dynamics.system
         assert coordinates is not None
-        units = dynamics.units(x0 - goal, goal)
-        v = dynamics.sweep(Iterate(u, u, states), goal, sweeps=0).v  # re-projected, no more
-        numbers = coordinates.numbers(dynamics.system)
-        form, held = local_forms(dynamics.system, numbers, units.s.numpy(), labels)
-        sign = torch.from_numpy(held).double()
-        mirrored = units.mirrored(sign)
-        return cls(x0, goal, units.metric(v).float(), torch.from_numpy(form), mirrored.float())
+        units, numbers = dynamics.units(x0 - goal, goal), coordinates.numbers(system)
+        v = torch.from_numpy(plans_of(system, numbers.law, labels))
+        form, held = map(torch.from_numpy, local_forms(system, numbers, units.s.numpy(), labels))
+        signs = units.mirrored(torch.ones_like(v))
+        form.mul_(signs.half().flatten(1)[:, None])
+        return cls(x0, goal, p, units.metric(v).float(), form, held * signs.float())
 
     def rows(self, rows: Tensor) -> LabelledProblems:
         """Some of the problems, by index (N,)."""
@@ -174,10 +188,8 @@ class HypothesisTraining(TrainingModule):
         self.dynamics = SystemDynamics(self.model.representation, self.system)
         folder = Path(config.output_dir)
         labels = cached_labels(folder, self.system, config.labels, config.seed)
-        training, validation = split(labels, config.validation_states)
+        training, self.validation = split(labels, config.validation_states)
         self.problems = LabelledProblems.of(training, self.dynamics)
-        self.validation = torch.from_numpy(validation.x0), torch.from_numpy(validation.goal)
-        self.optimum = torch.from_numpy(validation.cost)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """First plans learn from the labels; in the later steps cycles do as well."""
@@ -188,7 +200,12 @@ class HypothesisTraining(TrainingModule):
         count = len(self.problems.plan)
         rows = torch.randint(count, (config.batch_size,), generator=random)
         labelled = self.problems.rows(rows)
-        problem = model.problem(labelled.current_state, labelled.target_state)
+        problem = model.problem(
+            labelled.current_state,
+            labelled.target_state,
+            dynamics=self.dynamics,
+            parameters=labelled.parameters,
+        )
         latents = model.initial_latents(problem)
         plans = model.first_plans(problem, latents)
         distances = self._distances(problem.units, plans, labelled)
@@ -205,7 +222,8 @@ class HypothesisTraining(TrainingModule):
         """The distance (B, H) of H plans, each (B, T, n_u), that the loss minimises."""
         metric = torch.stack([units.metric(plan) for plan in plans], 1).float()
         config, held = self.config, labelled.held
-        predicted, distance = local_distance(metric, labelled.plan, labelled.form, held)
+        form = labelled.form.float()
+        predicted, distance = local_distance(metric, labelled.plan, form, held)
         return robust_distance(predicted, distance, config.sharpness, config.distance_weight)
 
     def _near_plans(
@@ -241,11 +259,15 @@ class HypothesisTraining(TrainingModule):
         return self.dynamics.sweep(refined, goal, self.config.sweeps)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        """Figures of the default number of cycles on the labels that were held out."""
-        x0, goal = self.validation
+        """Figures of plans, as they fly, on the labels that were held out."""
+        if needs_search(self.system):
+            self._validate_by_merit()
+            return
+        x0, goal = torch.from_numpy(self.validation.x0), torch.from_numpy(self.validation.goal)
         *_, (iterate, _) = self.model.refine(x0, goal, self.dynamics)
         assert iterate.cost is not None
-        ratio = torch.nan_to_num(cost_ratio(iterate.cost, self.optimum), nan=torch.inf)
+        ratio = cost_ratio(iterate.cost, torch.from_numpy(self.validation.cost))
+        ratio = torch.nan_to_num(ratio, nan=torch.inf)
         score = (ratio - 1).clamp(max=WORST).mean()
         reached = is_success(self.system, iterate.states, goal).double().mean()
         figures = {
@@ -255,6 +277,25 @@ class HypothesisTraining(TrainingModule):
             'success': reached,
         }
         self.report(score, figures)
+
+    def _validate_by_merit(self) -> None:
+        """The score is the share of plans whose merit is wrong, and a little of the others'."""
+        labels, system = self.validation, self.system
+        controller = Controller(checkpoint_of(self.model, system))
+        names = dict(zip(system.parameters, labels.parameters.T, strict=True))
+        parameters = {name: names[name] for name in system.ranges}
+        plans = controller.plan_batch(labels.x0, labels.goal, parameters=parameters)
+        merit, goal = torch.from_numpy(plans.merit), torch.from_numpy(labels.goal)
+        ratio = torch.nan_to_num(cost_ratio(merit, torch.from_numpy(labels.merit)), nan=torch.inf)
+        wrong = (ratio > WRONG_BASIN).double().mean()
+        states, violation = torch.from_numpy(plans.states), torch.from_numpy(plans.violation)
+        figures = {
+            'merit_ratio_median': ratio.median(),
+            'merit_wrong_share': wrong,
+            'violated_share': (violation > system.constraint_tolerance).double().mean(),
+            'success': is_success(system, states, goal).double().mean(),
+        }
+        self.report(wrong + 0.1 * (ratio - 1).clamp(0, WORST).mean(), figures)
 
 
 def train(config: HypothesisConfig, command: str) -> None:

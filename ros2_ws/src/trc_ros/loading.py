@@ -12,6 +12,7 @@ from trc_core.flight.agreement import STATED, assignments, require_agreement
 from trc_core.flight.delay import require_whole_steps
 from trc_core.flight.pace import TooSlowError, require_pace
 from trc_core.planner.controller import CLASSICAL
+from trc_core.problem.weighting import value_of
 from trc_core.systems.catalogue import SHIPPED
 from trc_core.systems.robot_task import RobotTask
 from trc_ros.parameters import table as parameters
@@ -119,7 +120,7 @@ def make_ready(controller: Controller, values: dict[str, Any], logger: Any) -> N
         TooSlowError: if planning takes longer than a period, and `slow_plans` refuses that.
     """
     for name, (low, high) in controller.checkpoint.coordinates.ranges.items():
-        value = controller.system.parameters[name]
+        value = value_of(controller.system, name)
         if not low <= value <= high:
             trained = f'the network was trained for {low:g} to {high:g}'
             logger.warning(f'{name} is {value:g}, but {trained}: plans may be no better than LQR')
