@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
 from trc_core.evaluation.reference import keep
 from trc_core.lab.experiments.mppi import mppi
 from trc_core.lab.experiments.starts import (
@@ -23,6 +25,9 @@ from trc_core.lab.experiments.starts import (
     random_detours,
     rolled_out,
 )
+from trc_core.numerics.rollout import Trajectory
+from trc_core.planner.backend import Problems
+from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.solvers import fatrop, multistart
@@ -120,12 +125,35 @@ def rows_of(system: System, stored: int) -> list[Row]:
         (MORE_STORED, lambda problem, rng: _nearest(table, 256, problem), (1, 3, 8)),
     ):
         rows += [Row(f'{source}, B = {B}', _best(start, B)) for B in counts]
+    if system.name in shipped_checkpoints():
+        rows += _by_network(system.name)
     return rows
 
 
-def _one(start: Callable[[Problem, np.random.Generator], Starts]) -> Plan:
-    """Sweeps from a single start."""
-    return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), 1, SWEEPS, 0))
+def _by_network(name: str) -> list[Row]:
+    """The proposals of a network as starts, and its controller."""
+    checkpoint = load_checkpoint(name)
+    backend = BACKENDS['numba'](checkpoint, 'cpu', 1)
+    own = np.array([label.startswith('network') for label in backend.candidates])
+    proposed = partial(_proposed, backend, own)
+    rows = [Row(f'{NETWORK}, no sweeps', _one(proposed, 0))]
+    rows += [Row(f'{NETWORK}, B = {B}', _best(proposed, B)) for B in (1, 3, 5, 8)]
+    every = partial(_proposed, backend, np.ones(len(own), np.bool_))
+    rows += [Row(f'{BESIDE}, B = {B}', _best(every, B)) for B in (1, 3, 5, 8)]
+    return [*rows, Row('the controller', _by_controller(Controller(checkpoint)))]
+
+
+def _proposed(
+    backend: Any, chosen: NDArray[np.bool_], problem: Problem, _: np.random.Generator
+) -> Starts:
+    """Some of the starts of a backend."""
+    plans, merit = backend.propose(Problems(problem.x0[None], problem.r[None], p=problem.p))
+    return Starts(Trajectory(plans.x[0, chosen], plans.u[0, chosen]), merit[0, chosen])
+
+
+def _one(start: Callable[[Problem, np.random.Generator], Starts], sweeps: int = SWEEPS) -> Plan:
+    """Sweeps from a single start, the best."""
+    return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), 1, sweeps, 0))
 
 
 def _best(start: Callable[[Problem, np.random.Generator], Starts], B: int) -> Plan:
