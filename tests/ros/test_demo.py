@@ -93,7 +93,9 @@ def test_a_goal_that_was_not_reached_is_named():
     assert '1.00 / never / never' in format_table([score])
 
 
-@pytest.mark.parametrize('name', [*SYSTEMS, 'arm', 'bicycle_circles', 'quadrotor', 'quadrotor_flip'])
+@pytest.mark.parametrize(
+    'name', [*SYSTEMS, 'arm', 'bicycle_circles', 'quadrotor', 'quadrotor_flip']
+)
 def test_every_system_has_parameters(name):
     assert find_params(name).name == f'{name}.yaml'
 

@@ -21,9 +21,11 @@ from trc_core.planner.controller import Controller
 from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import Evidence, evidence
+from trc_core.solvers.searched_labels import needs_search
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system
 from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask, descriptions
+from trc_core.systems.shipped import PROPOSALS
 from trc_core.training.config import (
     UnknownSettingError,
     parse,
@@ -31,7 +33,7 @@ from trc_core.training.config import (
     settings_in,
     settings_of,
 )
-from trc_core.training.recipes import NEW_PLANT, RECIPES, STAGES, Recipe
+from trc_core.training.recipes import RECIPES, STAGES, Recipe, new_plant
 
 PROGRAM = 'trc train'
 MODULES = {
@@ -106,12 +108,16 @@ def choose(
     found = RECIPES.get(recipe or name)
     if found is not None:
         return _by_recipe(recipe or name, found, name, stage)
-    if stage != 'auto':
-        return Choice(name, stage, DATASET_SETTINGS.get(stage, {}), 'as asked')
+    if stage in DATASET_SETTINGS:
+        return Choice(name, stage, DATASET_SETTINGS[stage], 'as asked')
     plant = get_system(name, **task.words)
+    if stage != 'auto':
+        asked = PROPOSALS if stage == 'hypotheses' and needs_search(plant) else {}
+        return Choice(name, stage, asked, 'as asked')
     judged = evidence(plant)
     stage = 'hypotheses' if judged.is_enough else 'cost'
-    return Choice(name, stage, NEW_PLANT[stage], _reason(judged, NEW_PLANT[stage]))
+    settings = new_plant(plant, stage)
+    return Choice(name, stage, settings, _reason(judged, settings))
 
 
 def _reason(judged: Evidence, settings: Mapping[str, Any]) -> str:

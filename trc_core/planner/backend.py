@@ -193,9 +193,10 @@ class KernelBackend(Backend):
         self._only_proposes = checkpoint.only_proposes
         self._rho = np.array(checkpoint.coordinates.penalties, dtype=np.float64)
         self._lowered = checkpoint.lowered
-        own: list[Callable[..., Any]] = [self._plan_rows]
+        own: list[Callable[..., Any]] = [
+            self._propose_rows if self._only_proposes else self._plan_rows
+        ]
         own += [self._take_over] if len(self._rho) else []
-        own += [self._propose_rows] if self._only_proposes else []
         self.kernels = () if readable else tuple(own)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
@@ -337,9 +338,9 @@ class ProposingBackend(ClassicalBackend):
     def __init__(
         self, checkpoint: Checkpoint, device: str, num_threads: int | None, proposer: Proposer
     ) -> None:
-        super().__init__(checkpoint, device, num_threads)
+        super().__init__(Checkpoint.classical(checkpoint.system), device, num_threads)
         self._proposer, self._before = proposer, len(self.candidates)
-        self._first = len(self._ladder)
+        self._first = len(checkpoint.representation.K_start)
         self.candidates = (*self.candidates, *proposer.candidates[self._first :])
         self.kernels = (*self.kernels, *proposer.kernels)
 

@@ -147,11 +147,11 @@ def distinct(J: Array, most: int) -> NDArray[np.int64]:
 
     There is at least one, even where every merit J (N,) is infinite.
     """
-    chosen: list[int] = []
-    for n in np.argsort(J, kind='stable'):
-        is_new = not chosen or J[n] - J[chosen[-1]] > SAME * abs(J[n])
-        if len(chosen) < most and is_new and (not chosen or math.isfinite(J[n])):
-            chosen.append(int(n))
+    order = [int(n) for n in np.argsort(J, kind='stable')]
+    chosen = order[:1]
+    for n in order[1:]:
+        if len(chosen) < most and math.isfinite(J[n]) and J[n] - J[chosen[-1]] > SAME * abs(J[n]):
+            chosen.append(n)
     return np.array(chosen, dtype=np.int64)
 
 

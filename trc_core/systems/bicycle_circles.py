@@ -4,7 +4,7 @@ import numpy as np
 from numpy import arctan, arctan2, cos, hypot, maximum, minimum, sin, sqrt, tan
 
 from trc_core.problem.system import FAR, Array, Obstacle, System
-from trc_core.systems.shipped import ShippedSystem, SideView
+from trc_core.systems.shipped import PROPOSALS, Recipe, ShippedSystem, SideView
 
 CIRCLES = 6
 WHEELBASE = 0.33
@@ -139,7 +139,13 @@ def _turn(angle: float) -> Array:
 
 shipped = ShippedSystem(
     bicycle_circles,
-    recipes={},
+    recipes={
+        'bicycle_circles': Recipe(
+            'bicycle_circles',
+            stage='hypotheses',
+            overrides={**PROPOSALS, 'labels': 10000, 'first_steps': 9000},
+        )
+    },
     side_view=SideView(outline, path=lambda states: states[:, :2]),
     draw=draw,
     draw_to_learn=draw_to_learn,

@@ -27,6 +27,26 @@ class Recipe:
     """Settings of the stage that differ from its defaults."""
 
 
+PROPOSALS: Mapping[str, Any] = {
+    'representation': 'canonical',
+    'proposals': 'latents',
+    'plans': 8,
+    'first_cycles': 1,
+    'L_cycles': 1,
+    'H_cycles': 0,
+    'joint_steps': 0,
+    'feedback': [],
+    'sweeps': 0,
+    'latent_dim': 128,
+    'hidden_dim': 192,
+    'sharpness': 5.0,
+    'distance_weight': 0.1,
+    'learning_rate': 2e-3,
+}
+"""Settings of the stage `hypotheses` for a network that only proposes, as constraints and
+parameters with ranges need it."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A box of a body; lengths in metres."""

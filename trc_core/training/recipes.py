@@ -1,9 +1,16 @@
 """The stages of `trc train`, and the recipes of the shipped checkpoints."""
 
-from trc_core.systems.catalogue import SHIPPED
-from trc_core.systems.shipped import Recipe
+from __future__ import annotations
 
-__all__ = ['NEW_PLANT', 'RECIPES', 'STAGES', 'Recipe']
+from collections.abc import Mapping
+from typing import Any
+
+from trc_core.problem.system import System
+from trc_core.solvers.searched_labels import needs_search
+from trc_core.systems.catalogue import SHIPPED
+from trc_core.systems.shipped import PROPOSALS, Recipe
+
+__all__ = ['RECIPES', 'STAGES', 'Recipe', 'new_plant']
 
 STAGES = {
     'cost': 'learns from the exact gradient of J; no demonstrations',
@@ -11,12 +18,17 @@ STAGES = {
     'imitation': 'imitates the plans of a dataset, every cycle (--data_dir)',
     'process': 'lowers J of every cycle on the states of a dataset (--data_dir)',
 }
-NEW_PLANT = {
-    'cost': {},
+NEW_PLANT: dict[str, Mapping[str, Any]] = {
     'hypotheses': {'labels': 8000, 'first_steps': 4000, 'joint_steps': 3000},
+    'proposals': {**PROPOSALS, 'labels': 8000, 'first_steps': 6000},
 }
-"""By the stage: settings for a plant that has no recipe, with which a run takes minutes."""
 RECIPES: dict[str, Recipe] = {
     name: recipe for shipped in SHIPPED.values() for name, recipe in shipped.recipes.items()
 }
 """By the name of the checkpoint; every setting left out has the default of the stage."""
+
+
+def new_plant(system: System, stage: str) -> Mapping[str, Any]:
+    """The settings of a stage for a plant that has no recipe, with which a run takes minutes."""
+    proposes = stage == 'hypotheses' and needs_search(system)
+    return NEW_PLANT.get('proposals' if proposes else stage, {})

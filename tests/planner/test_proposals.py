@@ -1,0 +1,146 @@
+"""Plans of a network that only proposes: ranked by merit, swept, the best of them flies."""
+
+import numpy as np
+import pytest
+import torch
+
+from trc_core import Controller
+from trc_core.evaluation.problems import draw_problems
+from trc_core.models.persistence import checkpoint_of
+from trc_core.models.plan_representation import for_system
+from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.numerics.representation import Coordinates
+from trc_core.numerics.rollout import Trajectory
+from trc_core.planner import starts
+from trc_core.planner.backend import ClassicalBackend
+from trc_core.solvers import search
+from trc_core.solvers.problem import Problem
+from trc_core.systems import get_system
+
+CAR = get_system('bicycle_circles')
+PLANS = 4
+NAMES = ('network', *(f'network {i}' for i in range(2, PLANS + 1)))
+PROBLEMS = draw_problems(CAR, 8, seed=21)
+
+
+def untrained():
+    torch.manual_seed(0)
+    sizes = {'latent_dim': 16, 'hidden_dim': 16, 'plans': PLANS, 'H_cycles': 0, 'num_heads': 0}
+    model = TinyRecursiveControl.for_system(
+        CAR,
+        for_system(CAR, Coordinates('canonical', ())),
+        proposals='latents',
+        use_two_level=True,
+        **sizes,
+    )
+    return checkpoint_of(model.eval(), CAR)
+
+
+class Given:
+    """A proposer of given controls (PLANS, T, n_u), for single problems."""
+
+    candidates = NAMES
+    kernels = ()
+
+    def __init__(self, controls):
+        self.controls, self.asked = controls, 0
+
+    def propose(self, problems):
+        self.asked += 1
+        own = dict(zip(CAR.parameters, problems.p.reshape(-1), strict=True))
+        problem = Problem.of(CAR, problems.x0[0], problems.r[0, -1], own)
+        flown = [problem.replay(u) for u in self.controls]
+        x, merits = np.array([x for x, _ in flown]), np.array([merit for _, merit in flown])
+        count = len(merits) + (problems.previous is not None)
+        plans = Trajectory(np.zeros((1, count, *x.shape[1:])), np.zeros((1, count, 60, 2)))
+        plans.x[0, :PLANS], plans.u[0, :PLANS] = x, self.controls
+        return plans, np.append(merits, np.full(count - PLANS, np.inf))[None]
+
+
+@pytest.fixture(scope='module')
+def controller():
+    return Controller(untrained())
+
+
+def random_plans(seed):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(CAR.u_min, CAR.u_max, (PLANS, CAR.horizon, CAR.n_u))
+
+
+def proposing(controller, monkeypatch, controls):
+    given = Given(controls)
+    monkeypatch.setattr(controller._planning.backend, '_proposer', given)
+    return given
+
+
+def plan(controller, i, **more):
+    return controller.plan(PROBLEMS.x0[i], PROBLEMS.goal[i], **PROBLEMS.arguments(i), **more)
+
+
+def test_a_network_stands_among_the_starts_that_need_none(controller):
+    found = plan(controller, 0)
+    assert tuple(found.candidates) == ('lqr', 'lqr 2', 'trim', 'line', 'stop', *NAMES)
+    assert isinstance(controller._planning.backend, ClassicalBackend)
+    assert found.merit <= min(found.candidates.values())
+
+
+def test_the_proposal_that_finds_the_way_flies(controller, monkeypatch):
+    x0, goal, own = PROBLEMS.x0, PROBLEMS.goal, PROBLEMS.parameters
+    best = [search.solve(CAR, x0[i], goal[i], parameters=own[i]) for i in range(6)]
+    random = [random_plans(i) for i in range(6)]
+    ratios = {'without': [], 'with': []}
+    for i, optimum in enumerate(best):
+        for name, rows in (('without', 0), ('with', 1)):
+            controls = random[i].copy()
+            controls[2 : 2 + rows] = optimum.controls
+            proposing(controller, monkeypatch, controls)
+            ratios[name].append(plan(controller, i).merit / optimum.merit)
+    assert max(ratios['with']) <= 1.001
+    assert max(ratios['without']) > 1.02  # the line alone is often the wrong way
+
+
+def test_starts_that_need_no_network_are_those_of_the_classical_controller(
+    controller, monkeypatch
+):
+    classical = Controller.classical(CAR)
+    for i in range(3):
+        proposing(controller, monkeypatch, random_plans(i))
+        with_network, alone = plan(controller, i).candidates, plan(classical, i).candidates
+        assert {name: with_network[name] for name in alone} == pytest.approx(alone)
+
+
+def test_the_others_are_tried_where_the_best_violate_constraints(controller, monkeypatch):
+    chosen = controller._planning.backend._starts
+    monkeypatch.setattr(chosen, 'tried', 2)
+    spent = []
+    for violates in (False, True):
+        monkeypatch.setattr(chosen, '_violates', lambda *_, found=violates: found)
+        spent.append(plan(controller, 1).cycles)
+    assert spent[1] > spent[0]
+
+
+def test_plans_that_cost_the_same_count_as_one():
+    J = np.array([3.0, 2.0, 2.0 + 1e-6, np.inf, 2.5])
+    np.testing.assert_array_equal(starts.distinct(J, 3), [1, 4, 0])
+    np.testing.assert_array_equal(starts.distinct(np.full(2, np.inf), 3), [0])
+
+
+def test_a_surprise_asks_for_new_proposals(controller, monkeypatch):
+    given = proposing(controller, monkeypatch, random_plans(3))
+    first = plan(controller, 2)
+    asked = given.asked
+    seen = {**PROBLEMS.parameters[2]}
+    middle = first.states[20]
+    seen.update(x6=float(middle[0]), y6=float(middle[1]), r6=0.5, vx6=0.0, vy6=0.0)
+    controller.plan(
+        first.states[1], PROBLEMS.goal[2], warm_start=first, elapsed=CAR.dt, parameters=seen
+    )
+    assert given.asked > asked
+
+
+def test_a_batch_plans_what_single_problems_get(controller):
+    own = [{**CAR.parameters, **row} for row in PROBLEMS.parameters]
+    parameters = {name: np.array([row[name] for row in own]) for name in CAR.ranges}
+    together = controller.plan_batch(PROBLEMS.x0, PROBLEMS.goal, parameters=parameters)
+    merits = [plan(controller, i).merit for i in range(len(own))]
+    np.testing.assert_allclose(together.merit, merits, rtol=1e-6)
