@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.checkpoint import load_checkpoint, shipped_checkpoints
+from trc_core.checkpoint import load_checkpoint
 from trc_core.evaluation.reference import keep
 from trc_core.lab.experiments.mppi import mppi
 from trc_core.lab.experiments.starts import (
@@ -67,6 +67,7 @@ class Outcome(NamedTuple):
 
 
 Plan = Callable[[Problem, Parameters, np.random.Generator], Outcome]
+Start = Callable[[Problem, np.random.Generator], Starts]
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ class Row:
         return Tried(plan.cost, plan.merit, plan.violation, own)
 
 
-def rows_of(system: System, stored: int) -> list[Row]:
-    """All rows, in the order of the table."""
+def rivals(system: System, stored: int) -> list[Row]:
+    """What needs no network, in the order of the table."""
+    table = stored_plans(system, stored)
     rows = [
         Row(
             'zero + 60 sweeps', _one(lambda problem, rng: rolled_out(problem, problem.trim[None]))
@@ -105,29 +107,40 @@ def rows_of(system: System, stored: int) -> list[Row]:
     ]
     if fatrop.is_available():
         rows.append(Row('fatrop from the line', _by(FATROP)))
-    rows += [
+    return [
+        *rows,
         Row('MPPI + 60 sweeps', _one(_mppi)),
         Row('12 random starts, 60 sweeps each', _twelve),
         Row('12 starts of `multistart`, converged', _multistart),
-        Row('the controller without a network', _by_controller(Controller.classical(system))),
-    ]
-    table = stored_plans(system, stored)
-    rows.append(
         Row(
             'nearest stored plan + 60 sweeps',
             _one(lambda problem, rng: _nearest(table, 1, problem)),
-        )
+        ),
+        *_ways(),
+        *_several(DETOURS, lambda problem, rng: random_detours(problem, 32, rng), (1, 3, 8)),
+        *_stored(table),
+        *_several(MORE_STORED, lambda problem, rng: _nearest(table, 256, problem), (1, 3, 8)),
+    ]
+
+
+def own(system: System, stored: int) -> list[Row]:
+    """The network, and once more the rivals that are compared with it at equal milliseconds."""
+    classical = Row(
+        'the controller without a network', _by_controller(Controller.classical(system))
     )
-    for source, start, counts in (
-        (LEFT_RIGHT, lambda problem, rng: left_right(problem), (1, 3, 8)),
-        (DETOURS, lambda problem, rng: random_detours(problem, 32, rng), (1, 3, 8)),
-        (STORED, lambda problem, rng: _nearest(table, 32, problem), (1, 3, 5, 8)),
-        (MORE_STORED, lambda problem, rng: _nearest(table, 256, problem), (1, 3, 8)),
-    ):
-        rows += [Row(f'{source}, B = {B}', _best(start, B)) for B in counts]
-    if system.name in shipped_checkpoints():
-        rows += _by_network(system.name)
-    return rows
+    return [*_ways(), *_stored(stored_plans(system, stored)), classical, *_by_network(system.name)]
+
+
+def _several(source: str, start: Start, counts: Iterable[int]) -> list[Row]:
+    return [Row(f'{source}, B = {B}', _best(start, B)) for B in counts]
+
+
+def _ways() -> list[Row]:
+    return _several(LEFT_RIGHT, lambda problem, rng: left_right(problem), (1, 3, 8))
+
+
+def _stored(table: StoredPlans) -> list[Row]:
+    return _several(STORED, lambda problem, rng: _nearest(table, 32, problem), (1, 3, 5, 8))
 
 
 def _by_network(name: str) -> list[Row]:
@@ -137,9 +150,9 @@ def _by_network(name: str) -> list[Row]:
     own = np.array([label.startswith('network') for label in backend.candidates])
     proposed = partial(_proposed, backend, own)
     rows = [Row(f'{NETWORK}, no sweeps', _one(proposed, 0))]
-    rows += [Row(f'{NETWORK}, B = {B}', _best(proposed, B)) for B in (1, 3, 5, 8)]
+    rows += _several(NETWORK, proposed, (1, 3, 5, 8))
     every = partial(_proposed, backend, np.ones(len(own), np.bool_))
-    rows += [Row(f'{BESIDE}, B = {B}', _best(every, B)) for B in (1, 3, 5, 8)]
+    rows += _several(BESIDE, every, (1, 3, 5, 8))
     return [*rows, Row('the controller', _by_controller(Controller(checkpoint)))]
 
 
@@ -151,12 +164,12 @@ def _proposed(
     return Starts(Trajectory(plans.x[0, chosen], plans.u[0, chosen]), merit[0, chosen])
 
 
-def _one(start: Callable[[Problem, np.random.Generator], Starts], sweeps: int = SWEEPS) -> Plan:
+def _one(start: Start, sweeps: int = SWEEPS) -> Plan:
     """Sweeps from a single start, the best."""
     return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), 1, sweeps, 0))
 
 
-def _best(start: Callable[[Problem, np.random.Generator], Starts], B: int) -> Plan:
+def _best(start: Start, B: int) -> Plan:
     """The best of B starts."""
     return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), B))
 

@@ -22,7 +22,7 @@ from trc_core.lab.experiments.frame import (
     key,
     names,
 )
-from trc_core.lab.experiments.proposal_rows import IPOPT_LINE, NETWORK, STORED, Tried, rows_of
+from trc_core.lab.experiments.proposal_rows import IPOPT_LINE, NETWORK, STORED, Tried, own, rivals
 from trc_core.lab.markdown import table
 from trc_core.numerics.cost import WRONG_BASIN
 from trc_core.systems.bicycle_circles import bicycle_circles
@@ -33,6 +33,8 @@ EXCESS = 1e-5  # in which J/J* - 1 is kept
 MOST = 99_999  # of it that is kept
 SHUFFLE = 7
 CIRCLES, CYCLES = 'circles', 'cycles'
+RIVALS, OWN = 'rivals', 'network'
+GROUPS = {RIVALS: rivals, OWN: own}
 KINDS = ('wrong', 'M wrong', '> 1 cm', '> 5 cm')
 
 
@@ -56,16 +58,18 @@ def units(size: Size, seed: int) -> dict[str, Work]:
     """Blocks of problems, of which every planner plans each; then systems with cycles."""
     counts = [min(BLOCK, size.problems - first) for first in range(0, size.problems, BLOCK)]
     work: dict[str, Work] = {
-        key(CIRCLES, n): partial(_block, size, seed, n, k) for n, k in enumerate(counts)
+        key(CIRCLES, group, n): partial(_block, size, seed, group, n, count)
+        for group in GROUPS
+        for n, count in enumerate(counts)
     }
     for name in size.refined:
         work[key(CYCLES, name)] = partial(cycles_and_sweeps, name, size.states, seed)
     return work
 
 
-def _block(size: Size, seed: int, number: int, count: int) -> Figures:
+def _block(size: Size, seed: int, group: str, number: int, count: int) -> Figures:
     """Figures of every row over some problems; rows take turns in a random order."""
-    system, rows = bicycle_circles, rows_of(bicycle_circles, size.stored)
+    system, rows = bicycle_circles, GROUPS[group](bicycle_circles, size.stored)
     problems = draw_problems(system, count, SEED + 1000 * seed + number)
     order, draws = np.random.default_rng(SHUFFLE), np.random.default_rng(SEED + number)
     found: dict[str, list[Tried]] = {row.label: [] for row in rows}
@@ -122,10 +126,11 @@ class Line:
 def lines(results: Results) -> dict[str, Line]:
     """Every row over all blocks, by its label."""
     blocks = among(results, CIRCLES)
-    count = sum(block['problems'] for block in blocks)
     found = {}
-    for label in (name for name, figures in blocks[0].items() if isinstance(figures, Mapping)):
-        parts = [block[label] for block in blocks]
+    labels = [name for block in blocks for name in block if isinstance(block[name], Mapping)]
+    for label in dict.fromkeys(labels):
+        having = [block for block in blocks if label in block]
+        parts, count = [b[label] for b in having], sum(b['problems'] for b in having)
         us = np.concatenate([part['us'] for part in parts])
         excess = np.concatenate([part['excess'] for part in parts])
         found[label] = Line(
@@ -140,7 +145,7 @@ def lines(results: Results) -> dict[str, Line]:
 
 def page(results: Results) -> Iterable[str]:
     """What it says, the table, and how it was measured."""
-    found, blocks = lines(results), among(results, CIRCLES)
+    found, blocks = lines(results), among(results, CIRCLES, RIVALS)
     count, left_out, beaten = (
         sum(block[name] for block in blocks) for name in ('problems', 'left out', 'beaten')
     )
