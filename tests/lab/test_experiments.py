@@ -18,6 +18,7 @@ from trc_core.lab.experiments import (
     hierarchy,
     iterations,
     latent_analysis,
+    proposals,
     surprises,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
@@ -94,6 +95,13 @@ SIZES = {
         seeds=1,
     ),
     'surprises': replace(surprises.EXPERIMENT.default, flights=1),
+    'proposals': replace(
+        proposals.EXPERIMENT.default,
+        problems=1,
+        stored=4,
+        states=1,
+        refined=('double_integrator',),
+    ),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,
         tasks=(efficiency.Task('double_integrator', 'open_loop', 0.05),),

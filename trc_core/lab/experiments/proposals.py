@@ -105,7 +105,7 @@ def _figures(found: Mapping[str, list[Tried]], truth: list[Tried]) -> Figures:
         figures[label] = {
             **{kind: int(count.sum()) for kind, count in zip(KINDS, counts, strict=True)},
             'excess': np.clip((ratio - 1.0) / EXCESS, -MOST, MOST).round().astype(int).tolist(),
-            'us': (1e6 * seconds).astype(int).tolist(),
+            'ms': [float(f'{1e3 * value:.3g}') for value in seconds],
         }
     return figures
 
@@ -131,14 +131,14 @@ def lines(results: Results) -> dict[str, Line]:
     for label in dict.fromkeys(labels):
         having = [block for block in blocks if label in block]
         parts, count = [b[label] for b in having], sum(b['problems'] for b in having)
-        us = np.concatenate([part['us'] for part in parts])
+        ms = np.concatenate([part['ms'] for part in parts])
         excess = np.concatenate([part['excess'] for part in parts])
         found[label] = Line(
             label,
             {kind: sum(part[kind] for part in parts) / count for kind in KINDS},
             1.0 + EXCESS * float(np.median(excess)),
-            1e-3 * float(np.median(us)),
-            1e-3 * float(np.quantile(us, 0.95)),
+            float(np.median(ms)),
+            float(np.quantile(ms, 0.95)),
         )
     return found
 
