@@ -109,12 +109,12 @@ def test_starts_that_need_no_network_are_those_of_the_classical_controller(
         assert {name: with_network[name] for name in alone} == pytest.approx(alone)
 
 
-def test_the_others_are_tried_where_the_best_violate_constraints(controller, monkeypatch):
+def test_the_others_are_tried_where_the_best_leave_doubts(controller, monkeypatch):
     chosen = controller._planning.backend._starts
     monkeypatch.setattr(chosen, 'tried', 2)
     spent = []
-    for violates in (False, True):
-        monkeypatch.setattr(chosen, '_violates', lambda *_, found=violates: found)
+    for is_unsure in (False, True):
+        monkeypatch.setattr(chosen, '_is_unsure', lambda *_, found=is_unsure: found)
         spent.append(plan(controller, 1).cycles)
     assert spent[1] > spent[0]
 
@@ -130,8 +130,8 @@ def test_a_surprise_asks_for_new_proposals(controller, monkeypatch):
     first = plan(controller, 2)
     asked = given.asked
     seen = {**PROBLEMS.parameters[2]}
-    middle = first.states[20]
-    seen.update(x6=float(middle[0]), y6=float(middle[1]), r6=0.5, vx6=0.0, vy6=0.0)
+    middle = first.states[8]
+    seen.update(x6=float(middle[0]), y6=float(middle[1]), r6=0.6, vx6=0.0, vy6=0.0)
     controller.plan(
         first.states[1], PROBLEMS.goal[2], warm_start=first, elapsed=CAR.dt, parameters=seen
     )

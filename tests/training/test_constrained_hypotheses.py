@@ -2,16 +2,26 @@
 
 import numpy as np
 import pytest
+import torch
 
+from trc_core import Controller
+from trc_core.checkpoint import load_checkpoint
+from trc_core.commands import train
+from trc_core.models.plan_representation import for_system
+from trc_core.models.simulation import SystemDynamics
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.numerics.representation import Coordinates
 from trc_core.solvers.library import library_labels
 from trc_core.solvers.problem import Problem
 from trc_core.systems import get_system
+from trc_core.training import hypothesis_trainer
 from trc_core.training.expansion import local_forms, plans_of
 
 CAR = get_system('bicycle_circles')
 STEP = 1e-6
+TINY = ['--labels', '72', '--validation_states', '24', '--plans', '3', '--set_dim', '8']
+TINY += ['--latent_dim', '16', '--hidden_dim', '16', '--batch_size', '32', '--warmup_steps', '5']
+TINY += ['--first_steps', '60', '--validate_every', '60', '--logger', 'csv', '--seed', '1']
 
 
 class Optima:
@@ -72,3 +82,45 @@ def test_plans_of_labels_reproduce_their_controls(optima):
         for b, problem in enumerate(optima.problems):
             _, controls, _ = problem.fly(law, v[b])
             np.testing.assert_allclose(controls, optima.labels.controls[b], atol=1e-6)
+
+
+def test_forms_are_mirrored_with_the_problems_that_a_network_sees(optima):
+    dynamics = SystemDynamics(for_system(CAR, Coordinates('canonical', ())), CAR)
+    labelled = hypothesis_trainer.LabelledProblems.of(optima.labels, dynamics)
+    units = dynamics.units(labelled.current_state - labelled.target_state, labelled.target_state)
+    o = torch.from_numpy(np.random.default_rng(4).normal(size=optima.labels.controls.shape))
+    seen = units.mirrored(o)
+    assert (seen[..., 1] != o[..., 1]).any() and (seen[..., 0] == o[..., 0]).all()
+    found = torch.bmm(labelled.form.double(), seen.flatten(1)[..., None])
+    truth = torch.bmm(torch.from_numpy(optima.M).double(), o.flatten(1)[..., None])
+    torch.testing.assert_close(found, truth)
+
+
+def test_a_network_that_proposes_is_trained_and_flies(tmp_path):
+    flags = ['--system', 'bicycle_circles', '--output_dir', str(tmp_path / 'run')]
+    train.main([*flags, *TINY, '--verdict', 'false'])
+    best = load_checkpoint(tmp_path / 'run' / 'best_model.safetensors')
+    assert best.only_proposes and best.coordinates.kind == 'canonical'
+    assert 0.0 <= best.metrics['merit_wrong_share'] < 0.9
+    with np.load(tmp_path / 'run' / 'labels.npz') as labels:
+        p = dict(zip(CAR.parameters, labels['parameters'][0], strict=True))
+        plan = Controller(best).plan(labels['x0'][0], labels['goal'][0], parameters=p)
+    assert plan.merit <= min(plan.candidates.values())
+    rows = (tmp_path / 'run' / 'csv' / 'metrics.csv').read_text().splitlines()
+    column = rows[0].split(',').index('train/nearest')
+    nearest = [float(row.split(',')[column]) for row in rows[1:] if row.split(',')[column]]
+    assert nearest[-1] < 0.9 * nearest[0]
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--H_cycles', '2', '--joint_steps', '5'], 'cycles do not learn under constraints'),
+        (['--joint_steps', '5'], 'without cycles (H_cycles 0) joint_steps must be 0'),
+    ],
+)
+def test_cycles_that_cannot_learn_are_refused(flags, message, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train.main(['--system', 'bicycle_circles', '--output_dir', str(tmp_path / 'run'), *flags])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'run').exists()

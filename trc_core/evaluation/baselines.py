@@ -12,6 +12,7 @@ import numpy as np
 from trc_core.command_line import counted, expected_time
 from trc_core.evaluation.evaluator import Planner
 from trc_core.evaluation.reference import WORTH_SAYING, keep
+from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.parallel import cores
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
@@ -119,7 +120,8 @@ def planners(
 ) -> dict[str, Planner]:
     """The baselines, and the controller at each number of cycles K, also polished; by label.
 
-    A controller without a network has no cycles: it stands once beside them.
+    A controller without a network has no cycles: it stands once beside them. So does one whose
+    network only proposes, with more sweeps once again.
 
     Raises:
         ValueError: if a baseline is unknown; the message lists the known ones.
@@ -128,6 +130,10 @@ def planners(
     table = {LABELS.get(name, name): planner for name, planner in known.items()}
     if controller.checkpoint.is_classical:
         return {**table, 'trc, classical': controller.plan}
+    if controller.checkpoint.only_proposes:
+        own = f'trc, K = {controller.cycles}'
+        more = partial(controller.plan, polish=FIRST_SWEEPS)
+        return {**table, own: controller.plan, f'{own} + {FIRST_SWEEPS} sweeps': more}
     for K in cycles:
         twin = Controller(controller.checkpoint, controller.backend, cycles=K)
         table[f'trc, K = {K}'] = twin.plan

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.reference import trims_along
-from trc_core.numerics.rollout import Law, plain
 from trc_core.planner import inputs
 from trc_core.planner.backend import Problems
 from trc_core.planner.backends import choose
@@ -326,18 +324,9 @@ class Controller:
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
         problems = self._problems(x[None], constant_reference(goal[None], self.system.horizon))
-        law = self._lqr
         v = np.zeros_like(trajectory.u)
-        J = self._planning.fly(problems, 0, law, v, trajectory)
+        J = self._planning.fly(problems, 0, self._planning.lqr, v, trajectory)
         return Plan(trajectory.u, trajectory.x, J, 'lqr')
-
-    @cached_property
-    def _lqr(self) -> Law:
-        """The clipped LQR; a network that only proposes has none among its own starts."""
-        gains = self._planning.representation.K_start
-        if not len(gains):
-            gains = Checkpoint.classical(self.system).representation.K_start
-        return plain(gains[0])
 
     def _problems(
         self,

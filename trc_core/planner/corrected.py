@@ -37,6 +37,7 @@ class CorrectedPlanning:
         weights = Weights.from_tensors(checkpoint.correction)
         self.correction = Correction(self.system, weights, self._step)
         self.backend, self.fly, self.watch = planning.backend, planning.fly, planning.watch
+        self.lqr = planning.lqr
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.rollout import Law, Trajectory, rollout
+from trc_core.numerics.riccati import finite_horizon_gains
+from trc_core.numerics.rollout import Law, Trajectory, plain, rollout
 from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.correction import Correction, Observation
@@ -125,6 +127,12 @@ class Planning:
         """Says when there is no time for more sweeps."""
         box = self.system.x0_box + self.system.goal_box
         self._prediction_tolerance = np.where(box > 0.0, PREDICTION_TOLERANCE * box, math.inf)
+
+    @cached_property
+    def lqr(self) -> Law:
+        """The LQR about the middle of the goal box, without a gate."""
+        ladder = self.representation.K_start
+        return plain(ladder[0] if len(ladder) else finite_horizon_gains(self.system)[0])
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:

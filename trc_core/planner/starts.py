@@ -1,13 +1,15 @@
-"""Plans from several starts: a few sweeps on the best of them, and the best after those.
+"""Plans from several starts: sweeps on the best of them, and the best after those.
 
 A start that is cheap as it is may lead into a dead end, so the winner is chosen after some sweeps.
+Where sweeps had to change it a lot, or it violates constraints, no start was near a solution: all
+get sweeps then, and the two best go on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +24,50 @@ from trc_core.problem.system import Array, System
 
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 SAME = 1e-4  # relative gap in the merit within which two starts count as one
+FAR = 1.6  # times the merit after sweeps, beyond which the best start was far from a solution
+GO_ON, CLOSE = 2, 0.05  # plans that go on then, if they cost so much more than the best at most
+
+
+class _Tried(NamedTuple):
+    """Some starts of one problem, under sweeps."""
+
+    numbers: NDArray[np.int64]  # (S,) of the starts
+    plans: Trajectory
+    memory: Memory
+    outcome: Outcome
+
+    def rows(self, rows: NDArray[np.int64]) -> _Tried:
+        """Copies of some of them."""
+        plans, memory, outcome = self.plans, self.memory, self.outcome
+        return _Tried(
+            self.numbers[rows],
+            Trajectory(plans.x[rows], plans.u[rows]),
+            Memory(*(values[rows] for values in memory)),
+            Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows]),
+        )
+
+    def joined(self, other: _Tried) -> _Tried:
+        """These and others."""
+
+        def joint(one: Any, two: Any) -> list[Any]:
+            return [np.concatenate(values) for values in zip(one, two, strict=True)]
+
+        return _Tried(
+            np.concatenate([self.numbers, other.numbers]),
+            Trajectory(*joint(self.plans, other.plans)),
+            Memory(*joint(self.memory, other.memory)),
+            Outcome(*joint(self.outcome, other.outcome)),
+        )
 
 
 class Starts:
     """Sweeps on the best starts of problems.
 
-    Where the best of them still violates constraints the others get sweeps as well.
-
     Args:
         system: the plant.
         improve: the kernel `batch_improve`.
         assess: the kernel `assess_rows`.
-        tried: how many starts of a problem get sweeps.
+        tried: how many starts of a problem get sweeps at first.
     """
 
     def __init__(
@@ -66,80 +100,88 @@ class Starts:
         """
         N = results.starts.shape[1]
         for b in range(len(results.J)):
-            J, own, r = results.starts[b], Trajectory(plans.x[b], plans.u[b]), requests.r[b]
+            J, own = results.starts[b], Trajectory(plans.x[b], plans.u[b])
             if requests.trusted[b] and J.argmin() == N - 1:
-                _take(results, b, own, N - 1, float(J[N - 1]), 0)
+                results.x[b], results.u[b], results.J[b] = own.x[N - 1], own.u[N - 1], J[N - 1]
+                results.start[b], results.cycles[b], results.seconds[b] = N - 1, 0, 0.0
                 continue
-            results.J[b], results.cycles[b] = math.inf, 0
-            chosen = distinct(J, N)
-            best, others = chosen[: self.tried], chosen[self.tried :]
-            self._try(plant, r, own, best, results, memory, b, is_over)
-            if len(others) and self._violates(plant, requests, results, b):
-                self._try(plant, r, own, others, results, memory, b, is_over)
+            results.cycles[b], results.seconds[b] = 0, 0.0
+            one = slice(b, b + 1)
+            problem, found, left = requests.rows(one), results.rows(one), memory.rows(one)
+            self._choose(plant, problem, own, found, left, is_over)
 
-    def _violates(self, plant: Plant, requests: Requests, results: Found, b: int) -> bool:
-        """Whether the plan of problem b violates constraints by more than the tolerance."""
-        if not self.system.task.constraints:
-            return False
-        one, violation = slice(b, b + 1), np.empty((1, 2))
-        self._assess(plant, requests.rows(one), results.rows(one), violation)
-        return not violation[0, 1] <= self.system.constraint_tolerance
-
-    def _try(
+    def _choose(
         self,
         plant: Plant,
-        r: Array,
+        request: Requests,
         plans: Trajectory,
-        chosen: NDArray[np.int64],
-        results: Found,
+        result: Found,
         memory: Memory,
-        b: int,
         is_over: Callable[[], bool] | None,
     ) -> None:
-        """Sweeps on some starts of problem b; the best of them is taken if it is better."""
-        J = results.starts[b]
-        tried = Trajectory(plans.x[chosen], plans.u[chosen])
-        count = len(chosen)
-        own = memory_of(self.system, count)
-        outcome = Outcome(J[chosen], np.zeros(count, np.int64), np.zeros(count, np.bool_))
-        r = np.repeat(r[None], count, 0)
-        if is_over is None:
-            self._improve(plant, r, START_SWEEPS, 0.0, tried, own, outcome)
-            spent = int(outcome.spent.sum())
-        else:
-            spent = self._improve_in_turn(plant, r, tried, own, outcome, is_over)
-        spent += int(results.cycles[b])
-        results.cycles[b] = spent
-        winner = int(np.argmin(outcome.J))
-        if outcome.J[winner] < results.J[b] or results.J[b] == math.inf:
-            _take(results, b, tried, winner, float(outcome.J[winner]), spent)
-            results.start[b] = chosen[winner]
-            for values, theirs in zip(memory, own, strict=True):
-                values[b] = theirs[winner]
+        """The best start of one problem."""
+        J, r = result.starts[0], request.r
+        chosen = distinct(J, len(J))
+        tried = self._begin(J, plans, chosen[: self.tried])
+        self._sweep(plant, r, tried, result, is_over)
+        _take_best(tried, result, memory)
+        others = chosen[self.tried :]
+        if not len(others) or not self._is_unsure(plant, request, result):
+            return
+        more = self._begin(J, plans, others)
+        self._sweep(plant, r, more, result, is_over)
+        every = tried.joined(more)
+        merits = every.outcome.J
+        best = np.argsort(merits, kind='stable')[:GO_ON]
+        best = best[merits[best] <= (1.0 + CLOSE) * merits[best[0]]]
+        going_on = every.rows(best)
+        self._sweep(plant, r, going_on, result, is_over)
+        _take_best(going_on, result, memory)
 
-    def _improve_in_turn(
+    def _begin(self, J: Array, plans: Trajectory, numbers: NDArray[np.int64]) -> _Tried:
+        """Copies of some starts, before any sweep."""
+        count = len(numbers)
+        outcome = Outcome(J[numbers], np.zeros(count, np.int64), np.zeros(count, np.bool_))
+        own = Trajectory(plans.x[numbers], plans.u[numbers])
+        return _Tried(numbers, own, memory_of(self.system, count), outcome)
+
+    def _sweep(
         self,
         plant: Plant,
         r: Array,
-        tried: Trajectory,
-        own: Memory,
-        outcome: Outcome,
-        is_over: Callable[[], bool],
-    ) -> int:
-        """A few sweeps on every start, and again, until time is over; returns how many."""
-        spent = 0
+        tried: _Tried,
+        result: Found,
+        is_over: Callable[[], bool] | None,
+    ) -> None:
+        """Sweeps on all of them, in place; they count as cycles of the result."""
+        _, plans, memory, outcome = tried
+        count = len(outcome.J)
+        if is_over is None:
+            references = np.repeat(r, count, 0)
+            self._improve(plant, references, START_SWEEPS, 0.0, plans, memory, outcome)
+            result.cycles[0] += int(outcome.spent.sum())
+            return
         for _ in range(0, START_SWEEPS, SWEEPS_AT_ONCE):
-            for n in range(len(outcome.J)):
+            for n in range(count):
                 if outcome.converged[n]:
                     continue
                 if is_over():
-                    return spent
+                    return
                 one = slice(n, n + 1)
-                plans = Trajectory(tried.x[one], tried.u[one])
+                own = Trajectory(plans.x[one], plans.u[one])
                 found = Outcome(outcome.J[one], outcome.spent[one], outcome.converged[one])
-                self._improve(plant, r[one], SWEEPS_AT_ONCE, 0.0, plans, own.rows(one), found)
-                spent += int(outcome.spent[n])
-        return spent
+                self._improve(plant, r, SWEEPS_AT_ONCE, 0.0, own, memory.rows(one), found)
+                result.cycles[0] += int(outcome.spent[n])
+
+    def _is_unsure(self, plant: Plant, request: Requests, result: Found) -> bool:
+        """Whether the best start was far from the plan, or the plan violates constraints."""
+        if not result.starts[0].min() <= FAR * result.J[0]:
+            return True
+        if not self.system.task.constraints:
+            return False
+        violation = np.empty((1, 2))
+        self._assess(plant, request, result, violation)
+        return not violation[0, 1] <= self.system.constraint_tolerance
 
 
 def distinct(J: Array, most: int) -> NDArray[np.int64]:
@@ -155,7 +197,11 @@ def distinct(J: Array, most: int) -> NDArray[np.int64]:
     return np.array(chosen, dtype=np.int64)
 
 
-def _take(results: Found, b: int, plans: Trajectory, n: int, J: float, spent: int) -> None:
-    """Makes plan n the one of problem b."""
-    results.x[b], results.u[b], results.J[b] = plans.x[n], plans.u[n], J
-    results.start[b], results.cycles[b], results.seconds[b] = n, spent, 0.0
+def _take_best(tried: _Tried, result: Found, memory: Memory) -> None:
+    """Makes the best of them the plan of a problem."""
+    n = int(np.argmin(tried.outcome.J))
+    plans = tried.plans
+    result.x[0], result.u[0], result.J[0] = plans.x[n], plans.u[n], tried.outcome.J[n]
+    result.start[0] = tried.numbers[n]
+    for values, theirs in zip(memory, tried.memory, strict=True):
+        values[0] = theirs[n]

@@ -45,7 +45,7 @@ class Size:
     problems: int = 200
     stored: int = 6000
     """Plans in the table of stored plans, and as many mirror images."""
-    states: int = 100
+    states: int = 200
     """Of the systems whose cycles and sweeps are compared."""
     refined: tuple[str, ...] = ('quadrotor',)
     """Those systems, which ship."""
