@@ -100,7 +100,6 @@ SIZES = {
         problems=1,
         stored=4,
         states=1,
-        refined=('double_integrator',),
     ),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,
@@ -115,7 +114,7 @@ SIZES = {
 }
 
 
-WITHOUT_LQR = ('hierarchy', 'surprises')  # which is no rival there
+WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals')  # which is no rival there
 
 
 @dataclass(frozen=True)

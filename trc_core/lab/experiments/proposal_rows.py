@@ -42,6 +42,7 @@ LEFT_RIGHT, DETOURS = 'left or right', '32 random detours'
 STORED, MORE_STORED = '32 nearest stored plans', '256 nearest stored plans'
 NETWORK, BESIDE = 'network', 'network with the classical starts'
 IPOPT_LINE = 'IPOPT from the line'
+CONTROLLER = 'the controller'
 
 Parameters = Mapping[str, float]
 
@@ -152,8 +153,8 @@ def _by_network(name: str) -> list[Row]:
     rows = [Row(f'{NETWORK}, no sweeps', _one(proposed, 0))]
     rows += _several(NETWORK, proposed, (1, 3, 5, 8))
     every = partial(_proposed, backend, np.ones(len(own), np.bool_))
-    rows += _several(BESIDE, every, (1, 3, 5, 8))
-    return [*rows, Row('the controller', _by_controller(Controller(checkpoint)))]
+    rows += _several(BESIDE, every, (3, 5))
+    return [*rows, Row(CONTROLLER, _by_controller(Controller(checkpoint)))]
 
 
 def _proposed(
