@@ -267,18 +267,19 @@ def _answer(found: Mapping[str, Line]) -> Iterable[str]:
 
 def draw(results: Results) -> Any:
     """M wrong over milliseconds, one line per source."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     found = lines(results)
     figure = Figure(figsize=(9, 5))
     axes = figure.subplots()
     sources = dict.fromkeys(label.split(', B = ')[0] for label in found)
-    for source in sources:
+    for source, colour in zip(sources, colormaps['tab20'].colors, strict=False):
         rows = of_source(found, source) or [found[source]]
         ms, wrong = [row.ms for row in rows], [100 * row.shares['M wrong'] for row in rows]
         thick = 3 if source.startswith(NETWORK) else 1.2
-        axes.plot(ms, wrong, 'o-', lw=thick, ms=3 + thick, label=source)
-    axes.set(xscale='log', xlabel='CPU ms, median', ylabel='M wrong [%]', ylim=(0, None))
+        axes.plot(ms, wrong, 'o-', lw=thick, ms=3 + thick, color=colour, label=source)
+    axes.set(xscale='log', xlabel='CPU ms, median', ylabel='M wrong [%]', ylim=(0, 72))
     axes.set_xticks(TICKS, map(str, TICKS))
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)
