@@ -18,6 +18,7 @@ from trc_core.lab.experiments import (
     hierarchy,
     iterations,
     latent_analysis,
+    proposals,
     surprises,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
@@ -94,6 +95,12 @@ SIZES = {
         seeds=1,
     ),
     'surprises': replace(surprises.EXPERIMENT.default, flights=1),
+    'proposals': replace(
+        proposals.EXPERIMENT.default,
+        problems=1,
+        stored=4,
+        states=1,
+    ),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,
         tasks=(efficiency.Task('double_integrator', 'open_loop', 0.05),),
@@ -107,7 +114,7 @@ SIZES = {
 }
 
 
-WITHOUT_LQR = ('hierarchy', 'surprises')  # which is no rival there
+WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals')  # which is no rival there
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def test_rows_are_judged_by_the_best_that_anything_found():
     assert [figures['ours'][kind] for kind in KINDS] == [1, 1, 1, 1]
     assert [figures['theirs'][kind] for kind in KINDS] == [1, 1, 0, 0]
     assert figures['theirs']['excess'] == [2222, 1000]
-    assert figures['ours']['us'] == [2000, 1000]
+    assert figures['ours']['ms'] == [2.0, 1.0]
 
 
 def test_sources_are_compared_at_equal_milliseconds():

@@ -144,3 +144,11 @@ def test_a_batch_plans_what_single_problems_get(controller):
     together = controller.plan_batch(PROBLEMS.x0, PROBLEMS.goal, parameters=parameters)
     merits = [plan(controller, i).merit for i in range(len(own))]
     np.testing.assert_allclose(together.merit, merits, rtol=1e-6)
+
+
+def test_a_network_without_a_ladder_warms_up_and_has_the_lqr_as_its_fallback(controller):
+    assert not len(controller.checkpoint.representation.K_start)
+    assert controller.warm_up() > 0.0
+    x, goal = np.array([0.0, 0.0, 0.3, 0.5, 0.0]), np.array([5.0, 0.0, 0.0, 0.0, 0.0])
+    expected = Controller.classical(CAR).lqr_plan(x, goal)
+    np.testing.assert_array_equal(controller.lqr_plan(x, goal).controls, expected.controls)

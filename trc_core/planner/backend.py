@@ -291,6 +291,14 @@ class ClassicalBackend(Backend):
         problems.share_out(plant_of(self.system), run, self.num_threads)
         return found
 
+    def propose(self, problems: Problems) -> tuple[Trajectory, Array]:
+        """Every start (B, N trajectories) as it is rolled out, and its merit (B, N).
+
+        They are in the order of `candidates`, and `previous` behind them where there is one.
+        """
+        found = self.empty(problems)
+        return self._plans(problems, found), found.starts
+
     def _plans(self, problems: Problems, found: Found) -> Trajectory:
         """Every start (B, N trajectories); fills the merits `found.starts` (B, N)."""
         requests = problems.requests(self.system)

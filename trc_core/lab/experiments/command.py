@@ -18,6 +18,7 @@ EXPERIMENTS = {
     'ablation': 'ablation',
     'hierarchy': 'hierarchy',
     'surprises': 'surprises',
+    'proposals': 'proposals',
 }
 OUTPUT = Path('outputs/experiments')
 

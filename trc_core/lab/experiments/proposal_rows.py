@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trc_core.checkpoint import load_checkpoint
 from trc_core.evaluation.reference import keep
 from trc_core.lab.experiments.mppi import mppi
 from trc_core.lab.experiments.starts import (
@@ -23,6 +25,9 @@ from trc_core.lab.experiments.starts import (
     random_detours,
     rolled_out,
 )
+from trc_core.numerics.rollout import Trajectory
+from trc_core.planner.backend import Problems
+from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
 from trc_core.solvers import fatrop, multistart
@@ -37,6 +42,7 @@ LEFT_RIGHT, DETOURS = 'left or right', '32 random detours'
 STORED, MORE_STORED = '32 nearest stored plans', '256 nearest stored plans'
 NETWORK, BESIDE = 'network', 'network with the classical starts'
 IPOPT_LINE = 'IPOPT from the line'
+CONTROLLER = 'the controller'
 
 Parameters = Mapping[str, float]
 
@@ -62,6 +68,7 @@ class Outcome(NamedTuple):
 
 
 Plan = Callable[[Problem, Parameters, np.random.Generator], Outcome]
+Start = Callable[[Problem, np.random.Generator], Starts]
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,9 @@ class Row:
         return Tried(plan.cost, plan.merit, plan.violation, own)
 
 
-def rows_of(system: System, stored: int) -> list[Row]:
-    """All rows, in the order of the table."""
+def rivals(system: System, stored: int) -> list[Row]:
+    """What needs no network, in the order of the table."""
+    table = stored_plans(system, stored)
     rows = [
         Row(
             'zero + 60 sweeps', _one(lambda problem, rng: rolled_out(problem, problem.trim[None]))
@@ -100,35 +108,69 @@ def rows_of(system: System, stored: int) -> list[Row]:
     ]
     if fatrop.is_available():
         rows.append(Row('fatrop from the line', _by(FATROP)))
-    rows += [
+    return [
+        *rows,
         Row('MPPI + 60 sweeps', _one(_mppi)),
         Row('12 random starts, 60 sweeps each', _twelve),
         Row('12 starts of `multistart`, converged', _multistart),
-        Row('the controller without a network', _by_controller(Controller.classical(system))),
-    ]
-    table = stored_plans(system, stored)
-    rows.append(
         Row(
             'nearest stored plan + 60 sweeps',
             _one(lambda problem, rng: _nearest(table, 1, problem)),
-        )
+        ),
+        *_ways(),
+        *_several(DETOURS, lambda problem, rng: random_detours(problem, 32, rng), (1, 3, 8)),
+        *_stored(table),
+        *_several(MORE_STORED, lambda problem, rng: _nearest(table, 256, problem), (1, 3, 8)),
+    ]
+
+
+def own(system: System, stored: int) -> list[Row]:
+    """The network, and once more the rivals that are compared with it at equal milliseconds."""
+    classical = Row(
+        'the controller without a network', _by_controller(Controller.classical(system))
     )
-    for source, start, counts in (
-        (LEFT_RIGHT, lambda problem, rng: left_right(problem), (1, 3, 8)),
-        (DETOURS, lambda problem, rng: random_detours(problem, 32, rng), (1, 3, 8)),
-        (STORED, lambda problem, rng: _nearest(table, 32, problem), (1, 3, 5, 8)),
-        (MORE_STORED, lambda problem, rng: _nearest(table, 256, problem), (1, 3, 8)),
-    ):
-        rows += [Row(f'{source}, B = {B}', _best(start, B)) for B in counts]
-    return rows
+    return [*_ways(), *_stored(stored_plans(system, stored)), classical, *_by_network(system.name)]
 
 
-def _one(start: Callable[[Problem, np.random.Generator], Starts]) -> Plan:
-    """Sweeps from a single start."""
-    return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), 1, SWEEPS, 0))
+def _several(source: str, start: Start, counts: Iterable[int]) -> list[Row]:
+    return [Row(f'{source}, B = {B}', _best(start, B)) for B in counts]
 
 
-def _best(start: Callable[[Problem, np.random.Generator], Starts], B: int) -> Plan:
+def _ways() -> list[Row]:
+    return _several(LEFT_RIGHT, lambda problem, rng: left_right(problem), (1, 3, 8))
+
+
+def _stored(table: StoredPlans) -> list[Row]:
+    return _several(STORED, lambda problem, rng: _nearest(table, 32, problem), (1, 3, 5, 8))
+
+
+def _by_network(name: str) -> list[Row]:
+    """The proposals of a network as starts, and its controller."""
+    checkpoint = load_checkpoint(name)
+    backend = BACKENDS['numba'](checkpoint, 'cpu', 1)
+    own = np.array([label.startswith('network') for label in backend.candidates])
+    proposed = partial(_proposed, backend, own)
+    rows = [Row(f'{NETWORK}, no sweeps', _one(proposed, 0))]
+    rows += _several(NETWORK, proposed, (1, 3, 5, 8))
+    every = partial(_proposed, backend, np.ones(len(own), np.bool_))
+    rows += _several(BESIDE, every, (3, 5))
+    return [*rows, Row(CONTROLLER, _by_controller(Controller(checkpoint)))]
+
+
+def _proposed(
+    backend: Any, chosen: NDArray[np.bool_], problem: Problem, _: np.random.Generator
+) -> Starts:
+    """Some of the starts of a backend."""
+    plans, merit = backend.propose(Problems(problem.x0[None], problem.r[None], p=problem.p))
+    return Starts(Trajectory(plans.x[0, chosen], plans.u[0, chosen]), merit[0, chosen])
+
+
+def _one(start: Start, sweeps: int = SWEEPS) -> Plan:
+    """Sweeps from a single start, the best."""
+    return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), 1, sweeps, 0))
+
+
+def _best(start: Start, B: int) -> Plan:
     """The best of B starts."""
     return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), B))
 

@@ -110,6 +110,7 @@ def fly_and_report(
     from trc_ros.lab.bag import Bag
     from trc_ros.lab.demo.figure import draw
     from trc_ros.lab.demo.flight import fly_all
+    from trc_ros.lab.demo.proposals import proposals_of
     from trc_ros.lab.demo.report import format_table, score
 
     # Fly, and keep the bag whatever happens.
@@ -126,7 +127,8 @@ def fly_and_report(
     # Score, draw and report.
     scores = [score(flight) for flight in flights]
     for flight in flights:
-        draw(flight, workspace / f'{flight.system.name}.png')
+        proposals = proposals_of(flight) if flight.tasks[0].obstacles else []
+        draw(flight, workspace / f'{flight.system.name}.png', proposals)
         publish(workspace / f'{flight.system.name}.png', options.output)
     print(f'\n{format_table(scores)}\n')
     print(f'{options.output}/: {", ".join(sorted(p.name for p in options.output.glob("[!.]*")))}')
