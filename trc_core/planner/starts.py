@@ -24,7 +24,7 @@ from trc_core.problem.system import Array, System
 
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 SAME = 1e-4  # relative gap in the merit within which two starts count as one
-FAR = 1.3  # times the merit after sweeps, beyond which the best start was far from a solution
+FAR = 1.5  # times the merit after sweeps, beyond which the best start was far from a solution
 GO_ON, CLOSE = 5, 0.05  # plans that go on then, if they cost so much more than the best at most
 
 
