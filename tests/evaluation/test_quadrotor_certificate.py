@@ -16,6 +16,15 @@ def test_hovering_is_near_the_optimum_and_never_wrong():
     assert found['clipped LQR']['wrong'] > 0.5  # so that there is something to do
 
 
+def test_a_flip_is_near_the_optimum_and_ends_where_the_optimum_does():
+    certificate = load_checkpoint('quadrotor_flip').metrics['certificate']
+    assert certificate['states'] >= 200 and certificate['unsolved'] == 0
+    found = certificate['scores']
+    ours, optimum = found['trc, K = 5'], found['iLQR, 12 starts']
+    assert ours['mean'] <= 1.01 and ours['median'] <= 1.0005 and ours['wrong'] <= 0.04
+    assert ours['success'] >= optimum['success'] - 0.01
+
+
 def test_no_flight_with_another_mass_and_in_wind_falls():
     metrics = load_checkpoint('quadrotor').metrics
     (name,) = [name for name in metrics if name.startswith('closed loop, plant off by 0% mass')]
