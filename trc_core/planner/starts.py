@@ -2,7 +2,7 @@
 
 A start that is cheap as it is may lead into a dead end, so the winner is chosen after some sweeps.
 Where sweeps had to change it a lot, or it violates constraints, no start was near a solution: all
-get sweeps then, and the two best go on.
+get sweeps then, and the best of them go on.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from trc_core.problem.system import Array, System
 
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
 SAME = 1e-4  # relative gap in the merit within which two starts count as one
-FAR = 1.6  # times the merit after sweeps, beyond which the best start was far from a solution
-GO_ON, CLOSE = 2, 0.05  # plans that go on then, if they cost so much more than the best at most
+FAR = 1.5  # times the merit after sweeps, beyond which the best start was far from a solution
+GO_ON, CLOSE = 5, 0.05  # plans that go on then, if they cost so much more than the best at most
 
 
 class _Tried(NamedTuple):
