@@ -274,11 +274,13 @@ def draw(results: Results) -> Any:
     figure = Figure(figsize=(9, 5))
     axes = figure.subplots()
     sources = dict.fromkeys(label.split(', B = ')[0] for label in found)
-    for source, colour in zip(sources, colormaps['tab20'].colors, strict=False):
+    for n, source in enumerate(sources):
         rows = of_source(found, source) or [found[source]]
         ms, wrong = [row.ms for row in rows], [100 * row.shares['M wrong'] for row in rows]
         thick = 3 if source.startswith(NETWORK) else 1.2
-        axes.plot(ms, wrong, 'o-', lw=thick, ms=3 + thick, color=colour, label=source)
+        axes.plot(
+            ms, wrong, 'o-', lw=thick, ms=3 + thick, color=colormaps['tab20'](n), label=source
+        )
     axes.set(xscale='log', xlabel='CPU ms, median', ylabel='M wrong [%]', ylim=(0, 72))
     axes.set_xticks(TICKS, map(str, TICKS))
     axes.set_xticks([], minor=True)
