@@ -15,7 +15,7 @@ from trc_core.planner import starts
 from trc_core.planner.backend import ClassicalBackend
 from trc_core.solvers import search
 from trc_core.solvers.problem import Problem
-from trc_core.systems import get_system
+from trc_core.systems import System, get_system
 
 CAR = get_system('bicycle_circles')
 PLANS = 4
@@ -152,3 +152,36 @@ def test_a_network_without_a_ladder_warms_up_and_has_the_lqr_as_its_fallback(con
     x, goal = np.array([0.0, 0.0, 0.3, 0.5, 0.0]), np.array([5.0, 0.0, 0.0, 0.0, 0.0])
     expected = Controller.classical(CAR).lqr_plan(x, goal)
     np.testing.assert_array_equal(controller.lqr_plan(x, goal).controls, expected.controls)
+
+
+def test_where_a_network_would_break_through_a_wall_a_law_flies_by_its_own_name():
+    cart = System(
+        name='cart_at_a_wall',
+        dynamics=lambda x, u: [x[1], u[0]],
+        constraints=lambda x: {'wall': x[0] - 0.5},
+        laws={'stop': lambda x: [-5.0 * x[1]], 'push': lambda x: [1.0 + 0.0 * x[0]]},
+        violation_weight=1e-3,  # a merit for which the wall is no obstacle
+        state_names=('position', 'velocity'),
+        state_units=('m', 'm/s'),
+        control_names=('acceleration',),
+        control_units=('m/s^2',),
+        joints=(),
+        dt=0.1,
+        horizon=20,
+        u_min=[-2.0],
+        u_max=[2.0],
+        Q=[1.0, 0.1],
+        R=[0.01],
+        Q_f=[10.0, 1.0],
+        x0_box=[0.5, 1.0],
+        goal_box=[2.0, 0.0],
+        goal_tolerance=[0.1, 0.1],
+    )
+    model = TinyRecursiveControl.for_system(
+        cart, for_system(cart, Coordinates()), latent_dim=8, hidden_dim=8, num_heads=0
+    )
+    controller = Controller(checkpoint_of(model.eval(), cart), backend='numpy')
+    plan = controller.plan([0.0, 1.0], [2.0, 0.0])
+    assert plan.source == 'stop' and plan.violation <= 0.0
+    assert tuple(plan.candidates) == ('lqr', 'network', 'trim', 'stop', 'push')
+    assert plan.candidates['stop'] == plan.merit

@@ -50,8 +50,7 @@ class ConstrainedPlanning(Planning):
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
         self._has_starts = isinstance(self.backend, ClassicalBackend)
-        names = self.backend.candidates
-        self._trim = names.index('trim') if 'trim' in names else 1
+        self._safe = ('trim', *self.system.laws)
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:
@@ -62,7 +61,8 @@ class ConstrainedPlanning(Planning):
         """Compiles or loads what plans need that break constraints: in flight it is too late."""
         problems = problems._replace(memory=memory_of(self.system, len(problems.x0)))
         nothing_violated = np.zeros((len(problems.x0), 2))
-        self._yield(self.backend.empty(problems), problems, nothing_violated)
+        found = self.backend.empty(problems)
+        self._yield(self.backend.candidates, found, problems, nothing_violated)
 
     def solve(
         self, problems: Problems, history: History, budget: Budget, polish: int = 0
@@ -81,10 +81,10 @@ class ConstrainedPlanning(Planning):
                 violation = self._kept_off(found, problems, violation, budget)
         if plan is not None and self._is_surprised(found, violation):
             found, violation = self._again(found, problems, budget)
-        if self._is_beyond(found, violation, UNSAFE):
-            self._yield(found, problems, violation)
         names = self.backend.candidates
         names = (*names, 'previous') if plan is not None else names
+        if self._is_beyond(found, violation, UNSAFE):
+            names, found = self._yield(names, found, problems, violation)
         cost = found.J - self._weight * violation[:, 0]
         return Solution(found, names, problems.memory, cost, violation[:, 1])
 
@@ -180,23 +180,31 @@ class ConstrainedPlanning(Planning):
             return not (float(violation[0, 1]) <= most and math.isfinite(found.J[0]))
         return bool((~(violation[:, 1] <= most) | ~np.isfinite(found.J)).any())
 
-    def _yield(self, found: Found, problems: Problems, violation: Array) -> None:
+    def _yield(
+        self, names: tuple[str, ...], found: Found, problems: Problems, violation: Array
+    ) -> tuple[tuple[str, ...], Found]:
         """Plans that would break constraints for the sake of J give way to safer ones.
 
         A merit is a price: where the only way to a goal leads through an obstacle, it may be worth
         it. Not to a robot: then u_trim or a law of the plant, like 'stop', flies.
         """
+        if 'trim' not in names:  # what flies then is a candidate that was not tried before
+            untried = np.full((len(found.J), len(self._safe)), math.inf)
+            found = found._replace(starts=np.hstack([found.starts, untried]))
+            names = (*names, *self._safe)
         requests, memory = problems.requests(self.system), problems.memory
         assert memory is not None
+        trim = names.index('trim')
         before, most = found.start.copy(), UNSAFE * self.system.constraint_tolerance
         unsafe = ~(violation[:, 1] <= most) | ~np.isfinite(found.J)
         judged = np.where(unsafe[:, None], violation, 0.0)  # the others keep their plans
 
         def run(plant: Plant, rows: slice) -> None:
             own, results = requests.rows(rows), found.rows(rows)
-            self._yield_rows(plant, own, results, judged[rows], self._trim)
+            self._yield_rows(plant, own, results, judged[rows], trim)
 
         problems.share_out(self._plant_of(self.system), run)
         violation[unsafe] = judged[unsafe]
         for values in memory:
             values[found.start != before] = 0.0
+        return names, found
