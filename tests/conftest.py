@@ -11,13 +11,21 @@ ROS_ENDS = 0.8  # share of the other files that have begun when the last one ove
 SHORT = (TESTS / 'problem',)  # files of a few seconds each: they fill up the end
 
 
+def pytest_addoption(parser):
+    parser.addoption('--long', action='store_true', help='also run tests that are marked long')
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """A file stays in one process, and the processes take turns at ROS.
 
     Tests over ROS mostly wait, all others compute: while one process has a file of the former, the
     others should have the latter. So files over ROS are spread among the rest, and end before it.
     """
+    if not config.getoption('--long'):
+        long = [item for item in items if item.get_closest_marker('long')]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
     files = list(dict.fromkeys(item.path for item in items))
     ros = [path for path in files if ROS in path.parents]
     rest = [path for path in files if ROS not in path.parents]

@@ -90,6 +90,12 @@ def test_shipped_checkpoints_carry_their_certificate(shipped):
     for certificate in certificates.values():
         assert certificate['command'].startswith('trc evaluate --checkpoint')
         scores = certificate['scores']
+        if shipped.only_proposes:  # among plans that lead to other places
+            ours, without = scores[f'trc, K = {cycles}'], scores['classical controller']
+            assert ours['median'] <= 1.0005 and ours['wrong'] <= 0.06
+            assert ours['merit_wrong'] <= 0.03 and without['merit_wrong'] > 0.1
+            assert ours['colliding'] <= 0.04 and ours['deep'] <= 0.01
+            continue
         assert {'clipped LQR', 'iLQR, 12 starts'} <= set(scores)
         if shipped.system.task.constraints:  # where the cheap plans are those that break them
             assert scores[f'trc, K = {cycles}']['merit'] <= 1.002
@@ -310,6 +316,10 @@ def test_files_of_format_2_load_with_the_equations_of_the_system_here(shipped, t
     strip_equations(path)
     if shipped.system.trim is not None:  # a word that format 2 did not know
         with pytest.raises(ValueError, match='made without the trim'):
+            load_checkpoint(path)
+        return
+    if shipped.system.task.constraints:  # nor did it know these
+        with pytest.raises(ValueError, match='made without the constraints'):
             load_checkpoint(path)
         return
     again = load_checkpoint(path)

@@ -104,7 +104,9 @@ def test_an_experts_plan_to_imitate_flies_the_experts_controls():
     torch.testing.assert_close(flown.controls, batch['controls'], atol=1e-8, rtol=0.0)
 
 
-@pytest.mark.parametrize('stage', STAGES)
+@pytest.mark.parametrize(
+    'stage', [pytest.param(s, marks=[pytest.mark.long] * (s == 'hypotheses')) for s in STAGES]
+)
 def test_every_stage_trains_a_motor_for_any_speed(stage, tmp_path, capfd):
     file = tmp_path / 'motor.py'
     file.write_text('from tests.newcomer_plants import motor\n')

@@ -75,7 +75,8 @@ def fitting_pairs():
     for expert in EXPERTS:
         for name in few.get(expert, sorted(SYSTEMS)):
             if (name, expert) not in slow:
-                yield name, expert
+                others = expert == 'multistart' and name != 'pendulum'
+                yield pytest.param(name, expert, marks=[pytest.mark.long] * others)
 
 
 @pytest.mark.parametrize(('name', 'expert'), fitting_pairs())

@@ -25,6 +25,7 @@ def test_plans_are_near_the_optimum_within_limits_and_at_their_goals(checkpoint)
     assert scores['clipped LQR']['merit'] > 2.0  # which breaks the limits of speeds
 
 
+@pytest.mark.long
 def test_plans_are_as_good_as_sweeps_to_the_end_on_other_problems(checkpoint):
     controller, system = Controller.load('arm'), checkpoint.system
     problems = draw_problems(system, 5, seed=17)

@@ -59,6 +59,7 @@ def test_no_problem_is_begun_when_the_time_is_over(tmp_path):
     np.testing.assert_equal(dict(after.tensors), dict(before.tensors))
 
 
+@pytest.mark.long
 def test_who_interrupts_the_table_keeps_the_controller_and_gets_the_table_later(
     tmp_path, capsys, monkeypatch
 ):

@@ -255,7 +255,7 @@ def test_without_casadi_the_optimum_is_that_of_converged_ilqr(monkeypatch):
 @pytest.mark.parametrize(
     ('flags', 'message'),
     [
-        ('--systems vdp', "unknown system 'vdp'; choose from ['arm', 'cartpole'"),
+        ('--systems vdp', "unknown system 'vdp'; choose from ['arm', 'bicycle_circles'"),
         ('--backends cuda', "unknown backend 'cuda'; choose from ['numba'"),
         ('--sections speed', "unknown section 'speed'; choose from ['constraints', 'floor'"),
         ('--sections ,', 'no section given'),

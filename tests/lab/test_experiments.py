@@ -166,7 +166,10 @@ def test_runs_with_other_settings_are_not_mixed(tmp_path):
         run(counting([]), Count(2), 0, tmp_path, 'a')
 
 
-@pytest.mark.parametrize('name', EXPERIMENTS)
+@pytest.mark.parametrize(
+    'name',
+    [pytest.param(n, marks=[pytest.mark.long] * (n == 'generalization')) for n in EXPERIMENTS],
+)
 def test_every_experiment_runs_and_says_where_its_figures_come_from(name, tmp_path):
     page = run(find(name), SIZES[name], 7, tmp_path, f'trc experiment {name}')
     text = page.read_text()

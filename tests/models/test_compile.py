@@ -59,7 +59,12 @@ def cases():
     }
 
 
-@pytest.fixture(params=cases())
+MORE = ('single-latent', 'horizon tokens')
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.long] * (name in MORE)) for name in cases()]
+)
 def case(request):
     config, representation, dynamics_fn = cases()[request.param]
     return Case(randomised(TinyRecursiveControl(config, representation)), dynamics_fn)

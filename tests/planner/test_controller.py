@@ -21,6 +21,7 @@ from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.numerics.representation import REPRESENTATIONS, Coordinates
 from trc_core.planner.layer_kernels import squash
 from trc_core.solvers import multistart, nlp
+from trc_core.solvers.problem import Problem
 
 ARCHITECTURES = {
     **PLAIN_ONES,
@@ -86,8 +87,11 @@ def test_plans_are_those_of_the_pytorch_model(name, representation, architecture
     x0, goal = system.sample(np.random.default_rng(2), 10)
     expected = model(torch.from_numpy(x0), torch.from_numpy(goal), dynamics_fn=system)['controls']
     for i in range(10):
-        found = controller.plan(x0[i], goal[i]).controls
-        np.testing.assert_allclose(found, expected[i].detach().numpy(), atol=1e-4)
+        plan, wanted = controller.plan(x0[i], goal[i]), expected[i].detach().numpy()
+        if architecture == 'proposals only':  # sweeps follow, from other starts as well
+            assert plan.cost <= 1.0001 * Problem.of(system, x0[i], goal[i]).replay(wanted)[1]
+        else:
+            np.testing.assert_allclose(plan.controls, wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize('cycles', [0, 3])

@@ -410,6 +410,7 @@ CAMPAIGN = (
 )
 
 
+@pytest.mark.long
 def test_a_campaign_can_be_interrupted_and_gone_on_with_and_nothing_is_unsafe(tmp_path):
     command = [*CAMPAIGN, '--output', str(tmp_path)]
     path = tmp_path / 'faults-double_integrator.json'

@@ -36,7 +36,14 @@ def state_of(system, message):
     return x
 
 
-@pytest.mark.parametrize('name', sorted(set(shipped_checkpoints()) & set(SYSTEMS)))
+MORE = ('cartpole', 'quadrotor_2d', 'van_der_pol')
+FLOWN = [
+    pytest.param(name, marks=[pytest.mark.long] * (name in MORE))
+    for name in sorted(set(shipped_checkpoints()) & set(SYSTEMS))
+]
+
+
+@pytest.mark.parametrize('name', FLOWN)
 def test_every_goal_is_reached(name, start, make_probe):
     system, namespace = SYSTEMS[name], f'/closed_loop/{name}'
     probe = make_probe(namespace, system.joints[0].name)

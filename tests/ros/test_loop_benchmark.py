@@ -209,6 +209,7 @@ def test_a_wrong_option_is_named(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_short_run_leaves_a_page_a_picture_and_all_figures(tmp_path):
     module = 'trc_ros.lab.loop_benchmark.command'
     command = [sys.executable, '-m', module, '--fifo', '--seconds', '2']

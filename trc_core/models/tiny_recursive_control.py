@@ -231,10 +231,11 @@ class TinyRecursiveControl(nn.Module):
             if dynamics is None
             else dynamics.units(error, target_state)
         )
-        if parameters is None and dynamics is not None:
-            parameters = dynamics.parameters(len(error))
         if parameters is None and self.representation.needs_parameters:
-            raise ValueError('this network reads plant parameters: pass parameters=(B, n_p)')
+            if dynamics is not None:
+                parameters = dynamics.parameters(len(error))
+            if parameters is None:
+                raise ValueError('this network reads plant parameters: pass parameters=(B, n_p)')
         features = units.problem(error, time_remaining, target_state, parameters)
         read = features.to(weight.dtype)
         if self.set_encoder is not None and parameters is not None:

@@ -131,7 +131,7 @@ class Starts:
         more = self._begin(J, plans, others)
         self._sweep(plant, r, more, result, is_over)
         every = tried.joined(more)
-        merits = every.outcome.J
+        merits = _merits(every)
         best = np.argsort(merits, kind='stable')[:GO_ON]
         best = best[merits[best] <= (1.0 + CLOSE) * merits[best[0]]]
         going_on = every.rows(best)
@@ -197,11 +197,17 @@ def distinct(J: Array, most: int) -> NDArray[np.int64]:
     return np.array(chosen, dtype=np.int64)
 
 
+def _merits(tried: _Tried) -> Array:
+    """The merits (S,); infinite where a plan has left what numbers can hold."""
+    J = tried.outcome.J
+    return np.where(np.isnan(J), math.inf, J)
+
+
 def _take_best(tried: _Tried, result: Found, memory: Memory) -> None:
     """Makes the best of them the plan of a problem."""
-    n = int(np.argmin(tried.outcome.J))
-    plans = tried.plans
-    result.x[0], result.u[0], result.J[0] = plans.x[n], plans.u[n], tried.outcome.J[n]
+    merits, plans = _merits(tried), tried.plans
+    n = int(np.argmin(merits))
+    result.x[0], result.u[0], result.J[0] = plans.x[n], plans.u[n], merits[n]
     result.start[0] = tried.numbers[n]
     for values, theirs in zip(memory, tried.memory, strict=True):
         values[0] = theirs[n]

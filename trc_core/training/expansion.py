@@ -51,6 +51,7 @@ def local_forms(
         constraints J - J* is that of the augmented Lagrangian.
     """
     B, T, n_u = labels.controls.shape
+    assert labels.parameters.shape == (B, len(system.parameters))  # kernels do not check
     M, held = np.empty((B, T * n_u, T * n_u), np.float16), np.empty((B, T, n_u), np.float32)
     kernel, law, plant = compiled(batch_local_form), representation.law, plant_of(system)
     r = constant_reference(labels.goal, T)
