@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 import torch
 
+from tests.problem.robots import TWO_LINKS
 from trc_core import Controller
+from trc_core.compile.binding import readable_plant_of
 from trc_core.evaluation.problems import draw_problems
 from trc_core.models.persistence import checkpoint_of
 from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
+from trc_core.numerics.batch import empty_trajectory
+from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.representation import Coordinates
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import starts
 from trc_core.planner.backend import ClassicalBackend
+from trc_core.planner.classical_kernels import start_rows
 from trc_core.solvers import search
 from trc_core.solvers.problem import Problem
 from trc_core.systems import System, get_system
@@ -185,3 +190,22 @@ def test_where_a_network_would_break_through_a_wall_a_law_flies_by_its_own_name(
     assert plan.source == 'stop' and plan.violation <= 0.0
     assert tuple(plan.candidates) == ('lqr', 'network', 'trim', 'stop', 'push')
     assert plan.candidates['stop'] == plan.merit
+
+
+@pytest.mark.parametrize('robot', [False, True], ids=['car', 'two links'])
+def test_compiled_starts_are_those_of_plain_python(robot, tmp_path):
+    path = tmp_path / 'two_links.urdf'
+    path.write_text(TWO_LINKS)
+    system = System.from_urdf(path, dt=0.04, horizon=25) if robot else CAR
+    controller = Controller.classical(system)
+    x, reference = system.x0_centre, constant_reference(system.goal_centre[None], system.horizon)
+    efforts = np.random.default_rng(0).normal(size=(1, system.horizon, system.n_u))
+    problems = controller._problems(x[None], reference)._replace(previous=efforts)
+    backend = controller._planning.backend
+    _, found = backend.propose(problems)
+    expected = backend.empty(problems)
+    plans = empty_trajectory(system, *expected.starts.shape)
+    plant = problems.adjusted(readable_plant_of(system))
+    start_rows(plant, backend._ladder, problems.requests(system), expected, plans)
+    assert found.shape[1] == len(system.laws) + 4  # two LQRs, u_trim, and the plan before
+    np.testing.assert_allclose(found, expected.starts, rtol=1e-9)

@@ -30,14 +30,13 @@ def start_rows(plant, ladder, requests, found, candidates):
     v, none = np.zeros((T, n_u)), np.zeros((T, n_u, n_x))
     for b in range(B):
         x0, r, J, plans = requests.x0[b], requests.r[b], found.starts[b], row(candidates, b)
-        for s in range(S):
-            J[s] = finite(rollout(plant, plain(ladder[s]), v, x0, r, row(plans, s)))
-        J[S] = finite(rollout(plant, plain(none), v, x0, r, row(plans, S)))
-        for n in range(laws):
-            J[S + 1 + n] = finite(fly_law(plant, n, x0, r, row(plans, S + 1 + n)))
-        if S + 1 + laws < N:
-            last, previous = row(plans, N - 1), requests.previous[b]
-            J[N - 1] = finite(rollout(plant, plain(none), previous, x0, r, last))
+        for n in range(N):  # one call of each roll-out: several were compiled into wrong code
+            if S < n <= S + laws:
+                J[n] = finite(fly_law(plant, n - S - 1, x0, r, row(plans, n)))
+            else:
+                gains = ladder[n] if n < S else none
+                efforts = v if n <= S else requests.previous[b]
+                J[n] = finite(rollout(plant, plain(gains), efforts, x0, r, row(plans, n)))
 
 
 @register_jitable
