@@ -198,7 +198,8 @@ def test_compiled_starts_are_those_of_plain_python(robot, tmp_path):
     path.write_text(TWO_LINKS)
     system = System.from_urdf(path, dt=0.04, horizon=25) if robot else CAR
     controller = Controller.classical(system)
-    x, reference = system.x0_centre, constant_reference(system.goal_centre[None], system.horizon)
+    x = system.x0_centre + system.x0_box / 4
+    reference = constant_reference(system.goal_centre[None], system.horizon)
     efforts = np.random.default_rng(0).normal(size=(1, system.horizon, system.n_u))
     problems = controller._problems(x[None], reference)._replace(previous=efforts)
     backend = controller._planning.backend
