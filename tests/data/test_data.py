@@ -75,7 +75,7 @@ def fitting_pairs():
     for expert in EXPERTS:
         for name in few.get(expert, sorted(SYSTEMS)):
             if (name, expert) not in slow:
-                others = expert == 'multistart' and name != 'pendulum'
+                others = expert == 'multistart'
                 yield pytest.param(name, expert, marks=[pytest.mark.long] * others)
 
 

@@ -57,6 +57,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_it_learns_to_live_with_a_delay_and_says_so(run):
     report = json.loads((run / 'report.json').read_text())
     before, after = (report['rows'][name]['mean'] for name in ('trc, un-tuned', 'trc, tuned'))
@@ -72,6 +73,7 @@ def test_it_learns_to_live_with_a_delay_and_says_so(run):
     assert (run / 'report.png').stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_the_checkpoint_flies_and_records_how_it_came_about(run):
     checkpoint = load_checkpoint(run / 'best_model.safetensors')
     assert checkpoint.training['command'] == 'trc finetune TINY'
@@ -89,6 +91,7 @@ def test_the_checkpoint_flies_and_records_how_it_came_about(run):
     assert (second.controls != plain.plan(x, goal, first).controls).any()
 
 
+@pytest.mark.long
 def test_the_test_alone_finds_the_same_figures(run, tmp_path):
     before = json.loads((run / 'report.json').read_text())
     changes = {'test_flights': 64, 'evaluate': True, 'report': str(tmp_path / 'again')}
@@ -101,6 +104,7 @@ def test_the_test_alone_finds_the_same_figures(run, tmp_path):
         rl_finetuner.finetune(config(tmp_path / 'nothing', evaluate=True), '')
 
 
+@pytest.mark.long
 def test_every_iteration_leaves_its_figures(run):
     with (run / 'csv' / 'metrics.csv').open() as file:
         rows = list(csv.DictReader(file))

@@ -6,6 +6,8 @@ import pytest
 from trc_core import Controller
 from trc_core.lab import idea
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope='module')
 def story():

@@ -14,6 +14,8 @@ from trc_core.models import TinyRecursiveControl, TRCConfig
 from trc_core.models.persistence import load_model
 from trc_core.models.plan_representation import stabilised
 
+pytestmark = pytest.mark.long
+
 TINY = {  # the compiler takes seconds per block and cycle
     'latent_dim': 8,
     'hidden_dim': 8,

@@ -274,6 +274,8 @@ PROBE = """
 import sys
 sys.modules['torch'] = sys.modules['onnx'] = None
 from trc_core import Controller
+
+pytestmark = pytest.mark.long
 plan = Controller.load(sys.argv[1]).plan([1.0, 0.5], [0.0, 0.0])
 extras = {'lightning', 'sympy', 'casadi', 'trc_core.planner.onnx.writing'}
 print(plan.cost, sorted(extras & set(sys.modules)))

@@ -72,6 +72,7 @@ def test_batch_and_loop_are_both_timed():
     assert all(value > 0.0 for value in times.values())
 
 
+@pytest.mark.long
 def test_a_short_flight_over_dds_is_measured_and_written(tmp_path):
     arguments = ['--systems', 'double_integrator', '--robots', '2', '--rate', '20']
     command.main([*arguments, '--seconds', '3', '--output', str(tmp_path)])
