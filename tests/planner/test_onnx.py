@@ -38,6 +38,8 @@ ARCHITECTURES = {
     'sweeps': {'plans': 2, 'beam': (2,), 'sweeps': 1, 'feedback': ('trajectory',)},
 }
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope='module')
 def exported(tmp_path_factory):
@@ -274,8 +276,6 @@ PROBE = """
 import sys
 sys.modules['torch'] = sys.modules['onnx'] = None
 from trc_core import Controller
-
-pytestmark = pytest.mark.long
 plan = Controller.load(sys.argv[1]).plan([1.0, 0.5], [0.0, 0.0])
 extras = {'lightning', 'sympy', 'casadi', 'trc_core.planner.onnx.writing'}
 print(plan.cost, sorted(extras & set(sys.modules)))
