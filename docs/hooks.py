@@ -19,6 +19,7 @@ PAGES = {
     'LICENSE': 'project/license.md',
     'QUALITY_DECLARATION.md': 'project/quality_declaration.md',
     'examples': 'project/examples.md',
+    'examples/plants': 'project/plants.md',
 }
 """Which page shows a file or a folder, by its path in the repository."""
 SOURCES = {page: source for source, page in PAGES.items() if source != 'docs/README.md'}
@@ -38,7 +39,7 @@ def text_of(source):
     """A document as it is, a folder of programs as a page with a section for each."""
     if source.is_dir():
         programs = sorted(source.glob('*.py'))
-        return '# Examples\n\n' + '\n'.join(map(section, programs))
+        return f'# {source.name.title()}\n\n' + '\n'.join(map(section, programs))
     text = source.read_text()
     return text if source.suffix == '.md' else f'# {source.stem.title()}\n\n```text\n{text}```\n'
 
