@@ -31,7 +31,7 @@ help: ## list the targets
 demo: $(INSTALLED) ## fly both systems over ROS 2; figures, bag and table in demo/
 	@$(BIN)/trc demo $(ARGS)
 
-test: $(INSTALLED) ## run the whole test suite, in three processes
+test: $(INSTALLED) ## run the tests, in three processes (ARGS=--long: the longest too)
 	@$(BIN)/trc warm-up bicycle_circles & $(BIN)/trc warm-up double_integrator && wait  # once, before all tests
 	$(BIN)/python -m pytest --complete -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 

@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption('--long'):
         long = [item for item in items if item.get_closest_marker('long')]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in set(long)]
+        items[:] = [item for item in items if not item.get_closest_marker('long')]
     files = list(dict.fromkeys(item.path for item in items))
     ros = [path for path in files if ROS in path.parents]
     rest = [path for path in files if ROS not in path.parents]

@@ -13,6 +13,7 @@ from trc_core.models.plan_representation import for_system
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.cost import constant_reference
+from trc_core.numerics.plan import distinct
 from trc_core.numerics.representation import Coordinates
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import starts
@@ -126,8 +127,8 @@ def test_the_others_are_tried_where_the_best_leave_doubts(controller, monkeypatc
 
 def test_plans_that_cost_the_same_count_as_one():
     J = np.array([3.0, 2.0, 2.0 + 1e-6, np.inf, 2.5])
-    np.testing.assert_array_equal(starts.distinct(J, 3), [1, 4, 0])
-    np.testing.assert_array_equal(starts.distinct(np.full(2, np.inf), 3), [0])
+    np.testing.assert_array_equal(distinct(J, 3, starts.SAME), [1, 4, 0])
+    np.testing.assert_array_equal(distinct(np.full(2, np.inf), 3, starts.SAME), [0])
 
 
 def test_a_surprise_asks_for_new_proposals(controller, monkeypatch):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trc_core.problem.system import Array
 
@@ -60,3 +64,22 @@ class Plan:
     def __post_init__(self) -> None:
         if self.merit is None:
             object.__setattr__(self, 'merit', self.cost)
+
+
+def distinct(merits: Array, most: int, same: float) -> NDArray[np.int64]:
+    """The numbers of the cheapest plans, in order, of which no two cost the same.
+
+    There is at least one, even where every merit is infinite.
+
+    Args:
+        merits: (N,), infinite where a plan is of no use.
+        most: how many.
+        same: relative gap within which two merits count as one.
+    """
+    order = [int(n) for n in np.argsort(merits, kind='stable')]
+    chosen = order[:1]
+    for n in order[1:]:
+        M = merits[n]
+        if len(chosen) < most and math.isfinite(M) and M - merits[chosen[-1]] > same * abs(M):
+            chosen.append(n)
+    return np.array(chosen, dtype=np.int64)

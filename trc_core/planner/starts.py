@@ -18,6 +18,7 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import START_SWEEPS
 from trc_core.numerics.ilqr import Memory, Outcome
+from trc_core.numerics.plan import distinct
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner.kernels import Found, Requests
 from trc_core.problem.system import Array, System
@@ -121,7 +122,7 @@ class Starts:
     ) -> None:
         """The best start of one problem."""
         J, r = result.starts[0], request.r
-        chosen = distinct(J, len(J))
+        chosen = distinct(J, len(J), SAME)
         tried = self._begin(J, plans, chosen[: self.tried])
         self._sweep(plant, r, tried, result, is_over)
         _take_best(tried, result, memory)
@@ -182,19 +183,6 @@ class Starts:
         violation = np.empty((1, 2))
         self._assess(plant, request, result, violation)
         return not violation[0, 1] <= self.system.constraint_tolerance
-
-
-def distinct(J: Array, most: int) -> NDArray[np.int64]:
-    """The numbers of the cheapest plans, at most so many, of which no two cost the same.
-
-    There is at least one, even where every merit J (N,) is infinite.
-    """
-    order = [int(n) for n in np.argsort(J, kind='stable')]
-    chosen = order[:1]
-    for n in order[1:]:
-        if len(chosen) < most and math.isfinite(J[n]) and J[n] - J[chosen[-1]] > SAME * abs(J[n]):
-            chosen.append(n)
-    return np.array(chosen, dtype=np.int64)
 
 
 def _merits(tried: _Tried) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import empty_memory
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.plan import Plan, distinct
 from trc_core.numerics.rollout import Trajectory, plain
 from trc_core.problem.system import Array, System
 from trc_core.solvers.detours import detours, leading_laws
@@ -139,7 +139,7 @@ def search(
     if known is not None and len(known):
         chosen = _joined(_started(problem, known), chosen)
     tried = _sorted(_improved(problem, chosen, effort.first))
-    kept = _distinct(tried.merit, effort.kept)
+    kept = distinct(tried.merit, effort.kept, SAME_OPTIMUM)
     return _sorted(_improved(problem, tried.rows(kept), effort.sweeps))
 
 
@@ -253,15 +253,4 @@ def _different(problem: Problem, plans: Found, count: int) -> NDArray[np.int64]:
         gaps = [np.mean(np.abs(flat[n] - flat[other])) for other in chosen]
         if not gaps or min(gaps) > NEAR:
             chosen.append(int(n))
-    return np.array(chosen, dtype=np.int64)
-
-
-def _distinct(merit: Array, count: int) -> NDArray[np.int64]:
-    """Of plans in order, at most `count` whose merits differ."""
-    chosen: list[int] = []
-    for n, M in enumerate(merit):
-        if len(chosen) == count:
-            break
-        if not chosen or M - merit[chosen[-1]] > SAME_OPTIMUM * abs(M):
-            chosen.append(n)
     return np.array(chosen, dtype=np.int64)

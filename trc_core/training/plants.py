@@ -117,8 +117,7 @@ class FamilyDynamics(CostedDynamics):
         return self.plants.numbers_of(self.index).units(error, goal)
 
     def parameters(self, count: int) -> Tensor | None:
-        rows = np.stack([system.p for system in self.plants.systems])
-        return torch.from_numpy(rows)[self.index]
+        return torch.from_numpy(self.plants.flights.p)[self.index]
 
     def rows(self, rows: Tensor) -> FamilyDynamics:
         return FamilyDynamics(self.plants, self.index[rows])

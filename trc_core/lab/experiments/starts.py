@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trc_core.compile.kernels import compiled
 from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.ilqr import Outcome, batch_improve, batch_replay
+from trc_core.numerics.plan import distinct
 from trc_core.numerics.rollout import Trajectory
+from trc_core.planner.starts import SAME
 from trc_core.problem.system import Array
 from trc_core.solvers.detours import detours
 from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import random_detour
 
 TRIAL, LAST = 12, 12  # sweeps on every start, and on the best of them then
-SAME = 1e-4  # relative gap in the merit within which two starts are one
 LEADING = 'line'  # the law that drives to a goal
 MIRROR = np.array([-1.0, 1.0, -1.0, 1.0, -1.0])  # of a point: seen in a mirror along the way
 UNITS = np.array([1.2, 0.75, 0.3, 1.5, 1.2])  # heading, speed, steering; distance, heading of goal
@@ -66,7 +66,7 @@ def improve(
         trial: sweeps on each; without any the best start is the answer.
         last: sweeps on the best then.
     """
-    chosen = _distinct(starts.merit, best)
+    chosen = distinct(starts.merit, best, SAME)
     plans = Trajectory(starts.plans.x[chosen], starts.plans.u[chosen])
     outcome = _outcome(starts.merit[chosen])
     memory, r = memory_of(problem.system, len(chosen)), _references(problem, len(chosen))
@@ -80,15 +80,6 @@ def improve(
         left = memory.rows(one)
         compiled(batch_improve)(problem.plant, r[one], last, 0.0, row, left, own)
     return Improved(plans.u[n], plans.x[n], float(outcome.J[n]))
-
-
-def _distinct(merit: Array, most: int) -> NDArray[np.int64]:
-    """The numbers of the cheapest starts, at most so many, of which no two cost the same."""
-    order = np.argsort(merit, kind='stable')
-    J = merit[order]
-    with np.errstate(invalid='ignore'):  # the difference of two that are infinite
-        new = np.concatenate([[True], np.diff(J) > SAME * np.abs(J[1:])])
-    return order[new][:most]
 
 
 def _references(problem: Problem, count: int) -> Array:
