@@ -57,10 +57,17 @@ def constraints(x):
     return {side: value - 4.0 for side, value in sides.items()}
 
 
+def follow(x):
+    """A start for plans: along the middle of the track, at 0.8 m/s."""
+    steering = curvature(x[0]) / C2 - 2.0 * x[1] - 0.3 * x[2]
+    return [(0.15 + 0.5 * (0.8 - x[3]) - x[4]) / 0.1, (steering - x[5]) / 0.05]
+
+
 race_car = System(
     name='acados_race_car',
     dynamics=dynamics,
     constraints=constraints,
+    laws={'follow': follow},
     state_names=('along', 'across', 'angle', 'speed', 'throttle', 'steering'),
     state_units=('m', 'm', 'rad', 'm/s', '1', 'rad'),
     control_names=('throttle_rate', 'steering_rate'),

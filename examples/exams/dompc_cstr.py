@@ -1,7 +1,8 @@
 """A stirred tank with three reactions is brought to 0.6 mol/l of its product.
 
-Source: do-mpc, examples/CSTR: constants, limits, weights (those of the scaled changes of inputs).
-Its limit of 140 C on T_R is soft there, and its two uncertain parameters are at their means here.
+Source: do-mpc, examples/CSTR: constants, limits, weights (those of the changes of inputs are in
+units that it scales them by). The limit of 140 C on T_R is soft there, and two uncertain
+parameters are at their means here.
 Run: trc exam dompc_cstr
 """
 
@@ -15,7 +16,8 @@ FAST, SLOW, E_FAST, E_SLOW = 1.287e12, 9.043e9, 9758.3, 8560.0  # 1/h, l/(mol h)
 HEATS = 4.2, -11.0, -41.85  # kJ/mol, of A to B, B to C, 2 A to D
 CAPACITY, COOLANT = 0.9342 * 3.01, 5.0 * 2.0  # kJ/(l K), kJ/K
 WALL, VOLUME, FEED, FEED_HEAT = 4032.0 * 0.215, 10.01, 5.1, 130.0  # kJ/(h K), l, mol/l, C
-START = [0.8, 0.5, 134.14, 130.0, 5.0, 0.0]
+START = [0.8, 0.5, 134.14, 130.0, 0.05, 0.0]
+FLOWS, HEATING = 100.0, 2000.0  # 1/h, kJ/h: the units of both inputs, as there
 DT, PARTS = 0.005, 2  # h, RK4 steps within it
 
 
@@ -36,7 +38,9 @@ def dynamics(x, u):
     """The next state; inputs are states, of which the changes have a price."""
     inputs, y = [x[4] + u[0], x[5] + u[1]], np.array(list(x[:4]))
     for _ in range(PARTS):
-        y = rk4(lambda y, inputs: np.array(rates(*y, *inputs)), y, inputs, DT / PARTS)
+        y = rk4(
+            lambda y, v: np.array(rates(*y, FLOWS * v[0], HEATING * v[1])), y, inputs, DT / PARTS
+        )
     return [*y, *inputs]
 
 
@@ -45,20 +49,21 @@ cstr = System(
     dynamics=dynamics,
     discrete=True,
     state_names=('C_a', 'C_b', 'T_R', 'T_K', 'F', 'Q_dot'),
-    state_units=('mol/l', 'mol/l', 'C', 'C', '1/h', 'kJ/h'),
+    state_units=('mol/l', 'mol/l', 'C', 'C', '100/h', '2000 kJ/h'),
     control_names=('change_of_F', 'change_of_Q_dot'),
-    control_units=('1/h', 'kJ/h'),
+    control_units=('100/h', '2000 kJ/h'),
     joints=(),
     dt=DT,
     horizon=20,
-    u_min=[-95.0, -8500.0],
-    u_max=[95.0, 8500.0],
-    x_min=[0.1, 0.1, 50.0, 50.0, 5.0, -8500.0],
-    x_max=[2.0, 2.0, 140.0, 140.0, 100.0, 0.0],
+    u_min=[-0.95, -4.25],
+    u_max=[0.95, 4.25],
+    x_min=[0.1, 0.1, 50.0, 50.0, 0.05, -4.25],
+    x_max=[2.0, 2.0, 140.0, 140.0, 1.0, 0.0],
     Q=[0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
-    R=[0.1 / 100.0**2, 1e-3 / 2000.0**2],
+    R=[0.1, 1e-3],
     Q_f=[0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
-    x0_box=[[0.6, 0.4, 125.0, 120.0, 5.0, -3000.0], [1.0, 0.7, 135.0, 132.0, 20.0, 0.0]],
-    goal_box=[[0.8, 0.6, 134.0, 130.0, 14.0, -1000.0], [0.8, 0.6, 134.0, 130.0, 14.0, -1000.0]],
+    x0_box=[[0.6, 0.4, 125.0, 120.0, 0.05, -1.5], [1.0, 0.7, 135.0, 132.0, 0.2, 0.0]],
+    goal_box=[[0.8, 0.6, 134.0, 130.0, 0.14, -0.5], [0.8, 0.6, 134.0, 130.0, 0.14, -0.5]],
     goal_tolerance=[None, 0.03, None, None, None, None],
+    violation_weight=0.1,  # of 1 C or a unit of an input: above what the limits are worth here
 )

@@ -243,6 +243,7 @@ def test_the_page_shows_failures_and_says_why():
     record = {
         'exams': [good, bad, refused],
         'options': {'problems': 2, 'minutes': 5.0, 'train': True},
+        'origin': {'date': 'today'},
     }
     text = page(record)
     assert '**2 of 3 are stated; 1 of those 2 are passed**' in text

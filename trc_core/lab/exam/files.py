@@ -45,6 +45,14 @@ class Exam:
         """The reference (T + 1, n_x) at a time [s] and a state (n_x,); `fixed` if none moves."""
         return fixed if self.reference is None else self.reference(time, x)
 
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether the reference begins where the plant is, wherever that may be."""
+        if self.reference is None:
+            return False
+        here, there = (self.reference(0.0, self.start + shift)[0] for shift in (0.0, 1.0))
+        return not np.array_equal(here, there)
+
     def problems(self, count: int) -> list[tuple[Array, Array]]:
         """Starts (n_x,) and fixed goals (n_x,): the source's own first, then drawn ones."""
         rng = np.random.default_rng(TEST_SEED)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trc_core.lab.exam.judge import FEASIBLE, GOOD, Answers, Marks, best_of, marks_of
-from trc_core.lab.exam.sitting import PLANNERS, STARTS
+from trc_core.lab.exam.sitting import PLANNERS, SECONDS, STARTS
 from trc_core.lab.markdown import table
 
 Record = Mapping[str, Any]
@@ -70,7 +70,7 @@ def page(record: Record) -> str:
     passed = [exam for exam in stated if passes(exam)]
     failed = [exam for exam in exams if exam not in passed]
     parts = [
-        _head(options, len(exams), len(stated), len(passed)),
+        _head(record, len(exams), len(stated), len(passed)),
         '## Plans\n\n' + _plans(stated),
         '## Closed loop\n\n' + _loops(stated),
         '## Solvers\n\n' + _solvers(stated),
@@ -81,23 +81,33 @@ def page(record: Record) -> str:
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 
-def _head(options: Record, count: int, stated: int, passed: int) -> str:
+def _head(record: Record, count: int, stated: int, passed: int) -> str:
+    options, origin = record['options'], record['origin']
     return (
         '# Public exams\n\n'
         'Problems of other projects, written from their published equations and constants in the '
         'language of [`System`](../stating_your_problem.md), about 30 lines each: '
         '[`examples/exams/`](../../examples/exams/). Each file names its source. '
         'This page is made by one command:\n\n'
-        '```bash\ntrc exam --jobs 2\n```\n\n'
+        f'```bash\n{_command(options)}\n```\n\n'
+        f'*Seed 9000000 of the problems, {origin["date"]}, on '
+        '[the machine](README.md#the-machine); what is missing in the folder of the units '
+        '(`outputs/exams`) is made, so that an interrupted run goes on.*\n\n'
         f'**{stated} of {count} are stated; {passed} of those {stated} are passed**: J is within '
         f'{GOOD - 1.0:.0%} of the best known in the mean over {options["problems"]} problems, and '
         f'every plan keeps every constraint to {FEASIBLE:g} of its unit, by the classical '
         'controller or by one that was trained. The first problem begins where the source begins; '
-        'the others are drawn from boxes around it (seed 9000000).\n\n'
+        'the others are drawn from boxes around it.\n\n'
         f'J\\* and M\\* are the lowest J and merit of all planners of this page: IPOPT and fatrop '
-        f'from {STARTS} starts each, iLQR from at least 12, the classical controller, and the '
+        f'from {STARTS} starts each (as many as begin within {SECONDS:g} s), iLQR from at least '
+        '12, the classical controller, and the '
         'trained one. Times are CPU time.'
     )
+
+
+def _command(options: Record) -> str:
+    training = f'--minutes {options["minutes"]:g}' if options['train'] else '--no-train'
+    return f'trc exam --jobs 2 --problems {options["problems"]} {training}'
 
 
 def _plans(exams: Iterable[Record]) -> str:
@@ -159,7 +169,8 @@ def _loops(exams: Iterable[Record]) -> str:
             )
     note = (
         'One flight of two horizons, at most 150 ticks, from the start of the source, on the '
-        'model itself. Converged MPC is the same controller with up to 100 sweeps in every tick.'
+        'model itself. Converged MPC is the same controller with up to 100 sweeps in every tick. '
+        'Where the reference runs ahead of the plant, the cost is the mean of J of all plans.'
     )
     return table(heads, rows) + '\n\n' + note
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,20 @@ from trc_core.lab.exam.flight import flights
 from trc_core.lab.exam.judge import Answers
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
-from trc_core.solvers import fatrop, multistart, nlp, search
+from trc_core.problem.system import Array, System
+from trc_core.solvers import multistart, search
 from trc_core.solvers.evidence import evidence
+from trc_core.solvers.fatrop import FATROP
+from trc_core.solvers.nlp import IPOPT, OPTIONS, Method, optimise
+from trc_core.solvers.problem import Problem
+from trc_core.solvers.starting_points import starting_points
 from trc_core.systems import get_system
 from trc_core.whole_files import write_whole
 
 WARM = ('double_integrator', 'bicycle_circles')  # plants whose first plan loads the kernels
-STARTS = 4  # of IPOPT and of fatrop, on every problem
+STARTS = 3  # of IPOPT and of fatrop, on every problem
+SECONDS = 5.0  # CPU time of a problem after which no further start is tried, and of one start
+IPOPT_IN_TIME = replace(IPOPT, options=lambda program: {**OPTIONS, 'ipopt.max_cpu_time': SECONDS})
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,30 @@ def classical(sitting: Sitting) -> dict[str, Any]:
 
 def ipopt(sitting: Sitting) -> dict[str, Any]:
     """IPOPT from several starts."""
-    return sitting.answers(lambda x0, goal: nlp.solve(sitting.system, x0, goal, starts=STARTS))
+    return sitting.answers(partial(_from_starts, IPOPT_IN_TIME, sitting.system))
 
 
 def by_fatrop(sitting: Sitting) -> dict[str, Any]:
     """Fatrop from the same starts."""
-    return sitting.answers(lambda x0, goal: fatrop.solve(sitting.system, x0, goal, starts=STARTS))
+    return sitting.answers(partial(_from_starts, FATROP, sitting.system))
+
+
+def _from_starts(method: Method, system: System, x0: Array, goal: Array) -> Plan:
+    """The best plan that a method finds from several starts, as many as begin within a time.
+
+    Raises:
+        ValueError: if the method cannot take the program.
+    """
+    problem, until = Problem.of(system, x0, goal), time.process_time() + SECONDS
+    plans: list[Plan] = []
+    try:
+        for _, x, u in starting_points(problem, STARTS):
+            if not plans or time.process_time() < until:
+                plans.append(optimise(method, problem, x, u))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f'{method.source} cannot solve {system.name}: {reason:.80}') from error
+    return min(plans, key=lambda plan: (not plan.converged, plan.merit))
 
 
 def sweeps(sitting: Sitting) -> dict[str, Any]:
@@ -131,7 +156,7 @@ def judged(sitting: Sitting) -> dict[str, Any]:
 def trained(sitting: Sitting) -> dict[str, Any]:
     """A training, where starts matter."""
     options = sitting.options
-    if not (options.train and sitting.found['evidence'].get('enough')):
+    if not sitting.found['evidence'].get('enough'):
         return {}
     seconds, output = 60.0 * options.minutes, options.output / sitting.system.name
     own = training.settings(sitting.system, seconds)
@@ -166,6 +191,7 @@ UNITS: Mapping[str, Callable[[Sitting], dict[str, Any]]] = {
     'network loop': network_loop,
 }
 """In the order in which they are done; an error of one is kept as its result."""
+OF_TRAINING = ('training', 'network', 'network loop')
 PLANNERS = ('classical', 'network', 'ipopt', 'fatrop', 'sweeps')
 
 
@@ -182,7 +208,7 @@ def sit(path: Path, options: Options) -> dict[str, Any]:
     found.setdefault('stated', {'seconds': seconds})
     sitting = Sitting(exam, options, found)
     for name, unit in UNITS.items():
-        if name not in found:
+        if name not in found and (options.train or name not in OF_TRAINING):
             found[name] = _result(unit, sitting)
             write_whole(kept, json.dumps(found, indent=1) + '\n')
     return found
