@@ -31,6 +31,7 @@ from trc_core.numerics.lagrangian import (
     choose_penalties,
     force_of,
     penalty_of,
+    raise_penalties,
     update_multipliers,
     without_multipliers,
 )
@@ -181,10 +182,11 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
     h, h_trial, force = np.empty((T + 1, n_h)), np.empty((T + 1, n_h)), np.zeros((T + 1, n_h))
     gains = Gains(np.zeros((T, n_u)), memory.K)
     multipliers = Multipliers(memory.lam, memory.rho.copy())
-    values, M_best = Values(J, J), J
+    values, M_best, J_first = Values(J, J), J, J
     if n_h > 0:
         _keep(trajectory, best)
         terms_along(plant, trajectory, r, h)
+        J_first = _cost(h, J, weight)
         values = Values(_lagrangian(h, margin, J, weight, multipliers), J)
     violation, growth, damping, accepted, found = np.inf, 1.0, 0.0, 0, 0
     spent, converged, out_of_date = 0, False, False
@@ -225,12 +227,16 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
             _keep(trajectory, best)
         nearly = gain <= NEARLY and damping <= DAMPED
         if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
+            scale = max(_cost(h, values.M, weight), min(M_best, J_first))
+            raise_penalties(h, margin, scale, memory.rho)
             worst, deepest = update_multipliers(h, margin, weight, multipliers, memory.rho)
             converged = gain <= SOLVED and worst * worst <= FEASIBLE * abs(values.M)
             if deepest > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
                 growth *= PENALTY_FACTOR
                 for i in range(n_h):
                     multipliers.rho[i] *= PENALTY_FACTOR
+            for i in range(n_h):
+                multipliers.rho[i] = max(multipliers.rho[i], memory.rho[i])
             violation, accepted = deepest, 0
             values = Values(_lagrangian(h, margin, values.M, weight, multipliers), values.M)
         if converged or spent == sweeps:
@@ -248,7 +254,13 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
 @register_jitable
 def _lagrangian(h, margin, M, weight, multipliers):
     """L of a trajectory with constraints h (T + 1, n_h) and merit M."""
-    return M - weight * violation_of(h)[0] + penalty_of(h, margin, multipliers)
+    return _cost(h, M, weight) + penalty_of(h, margin, multipliers)
+
+
+@register_jitable
+def _cost(h, M, weight):
+    """J of a trajectory with constraints h (T + 1, n_h) and merit M."""
+    return M - weight * violation_of(h)[0]
 
 
 @register_jitable
