@@ -19,6 +19,7 @@ from trc_core.problem.terms import (
     terms_of,
     traced_law,
 )
+from trc_core.problem.timing import timing_contract
 from trc_core.problem.trace import Signature
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def task_contract(system: System) -> dict[str, Any]:
         'violation_weight': system.violation_weight,
         'constraint_tolerance': system.constraint_tolerance if system.task.constraints else None,
         'obstacles': [list(obstacle) for obstacle in system.obstacles],
+        **timing_contract(system),
     }
     for key, value in optional.items():
         entries = value if isinstance(value, (list, dict)) else [value]
