@@ -14,7 +14,7 @@ from trc_core.compile.kernels import compiled
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.rollout import Trajectory, rollout, shift
 from trc_core.planner import clock, kernels
-from trc_core.planner.backend import Problems
+from trc_core.planner.problems import Problems
 
 SMOOTH = ['double_integrator', 'van_der_pol', 'quadrotor_2d']
 

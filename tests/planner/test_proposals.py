@@ -202,7 +202,7 @@ def test_compiled_starts_are_those_of_plain_python(robot, tmp_path):
     x = system.x0_centre + system.x0_box / 4
     reference = constant_reference(system.goal_centre[None], system.horizon)
     efforts = np.random.default_rng(0).normal(size=(1, system.horizon, system.n_u))
-    problems = controller._problems(x[None], reference)._replace(previous=efforts)
+    problems = controller._statement.problems(x[None], reference)._replace(previous=efforts)
     backend = controller._planning.backend
     _, found = backend.propose(problems)
     expected = backend.empty(problems)

@@ -18,11 +18,12 @@ from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.numerics.rollout import Law, Trajectory, plain, rollout
-from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.correction import Correction, Observation
 from trc_core.planner.history import History
-from trc_core.planner.kernels import Budget, Found, Requests, shift_rows
+from trc_core.planner.kernels import shift_rows
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget, Found, Requests
 from trc_core.planner.sweeping import Sweeping, rows_of, trajectories
 from trc_core.problem.system import Array
 
