@@ -208,6 +208,7 @@ def test_compiled_starts_are_those_of_plain_python(robot, tmp_path):
     expected = backend.empty(problems)
     plans = empty_trajectory(system, *expected.starts.shape)
     plant = problems.adjusted(readable_plant_of(system))
-    start_rows(plant, backend._ladder, problems.requests(system), expected, plans)
+    ladder = controller.checkpoint.representation.K_start
+    start_rows(plant, ladder, problems.requests(system), expected, plans)
     assert found.shape[1] == len(system.laws) + 4  # two LQRs, u_trim, and the plan before
     np.testing.assert_allclose(found, expected.starts, rtol=1e-9)
