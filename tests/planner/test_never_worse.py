@@ -1,11 +1,12 @@
 """No plan costs more than what needs no network, as an independent roll-out of it says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trc_core import Controller
+from trc_core import SYSTEMS, Controller
 from trc_core.checkpoint import load_checkpoint
 from trc_core.numerics.classical import LADDER
 from trc_core.numerics.cost import trajectory_cost
@@ -84,3 +85,11 @@ def test_a_plan_that_goes_on_as_expected_tries_nothing_else():
     assert 'trim' in first.candidates and 'trim' in surprised.candidates
     assert 'trim' not in going_on.candidates
     assert surprised.merit <= ONE * min(surprised.candidates.values())
+
+
+def test_a_classical_controller_takes_the_name_or_the_file_of_a_plant():
+    assert Controller.classical('van_der_pol').system is SYSTEMS['van_der_pol']
+    file = Path(__file__).parents[2] / 'examples' / 'plants' / 'acrobot.py'
+    assert Controller.classical(file).system.name == 'acrobot'
+    with pytest.raises(ValueError, match="unknown system 'vdp'; choose from"):
+        Controller.classical('vdp')
