@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,8 +52,13 @@ class Problem:
             parameters: those that differ from the system's own, by name.
 
         Raises:
-            ValueError: if a shape is wrong or a parameter is unknown; the message names it.
+            ValueError: if a shape is wrong, a parameter is unknown, or the duration is free; the
+                message says what would work.
         """
+        if system.final_time is not None:
+            raise ValueError(
+                f"'{system.name}' has a free duration, which the experts 'ipddp' and 'nlp' solve"
+            )
         x0, r = state_vector(system, 'x0', x0), reference(system, goal)
         p = system.parameter_rows(parameters) if parameters else system.p
         moving = np.ndim(goal) == 2
@@ -99,6 +104,21 @@ class Problem:
         controls = self.trim.clip(self.system.u_min, self.system.u_max)
         states, merit = self.replay(controls)
         return states, controls, merit
+
+    def fly_ladder(self, factors: Iterable[float]) -> list[tuple[Array, Array, float]]:
+        """What clipped LQRs about the end of the reference do, as `fly`: one for each factor of R.
+
+        Those that the plant does not have are left out.
+        """
+        there = np.ascontiguousarray(np.tile(self.goal, (len(self.r), 1)))
+        still, flown = np.zeros_like(self.trim), []
+        for factor in factors:
+            K = np.empty((*self.trim.shape, self.system.n_x))
+            plant = self.plant._replace(R=factor * self.plant.R)
+            compiled(tracking_gains)(plant, Trajectory(there, self.trim), there, K)
+            if np.isfinite(K).all():
+                flown.append(self.fly(plain(K), still))
+        return flown
 
     def fly_laws(self) -> dict[str, tuple[Array, Array, float]]:
         """What every law of the plant does, as `fly`, by name."""
