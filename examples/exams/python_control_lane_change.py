@@ -11,6 +11,7 @@ from numpy import cos, sin, tan
 from trc_core import System
 
 WHEELBASE = 3.0  # m
+ONCE = True  # the car cannot stay at its goal
 START = [0.0, -2.0, 0.0]
 GOAL = [100.0, 2.0, 0.0]
 

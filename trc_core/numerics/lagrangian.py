@@ -166,7 +166,7 @@ def raise_penalties(h, margin, J, first):
     """Raises first penalties of violated constraints to a share of J over |h|^2, at its largest.
 
     The first ones come from the cost to go along a constraint. Where states have no weight of
-    their own there is none, however much is gained beyond the limit: a violation would be free.
+    their own there is next to none, however much lies beyond a limit: a violation would be free.
 
     Args:
         h: constraints (T + 1, n_h) of a plan.

@@ -36,6 +36,8 @@ class Exam:
     """The state (n_x,) that the source starts from; `START` of the file."""
     reference: Reference | None
     """Where the goal moves; `reference` of the file."""
+    once: bool
+    """Whether one plan leads to the end, and there is nothing to hold; `ONCE` of the file."""
     constant: float
     """A part of J that no plan changes; `CONSTANT` of the file."""
     published: Callable[[Plan], tuple[float, float]] | None
@@ -85,6 +87,7 @@ def load(path: Path) -> Exam:
         rest.partition(',')[0],
         start,
         named.get('reference'),
+        bool(named.get('ONCE', system.final_time is not None)),
         float(named.get('CONSTANT', 0.0)),
         named.get('published'),
     )

@@ -169,7 +169,8 @@ def _loops(exams: Iterable[Record]) -> str:
             )
     note = (
         'One flight of two horizons, at most 150 ticks, from the start of the source, on the '
-        'model itself. Converged MPC is the same controller with up to 100 sweeps in every tick. '
+        'model itself; exams of which one plan leads to the end are not flown. '
+        'Converged MPC is the same controller with up to 100 sweeps in every tick. '
         'Where the reference runs ahead of the plant, the cost is the mean of J of all plans.'
     )
     return table(heads, rows) + '\n\n' + note

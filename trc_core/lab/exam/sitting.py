@@ -19,7 +19,7 @@ from trc_core.lab.exam.judge import Answers
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
-from trc_core.solvers import multistart, search
+from trc_core.solvers import free_time, multistart, nlp, search
 from trc_core.solvers.evidence import evidence
 from trc_core.solvers.fatrop import FATROP
 from trc_core.solvers.nlp import IPOPT, OPTIONS, Method, optimise
@@ -107,12 +107,17 @@ def classical(sitting: Sitting) -> dict[str, Any]:
 
 
 def ipopt(sitting: Sitting) -> dict[str, Any]:
-    """IPOPT from several starts."""
+    """IPOPT from several starts; of a free duration, with several first durations."""
+    system = sitting.system
+    if system.final_time is not None:
+        return sitting.answers(lambda x0, goal: nlp.solve(system, x0, goal))
     return sitting.answers(partial(_from_starts, IPOPT_IN_TIME, sitting.system))
 
 
 def by_fatrop(sitting: Sitting) -> dict[str, Any]:
-    """Fatrop from the same starts."""
+    """Fatrop from the same starts; it takes no free duration."""
+    if sitting.system.final_time is not None:
+        return {}
     return sitting.answers(partial(_from_starts, FATROP, sitting.system))
 
 
@@ -135,18 +140,27 @@ def _from_starts(method: Method, system: System, x0: Array, goal: Array) -> Plan
 
 
 def sweeps(sitting: Sitting) -> dict[str, Any]:
-    """iLQR from many starts, by which local optima are found that IPOPT does not."""
+    """iLQR from many starts, by which local optima are found that IPOPT does not.
+
+    Of a free duration it is the expert by interior-point sweeps.
+    """
+    if sitting.system.final_time is not None:
+        return sitting.answers(lambda x0, goal: free_time.solve(sitting.system, x0, goal))
     many = search if sitting.system.task.constraints else multistart
     return sitting.answers(lambda x0, goal: many.solve(sitting.system, x0, goal))
 
 
 def loop(sitting: Sitting) -> dict[str, Any]:
-    """The closed loop of the classical controller."""
+    """The closed loop of the classical controller, unless one plan leads to the end."""
+    if sitting.exam.once:
+        return {}
     return flights(sitting.exam, sitting.classical)
 
 
 def judged(sitting: Sitting) -> dict[str, Any]:
     """Whether a training may find what the classical controller does not."""
+    if sitting.system.final_time is not None:
+        return {'enough': False, 'why': 'its duration is free, and networks plan a fixed one'}
     if sitting.exam.reference is not None:
         return {'enough': False, 'why': 'its goal moves, which networks are not trained for'}
     found = evidence(sitting.system)
