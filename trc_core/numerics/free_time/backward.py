@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
 FIRST_SHIFT, LARGEST_SHIFT = 1e-5, 1e12  # of a curvature that is not positive, in cost_unit
-WEAKEST = 1e-12  # share of W's diagonal that is added to it
 LONGEST_CHANGE = 0.25  # share of the duration by which a sweep may change it
+WEAKEST = 1e-12  # share of W's diagonal that is added to it
 
 
 class Sweep(NamedTuple):
