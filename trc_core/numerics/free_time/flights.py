@@ -19,7 +19,10 @@ from trc_core.problem.system import Array, System
 COLD = Schedule(1e-2, 0.4, 1e-9)
 WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
-STARTS = ((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5), (1.0, 1000.0))
+STARTS = (
+    *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
+    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0)),
+)
 """Of the barrier and of the duration: by what the first ones are multiplied at each start."""
 MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
 

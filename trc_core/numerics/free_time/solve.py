@@ -45,7 +45,8 @@ CORRECTIONS = 2  # of nu, where the first trial misses the goal
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e6, 8.0
 FULL = 0.3  # share of a step from which on the barrier is lowered
 SHORT = 0.1  # share of what bounds allow of a step below which the next one is damped
-FAR = 1e4  # slope of the barrier, over mu, beyond which it is kept
+FAR, FAR_AT_WHOLE, WHOLE = 1e3, 1e5, 0.9
+"""Slopes along a step, over mu, beyond which the barrier is kept; the second after whole steps."""
 PRICING, PASSES = 1.0, 2  # damping and number of passes that find the first prices nu
 CONVERGED = 1e-6  # of cost_unit, that a sweep expects to gain
 TINY, STUCK = 1e-3, 8  # a share of a step, and how many in a row of that size end a start
@@ -215,6 +216,7 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
         flight, trial, worth, swapped = trial, flight, new, not swapped
         small = abs(far.slope) <= CONVERGED * unit
         converged = small and mu <= schedule.last and max(new.missed, new.open) <= CLOSED
-        if share >= FULL and abs(far.slope) <= FAR * mu * unit and not converged:
+        near = FAR if share < WHOLE else FAR_AT_WHOLE
+        if share >= FULL and abs(far.slope) <= near * mu * unit and not converged:
             mu = max(schedule.factor * mu, schedule.last)
     return Outcome(spent, converged, swapped, mu, worth.missed, worth.open)
