@@ -25,9 +25,15 @@ def dynamics(x, u):
     return [v, (m22 * f1 - m12 * f2) / determinant, rate, (m11 * f2 - m12 * f1) / determinant]
 
 
+def swing(x):
+    """A start for plans: the cart moves so that the rod gains energy, near its middle."""
+    return [-5.0 * np.tanh(5.0 * x[3] * cos(x[2]) - 0.3) - 3.0 * x[0] - x[1]]
+
+
 cartpole = System(
     name='ocp_cartpole',
     dynamics=dynamics,
+    laws={'swing': swing},
     state_names=('x', 'v', 'angle', 'rate'),
     state_units=('m', 'm/s', 'rad', 'rad/s'),
     control_names=('force',),

@@ -24,9 +24,15 @@ def dynamics(x, u):
     return [v_x, v_y, (-lift * w - drag * v_x) / MASS, (lift * v_x - drag * w) / MASS - GRAVITY]
 
 
+def glide(x):
+    """A start for plans: the speed of the best glide is held, and swings are damped."""
+    return [0.7 + 0.1 * (x[2] - 13.23) - 0.1 * (x[3] + 1.288)]
+
+
 glider = System(
     name='ocp_glider',
     dynamics=dynamics,
+    laws={'glide': glide},
     state_names=('far', 'height', 'v_x', 'v_y'),
     state_units=('m', 'm', 'm/s', 'm/s'),
     control_names=('lift',),

@@ -4,6 +4,7 @@ Source: OptimalControlProblems.jl, moonlander: constants, limits, start and targ
 Run: trc exam ocp_moonlander
 """
 
+import numpy as np
 from numpy import cos, sin
 
 from trc_core import System
@@ -21,9 +22,18 @@ def dynamics(x, u):
     return [v_x, v_y, -push * sin(angle), push * cos(angle) - GRAVITY, rate, turn]
 
 
+def fly(x, goal):
+    """A start for plans: the push that leads to the target, and the angle that it needs."""
+    wanted_x = goal[0] - x[0] - 1.8 * x[2]
+    push = np.maximum(GRAVITY + goal[1] - x[1] - 1.8 * x[3], 2.0)
+    turn = 2.0 * (np.arctan2(-wanted_x, push) - x[4]) - 0.6 * x[5]
+    return [push / 2.0 - turn, push / 2.0 + turn]
+
+
 lander = System(
     name='ocp_moonlander',
     dynamics=dynamics,
+    laws={'fly': fly},
     state_names=('x', 'y', 'v_x', 'v_y', 'angle', 'rate'),
     state_units=('m', 'm', 'm/s', 'm/s', 'rad', 'rad/s'),
     control_names=('left', 'right'),

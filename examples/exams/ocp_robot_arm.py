@@ -14,17 +14,32 @@ START = [4.5, 0.0, 0.0, 0.0, np.pi / 4, 0.0]
 END = [4.5, 0.0, 2.0 * np.pi / 3, 0.0, np.pi / 4, 0.0]
 
 
+def inertia_of(reach):
+    """The moment of inertia of the arm about its shoulder."""
+    return ((LENGTH - reach) ** 3 + reach**3) / 3.0
+
+
 def dynamics(x, u):
     """Length beyond the shoulder, angle around and angle from the vertical, each with its rate."""
     reach, reach_rate, _, around_rate, tilt, tilt_rate = x
-    inertia = ((LENGTH - reach) ** 3 + reach**3) / 3.0
+    inertia = inertia_of(reach)
     around = u[1] / (inertia * sin(tilt) ** 2)
     return [reach_rate, u[0] / LENGTH, around_rate, around, tilt_rate, u[2] / inertia]
+
+
+def turn(x, goal):
+    """A start for plans: around at full torque, and at full torque back; the rest is held."""
+    gap, slowing = goal[2] - x[2], 0.9 / (inertia_of(x[0]) * sin(x[4]) ** 2)
+    rate = np.sqrt(2.0 * slowing * np.maximum(gap, 1e-9))
+    hold = [goal[0] - x[0] - 2.0 * x[1], 0.0, 30.0 * (goal[4] - x[4]) - 60.0 * x[5]]
+    hold[1] = 50.0 * (rate - x[3])
+    return [np.minimum(np.maximum(u, -1.0), 1.0) for u in hold]
 
 
 arm = System(
     name='ocp_robot_arm',
     dynamics=dynamics,
+    laws={'turn': turn},
     state_names=('reach', 'reach_rate', 'around', 'around_rate', 'tilt', 'tilt_rate'),
     state_units=('1', '1/s', 'rad', 'rad/s', 'rad', 'rad/s'),
     control_names=('push', 'turn', 'lift'),

@@ -4,7 +4,7 @@ Source: OptimalControlProblems.jl, rocket; Goddard's rocket in Dolan, Moré, Mun
 optimization software with COPS 3.0 (2004): constants, limits, start. Run: trc exam ocp_rocket
 """
 
-from numpy import exp
+from numpy import exp, maximum, minimum
 
 from trc_core import System
 
@@ -21,9 +21,15 @@ def dynamics(x, u):
     return [speed, (u[0] - drag) / mass - 1.0 / height**2, -u[0] / EXHAUST]
 
 
+def burn(x):
+    """A start for plans: full thrust while there is fuel."""
+    return [FULL * minimum(maximum(100.0 * (x[2] - EMPTY), 0.0), 1.0)]
+
+
 rocket = System(
     name='ocp_rocket',
     dynamics=dynamics,
+    laws={'burn': burn},
     state_names=('height', 'speed', 'mass'),
     state_units=('1', '1', '1'),
     control_names=('thrust',),
