@@ -11,6 +11,7 @@ from trc_core.lab.markdown import table
 
 Record = Mapping[str, Any]
 NONE = '–'
+SOLVERS = ('ipopt', 'fatrop')
 
 
 def marks(exam: Record) -> dict[str, Marks]:
@@ -27,8 +28,10 @@ def marks(exam: Record) -> dict[str, Marks]:
 
 
 def passes(exam: Record) -> bool:
-    """Whether the classical or the trained controller passes."""
+    """Whether the classical or the trained controller passes, beside a solver that is not ours."""
     found = marks(exam)
+    if not any(name in found for name in SOLVERS):
+        return False
     return any(found[name].passes for name in ('classical', 'network') if name in found)
 
 
@@ -47,6 +50,8 @@ def reason(exam: Record) -> str:
         return f'cannot be stated: {exam["refused"]}'
     found = marks(exam)
     ours = {name: found[name] for name in ('classical', 'network') if name in found}
+    if ours and not any(name in found for name in SOLVERS):
+        return 'no other solver had answered when the page was made: not judged'
     if not ours:
         return str(exam['classical'].get('error', 'no plan'))
     name, best = min(ours.items(), key=lambda one: (one[1].wrong, one[1].mean))
