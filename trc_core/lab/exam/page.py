@@ -95,7 +95,7 @@ def _head(record: Record, count: int, stated: int, passed: int) -> str:
         '[`examples/exams/`](../../examples/exams/). Each file names its source. '
         'This page is made by one command:\n\n'
         f'```bash\n{_command(options)}\n```\n\n'
-        f'*Seed 9000000 of the problems, {origin["date"]}, on '
+        f'*Measured with this command, seed 9000000 of the problems, {origin["date"]}, on '
         '[the machine](README.md#the-machine); what is missing in the folder of the units '
         '(`outputs/exams`) is made, so that an interrupted run goes on.*\n\n'
         f'**{stated} of {count} are stated; {passed} of those {stated} are passed**: J is within '
