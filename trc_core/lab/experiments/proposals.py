@@ -12,7 +12,6 @@ import numpy as np
 from trc_core.evaluation.evaluator import COLLISION, DEEP
 from trc_core.evaluation.problems import draw_problems
 from trc_core.evaluation.reference import best_known_optima, starts_needed
-from trc_core.lab.experiments.cycles_and_sweeps import cycles_and_sweeps, section, sentence
 from trc_core.lab.experiments.frame import (
     Experiment,
     Figures,
@@ -20,7 +19,6 @@ from trc_core.lab.experiments.frame import (
     Work,
     among,
     key,
-    names,
 )
 from trc_core.lab.experiments.proposal_rows import (
     CONTROLLER,
@@ -41,7 +39,7 @@ EXCESS = 1e-5  # in which J/J* - 1 is kept
 MOST = 9_999  # of it that is kept: only its median is shown
 SHUFFLE = 7
 FLOWN = 5  # starts that the controller improves
-CIRCLES, CYCLES = 'circles', 'cycles'
+CIRCLES = 'circles'
 RIVALS, OWN = 'rivals', 'network'
 GROUPS = {RIVALS: rivals, OWN: own}
 KINDS = ('wrong', 'M wrong', '> 1 cm', '> 5 cm')
@@ -54,26 +52,19 @@ class Size:
     problems: int = 200
     stored: int = 6000
     """Plans in the table of stored plans, and as many mirror images."""
-    states: int = 100
-    """Of the systems whose cycles and sweeps are compared."""
-    refined: tuple[str, ...] = ()
-    """Those systems, which ship."""
 
 
-FULL = Size(problems=1000, stored=20_000, states=300)
+FULL = Size(problems=1000, stored=20_000)
 
 
 def units(size: Size, seed: int) -> dict[str, Work]:
-    """Blocks of problems, of which every planner plans each; then systems with cycles."""
+    """Blocks of problems, of which every planner plans each."""
     counts = [min(BLOCK, size.problems - first) for first in range(0, size.problems, BLOCK)]
-    work: dict[str, Work] = {
+    return {
         key(CIRCLES, group, n): partial(_block, size, seed, group, n, count)
         for group in GROUPS
         for n, count in enumerate(counts)
     }
-    for name in size.refined:
-        work[key(CYCLES, name)] = partial(cycles_and_sweeps, name, size.states, seed)
-    return work
 
 
 def _block(size: Size, seed: int, group: str, number: int, count: int) -> Figures:
@@ -185,19 +176,6 @@ def page(results: Results) -> Iterable[str]:
         'alone); rows take turns, problem by problem, in a random order.'
     )
     yield SOURCES
-    if not names(results, 1, CYCLES):
-        return
-    yield '## Cycles and sweeps'
-    yield (
-        'Where one start leads to the optimum, a network shortens the way: K cycles, and sweeps '
-        'of box-iLQR after them, beside the same sweeps from the clipped LQR and from the best of '
-        f'a ladder of LQRs. New states, {ABOUT}.'
-    )
-    for name in names(results, 1, CYCLES):
-        (figures,) = among(results, CYCLES, name)
-        yield f'### {name}'
-        yield sentence(name, figures)
-        yield section(figures)
 
 
 SOURCES = """\
@@ -208,9 +186,6 @@ SOURCES = """\
   start and goal are flown from here.
 - *MPPI*: the mean of 1000 samples after 5 iterations from the line.
 - *network*: its proposals alone, or beside the classical starts, as the controller has them."""
-
-
-ABOUT = 'CPU milliseconds on one core, in turns; *wrong*: J more than 2 % above J*'
 
 
 def at_equal_ms(found: Mapping[str, Line], source: str, ms: float) -> float | None:
