@@ -140,9 +140,9 @@ class Cycle:
             rows = torch.randint(len(u), (BATCH,), generator=generator)
             own = labelled.rows(rows)
             plans = Iterate(u[rows], u[rows], x[rows], None, slope[rows])
-            states = own.current_state, own.target_state
-            step = self._step(*states, own.parameters, plans)
-            units = model.problem(*states, parameters=own.parameters).units
+            x0, goal, p = own.current_state, own.target_state, own.parameters
+            step = self._step(x0, goal, p, plans)
+            units = model.problem(x0, goal, parameters=p).units
             metric = units.metric(plans.v + step).float()[:, None]
             distance = local_distance(metric, own.plan, own.form.float(), own.held)
             return robust_distance(*distance, SHARPNESS, DISTANCE).mean()
@@ -168,9 +168,9 @@ class Cycle:
         """One guarded cycle on every plan: the step, or a quarter of it; how many were taken."""
         problem, system = improved.problem, self.system
         x, u, slopes = map(torch.from_numpy, (*improved.plans, improved.slopes()))
-        rows = [torch.from_numpy(a).expand(len(u), -1) for a in (problem.x0, problem.goal)]
-        p = torch.from_numpy(problem.p).expand(len(u), -1)
-        step = self._step(*rows, p, Iterate(u, u, x, None, slopes)).numpy()
+        given = (problem.x0, problem.goal, problem.p)
+        x0, goal, p = (torch.from_numpy(a).expand(len(u), -1) for a in given)
+        step = self._step(x0, goal, p, Iterate(u, u, x, None, slopes)).numpy()
         taken = 0
         for n, change in enumerate(step):
             before = improved.plans.u[n].copy()
@@ -191,8 +191,12 @@ def cycle_between(name: str, labels: int, steps: int, count: int, seed: int) -> 
     """
     cycle = Cycle(load_checkpoint(name))
     system = cycle.system
-    key = [labels, LABELS_SEED]
-    known = keep(system, 'labels', key, lambda: vars(library_labels(system, *key)))
+    known = keep(
+        system,
+        'labels',
+        [labels, LABELS_SEED],
+        lambda: vars(library_labels(system, labels, LABELS_SEED)),
+    )
     trained = cycle.learn(Labels(**known), steps)
     problems = draw_problems(system, count, SEED + seed)
     optima = best_known_optima(system, problems, starts_needed(system))

@@ -38,7 +38,7 @@ BLOCK = 20  # problems of a unit of work
 EXCESS = 1e-5  # in which J/J* - 1 is kept
 MOST = 9_999  # of it that is kept: only its median is shown
 SHUFFLE = 7
-FLOWN = 5  # starts that the controller improves
+FLOWN = 5  # starts of the network that are compared with others at equal milliseconds
 CIRCLES = 'circles'
 RIVALS, OWN = 'rivals', 'network'
 GROUPS = {RIVALS: rivals, OWN: own}
@@ -215,12 +215,12 @@ def _answer(found: Mapping[str, Line]) -> Iterable[str]:
         rival = at_equal_ms(found, STORED, flown.ms)
         other = 'none' if rival is None else f'{rival:.1%}'
         text += (
-            f' Of the proposals of the network the best {FLOWN} are improved in flight: they end '
-            f'M wrong on {flown.shares["M wrong"]:.1%} in {flown.ms:.1f} ms, where the 32 nearest '
-            f'stored plans do on {other}.'
+            f' The best {FLOWN} proposals of the network, by the merit, end M wrong on '
+            f'{flown.shares["M wrong"]:.1%} in {flown.ms:.1f} ms, where the 32 nearest stored '
+            f'plans do on {other}.'
         )
         first, theirs = (rows[0].shares['M wrong'] for rows in one_each)
-        text += f' With one start the network is no better than they ({first:.1%}, {theirs:.1%}).'
+        text += f' With one start it is {first:.1%} and {theirs:.1%}.'
         without = (line for label, line in found.items() if 'network' not in label)
         better = [
             line
@@ -233,9 +233,10 @@ def _answer(found: Mapping[str, Line]) -> Iterable[str]:
         if CONTROLLER in found:
             ours = found[CONTROLLER]
             text += (
-                f' The controller, which goes on to other starts where the best violate '
-                f'constraints, is M wrong on {ours.shares["M wrong"]:.1%} and more than 1 cm '
-                f'inside on {ours.shares["> 1 cm"]:.1%}, in {ours.ms:.1f} ms (p95 {ours.p95:.0f}).'
+                f' The controller, which ranks starts with little weight of violations, improves '
+                f'two, and goes on to others where these leave doubts, is M wrong on '
+                f'{ours.shares["M wrong"]:.1%} and more than 1 cm inside on '
+                f'{ours.shares["> 1 cm"]:.1%}, in {ours.ms:.1f} ms (p95 {ours.p95:.0f}).'
             )
     yield text
 
