@@ -13,8 +13,8 @@ from trc_core.evaluation.closed_loop import CONVERGED, PerturbedPlant, fly, tick
 from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.experiments import (
     ablation,
-    cycles,
     compared_networks,
+    cycles,
     generalization,
     hierarchy,
     iterations,
