@@ -101,9 +101,7 @@ SIZES = {
         cycles.EXPERIMENT.default,
         beside=('van_der_pol',),
         states=3,
-        labels=8,
-        steps=2,
-        problems=1,
+        between=(),
     ),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,

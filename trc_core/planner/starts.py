@@ -166,7 +166,7 @@ class Starts:
             return J
         N, violation = len(J), np.empty((len(J), 2))
         none = np.zeros(N, np.int64)
-        each = Requests(*(np.repeat(values, N, 0) for values in request))
+        each = Requests._make(np.repeat(values, N, 0) for values in request)
         self._assess(plant, each, Found(*plans, J, none, none, J, J[:, None]), violation)
         ranks = J - (1.0 - SOFT) * self._weight * violation[:, 0]
         return np.where(np.isfinite(ranks), ranks, math.inf)

@@ -39,8 +39,7 @@ from trc_core.solvers.problem import Problem
 from trc_core.training.hypothesis_trainer import LabelledProblems
 from trc_core.training.losses import local_distance, robust_distance
 
-SEED = 9_700_000  # of the problems
-LABELS_SEED = 6_200_000
+SEED, BLOCK = 9_300_000, 20  # of the problems, those of the experiment `proposals`
 BEFORE, TRIAL, LAST = 4, 12, 12  # sweeps before a cycle, on every start, and on the best then
 STARTS = 5  # that are improved
 BATCH, SHARPNESS, DISTANCE = 128, 5.0, 0.1
@@ -77,7 +76,7 @@ class Improved:
         """One of them, a view."""
         one = slice(n, n + 1)
         plans = Trajectory(self.plans.x[one], self.plans.u[one])
-        outcome = Outcome(*(values[one] for values in self.outcome))
+        outcome = Outcome._make(values[one] for values in self.outcome)
         return Improved(self.problem, plans, self.memory.rows(one), outcome)
 
     def sweep(self, sweeps: int) -> None:
@@ -184,37 +183,44 @@ def cycle_between(name: str, labels: int, steps: int, count: int, seed: int) -> 
 
     Args:
         name: a checkpoint that ships.
-        labels: to learn from.
+        labels: to learn from, of those that the network was trained with.
         steps: of the training.
         count: problems to judge by.
         seed: of them.
     """
-    cycle = Cycle(load_checkpoint(name))
+    checkpoint = load_checkpoint(name)
+    cycle = Cycle(checkpoint)
     system = cycle.system
-    known = keep(
-        system,
-        'labels',
-        [labels, LABELS_SEED],
-        lambda: vars(library_labels(system, labels, LABELS_SEED)),
-    )
-    trained = cycle.learn(Labels(**known), steps)
-    problems = draw_problems(system, count, SEED + seed)
-    optima = best_known_optima(system, problems, starts_needed(system))
+    trained = cycle.learn(_labels(checkpoint, labels), steps)
     merits: dict[str, list[float]] = {}
+    known: list[float] = []
     taken, tried = 0, 0
-    for i in range(count):
-        parameters = (problems.parameters or [{}])[i]
-        problem = Problem.of(system, problems.x0[i], problems.goal[i], parameters)
-        found, own, all_of = _ways(cycle, problem)
-        taken, tried = taken + own, tried + all_of
-        for label, merit in found.items():
-            merits.setdefault(label, []).append(merit)
-    best = np.minimum(optima.merit, np.min(list(merits.values()), 0))
-    rows = {
-        label: _row(np.array(found)[optima.solved] / best[optima.solved])
-        for label, found in merits.items()
-    }
-    return {**trained, 'problems': int(optima.solved.sum()), 'taken': taken / tried, 'rows': rows}
+    for first in range(0, count, BLOCK):
+        own_seed = SEED + 1000 * seed + first // BLOCK
+        problems = draw_problems(system, min(BLOCK, count - first), own_seed)
+        optima = best_known_optima(system, problems, starts_needed(system))
+        known += np.where(optima.solved, optima.merit, np.nan).tolist()
+        for i in range(len(problems.x0)):
+            parameters = (problems.parameters or [{}])[i]
+            problem = Problem.of(system, problems.x0[i], problems.goal[i], parameters)
+            found, own, all_of = _ways(cycle, problem)
+            taken, tried = taken + own, tried + all_of
+            for label, merit in found.items():
+                merits.setdefault(label, []).append(merit)
+    solved = np.isfinite(known)
+    best = np.minimum(known, np.min(list(merits.values()), 0))[solved]
+    rows = {label: _row(np.array(found)[solved] / best) for label, found in merits.items()}
+    return {**trained, 'problems': int(solved.sum()), 'taken': taken / tried, 'rows': rows}
+
+
+def _labels(checkpoint: Checkpoint, count: int) -> Labels:
+    """The first of the labels that a network was trained with."""
+    system, training = checkpoint.system, checkpoint.training
+    every, seed = training['config']['labels'], training['seed']
+    known = keep(
+        system, 'labels', [every, seed], lambda: vars(library_labels(system, every, seed))
+    )
+    return Labels(**{name: values[:count] for name, values in known.items()})
 
 
 def _ways(cycle: Cycle, problem: Problem) -> tuple[dict[str, float], int, int]:

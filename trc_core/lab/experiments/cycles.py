@@ -26,11 +26,11 @@ class Size:
     between: tuple[str, ...] = ('bicycle_circles',)
     """Systems that ship with a network that only proposes, for which a cycle learns ..."""
     labels: int = 3000
-    """... from so many labels ..."""
-    steps: int = 3000
+    """... from so many of the labels that the network was trained with ..."""
+    steps: int = 1500
     """... in so many steps, to be judged ..."""
     problems: int = 200
-    """... by so many new problems."""
+    """... by so many of the problems of `proposals`."""
 
 
 FULL = Size(('quadrotor', 'van_der_pol', 'cartpole'), 300, labels=10_000, steps=10_000)
