@@ -61,6 +61,8 @@ def page(results: Results) -> Iterable[str]:
         yield f'### {name}'
         yield sentence(name, figures)
         yield section(figures)
+    if not names(results, 1, BETWEEN):
+        return
     yield '## Between sweeps, under constraints'
     yield WHAT
     for name in names(results, 1, BETWEEN):
