@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.canonical import Scene
-from trc_core.numerics.constants import MEMBER
+from trc_core.numerics.constants import MEMBER, PAIR
 from trc_core.numerics.representation import Coordinates
 from trc_core.problem.system import System
 
@@ -67,13 +67,14 @@ def problem_dim(system: System, angles: int, inputs: int, goals: int = 0) -> int
     return 2 * system.n_x + 2 * angles + inputs + 2 * goals + 1
 
 
-def _read(system: System, coordinates: Coordinates, shapes: Shapes) -> tuple[int, int]:
-    """How many numbers are read of a problem, and of an obstacle."""
+def _read(system: System, coordinates: Coordinates, shapes: Shapes) -> tuple[int, int, int]:
+    """How many numbers are read of a problem, of an obstacle and of two."""
     (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{k}'] for k in ('angles', 'inputs'))
     if coordinates.kind != 'canonical':
-        return problem_dim(system, angles, inputs, len(coordinates.goals)), 0
+        return problem_dim(system, angles, inputs, len(coordinates.goals)), 0, 0
     scene = coordinates.scene(system)
-    return scene.problem_dim(angles), MEMBER if len(scene.obstacles) else 0
+    read = (MEMBER, PAIR) if len(scene.obstacles) else (0, 0)
+    return (scene.problem_dim(angles), *read)
 
 
 def feature_count(system: System) -> int:

@@ -19,6 +19,7 @@ EXPERIMENTS = {
     'hierarchy': 'hierarchy',
     'surprises': 'surprises',
     'proposals': 'proposals',
+    'cycles': 'cycles',
 }
 OUTPUT = Path('outputs/experiments')
 
