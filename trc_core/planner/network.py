@@ -145,7 +145,7 @@ def network_of(checkpoint: Checkpoint) -> Network:
         H_init=initial[0],
         L_init=initial[1],
         blocks=blocks,
-        relations=config.get('relations', 0),
+        relations=_relations(reader, config),
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
         first_cycles=config['first_cycles'],
         first_outputs=len(layers[INITIAL_OUTPUT].b) * (len(own) if by_latents else 1),
@@ -165,11 +165,17 @@ def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Lay
         block = f'recursive_reasoning.L_level.blocks.{i}'
         layers += [reader.layer(f'{block}.mlp.{name}') for name in ('input', 'output')]
         layers.append(reader.norm(f'{block}.mlp_norm'))
-    for k in range(config.get('relations', 0)):
+    for k in range(_relations(reader, config)):
         layers += _relation(reader, f'set_encoder.relations.{k}')
     if 'readout.output.weight' in reader.tensors:
         layers += _relation(reader, 'readout')
     return layers
+
+
+def _relations(reader: _Reader, config: Mapping[str, Any]) -> int:
+    """Rounds in which obstacles read of one another; none where there are no obstacles."""
+    has_obstacles = 'set_encoder.hidden.weight' in reader.tensors
+    return int(config['relations']) if has_obstacles else 0
 
 
 def _relation(reader: _Reader, name: str) -> list[Layer]:

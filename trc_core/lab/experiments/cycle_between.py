@@ -269,12 +269,14 @@ def sentence(figures: Figures) -> str:
     """What came of it."""
     rows = figures['rows']
     ours, theirs, more = (rows[label] for label in (CYCLED, SWEPT, ONE_MORE))
-    verdict = 'helps' if rows[WITH]['M wrong'] < rows[WITHOUT]['M wrong'] else 'does not help'
+    without, beside = (figures['problems'] * rows[way]['M wrong'] for way in (WITHOUT, WITH))
+    by_chance = 2.0 * max(without, beside) ** 0.5
+    verdict = 'it helps' if without - beside > by_chance else 'no more than chance explains'
     return (
         f'A cycle learned for {figures["steps"]} steps from plans after {BEFORE} sweeps. It '
         f'lowered the merit of {figures["taken"]:.0%} of the plans. The best of them then has a '
         f'median M/M* of {ours["median"]:.4f}, where it was {theirs["median"]:.4f} before, and '
         f'{more["median"]:.4f} after one more sweep instead. In the end plans are M wrong on '
         f'{rows[WITH]["M wrong"]:.1%} with the cycle and on {rows[WITHOUT]["M wrong"]:.1%} '
-        f'without: it {verdict}.'
+        f'without, of {figures["problems"]} problems: {verdict}.'
     )
