@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trc_core.problem.system import Array
 
-FORWARD, EXPANSION, END = range(3)  # functions of a plant
+FORWARD, EXPANSION, END, GRADIENT = range(4)  # functions of a plant
 OTHER, SIZE, TURN = range(3)  # kinds of local coordinates
 
 
