@@ -11,6 +11,7 @@ GRAVITY = 3.71  # [m/s^2]
 EXHAUST = 200.7 * 9.80665  # [m/s] speed of the exhaust
 SLOPE = np.tan(np.deg2rad(4.0))  # of the cone that the lander stays in
 LEAST, FULL = 4972.0, 13258.0  # [N]
+GRID, LONGEST = 0.02, 300.0  # [s] of the proof that a lander cannot land
 
 
 def dynamics(x, u, dt):
@@ -37,6 +38,28 @@ def _phi(q):
 def constraints(x):
     """The depth below the glide slope."""
     return {'glide_slope': SLOPE * sqrt(x[0] ** 2 + x[1] ** 2) - x[2]}
+
+
+def cannot_land(x):
+    """The reason why a lander cannot land from a state (7,); None where there is no proof.
+
+    Full thrust straight up makes height and climb the largest, at any time, of all thrusts. Where
+    even that meets the ground before it stops falling, nothing can land.
+    """
+    height, climb, mass = x[2], x[5], x[6]
+    depth = SLOPE * np.hypot(x[0], x[1]) - height
+    if depth > 0.0:
+        return f'cannot be landed: it begins {depth:.0f} m below the glide slope'
+    t = np.arange(GRID, min(LONGEST, 0.999 * mass * EXHAUST / FULL), GRID)
+    q = FULL * t / (EXHAUST * mass)
+    climb = climb - GRAVITY * t - EXHAUST * np.log1p(-q)
+    height = height + x[5] * t - 0.5 * GRAVITY * t**2 + EXHAUST * t * _phi(q)
+    under = np.flatnonzero(height < 0.0)
+    if not len(under) or np.any(climb[: under[0]] >= 0.0):
+        return None
+    return (
+        f'cannot be landed: full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
+    )
 
 
 rocket_landing = System(
@@ -67,4 +90,4 @@ rocket_landing = System(
     goal_box=[0.0] * 7,
     goal_tolerance=[10.0, 10.0, 10.0, 5.0, 5.0, 5.0, None],
 )
-shipped = ShippedSystem(rocket_landing, recipes={})
+shipped = ShippedSystem(rocket_landing, recipes={}, hopeless=cannot_land)
