@@ -35,6 +35,7 @@ PRICED = 6  # states that have a price: r and v
 NUMBERS = PRICES + PRICED
 READ = 6  # numbers of a problem: distance, height, velocity, mass
 STEEP = 8.0
+MOST = 3.0  # of a dimensionless number that a network writes at once
 TINY = 1e-9  # m or m/s, below which a direction or a side is none
 
 
@@ -89,11 +90,13 @@ def require_descent(system: System) -> None:
     Raises:
         ValueError: if the duration is fixed, or states and controls are others.
     """
-    fits = system.final_time is not None and len(system.norms) == 1 and system.n_u == 3
-    if not (fits and system.terminal == system.state_names[:PRICED] and system.n_x == PRICED + 1):
+    timed = system.final_time is not None and len(system.norms) == 1 and system.n_u == 3
+    ends = system.n_x == PRICED + 1 and system.terminal == system.state_names[:PRICED]
+    if not (timed and ends):
         raise ValueError(
-            f"'{system.name}' is no powered descent: that has the states place, velocity and mass, "
-            'of which place and velocity are `terminal`, three controls with a norm, and `final_time`'
+            f"'{system.name}' is no powered descent: that has the states place, velocity and "
+            'mass, of which place and velocity are `terminal`, three controls with a norm, and '
+            '`final_time`'
         )
 
 
@@ -138,6 +141,12 @@ def read_start(descent, inside, features):
     for i in range(READ):
         place = i if i == 0 else i + 1  # y is 0
         features[i] = (inside[place] - descent.middle[i]) / descent.width[i]
+
+
+@register_jitable
+def bounded(output):
+    """A change of a number, for what a network writes: about the same where it is moderate."""
+    return MOST * math.tanh(output / MOST)
 
 
 @register_jitable

@@ -5,7 +5,7 @@ from numpy import log, sqrt
 
 from trc_core.problem.places import Norm
 from trc_core.problem.system import System
-from trc_core.systems.shipped import ShippedSystem
+from trc_core.systems.shipped import Recipe, ShippedSystem
 
 GRAVITY = 3.71  # [m/s^2]
 EXHAUST = 200.7 * 9.80665  # [m/s] speed of the exhaust
@@ -92,4 +92,8 @@ rocket_landing = System(
     constraint_tolerance=1.0,
     goal_tolerance=[10.0, 10.0, 10.0, 5.0, 5.0, 5.0, None],
 )
-shipped = ShippedSystem(rocket_landing, recipes={}, hopeless=cannot_land)
+shipped = ShippedSystem(
+    rocket_landing,
+    recipes={'rocket_landing': Recipe('rocket_landing', stage='descent')},
+    hopeless=cannot_land,
+)
