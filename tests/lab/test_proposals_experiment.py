@@ -13,7 +13,6 @@ from trc_core.lab.experiments.starts import (
     improve,
     left_right,
     random_controls,
-    rolled_out,
 )
 from trc_core.lab.experiments.surprised_flights import (
     AHEAD,
@@ -24,6 +23,7 @@ from trc_core.lab.experiments.surprised_flights import (
 )
 from trc_core.planner.controller import Controller
 from trc_core.solvers import multistart
+from trc_core.solvers.plans import rolled_out
 from trc_core.solvers.problem import Problem
 from trc_core.systems.bicycle_circles import bicycle_circles, draw
 
@@ -50,13 +50,13 @@ def test_starts_are_rolled_out_to_the_merit_that_counts(problem):
     starts = rolled_out(problem, controls)
     for n in range(3):
         states, merit = problem.replay(controls[n])
-        np.testing.assert_allclose(starts.plans.x[n], states, atol=1e-12)
+        np.testing.assert_allclose(starts.states[n], states, atol=1e-12)
         assert starts.merit[n] == pytest.approx(merit)
 
 
 def test_one_start_is_improved_as_the_solvers_do_and_several_end_no_worse(problem):
     starts = left_right(problem)
-    best = starts.plans.u[starts.merit.argmin()].copy()
+    best = starts.controls[starts.merit.argmin()].copy()
     states, _ = problem.replay(best)
     merit, _, _ = problem.improve(12, states, best)
     one = improve(problem, starts, 1, 12, 0)
@@ -77,7 +77,7 @@ def test_a_stored_plan_is_found_again_also_in_a_mirror_and_in_another_frame(prob
     mirrored = Problem.of(bicycle_circles, MIRROR * problem.x0, MIRROR * problem.goal)
     found = table.nearest(mirrored, 1)
     starts = rolled_out(mirrored, found)
-    np.testing.assert_allclose(starts.plans.x[0], MIRROR * plan.states, atol=1e-9)
+    np.testing.assert_allclose(starts.states[0], MIRROR * plan.states, atol=1e-9)
     turned, shift = 0.7, np.array([3.0, -1.0])
     c, s = np.cos(turned), np.sin(turned)
     moved = [x.copy() for x in (problem.x0, problem.goal)]
@@ -90,7 +90,7 @@ def test_a_stored_plan_is_found_again_also_in_a_mirror_and_in_another_frame(prob
 def test_random_samples_lower_the_merit_of_the_line(problem):
     line = by_law(problem, 'line')
     rng = np.random.default_rng(0)
-    mean, best = mppi(problem, line.plans.u[0], 200, 4, rng).merit
+    mean, best = mppi(problem, line.controls[0], 200, 4, rng).merit
     assert max(mean, best) < line.merit[0]
 
 

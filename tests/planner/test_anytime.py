@@ -14,7 +14,8 @@ from trc_core.compile.kernels import compiled
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.rollout import Trajectory, rollout, shift
 from trc_core.planner import clock, kernels
-from trc_core.planner.backend import Problems
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget
 
 SMOOTH = ['double_integrator', 'van_der_pol', 'quadrotor_2d']
 
@@ -49,7 +50,7 @@ def test_refinement_stops_when_the_next_step_would_not_fit(monkeypatch):
     x, goal = (a[0] for a in problems('double_integrator', 1))
     full = controller.plan(x, goal)
     assert full.cycles == 10
-    budget = kernels.Budget(cycles=10, deadline=7.0, tolerance=0.0, seconds=0.5)
+    budget = Budget(cycles=10, deadline=7.0, tolerance=0.0, seconds=0.5)
     seconds = itertools.count()
     monkeypatch.setattr(kernels, 'now', lambda: float(next(seconds)))
     alone = Problems(x[None], constant_reference(goal[None], controller.system.horizon))

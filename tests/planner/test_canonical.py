@@ -15,8 +15,9 @@ from trc_core.models.plan_representation import for_system
 from trc_core.numerics.constants import PRESENT
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.representation import Coordinates
-from trc_core.planner.backend import KernelBackend, Problems
+from trc_core.planner.backend import KernelBackend
 from trc_core.planner.onnx.network_graph import NetworkGraph
+from trc_core.planner.problems import Problems
 from trc_core.problem.symmetry import Symmetry, planar_symmetry
 from trc_core.problem.system import FAR
 from trc_core.solvers.problem import Problem

@@ -202,12 +202,13 @@ def test_compiled_starts_are_those_of_plain_python(robot, tmp_path):
     x = system.x0_centre + system.x0_box / 4
     reference = constant_reference(system.goal_centre[None], system.horizon)
     efforts = np.random.default_rng(0).normal(size=(1, system.horizon, system.n_u))
-    problems = controller._problems(x[None], reference)._replace(previous=efforts)
+    problems = controller._statement.problems(x[None], reference)._replace(previous=efforts)
     backend = controller._planning.backend
     _, found = backend.propose(problems)
     expected = backend.empty(problems)
     plans = empty_trajectory(system, *expected.starts.shape)
     plant = problems.adjusted(readable_plant_of(system))
-    start_rows(plant, backend._ladder, problems.requests(system), expected, plans)
+    ladder = controller.checkpoint.representation.K_start
+    start_rows(plant, ladder, problems.requests(system), expected, plans)
     assert found.shape[1] == len(system.laws) + 4  # two LQRs, u_trim, and the plan before
     np.testing.assert_allclose(found, expected.starts, rtol=1e-9)

@@ -55,4 +55,6 @@ def test_without_the_obstacle_only_state_limits_can_be_broken(monitored):
 def test_a_system_without_constraints_says_so():
     monitor = ConstraintMonitor(get_system('pendulum'), ThrottledLog(pytest.fail))
     monitor.check(np.ones(2), np.ones(1), {}, 0.0)
-    assert monitor.status(0.0).message == 'no constraints'
+    status = monitor.status(0.0)
+    assert status.message == 'no constraints'
+    assert status.values['largest_violation'] == 0.0

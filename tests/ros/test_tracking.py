@@ -63,6 +63,7 @@ class Turns:
 
     def __init__(self, start, probe, namespace, system, period, controller=(), plant=()):
         self.states, self.probe, self._name = {}, probe, f'{namespace}/controller'
+        self._due = []
         common = ('-r', f'__ns:={namespace}', '-p', f'system:={system}')
         turns = ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true', '-p', 'autostart:=false')
         rate = 1 / period
@@ -92,6 +93,13 @@ class Turns:
         publisher.publish(message)
         self.probe.spin(0.3)
 
+    def send_after(self, seconds, message, *topics):
+        """Sends a message on each topic once the plant has flown for so long."""
+        for topic in topics:
+            publisher = self.probe.node.create_publisher(type(message), topic, 10)
+            self._require(lambda p=publisher: p.get_subscription_count() > 0, topic)
+            self._due.append((EPOCH + seconds, publisher, message))
+
     def fly(self, seconds):
         """Lets them go: times since the beginning (N,), states (N, n_x)."""
         self._change(Transition.TRANSITION_ACTIVATE)
@@ -100,7 +108,11 @@ class Turns:
         return times - EPOCH, np.array([self.states[t] for t in times])
 
     def _note(self, message):
-        self.states[seconds_of(message.header.stamp)] = [*message.position, *message.velocity]
+        now = seconds_of(message.header.stamp)
+        self.states[now] = [*message.position, *message.velocity]
+        for _, publisher, due in [one for one in self._due if one[0] <= now]:
+            publisher.publish(due)
+        self._due = [one for one in self._due if one[0] > now]
 
     def _change(self, transition):
         client = self.probe.node.create_client(ChangeState, f'{self._name}/change_state')
@@ -204,6 +216,23 @@ def test_a_car_goes_round_a_marker_that_moves(turns):
     safety = flight.probe.diagnosis('safety')
     assert float(safety['tracking_error_x']) == pytest.approx(abs(states[-1, 0] - 5.0), abs=0.05)
     assert float(safety['goal_x']) == 5.0
+
+
+def test_a_car_goes_round_a_circle_that_appears_on_its_way(turns):
+    goal = ('-p', 'initial_goal:=[5.0, 0.0, 0.0, 0.0, 0.0]')
+    flight = turns('bicycle_circles', 0.1, controller=goal, plant=at_start([0.0] * 5))
+    circle = JointState(name=['x1', 'y1', 'r1'], position=[3.0, -0.1, 0.5])
+    flight.send_after(1.0, circle, 'controller/parameters', 'plant/parameters')
+    times, states = flight.fly(7.0)
+    unaware = times <= 1.0
+    assert np.abs(states[unaware, 1]).max() < 0.01  # [m] nothing is in the way yet
+    assert states[unaware, 3].max() > 0.8  # [m/s]
+    gap = np.hypot(states[:, 0] - 3.0, states[:, 1] + 0.1) - 0.5
+    print(f'closest {100 * gap.min():.1f} cm')
+    assert -0.01 < gap.min() < 0.3  # beside it, and no way round the world
+    assert np.abs(states[-1, :2] - [5.0, 0.0]).max() < 0.1
+    true = flight.probe.diagnosis('constraints', 'plant')
+    assert float(true['largest_violation']) == pytest.approx(max(0.0, -gap.min()), abs=0.01)
 
 
 def test_weights_change_in_flight_without_a_jolt(controller, probe, namespace):

@@ -1,5 +1,6 @@
 """Evidence of local optima: it does not depend on units, and an independent solver agrees."""
 
+import time
 import warnings
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from trc_core.numerics.cost import is_success
 from trc_core.planner.controller import Controller
 from trc_core.solvers import evidence as module
 from trc_core.solvers import ilqr, lqr, multistart, nlp
-from trc_core.solvers.evidence import SAMPLE, _ladder, classical_plan, evidence
+from trc_core.solvers.evidence import SAMPLE, classical_plan, evidence
 from trc_core.solvers.problem import Problem
 from trc_core.systems import SYSTEMS, get_system
 from trc_core.systems.bicycle_circles import bicycle_circles
@@ -89,7 +90,7 @@ def test_where_several_starts_win_ipopt_does_not_side_with_the_classical_control
     x0, goal = system.sample(np.random.default_rng(0), SAMPLE)
     rows = range(12)
     problems = [Problem.of(system, x0[n], goal[n]) for n in rows]
-    ladder = [classical_plan(problem, _ladder(system)) for problem in problems]
+    ladder = [classical_plan(problem) for problem in problems]
     several = [multistart.solve(system, x0[n], goal[n]).cost for n in rows]
     beaten = [n for n in rows if 1.02 * several[n] < ladder[n]]
     assert beaten
@@ -122,18 +123,34 @@ def test_a_linear_plant_has_one_optimum():
 @pytest.mark.parametrize('name', ['pendulum', 'cartpole_swingup'])
 def test_what_is_beaten_is_the_controller_that_would_fly(name):
     system, rng = get_system(name), np.random.default_rng(5)
-    flown, ladder = Controller.classical(system), _ladder(system)
+    flown = Controller.classical(system)
     for _ in range(4):
         x0, goal, parameters = drawn_problem(system, rng)
         plan = flown.plan(x0, goal, parameters=parameters)
-        ours = classical_plan(Problem.of(system, x0, goal, parameters), ladder)
+        ours = classical_plan(Problem.of(system, x0, goal, parameters))
         assert ours == pytest.approx(plan.cost, rel=1e-4)
 
 
-def test_evidence_ends_when_its_time_is_over(monkeypatch):
-    monkeypatch.setattr(module, 'SECONDS', 0.0)
-    found = evidence.__wrapped__(SYSTEMS['van_der_pol'])
+def one_problem(monkeypatch):
+    monkeypatch.setattr(module, 'WORK', 0.0)
+    monkeypatch.setattr(module, 'FEWEST', 1)
+
+
+def test_fewer_problems_are_tried_of_long_dynamics(monkeypatch):
+    short, long = SYSTEMS['van_der_pol'], get_system('arm')
+    assert module._sample(short) == module._sample(long) == SAMPLE
+    assert module.FEWEST < module._sample(replace(long, horizon=2 * long.horizon)) < SAMPLE
+    assert module._sample(replace(long, horizon=10 * long.horizon)) == module.FEWEST
+    one_problem(monkeypatch)
+    found = evidence.__wrapped__(short)
     assert found.problems == 1 and str(found).endswith('on 0 of 1 problems')
+
+
+def test_evidence_is_the_same_on_a_busy_computer(monkeypatch):
+    ticks = iter(range(0, 10**9, 1000))  # [s] between two looks at a clock
+    for clock in ('process_time', 'perf_counter', 'thread_time'):
+        monkeypatch.setattr(time, clock, lambda: next(ticks))
+    assert evidence.__wrapped__(SYSTEMS['double_integrator']) == (0, SAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +163,7 @@ def test_evidence_ends_when_its_time_is_over(monkeypatch):
     ids=['nothing moves it', 'it runs away', 'it has no rates beside its box'],
 )
 def test_odd_plants_get_an_answer(rates, monkeypatch):
-    monkeypatch.setattr(module, 'SECONDS', 0.0)
+    one_problem(monkeypatch)
     odd = replace(SYSTEMS['double_integrator'], name='odd', dynamics=rates, substeps=1)
     with warnings.catch_warnings():
         warnings.simplefilter('error')

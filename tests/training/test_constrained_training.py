@@ -15,9 +15,9 @@ from trc_core.numerics.cost import constant_reference, trajectory_cost
 from trc_core.numerics.ilqr import Outcome, batch_improve
 from trc_core.numerics.penalties import typical_penalties
 from trc_core.numerics.representation import Coordinates, Representation
-from trc_core.planner.backend import Problems
 from trc_core.planner.feature_kernels import read_problem
-from trc_core.planner.kernels import Budget
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget
 from trc_core.problem.softened import softened
 from trc_core.solvers import ilqr, nlp
 from trc_core.solvers.problem import Problem

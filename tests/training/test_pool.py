@@ -1,11 +1,17 @@
 """The pool: rows are renewed in turn, closed loops are flown on plants that differ."""
 
+import numpy as np
 import pytest
 import torch
 
+from trc_core.systems import get_system
+from trc_core.systems.draws import drawn_problem, drawn_states
+from trc_core.training import pool
 from trc_core.training.cost_trainer import CostTraining, CostTrainingConfig
 from trc_core.training.plants import PlantFamily, parameter_grid
 from trc_core.training.pool import Pool
+
+DRAW = drawn_states
 
 
 def stage(**settings):
@@ -35,6 +41,20 @@ def test_states_come_from_the_widened_box():
     module = stage(box=3.0)
     module.pool.renew()
     assert (module.pool.x0.abs() > torch.from_numpy(module.system.x0_box)).any()
+
+
+def test_problems_are_those_that_a_shipped_system_says_should_be_learned_from(monkeypatch):
+    car, module = get_system('bicycle_circles'), stage()
+    rng = np.random.default_rng(3)
+    learned = [drawn_problem(car, rng, learning=True)[0] for _ in range(4)]
+    own, _ = drawn_states(car, np.random.default_rng(3), 4)
+    found, _ = drawn_states(car, np.random.default_rng(3), 4, learning=True)
+    np.testing.assert_array_equal(found, learned)
+    assert not np.array_equal(found, own)
+    asked = []
+    monkeypatch.setattr(pool, 'drawn_states', lambda *a, **kw: asked.append(kw) or DRAW(*a, **kw))
+    module.pool.renew()
+    assert asked == [{'learning': True}]
 
 
 @pytest.mark.parametrize('receding_share', [0.0, 0.5])

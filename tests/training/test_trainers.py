@@ -3,6 +3,8 @@
 import csv
 import resource
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +61,25 @@ def test_process_supervision_lowers_the_cost_and_names_its_choices(dataset, tmp_
         supervised(dataset, tmp_path / 'other', '--supervision', 'reward')
     message = "unknown supervision 'reward'; choose from ['imitation', 'process']"
     assert message in capsys.readouterr().err
+
+
+RANGED = """
+from dataclasses import replace
+
+from trc_core.systems.van_der_pol import van_der_pol
+
+ranged = replace(van_der_pol, name='ranged', horizon=10, ranges={'mu': (0.5, 1.5)})
+"""
+
+
+def test_samples_that_differ_in_their_parameters_are_refused(tmp_path, capsys):
+    (tmp_path / 'ranged.py').write_text(RANGED)
+    system = ['--system', str(tmp_path / 'ranged.py')]
+    made = ['--num_samples', '12', '--output_dir', str(tmp_path / 'data'), '--expert', 'ilqr']
+    lqr_generator.main([*system, *made])
+    with pytest.raises(SystemExit):
+        supervised(tmp_path / 'data', tmp_path / 'run', *system)
+    assert 'differ in their parameters' in capsys.readouterr().err
 
 
 def test_cost_training_lowers_the_cost_ratio_and_reproduces(tmp_path):
@@ -335,3 +356,17 @@ def test_the_average_of_a_short_run_forgets_where_it_began():
         short = long if n < 20 else short
     assert short < 0.01
     assert long == pytest.approx(1 - 0.995**1000, rel=1e-6)
+
+
+@pytest.mark.long
+def test_two_processes_train_one_network_on_problems_of_their_own(tmp_path):
+    program = [sys.executable, '-m', 'trc_core.training.cost_trainer', '--system', 'van_der_pol']
+    settings = ['--batch_size', '32', '--validation_states', '16', '--warmup_steps', '10']
+    length = ['--steps', '60', '--validate_every', '15', '--output_dir', str(tmp_path / 'run')]
+    flags = [*TINY, *settings, *length, '--devices', '2']
+    done = subprocess.run([*program, *flags], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'GLOBAL_RANK: 1, MEMBER: 2/2' in done.stderr
+    ratios = logged(tmp_path / 'run', 'val/cost_ratio_mean')
+    assert ratios[-1] < 1 + 0.5 * (1.0026 - 1)  # half of what the clipped LQR leaves
+    assert load_checkpoint(tmp_path / 'run' / 'best_model.safetensors').metrics

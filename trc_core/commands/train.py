@@ -23,11 +23,9 @@ from trc_core.planner.controller import Controller
 from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
 from trc_core.solvers.evidence import evidence
-from trc_core.solvers.searched_labels import needs_search
 from trc_core.systems import get_system
 from trc_core.systems.flags import add_system
 from trc_core.systems.robot_task import DEFAULT_TASK, RobotTask, descriptions
-from trc_core.systems.shipped import PROPOSALS
 from trc_core.training.config import (
     UnknownSettingError,
     parse,
@@ -35,7 +33,7 @@ from trc_core.training.config import (
     settings_in,
     settings_of,
 )
-from trc_core.training.recipes import RECIPES, STAGES, Recipe, new_plant
+from trc_core.training.recipes import RECIPES, STAGES, Recipe, asked_settings, new_plant
 
 PROGRAM = 'trc train'
 MODULES = {
@@ -115,8 +113,7 @@ def choose(
         return Choice(name, stage, DATASET_SETTINGS[stage], 'as asked')
     plant = get_system(name, **task.words)
     if stage != 'auto':
-        asked = PROPOSALS if stage == 'hypotheses' and needs_search(plant) else {}
-        return Choice(name, stage, asked, 'as asked')
+        return Choice(name, stage, asked_settings(plant, stage), 'as asked')
     if plant.final_time is not None:
         require_descent(plant)
         return Choice(name, 'descent', {}, 'the time of its plans is free')

@@ -14,8 +14,8 @@ from trc_core.evaluation.problems import TEST_SEED
 from trc_core.evaluation.reference import keep
 from trc_core.numerics.descent import enter_frame, turn_out
 from trc_core.numerics.free_time.binding import timed_plant
-from trc_core.numerics.free_time.flights import WARM, Solver, as_plan
-from trc_core.numerics.free_time.timed import Flight
+from trc_core.numerics.free_time.flights import MARGIN, WARM, Solver, as_plan
+from trc_core.numerics.free_time.timed import DT, Flight
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
@@ -87,8 +87,7 @@ class NearestDescent:
         frame = enter_frame(x0, inside)
         away = (self.stored.x0 - inside) / self._width
         flight = self._started(int(np.square(away).sum(1).argmin()), x0, frame)
-        room = self._solver.room()
-        found = self._solver.refine(self._plant, flight, room, sweeps, WARM)
+        flight, found = self._solver.refine(self._plant, flight, sweeps, WARM, MARGIN)
         converged = bool(found.converged)
         return as_plan(self.system, self._plant, flight, 'nearest', converged, int(found.sweeps))
 
@@ -96,7 +95,7 @@ class NearestDescent:
         """A flight from x0 with the thrusts, the time and the prices of stored descent n."""
         flight = self._solver.room()
         flight.x[0] = x0
-        flight.dt[0] = self.stored.seconds[n] / self.system.horizon
+        flight.numbers[DT] = self.stored.seconds[n] / self.system.horizon
         turn: Callable[..., None] = partial(turn_out, frame)
         for t, thrust in enumerate(self.stored.controls[n]):
             turn(thrust, flight.u[t])

@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 from trc_core.compile.packed import call_packed
 from trc_core.numerics.descent import NUMBERS, PRICED, PRICES, fold_slope, unfold, value_of
 from trc_core.numerics.free_time.forward import end_of, fly_step
-from trc_core.numerics.free_time.timed import END, GRADIENT, fill_arguments, holds
+from trc_core.numerics.free_time.timed import DT, END, FORWARD, GRADIENT
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
@@ -53,12 +53,14 @@ def lagrangian(plant, descent, weights, o, flight, slope):
     """
     T, n_x = flight.u.shape[0], flight.x.shape[1]
     n_h = flight.h.shape[1]
-    flight.dt[0] = unfold(descent, o, flight.u) / T
+    flight.numbers[DT] = unfold(descent, o, flight.u) / T
     arguments, results = plant.numbers.copy(), np.empty((1, 1 + n_x + n_h))
+    arguments[n_x + flight.u.shape[1]] = flight.numbers[DT]
+    function, x, u, h = plant.functions[FORWARD], flight.x, flight.u, flight.h
     value = 0.0
     for t in range(T):
-        value += fly_step(plant, flight, t, arguments, results)
-    value += end_of(plant, flight, arguments)[0]
+        value += fly_step(function, x, u, h, t, arguments, results)
+    value += end_of(plant, x, h, arguments)[0]
     force = np.zeros((T + 1, n_h))
     value += _penalties(plant, weights, flight, force)
     # the slope by the controls and by dt, from the end to the start
@@ -78,10 +80,10 @@ def _penalties(plant, weights, flight, force):
         missed = flight.x[T, i]
         stiff = weights.place if i < 3 else weights.speed
         total += (weights.prices[i] + 0.5 * stiff * missed) * missed
-    h, before, push = flight.h, weights.forces, weights.push
+    h, before, push, holds = flight.h, weights.forces, weights.push, plant.holds
     for t in range(T + 1):
         for i in range(h.shape[1]):
-            if holds(plant, t, T, i):
+            if holds[t, i]:
                 force[t, i] = max(0.0, before[t, i] + push * h[t, i])
                 total += 0.5 * (force[t, i] ** 2 - before[t, i] ** 2) / push
     return total
@@ -95,7 +97,9 @@ def _end_prices(plant, weights, flight, force, arguments, price):
     for i in range(n_h):
         arguments[at + i] = force[T, i]
     results = np.empty((1, 1 + n_h + 2 * m + m * m + n_h * m))
-    fill_arguments(plant, flight.x, flight.dt[0], T, arguments)
+    for i in range(n_x):
+        arguments[i] = flight.x[T, i]
+    arguments[at - n_x - 1] = float(T)
     call_packed(plant.functions[END], arguments, results, 0)
     for i in range(m):
         price[i] = results[0, 1 + n_h + i]

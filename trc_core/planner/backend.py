@@ -6,24 +6,24 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trc_core.checkpoint import Checkpoint
 from trc_core.compile.binding import plant_of, readable_plant_of
 from trc_core.compile.kernels import compiled
-from trc_core.compile.plant import Plant, with_problem
+from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import empty_trajectory, memory_of
 from trc_core.numerics.classical import STARTS
-from trc_core.numerics.ilqr import Memory, batch_improve
-from trc_core.numerics.parallel import in_blocks
+from trc_core.numerics.ilqr import batch_improve
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
-from trc_core.planner.classical_kernels import start_rows
-from trc_core.planner.kernels import ALL, Budget, Found, Model, Requests, propose_rows
+from trc_core.planner.kernels import Model, propose_rows
 from trc_core.planner.network import network_of, settings_of
+from trc_core.planner.problems import Problems
+from trc_core.planner.rolled_out import RolledOutStarts, numbered
+from trc_core.planner.rows import Budget, Found
 from trc_core.planner.starts import Starts
 from trc_core.planner.sweep_kernels import assess_rows, take_over_rows
 from trc_core.planner.watch import Watch
@@ -31,86 +31,6 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 
 NO_CYCLES = Budget(0, math.inf, 0.0, 0.0)
-ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
-
-
-class Weights(NamedTuple):
-    """Weights of J."""
-
-    Q: Array  # (n_x, n_x)
-    R: Array  # (n_u, n_u)
-    Q_f: Array  # (n_x, n_x)
-
-
-class Problems(NamedTuple):
-    """B problems, and what is known of their solutions."""
-
-    x0: Array
-    """(B, n_x)."""
-    r: Array
-    """References (B, T + 1, n_x)."""
-    previous: Array | None = None
-    """Plans v (B, T, n_u) that are candidates beside the LQR's and the network's own."""
-    trusted: NDArray[np.bool_] | None = None
-    """(B,): refine nothing but `previous`, unless another candidate is cheaper."""
-    p: Array | None = None
-    """Parameters (n_p,), or (B, n_p), where they are not the system's own."""
-    bounds: tuple[Array, Array] | None = None
-    """The smallest and the largest control (n_u,), where they are not the system's own."""
-    weights: Weights | None = None
-    """Where they are not the system's own."""
-    trim: Array | None = None
-    """Controls (B, T, n_u) that hold the references, where they depend on them."""
-    moving: bool = False
-    """Whether the references are no goals that stand still."""
-    memory: Memory | None = None
-    """What sweeps on the plans before left, shifted, and where sweeps leave theirs; each array
-    with a leading axis B."""
-
-    def requests(self, system: System) -> Requests:
-        """The problems as kernels take them."""
-        B, T, n_u = len(self.x0), system.horizon, system.n_u
-        previous = np.zeros((B, T, n_u)) if self.previous is None else self.previous
-        trusted = np.zeros(B, dtype=np.bool_) if self.trusted is None else self.trusted
-        return Requests(self.x0, self.r, previous, trusted)
-
-    @property
-    def differ(self) -> bool:
-        """Whether the problems are of plants that differ."""
-        return len(self.x0) > 1 and (
-            self.trim is not None or (self.p is not None and self.p.ndim == 2)
-        )
-
-    def adjusted(self, plant: Plant, b: int = 0) -> Plant:
-        """A plant with the parameters, bounds, weights and trim of problem b."""
-        if self.p is not None or self.trim is not None:
-            p = plant.dynamics.p if self.p is None else np.atleast_2d(self.p)
-            p = p[b] if p.ndim == 2 and len(p) > 1 else p.reshape(-1)
-            plant = with_problem(plant, p, plant.u_trim if self.trim is None else self.trim[b])
-        if self.bounds is not None:
-            plant = plant._replace(u_min=self.bounds[0], u_max=self.bounds[1])
-        if self.weights is not None:
-            plant = plant._replace(**self.weights._asdict())
-        return plant
-
-    def share_out(
-        self, plant: Plant, run: Callable[[Plant, slice], None], num_threads: int | None = 1
-    ) -> None:
-        """Calls `run` for blocks of rows with their plant, on some threads."""
-        B = len(self.x0)
-        if B == 1:
-            run(self.adjusted(plant), ALL)
-            return
-        if not self.differ:
-            own = self.adjusted(plant)
-            in_blocks(lambda rows: run(own, rows), B, ROWS_PER_THREAD, num_threads)
-            return
-
-        def one_by_one(rows: slice) -> None:
-            for b in range(B)[rows]:
-                run(self.adjusted(plant, b), slice(b, b + 1))
-
-        in_blocks(one_by_one, B, ROWS_PER_THREAD, num_threads)
 
 
 class Backend(ABC):
@@ -139,8 +59,8 @@ class Backend(ABC):
         self.watch = Watch()
         """Tells when the deadline of a budget has passed; planning shares its own."""
         self.candidates = (
-            *_numbered('lqr', starts),
-            *_numbered('network', checkpoint.model.get('plans', 0)),
+            *numbered('lqr', starts),
+            *numbered('network', checkpoint.model.get('plans', 0)),
         )
         """The names of the candidates that every plan starts from."""
 
@@ -165,10 +85,6 @@ class Backend(ABC):
             seconds=np.empty(B),
             starts=np.empty((B, count)),
         )
-
-
-def _numbered(name: str, count: int) -> list[str]:
-    return [name, *(f'{name} {i}' for i in range(2, count + 1))][:count]
 
 
 class KernelBackend(Backend):
@@ -269,12 +185,12 @@ class ClassicalBackend(Backend):
 
     def __init__(self, checkpoint: Checkpoint, device: str, num_threads: int | None) -> None:
         super().__init__(checkpoint, device, num_threads)
-        self._ladder = checkpoint.representation.K_start
-        self.candidates = (*_numbered('lqr', len(self._ladder)), 'trim', *self.system.laws)
-        self._start, improve = compiled(start_rows), compiled(batch_improve)
-        assess = compiled(assess_rows)
+        ladder = checkpoint.representation.K_start
+        self._rolled_out = RolledOutStarts(self.system, ladder, ladder[:0], plant_of, compiled)
+        self.candidates = self._rolled_out.names
+        improve, assess = compiled(batch_improve), compiled(assess_rows)
         self._starts = Starts(self.system, improve, assess, self.tried)
-        self.kernels = (self._start, improve, assess)
+        self.kernels = (self._rolled_out.kernel, improve, assess)
 
     def plan(self, problems: Problems, budget: Budget) -> Found:
         found, requests = self.empty(problems), problems.requests(self.system)
@@ -301,15 +217,7 @@ class ClassicalBackend(Backend):
 
     def _plans(self, problems: Problems, found: Found) -> Trajectory:
         """Every start (B, N trajectories); fills the merits `found.starts` (B, N)."""
-        requests = problems.requests(self.system)
-        plans = empty_trajectory(self.system, *found.starts.shape)
-
-        def run(plant: Plant, rows: slice) -> None:
-            starts = Trajectory(plans.x[rows], plans.u[rows])
-            self._start(plant, self._ladder, requests.rows(rows), found.rows(rows), starts)
-
-        problems.share_out(plant_of(self.system), run, self.num_threads)
-        return plans
+        return self._rolled_out.roll_out(problems, found, self.num_threads)
 
 
 class Proposer(Protocol):

@@ -15,11 +15,12 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.ilqr import Memory
-from trc_core.planner.backend import ClassicalBackend, Problems
+from trc_core.planner.backend import ClassicalBackend
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.history import History
-from trc_core.planner.kernels import Budget, Found
 from trc_core.planner.planning import Planning, Solution
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget, Found
 from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 

@@ -18,21 +18,17 @@ from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
-from trc_core.numerics.reference import trims_along
 from trc_core.planner import inputs
-from trc_core.planner.backend import Problems
 from trc_core.planner.backends import choose
 from trc_core.planner.clock import now
 from trc_core.planner.constrained import ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
-from trc_core.planner.history import checked_history
-from trc_core.planner.kernels import Budget
 from trc_core.planner.planning import Planning
-from trc_core.planner.turns import unwrapped
+from trc_core.planner.rows import Budget
+from trc_core.planner.statement import Statement
 from trc_core.planner.weighted import for_weights, reads_weights
 from trc_core.problem.system import Array
-from trc_core.problem.weighting import entry_warnings
 from trc_core.systems import System, get_system
 
 TOLERANCE = 1e-6
@@ -90,18 +86,18 @@ class Controller:
         T = self.system.horizon
         self._times = np.linspace(0.0, T * self.system.dt, T + 1, dtype=np.float64)
         self._seconds: float | None = None
-        self._bounds: tuple[Array, Array] | None = None
+        self._statement = Statement(checkpoint, self.backend, self.adjustable)
         self._twins: dict[bytes, Controller | None] = {}  # for the newest weights
 
     @classmethod
-    def classical(cls, system: System, cycles: int | None = None) -> Controller:
+    def classical(cls, system: System | str | Path, cycles: int | None = None) -> Controller:
         """A controller without a network, which plans by iLQR sweeps.
 
-        Sweeps start from clipped LQRs of R and of 10 R, from u_trim held, from the `laws` of the
-        system, and from the previous plan. `cycles` is the largest number of sweeps of a plan
-        without a warm start.
+        `system` is the plant, its name or the path of its file. Sweeps start from clipped LQRs of
+        R and of 10 R, from u_trim held, from the `laws` of the system, and from the previous plan.
+        `cycles` is the largest number of sweeps of a plan without a warm start.
         """
-        return cls(Checkpoint.classical(system), cycles=cycles)
+        return cls(Checkpoint.classical(_found(system)), cycles=cycles)
 
     @classmethod
     def load(
@@ -128,8 +124,7 @@ class Controller:
         Raises:
             FileNotFoundError, ValueError: one line that says what would work.
         """
-        if isinstance(system, (str, Path)):
-            system = get_system(str(system))
+        system = None if system is None else _found(system)
         if name_or_path == CLASSICAL:
             if system is None:
                 raise ValueError("'classical' needs a plant: give system=, a name or a .py file")
@@ -149,7 +144,7 @@ class Controller:
         Raises:
             ValueError: if the backend takes no parameters.
         """
-        self._require_adjustable('for the parameters that it was loaded with; gains')
+        self._statement.require_adjustable('for the parameters that it was loaded with; gains')
         checkpoint = self.checkpoint.with_input_gains()
         settings = 'cpu', self.cycles, self.tolerance, self._num_threads
         return Controller(checkpoint, self.backend, *settings)
@@ -181,14 +176,16 @@ class Controller:
         Raises:
             ValueError: when set beyond those or in the wrong order, or if not `adjustable`.
         """
-        return self._bounds or (self.system.u_min, self.system.u_max)
+        return self._statement.bounds or (self.system.u_min, self.system.u_max)
 
     @bounds.setter
     def bounds(self, bounds: tuple[ArrayLike, ArrayLike]) -> None:
         narrower = inputs.narrower_bounds(self.system, bounds[0], bounds[1])
         if narrower is not None:
-            self._require_adjustable(f'with the bounds of {self.system.name}; narrower ones')
-        self._bounds = narrower
+            self._statement.require_adjustable(
+                f'with the bounds of {self.system.name}; narrower ones'
+            )
+        self._statement.bounds = narrower
 
     def warm_up(self) -> float:
         """Compiles or loads the kernels, and returns the median time of a plan [s]."""
@@ -198,7 +195,9 @@ class Controller:
         self.plan(x, goal, warm_start=replace(first, memory=None))
         self.plan(x, goal, warm_start=first)
         self.lqr_plan(x, goal)
-        problems = self._problems(x[None], constant_reference(goal[None], system.horizon))
+        problems = self._statement.problems(
+            x[None], constant_reference(goal[None], system.horizon)
+        )
         self._planning.rehearse(problems)
         every_cycle = Budget(self.cycles, math.inf, tolerance=0.0, seconds=0.0)
         whole, cycle = [], []
@@ -258,21 +257,14 @@ class Controller:
             return twin.plan(x, goal, *past, p, parameters)
         # The checked problem, a batch of one.
         budget = self._budget(deadline)
-        x = inputs.checked_state('x', x, self.system.n_x)
-        r, moving = inputs.checked_reference(self.system, goal)
         inputs.require_sweeps(polish)
-        if issued is not None:
-            issued = inputs.checked_state('issued', issued, self.system.n_u)[None]
-        if p is not None:
-            self._require_adjustable('for its own parameters; those of a single plan')
-            p = inputs.checked_state('p', p, len(self.system.parameters))
-        if parameters:
-            p = self._changed(parameters, None, p)
-        history = checked_history(self.system, 1, warm_start, elapsed, issued)
-        x = unwrapped(self.system, x, history)
-        problems = self._problems(x[None], r[None], p, weights, moving)
+        problems, history = self._statement.single(
+            x, goal, warm_start, elapsed, issued, p, parameters, weights
+        )
         solution = self._planning.solve(problems, history, budget, polish)
-        warnings = (*inputs.warnings(self.system, x, r[0]), *self._parameter_warnings(problems.p))
+        x0, r = problems.x0[0], problems.r[0]
+        unusual = self._statement.parameter_warnings(problems.p)
+        warnings = (*inputs.warnings(self.system, x0, r[0]), *unusual)
         plan = solution.plan(self._times, warnings)
         if plan.violation > 0.0 and inputs.is_violated(self.system, plan):
             warning = inputs.violation_warning(self.system, plan, r, problems.p)
@@ -307,45 +299,25 @@ class Controller:
             past = warm_start, elapsed, polish, issued
             return twin.plan_batch(x, goal, *past, parameters, deadline=deadline)
         budget = self._budget(deadline)
-        x = inputs.checked_states('x', x, self.system.n_x)
-        r, moving = inputs.checked_references(self.system, goal, len(x))
         inputs.require_sweeps(polish)
-        if issued is not None:
-            issued = inputs.checked_states('issued', issued, self.system.n_u)
-        history = checked_history(self.system, len(x), warm_start, elapsed, issued)
-        p = self._changed(parameters, len(x), None) if parameters else None
-        problems = self._problems(x, r, p, weights, moving)
+        problems, history = self._statement.batch(
+            x, goal, warm_start, elapsed, issued, parameters, weights
+        )
         solution = self._planning.solve(problems, history, budget, polish)
-        warnings = inputs.batch_warnings(self.system, x, r[:, 0])
-        return solution.plans(self._times, (*warnings, *self._parameter_warnings(problems.p)))
+        warnings = inputs.batch_warnings(self.system, problems.x0, problems.r[:, 0])
+        unusual = self._statement.parameter_warnings(problems.p)
+        return solution.plans(self._times, (*warnings, *unusual))
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The plan of the clipped LQR, rolled out by the dynamics."""
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
-        problems = self._problems(x[None], constant_reference(goal[None], self.system.horizon))
+        problems = self._statement.problems(
+            x[None], constant_reference(goal[None], self.system.horizon)
+        )
         v = np.zeros_like(trajectory.u)
         J = self._planning.fly(problems, 0, self._planning.lqr, v, trajectory)
         return Plan(trajectory.u, trajectory.x, J, 'lqr')
-
-    def _problems(
-        self,
-        x: Array,
-        r: Array,
-        p: Array | None = None,
-        weights: Mapping[str, ArrayLike] | None = None,
-        moving: bool = False,
-    ) -> Problems:
-        """The problems from states x (B, n_x) along references r (B, T + 1, n_x)."""
-        if self.system.angles:
-            r = inputs.nearest_turn(self.system, x, r, moving)
-        own = inputs.checked_weights(self.system, weights) if weights else None
-        if weights or moving:
-            self._require_adjustable('to goals and with the weights of its system; others')
-        trim = None
-        if moving or self.system.trim is not None:
-            trim = trims_along(self.system, r, p, moving)
-        return Problems(x, r, p=p, bounds=self._bounds, weights=own, trim=trim, moving=moving)
 
     def _of_weights(self, weights: Mapping[str, ArrayLike] | None) -> Controller | None:
         """A controller for other weights, where the network reads them; kept while they stay."""
@@ -360,26 +332,10 @@ class Controller:
             self._twins = {key: twin}
         twin = self._twins[key]
         if twin is not None:
-            twin._bounds, twin._seconds = self._bounds, twin._seconds or self._seconds
+            twin._seconds = twin._seconds or self._seconds
+            twin._statement.bounds = self._statement.bounds
             self.watch = twin.watch
         return twin
-
-    def _changed(
-        self, parameters: Mapping[str, ArrayLike], rows: int | None, p: Array | None
-    ) -> Array:
-        """The parameters (n_p,) or (rows, n_p), changed by name."""
-        self._require_adjustable('for the parameters that it was loaded with; others')
-        return self.system.parameter_rows(parameters, rows, p)
-
-    def _parameter_warnings(self, p: Array | None) -> tuple[str, ...]:
-        if self.checkpoint.is_classical:
-            return ()
-        read = self.checkpoint.coordinates.ranges
-        weights = entry_warnings(self.system, read)
-        if p is None:
-            return weights
-        ranges = {**self.system.ranges, **read}
-        return (*weights, *inputs.parameter_warnings(self.system, ranges, p))
 
     def _budget(self, deadline: float | None) -> Budget:
         """What planning that may take so many seconds from now on may spend."""
@@ -388,6 +344,7 @@ class Controller:
         end = inputs.checked_end(deadline)
         return Budget(self.cycles, end, self.tolerance, self._seconds or 0.0)
 
-    def _require_adjustable(self, limit: str) -> None:
-        if not self.adjustable:
-            raise ValueError(f"backend '{self.backend}' plans {limit} need 'numba' or 'numpy'")
+
+def _found(system: System | str | Path) -> System:
+    """A plant, which may be given by its name or the path of its file."""
+    return get_system(str(system)) if isinstance(system, (str, Path)) else system

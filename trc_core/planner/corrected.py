@@ -10,11 +10,11 @@ import numpy as np
 from trc_core.checkpoint import Checkpoint
 from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.backend import Problems
 from trc_core.planner.correction import Correction, Observation, Weights
 from trc_core.planner.history import History
-from trc_core.planner.kernels import Budget, Found
 from trc_core.planner.planning import Planning, Solution
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget, Found
 from trc_core.problem.system import Array
 
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from trc_core.numerics.cost import TURN, constant_reference, difference, violations
 from trc_core.numerics.plan import Plan
-from trc_core.planner.backend import Weights
 from trc_core.planner.clock import now
+from trc_core.planner.problems import Weights
 from trc_core.problem.system import FAR, Array, System
 
 FAR_OUTSIDE = 'far outside the training box around the goal'  # the end of such warnings

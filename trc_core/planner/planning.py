@@ -18,11 +18,13 @@ from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.riccati import finite_horizon_gains
 from trc_core.numerics.rollout import Law, Trajectory, plain, rollout
-from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.correction import Correction, Observation
 from trc_core.planner.history import History
-from trc_core.planner.kernels import Budget, Found, Requests, shift_rows
+from trc_core.planner.kernels import shift_rows
+from trc_core.planner.problems import Problems
+from trc_core.planner.rolled_out import RolledOutStarts
+from trc_core.planner.rows import Budget, Found, Requests
 from trc_core.planner.sweeping import Sweeping, rows_of, trajectories
 from trc_core.problem.system import Array
 
@@ -123,6 +125,9 @@ class Planning:
         """The feedback of a plan's coordinates."""
         self._plant_of = binding.readable_plant_of if self._readable else binding.plant_of
         self._sweeping = Sweeping(self.system, self._plant_of, bind)
+        ladder = Checkpoint.classical(self.system).representation.K_start
+        own = self.representation.K_start
+        self._classical = RolledOutStarts(self.system, ladder, own, self._plant_of, bind)
         self.watch = self.backend.watch = self._sweeping.watch
         """Says when there is no time for more sweeps."""
         box = self.system.x0_box + self.system.goal_box
@@ -137,7 +142,7 @@ class Planning:
     @property
     def kernels(self) -> list[Callable[..., Any]]:
         """Every kernel that planning calls."""
-        own = (self._rollout, self._shift_rows)
+        own = (self._rollout, self._shift_rows, self._classical.kernel)
         return [*own, *self._sweeping.kernels, *self.backend.kernels]
 
     @property
@@ -167,11 +172,34 @@ class Planning:
             problems = self.going_on(problems, history)
             names = (*names, 'previous')
         found = self.backend.plan(problems, budget)
+        if problems.trusted is None or not problems.trusted.all():
+            names = (*names, *self._classical.names)
+            found = self._beside_classical(found, problems, budget)
         memory = None
         if sweeps := self._sweeps(problems, polish):
             memory = problems.memory or memory_of(self.system, len(found.J))
             self._sweeping.improve(found, problems, memory, sweeps, budget.deadline)
         return Solution(found, names, memory)
+
+    def _beside_classical(self, found: Found, problems: Problems, budget: Budget) -> Found:
+        """Takes a start that needs no network where it is cheaper than what refinement found.
+
+        It then gets as many sweeps as the plan may have cycles: a network whose plans are that bad
+        has nothing to add.
+        """
+        merits = np.empty((len(found.J), len(self._classical.names)))
+        alone, others = problems._replace(previous=None), found._replace(starts=merits)
+        plans = self._classical.roll_out(alone, others, self.backend.num_threads)
+        best, before = merits.argmin(1), found.starts.shape[1]
+        for b in np.flatnonzero(merits.min(1) < found.J).tolist():
+            n = best[b]
+            found.x[b], found.u[b], found.J[b] = plans.x[b, n], plans.u[b, n], merits[b, n]
+            found.start[b] = before + n
+        chosen = found.start >= before
+        if chosen.any() and budget.cycles:
+            memory, end = memory_of(self.system, len(chosen)), budget.deadline
+            self._sweeping.improve(found, problems, memory, budget.cycles, end, chosen=chosen)
+        return found._replace(starts=np.hstack([found.starts, merits]))
 
     def _sweeps(self, problems: Problems, polish: int) -> int:
         """Sweeps at the end: as asked for, and where no network was trained for the task."""

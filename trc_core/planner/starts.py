@@ -20,7 +20,7 @@ from trc_core.numerics.classical import START_SWEEPS
 from trc_core.numerics.ilqr import Memory, Outcome
 from trc_core.numerics.plan import distinct
 from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.kernels import Found, Requests
+from trc_core.planner.rows import Found, Requests
 from trc_core.problem.system import Array, System
 
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few

@@ -13,8 +13,8 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.ilqr import Memory, Outcome, batch_improve
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Law, Trajectory
-from trc_core.planner.backend import Problems
-from trc_core.planner.kernels import ALL, Found
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import ALL, Found
 from trc_core.planner.starts import SWEEPS_AT_ONCE
 from trc_core.planner.sweep_kernels import assess_rows, follow_rows, go_on_rows
 from trc_core.planner.watch import Watch

@@ -16,9 +16,10 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.models.persistence import model_of
 from trc_core.models.search import Search
 from trc_core.models.simulation import Iterate, as_dynamics
-from trc_core.planner.backend import Backend, Problems
+from trc_core.planner.backend import Backend
 from trc_core.planner.clock import now
-from trc_core.planner.kernels import Budget, Found
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget, Found
 
 
 class TorchBackend(Backend):

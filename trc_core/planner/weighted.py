@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.planner.backend import Weights
+from trc_core.planner.problems import Weights
 from trc_core.problem.weighting import is_entry
 
 

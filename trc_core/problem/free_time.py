@@ -6,6 +6,7 @@ All three take one vector of arguments and give one vector, so that kernels call
     forward    x_next (n_x), cost, h (n_h)
     expansion  J (n_x, n), g (n), H (n, n), l (n), C (n_h, n)
     end        cost, h (n_h), g (m), H (m, m), l (m), C (n_h, m)
+    laws       the controls (n_u) of every law of the plant
 
 with n = n_x + 1 + n_u for (x, dt, u) and m = n_x + 1 for (x, dt). k is the number of the step, which
 begins at k dt; lambda is the price of x_next, w those of the constraints h, r the goal and v the
@@ -158,10 +159,20 @@ def gradient_graph(system: System) -> Graph:
     return own.graph(gradient(own.tape.expression(lagrangian), by))
 
 
+def laws_graph(system: System) -> Graph:
+    """The graph of the laws of the plant, which know the time until the plan ends."""
+    own = _Arguments(system)
+    to_go = (system.horizon - own.k) * own.dt
+    values = [*own.x, *own.u, *own.r, *own.p, to_go]
+    found = system.task.laws.graph.evaluate(values, EXPRESSIONS)[OUTPUT]
+    return own.graph(found)
+
+
 GRAPHS: Mapping[str, Callable[[System], Graph]] = {
     'forward': forward_graph,
     'expansion': expansion_graph,
     'end': end_graph,
+    'laws': laws_graph,
     'gradient': gradient_graph,
 }
 

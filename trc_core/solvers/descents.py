@@ -10,7 +10,7 @@ import numpy as np
 from trc_core.numerics.descent import enter_frame, require_descent
 from trc_core.numerics.free_time.binding import timed_plant
 from trc_core.numerics.free_time.flights import Solver
-from trc_core.numerics.free_time.timed import Timed
+from trc_core.numerics.free_time.timed import COST, DT, Timed
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_hopeless
 
@@ -81,6 +81,6 @@ def _solved(solver: Solver, plant: Timed, x0: Array) -> tuple[Array | float, ...
     if not outcome.converged:
         return None
     size = int(plant.groups[0, 1])
-    pull = flight.z[1, :, size] - flight.z[0, :, size]
-    seconds = float(flight.dt[0]) * system.horizon
-    return inside, flight.u, seconds, flight.nu, flight.w, pull, float(flight.cost[0])
+    pull = flight.above[:, size] - flight.below[:, size]
+    seconds, cost = (float(flight.numbers[place]) for place in (DT, COST))
+    return inside, flight.u, seconds * system.horizon, flight.nu, flight.w, pull, cost

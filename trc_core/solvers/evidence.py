@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,8 +10,6 @@ import numpy as np
 
 from trc_core.numerics import classical
 from trc_core.numerics.cost import WRONG_BASIN
-from trc_core.numerics.riccati import finite_horizon_gains
-from trc_core.numerics.rollout import plain
 from trc_core.problem.system import Array, System
 from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import starting_points
@@ -23,7 +19,8 @@ STARTS, SWEEPS = 12, 30
 SAMPLE = 50  # problems
 BEATEN_ALLOWED = 0.02  # share of them on which several starts may win before they are needed
 BEATEN_ENOUGH = 4  # wins that end the search
-SECONDS = 15.0  # CPU time after which no further problem is tried
+WORK = 5e6  # instructions of roll-outs, one a problem: at most some 15 s of CPU time
+FEWEST = 12  # problems, however long their dynamics
 SEED = 0  # of the sample
 
 Flown = tuple[Array, Array, float]
@@ -63,27 +60,32 @@ def evidence(system: System) -> Evidence:
     best of them, and more sweeps the best of those (`trc_core.numerics.classical`). The several
     starts get fewer sweeps each, so that they win by what they found and not by where they
     converge. Problems are drawn as training draws them: parameters from their ranges, and no start
-    beyond a constraint. A few problems that were beaten are evidence enough, and after `SECONDS`
-    of CPU time the problems so far are.
+    beyond a constraint. A few problems that were beaten are evidence enough. Of plants with long
+    dynamics fewer problems are tried; how many does not depend on the machine.
 
     Raises:
         ValueError: if every start that is drawn violates a constraint.
     """
-    rng, ladder = np.random.default_rng(SEED), _ladder(system)
-    beaten, tried, until = 0, 0, np.inf
-    while tried < SAMPLE and beaten < BEATEN_ENOUGH and time.process_time() < until:
+    rng, most = np.random.default_rng(SEED), _sample(system)
+    beaten, tried = 0, 0
+    while tried < most and beaten < BEATEN_ENOUGH:
         problem = Problem.of(system, *drawn_problem(system, rng))
         with np.errstate(all='ignore'):  # a plan may leave what numbers can hold: it loses
-            beaten += WRONG_BASIN * several_starts(problem) < classical_plan(problem, ladder)
+            beaten += WRONG_BASIN * several_starts(problem) < classical_plan(problem)
         tried += 1
-        if tried == 1:  # which compiled: not counted
-            until = time.process_time() + SECONDS
     return Evidence(beaten, tried)
 
 
-def classical_plan(problem: Problem, ladder: Iterable[Callable[[Problem], Flown]]) -> float:
+def _sample(system: System) -> int:
+    """How many problems are tried, so that the work is bounded."""
+    instructions = len(system.graph.instructions) * system.substeps * system.horizon
+    return int(np.clip(WORK / instructions, FEWEST, SAMPLE))
+
+
+def classical_plan(problem: Problem) -> float:
     """The merit of the plan that the classical controller finds; inf if none is finite."""
-    starts = [*_flown(problem, ladder), problem.hold_trim(), *problem.fly_laws().values()]
+    starts = [problem.hold_trim(), *problem.fly_laws().values()]
+    starts += problem.fly_ladder(classical.LADDER)
     best = sorted(starts, key=lambda start: _finite(start[2]))[: classical.STARTS]
     found = []
     for _, controls, merit in best:
@@ -97,30 +99,6 @@ def several_starts(problem: Problem) -> float:
     """The lowest merit that a few sweeps reach from several starts; inf if none is finite."""
     merits = (_improved(problem, controls, SWEEPS)[0] for controls in _starts(problem))
     return min(merits, default=np.inf)
-
-
-def _ladder(system: System) -> list[Callable[[Problem], Flown]]:
-    """The clipped LQRs, from eager to cautious, as functions that fly a problem."""
-
-    def rung(factor: float) -> Callable[[Problem], Flown]:
-        weighted = replace(system, R=factor * system.R)
-
-        def fly(problem: Problem) -> Flown:
-            law = plain(finite_horizon_gains(weighted, problem.goal)[0])
-            return problem.fly(law, np.zeros_like(problem.trim))
-
-        return fly
-
-    return [rung(factor) for factor in classical.LADDER]
-
-
-def _flown(problem: Problem, ladder: Iterable[Callable[[Problem], Flown]]) -> Iterator[Flown]:
-    """What the LQRs of the ladder do, as far as the plant has them."""
-    for fly in ladder:
-        try:
-            yield fly(problem)
-        except np.linalg.LinAlgError:
-            continue
 
 
 def _starts(problem: Problem) -> Iterator[Array]:

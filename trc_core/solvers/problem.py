@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -99,6 +99,21 @@ class Problem:
         controls = self.trim.clip(self.system.u_min, self.system.u_max)
         states, merit = self.replay(controls)
         return states, controls, merit
+
+    def fly_ladder(self, factors: Iterable[float]) -> list[tuple[Array, Array, float]]:
+        """What clipped LQRs about the end of the reference do, as `fly`: one for each factor of R.
+
+        Those that the plant does not have are left out.
+        """
+        there = np.ascontiguousarray(np.tile(self.goal, (len(self.r), 1)))
+        still, flown = np.zeros_like(self.trim), []
+        for factor in factors:
+            K = np.empty((*self.trim.shape, self.system.n_x))
+            plant = self.plant._replace(R=factor * self.plant.R)
+            compiled(tracking_gains)(plant, Trajectory(there, self.trim), there, K)
+            if np.isfinite(K).all():
+                flown.append(self.fly(plain(K), still))
+        return flown
 
     def fly_laws(self) -> dict[str, tuple[Array, Array, float]]:
         """What every law of the plant does, as `fly`, by name."""

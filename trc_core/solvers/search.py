@@ -7,20 +7,16 @@ Lagrangian, the best of those get them to the end. How many of each is the `Effo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trc_core.compile.kernels import compiled
-from trc_core.numerics.batch import empty_memory
-from trc_core.numerics.ilqr import Memory, Outcome, batch_improve, batch_replay
 from trc_core.numerics.plan import Plan, distinct
-from trc_core.numerics.rollout import Trajectory, plain
 from trc_core.problem.system import Array, System
 from trc_core.solvers.detours import detours, leading_laws
-from trc_core.solvers.kernels import tracking_gains
+from trc_core.solvers.plans import Plans, improved, rolled_out
 from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import random_detour
 
@@ -49,29 +45,6 @@ RESCUE = Effort(random=24, tried=24, first=15, kept=6, sweeps=120)
 """Of a problem whose plan violates a constraint even so."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """Plans of one problem, the best by merit first."""
-
-    states: Array
-    """(S, T + 1, n_x)."""
-    controls: Array
-    """(S, T, n_u)."""
-    merit: Array
-    """(S,)."""
-    memory: Memory
-    """What the sweeps of each left: multipliers and penalties."""
-    converged: NDArray[np.bool_]
-    """(S,)."""
-
-    def rows(self, rows: NDArray[np.int64]) -> Found:
-        """Some of the plans."""
-        memory = Memory(*(values[rows] for values in self.memory))
-        return Found(
-            self.states[rows], self.controls[rows], self.merit[rows], memory, self.converged[rows]
-        )
-
-
 def solve(
     system: System,
     x0: ArrayLike,
@@ -98,7 +71,7 @@ def solve(
     return best_of(problem, searched(problem, np.random.default_rng(seed)))
 
 
-def best_of(problem: Problem, found: Found) -> Plan:
+def best_of(problem: Problem, found: Plans) -> Plan:
     """The best plan of a search.
 
     It counts as converged where its sweeps did, and wherever it keeps the constraints: it is a
@@ -111,7 +84,7 @@ def best_of(problem: Problem, found: Found) -> Plan:
     return replace(plan, converged=bool(found.converged[0] or keeps))
 
 
-def searched(problem: Problem, rng: np.random.Generator, known: Array | None = None) -> Found:
+def searched(problem: Problem, rng: np.random.Generator, known: Array | None = None) -> Plans:
     """`search` with the effort of a label, and with more where the best violates a constraint."""
     found = search(problem, LABEL, rng, known)
     tolerance = problem.system.constraint_tolerance
@@ -122,7 +95,7 @@ def searched(problem: Problem, rng: np.random.Generator, known: Array | None = N
 
 def search(
     problem: Problem, effort: Effort, rng: np.random.Generator, known: Array | None = None
-) -> Found:
+) -> Plans:
     """The best plans of a problem.
 
     Args:
@@ -134,13 +107,13 @@ def search(
     Returns:
         At most `effort.kept` plans and those that were not kept behind them.
     """
-    starts = _started(problem, all_starts(problem, effort.random, rng))
+    starts = rolled_out(problem, all_starts(problem, effort.random, rng))
     chosen = starts.rows(_different(problem, starts, effort.tried))
     if known is not None and len(known):
-        chosen = _joined(_started(problem, known), chosen)
-    tried = _sorted(_improved(problem, chosen, effort.first))
+        chosen = rolled_out(problem, known).joined(chosen)
+    tried = improved(problem, chosen, effort.first).best_first()
     kept = distinct(tried.merit, effort.kept, SAME_OPTIMUM)
-    return _sorted(_improved(problem, tried.rows(kept), effort.sweeps))
+    return improved(problem, tried.rows(kept), effort.sweeps).best_first()
 
 
 def all_starts(problem: Problem, random: int, rng: np.random.Generator) -> Array:
@@ -152,7 +125,7 @@ def all_starts(problem: Problem, random: int, rng: np.random.Generator) -> Array
     """
     system = problem.system
     starts = [problem.hold_trim()[1], *(flown[1] for flown in problem.fly_laws().values())]
-    starts += _ladder(problem)
+    starts += [flown[1] for flown in problem.fly_ladder(LADDER)]
     leading = leading_laws(system)
     for i in range(random):
         if leading and i % 2 == 0:
@@ -161,20 +134,6 @@ def all_starts(problem: Problem, random: int, rng: np.random.Generator) -> Array
             starts.append(_smooth(problem, rng))
     _, controls, merits = detours(problem)
     return np.concatenate([np.array(starts), controls[np.isfinite(merits)]])
-
-
-def _ladder(problem: Problem) -> list[Array]:
-    """The controls of LQRs about the end of the reference."""
-    T, n_u, n_x = *problem.trim.shape, problem.system.n_x
-    there, still = np.ascontiguousarray(np.tile(problem.goal, (T + 1, 1))), np.zeros((T, n_u))
-    starts = []
-    for factor in LADDER:
-        K = np.empty((T, n_u, n_x))
-        plant = problem.plant._replace(R=factor * problem.plant.R)
-        compiled(tracking_gains)(plant, Trajectory(there, problem.trim), there, K)
-        if np.isfinite(K).all():
-            starts.append(problem.fly(plain(K), still)[1])
-    return starts
 
 
 def _smooth(problem: Problem, rng: np.random.Generator) -> Array:
@@ -186,61 +145,7 @@ def _smooth(problem: Problem, rng: np.random.Generator) -> Array:
     return np.column_stack([np.interp(place, np.arange(count), knots[:, i]) for i in range(n_u)])
 
 
-def _started(problem: Problem, controls: Array) -> Found:
-    """The flights of controls (S, T, n_u)."""
-    (S, T, n_u), n_x = controls.shape, problem.system.n_x
-    plans = Trajectory(np.empty((S, T + 1, n_x)), np.ascontiguousarray(controls))
-    plans.x[:, 0] = problem.x0
-    merit = np.empty(S)
-    compiled(batch_replay)(problem.plant, _references(problem, S), plans, merit)
-    memory = empty_memory(S, T, n_u, n_x, len(problem.system.task.constraints))
-    return Found(plans.x, plans.u, merit, memory, np.zeros(S, np.bool_))
-
-
-def _improved(problem: Problem, plans: Found, sweeps: int) -> Found:
-    """The plans after sweeps that go on with their memory."""
-    S = len(plans.merit)
-    outcome = Outcome(plans.merit, np.zeros(S, np.int64), np.zeros(S, np.bool_))
-    trajectories = Trajectory(plans.states, plans.controls)
-    compiled(batch_improve)(
-        problem.plant,
-        _references(problem, S),
-        sweeps,
-        0.0,
-        trajectories,
-        plans.memory,
-        outcome,
-    )
-    return Found(plans.states, plans.controls, outcome.J, plans.memory, outcome.converged)
-
-
-def _references(problem: Problem, S: int) -> Array:
-    return np.tile(problem.r, (S, 1, 1))
-
-
-def _sorted(plans: Found) -> Found:
-    """The best first; without those that diverged, unless all did."""
-    merit = np.where(np.isfinite(plans.merit), plans.merit, np.inf)
-    order = np.argsort(merit, kind='stable')
-    finite = order[np.isfinite(merit[order])]
-    return plans.rows(finite if len(finite) else order[:1])
-
-
-def _joined(first: Found, second: Found) -> Found:
-    def both(a: Array, b: Array) -> Array:
-        return np.concatenate([a, b])
-
-    memory = Memory(*(both(a, b) for a, b in zip(first.memory, second.memory, strict=True)))
-    return Found(
-        both(first.states, second.states),
-        both(first.controls, second.controls),
-        both(first.merit, second.merit),
-        memory,
-        np.concatenate([first.converged, second.converged]),
-    )
-
-
-def _different(problem: Problem, plans: Found, count: int) -> NDArray[np.int64]:
+def _different(problem: Problem, plans: Plans, count: int) -> NDArray[np.int64]:
     """The cheapest plans that lie apart, at most `count`, in order."""
     system = problem.system
     flat = (plans.states / np.where(system.reach > 0.0, system.reach, 1.0)).reshape(

@@ -13,15 +13,19 @@ from trc_core.systems.shipped import Draw
 REDRAWS = 1000  # of a problem whose start violates a constraint
 
 
-def drawn_states(system: System, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+def drawn_states(
+    system: System, rng: np.random.Generator, count: int, learning: bool = False
+) -> tuple[Array, Array]:
     """Initial states and goals (count, n_x), for the system's own parameters.
+
+    The arguments are those of `drawn_problem`.
 
     Raises:
         ValueError: as `drawn_problem`.
     """
-    if not system.task.constraints and draw_of(system) is None:
+    if not system.task.constraints and draw_of(system, learning) is None:
         return system.sample(rng, count)
-    rows = [drawn_problem(system, rng)[:2] for _ in range(count)]
+    rows = [drawn_problem(system, rng, learning)[:2] for _ in range(count)]
     x0, goal = (np.array(states).reshape(count, system.n_x) for states in zip(*rows, strict=True))
     return x0, goal
 

@@ -40,6 +40,21 @@ def constraints(x):
     return {'glide_slope': SLOPE * sqrt(x[0] ** 2 + x[1] ** 2) - x[2]}
 
 
+def zero_effort(x, goal, time_to_go):
+    """The thrust that would meet the goal's place and velocity with the least effort.
+
+    It accelerates by 6 ZEM / t^2 - 2 ZEV / t, with the errors ZEM and ZEV at the end if it did not
+    thrust. Source: Ebrahimi, Bahrami, Roshanian, Optimal sliding-mode guidance (2008).
+    """
+    down = (0.0, 0.0, -GRAVITY)
+    thrust = []
+    for i in range(3):
+        missed = goal[i] - x[i] - time_to_go * (x[3 + i] + 0.5 * time_to_go * down[i])
+        too_fast = goal[3 + i] - x[3 + i] - time_to_go * down[i]
+        thrust.append(x[6] * (6.0 * missed / time_to_go**2 - 2.0 * too_fast / time_to_go))
+    return thrust
+
+
 def cannot_land(x):
     """The reason why a lander cannot land from a state (7,); None where there is no proof.
 
@@ -67,6 +82,7 @@ rocket_landing = System(
     dynamics=dynamics,
     discrete=True,
     constraints=constraints,
+    laws={'zero_effort': zero_effort},
     state_names=('x', 'y', 'z', 'v_x', 'v_y', 'v_z', 'mass'),
     state_units=('m', 'm', 'm', 'm/s', 'm/s', 'm/s', 'kg'),
     control_names=('thrust_x', 'thrust_y', 'thrust_z'),

@@ -25,7 +25,8 @@ from trc_core.models.descent import DescentDynamics, DescentRepresentation
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.descent import NUMBERS, PRICES, Descent, unfold
-from trc_core.numerics.free_time.flights import WARM, Solver
+from trc_core.numerics.free_time.flights import MARGIN, WARM, Solver
+from trc_core.numerics.free_time.timed import DT
 from trc_core.numerics.representation import DESCENT, Coordinates
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
@@ -210,11 +211,10 @@ class DescentTraining(TrainingModule):
         descent, solver = self.dynamics.descent, self.solver
         flight = solver.room()
         flight.x[0] = x0
-        flight.dt[0] = self._unfold(descent, o, flight.u) / self.system.horizon
+        flight.numbers[DT] = self._unfold(descent, o, flight.u) / self.system.horizon
         flight.nu[:] = (descent.centre + descent.spread * o)[PRICES:]
-        solver.refine(
-            self.dynamics.plant, flight, solver.room(), self.config.validation_sweeps, WARM
-        )
+        sweeps, plant = self.config.validation_sweeps, self.dynamics.plant
+        flight, _ = solver.refine(plant, flight, sweeps, WARM, MARGIN)
         return flight.x[-1]
 
 

@@ -73,7 +73,7 @@ class Pool:
         """Draws new problems for the rows that are due; returns their index (N,)."""
         rows = torch.nonzero(self._due()).flatten()
         self.steps += 1
-        x0, goal = drawn_states(self.drawn, self.rng, len(rows))
+        x0, goal = drawn_states(self.drawn, self.rng, len(rows), learning=True)
         self.x0[rows] = torch.from_numpy(self.config.box * x0)
         self.goal[rows] = torch.from_numpy(goal)
         self.plant[rows] = torch.from_numpy(self.rng.integers(len(self.plants), size=len(rows)))

@@ -10,7 +10,7 @@ from trc_core.solvers.searched_labels import needs_search
 from trc_core.systems.catalogue import SHIPPED
 from trc_core.systems.shipped import PROPOSALS, Recipe
 
-__all__ = ['RECIPES', 'STAGES', 'Recipe', 'new_plant']
+__all__ = ['RECIPES', 'STAGES', 'Recipe', 'asked_settings', 'new_plant']
 
 STAGES = {
     'cost': 'learns from the exact gradient of J; no demonstrations',
@@ -31,5 +31,14 @@ RECIPES: dict[str, Recipe] = {
 
 def new_plant(system: System, stage: str) -> Mapping[str, Any]:
     """The settings of a stage for a plant that has no recipe, with which a run takes minutes."""
-    proposes = stage == 'hypotheses' and needs_search(system)
-    return NEW_PLANT.get('proposals' if proposes else stage, {})
+    return NEW_PLANT.get('proposals' if _proposes(system, stage) else stage, {})
+
+
+def asked_settings(system: System, stage: str) -> Mapping[str, Any]:
+    """The settings without which a stage that was asked for does not suit a plant."""
+    return PROPOSALS if _proposes(system, stage) else {}
+
+
+def _proposes(system: System, stage: str) -> bool:
+    """Whether the network of a stage proposes plans for sweeps, and refines none itself."""
+    return stage == 'hypotheses' and needs_search(system)

@@ -12,10 +12,11 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.lab.benchmark.interleaved import TimedPlanner, reason
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
-from trc_core.planner.backend import Backend, Problems
+from trc_core.planner.backend import Backend
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import Controller
-from trc_core.planner.kernels import Budget
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget
 from trc_core.problem.system import Array
 
 Factory = Callable[[], TimedPlanner]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trc_core.lab.experiments.starts import Starts, rolled_out
 from trc_core.problem.system import Array
+from trc_core.solvers.plans import Plans, rolled_out
 from trc_core.solvers.problem import Problem
 
 SPREAD, SHRINK = 0.25, 0.7  # of the noise in ranges of the controls, and its factor per iteration
@@ -19,7 +19,7 @@ TEMPERATURE = 0.1  # in deviations of the merit among the better half
 
 def mppi(
     problem: Problem, controls: Array, samples: int, iterations: int, rng: np.random.Generator
-) -> Starts:
+) -> Plans:
     """Two starts: the weighted mean of samples in the end, and the best of them.
 
     Args:

@@ -16,24 +16,22 @@ from trc_core.evaluation.reference import keep
 from trc_core.lab.experiments.mppi import mppi
 from trc_core.lab.experiments.starts import (
     LEADING,
-    Starts,
     StoredPlans,
     by_law,
     improve,
     left_right,
     random_controls,
     random_detours,
-    rolled_out,
 )
-from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
 from trc_core.planner.controller import Controller
+from trc_core.planner.problems import Problems
 from trc_core.problem.system import Array, System
 from trc_core.solvers import fatrop, multistart
 from trc_core.solvers.fatrop import FATROP
 from trc_core.solvers.library import library_labels
 from trc_core.solvers.nlp import IPOPT, Method, answer, flown
+from trc_core.solvers.plans import Plans, rolled_out
 from trc_core.solvers.problem import Problem
 
 SWEEPS = 60  # of a single start
@@ -68,7 +66,7 @@ class Outcome(NamedTuple):
 
 
 Plan = Callable[[Problem, Parameters, np.random.Generator], Outcome]
-Start = Callable[[Problem, np.random.Generator], Starts]
+Start = Callable[[Problem, np.random.Generator], Plans]
 
 
 @dataclass(frozen=True)
@@ -159,10 +157,11 @@ def _by_network(name: str) -> list[Row]:
 
 def _proposed(
     backend: Any, chosen: NDArray[np.bool_], problem: Problem, _: np.random.Generator
-) -> Starts:
+) -> Plans:
     """Some of the starts of a backend."""
     plans, merit = backend.propose(Problems(problem.x0[None], problem.r[None], p=problem.p))
-    return Starts(Trajectory(plans.x[0, chosen], plans.u[0, chosen]), merit[0, chosen])
+    x, u, M = plans.x[0, chosen], plans.u[0, chosen], merit[0, chosen]
+    return Plans.begun(problem.system, x, u, M)
 
 
 def _one(start: Start, sweeps: int = SWEEPS) -> Plan:
@@ -175,11 +174,11 @@ def _best(start: Start, B: int) -> Plan:
     return lambda problem, _, rng: Outcome(*improve(problem, start(problem, rng), B))
 
 
-def _mppi(problem: Problem, rng: np.random.Generator) -> Starts:
-    return mppi(problem, by_law(problem, LEADING).plans.u[0], 1000, 5, rng)
+def _mppi(problem: Problem, rng: np.random.Generator) -> Plans:
+    return mppi(problem, by_law(problem, LEADING).controls[0], 1000, 5, rng)
 
 
-def _nearest(table: StoredPlans, count: int, problem: Problem) -> Starts:
+def _nearest(table: StoredPlans, count: int, problem: Problem) -> Plans:
     return rolled_out(problem, table.nearest(problem, count))
 
 
@@ -207,9 +206,9 @@ def _by(method: Method) -> Plan:
     """What a solver of nonlinear programs finds from the line."""
 
     def plan(problem: Problem, _: Parameters, rng: np.random.Generator) -> Outcome:
-        start = by_law(problem, LEADING).plans
+        start = by_law(problem, LEADING)
         began = time.thread_time()
-        found = answer(method, problem, start.x[0], start.u[0])
+        found = answer(method, problem, start.states[0], start.controls[0])
         seconds = time.thread_time() - began
         own = flown(method, problem, found)
         return Outcome(own.controls, own.states, own.merit, seconds)

@@ -7,14 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trc_core.compile.kernels import compiled
-from trc_core.numerics.batch import empty_trajectory, memory_of
-from trc_core.numerics.ilqr import Outcome, batch_improve, batch_replay
 from trc_core.numerics.plan import distinct
-from trc_core.numerics.rollout import Trajectory
 from trc_core.planner.starts import SAME
 from trc_core.problem.system import Array
 from trc_core.solvers.detours import detours
+from trc_core.solvers.plans import Plans, improved, rolled_out
 from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import random_detour
 
@@ -22,15 +19,6 @@ TRIAL, LAST = 12, 12  # sweeps on every start, and on the best of them then
 LEADING = 'line'  # the law that drives to a goal
 MIRROR = np.array([-1.0, 1.0, -1.0, 1.0, -1.0])  # of a point: seen in a mirror along the way
 UNITS = np.array([1.2, 0.75, 0.3, 1.5, 1.2])  # heading, speed, steering; distance, heading of goal
-
-
-class Starts(NamedTuple):
-    """N starts, rolled out."""
-
-    plans: Trajectory
-    """Rows of x (N, T + 1, n_x) and of u (N, T, n_u)."""
-    merit: Array
-    """(N,)."""
 
 
 class Improved(NamedTuple):
@@ -43,19 +31,8 @@ class Improved(NamedTuple):
     merit: float
 
 
-def rolled_out(problem: Problem, controls: Array) -> Starts:
-    """The starts of controls (N, T, n_u)."""
-    plans = Trajectory(
-        empty_trajectory(problem.system, len(controls)).x, np.ascontiguousarray(controls)
-    )
-    plans.x[:, 0] = problem.x0
-    merit = np.empty(len(controls))
-    compiled(batch_replay)(problem.plant, _references(problem, len(controls)), plans, merit)
-    return Starts(plans, np.where(np.isfinite(merit), merit, np.inf))
-
-
 def improve(
-    problem: Problem, starts: Starts, best: int, trial: int = TRIAL, last: int = LAST
+    problem: Problem, starts: Plans, best: int, trial: int = TRIAL, last: int = LAST
 ) -> Improved:
     """The best of a few starts after `trial` sweeps on each, then `last` more.
 
@@ -66,28 +43,13 @@ def improve(
         trial: sweeps on each; without any the best start is the answer.
         last: sweeps on the best then.
     """
-    chosen = distinct(starts.merit, best, SAME)
-    plans = Trajectory(starts.plans.x[chosen], starts.plans.u[chosen])
-    outcome = _outcome(starts.merit[chosen])
-    memory, r = memory_of(problem.system, len(chosen)), _references(problem, len(chosen))
+    tried = starts.rows(distinct(starts.merit, best, SAME))
     if trial:
-        compiled(batch_improve)(problem.plant, r, trial, 0.0, plans, memory, outcome)
-    n = int(np.argmin(outcome.J))
-    one = slice(n, n + 1)
-    if last and not outcome.converged[n]:
-        row = Trajectory(plans.x[one], plans.u[one])
-        own = Outcome(outcome.J[one], outcome.spent[one], outcome.converged[one])
-        left = memory.rows(one)
-        compiled(batch_improve)(problem.plant, r[one], last, 0.0, row, left, own)
-    return Improved(plans.u[n], plans.x[n], float(outcome.J[n]))
-
-
-def _references(problem: Problem, count: int) -> Array:
-    return np.repeat(problem.r[None], count, 0)
-
-
-def _outcome(merit: Array) -> Outcome:
-    return Outcome(merit.copy(), np.zeros(len(merit), np.int64), np.zeros(len(merit), np.bool_))
+        tried = improved(problem, tried, trial)
+    winner = tried.rows(np.array([np.argmin(tried.merit)]))
+    if last and not winner.converged[0]:
+        winner = improved(problem, winner, last)
+    return Improved(winner.controls[0], winner.states[0], float(winner.merit[0]))
 
 
 def random_controls(problem: Problem, count: int, rng: np.random.Generator) -> Array:
@@ -99,22 +61,21 @@ def random_controls(problem: Problem, count: int, rng: np.random.Generator) -> A
     return np.take_along_axis(levels, places[..., None], 1)
 
 
-def left_right(problem: Problem) -> Starts:
+def left_right(problem: Problem) -> Plans:
     """What the plant's law does along every way left or right of the circles."""
-    states, controls, merit = detours(problem)
-    return Starts(Trajectory(states, controls), merit)
+    return Plans.begun(problem.system, *detours(problem))
 
 
-def random_detours(problem: Problem, count: int, rng: np.random.Generator) -> Starts:
+def random_detours(problem: Problem, count: int, rng: np.random.Generator) -> Plans:
     """What the plant's law does on its way by random places."""
     rows = [random_detour(problem, LEADING, rng) for _ in range(count)]
     return rolled_out(problem, np.array([controls for _, controls in rows]))
 
 
-def by_law(problem: Problem, name: str) -> Starts:
+def by_law(problem: Problem, name: str) -> Plans:
     """What a law of the plant does."""
     x, u, merit = problem.fly_law(name, problem.r)
-    return Starts(Trajectory(x[None], u[None]), np.array([merit]))
+    return Plans.begun(problem.system, x[None], u[None], np.array([merit]))
 
 
 # Plans that are kept.

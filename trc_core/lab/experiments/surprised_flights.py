@@ -14,9 +14,9 @@ from trc_core.lab.benchmark.constrained import AT_REST, NOISE, depth
 from trc_core.numerics.cost import constant_reference, difference, stage_cost, terminal_cost
 from trc_core.numerics.plan import Plan
 from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.backend import Problems
 from trc_core.planner.controller import Controller
-from trc_core.planner.kernels import Found
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Found
 from trc_core.planner.sweeping import Sweeping
 from trc_core.problem.parameters import moved
 from trc_core.problem.system import FAR, Array, System

@@ -1,12 +1,12 @@
 """The backward pass of interior-point differential dynamic programming with a free duration.
 
-The duration of a step is a state that does not change, X = (x, dt), and the prices nu of the states
-that must end at the goal are parameters that the sweep carries along:
+The duration of a step is a state that does not change, X = (x, dt), and the prices nu of the
+states that must end at the goal are parameters that the sweep carries along:
 
-    V_t = p' dX + dX' P dX / 2 + dX' S dnu + s' dnu + dnu' W dnu / 2
+    V_t = p' dX + dX' P dX / 2 + dX' S' dnu + s' dnu + dnu' W dnu / 2
 
-with P = Hessian of the end cost, S = slopes of the end states, s = their errors, W = 0 at T. At the
-start, where dx = 0, the saddle point over (dt, dnu) is solved; W is negative definite.
+with P = Hessian of the end cost, S = slopes of the end states, s = their errors, W = 0 at T. At
+the start, where dx = 0, the saddle point over (dt, dnu) is solved; W is negative definite.
 
 Sources: Bryson and Ho, Applied Optimal Control (1975), section 6.3 (neighbouring extremals);
 Pavlov, Shames, Manzie, Interior point differential dynamic programming (2021).
@@ -22,22 +22,26 @@ from numba.extending import register_jitable
 from trc_core.compile.packed import call_packed
 from trc_core.compile.products import add_product_of_transposed, fill_product
 from trc_core.numerics.free_time.timed import (
+    DT,
     END,
     EXPANSION,
+    HIGH,
+    HIGH_PRICE,
+    LOW,
+    LOW_PRICE,
     OTHER,
     TURN,
-    coordinate,
+    UNIT,
     direction_of,
-    fill_arguments,
-    holds,
     turns_of,
 )
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
-LARGEST_SHIFT = 1e12  # of a curvature that is not positive, in its unit
+FIRST_SHIFT, LARGEST_SHIFT = 1e-5, 1e12  # of a curvature that is not positive, in cost_unit
 WEAKEST = 1e-12  # share of W's diagonal that is added to it
+LONGEST_CHANGE = 0.25  # share of the duration by which a sweep may change it
 
 
 class Sweep(NamedTuple):
@@ -46,15 +50,12 @@ class Sweep(NamedTuple):
     n = n_x + 1 + n_u for (x, dt, z) and m = n_x + 1.
     """
 
-    k: Array  # (T, n_u) local coordinates move by k + K dX + G dnu
-    K: Array  # (T, n_u, m)
-    G: Array  # (T, n_u, n_c)
+    gains: Array  # (T, n_u, 1 + m + n_c) z moves by k + K dX + G dnu
     F: Array  # (T, m, n) slopes of the next (x, dt)
-    l: Array  # (T + 1, n) slopes of the cost
+    slopes: Array  # (T + 1, n) of the cost
     C: Array  # (T + 1, n_h, n) slopes of the constraints
     W: Array  # (n_c, n_c) Cholesky factor of -W
     change: Array  # (1 + n_c,) of dt and nu
-    model: Array  # (1,) the change of the barrier Lagrangian that the pass predicts
 
 
 @register_jitable
@@ -62,29 +63,26 @@ def new_sweep(T, n_x, n_u, n_h, n_c):
     """Room for a backward pass."""
     n = n_x + 1 + n_u
     return Sweep(
-        np.zeros((T, n_u)),
-        np.zeros((T, n_u, n_x + 1)),
-        np.zeros((T, n_u, n_c)),
+        np.zeros((T, n_u, 2 + n_x + n_c)),
         np.zeros((T, n_x + 1, n)),
         np.zeros((T + 1, n)),
         np.zeros((T + 1, n_h, n)),
         np.zeros((n_c, n_c)),
         np.zeros(1 + n_c),
-        np.zeros(1),
     )
 
 
 @register_jitable
-def cholesky(A, n, L):
+def cholesky(A, L):
     """Fills the lower L of A = L L' (n, n); returns whether A is positive definite."""
-    for i in range(n):
+    for i in range(A.shape[0]):
         for j in range(i + 1):
             total = A[i, j]
             for k in range(j):
                 total -= L[i, k] * L[j, k]
             if i > j:
                 L[i, j] = total / L[j, j]
-            elif total > 1e-14 * abs(A[i, i]) and total > 0.0:
+            elif total > 1e-13 * abs(A[i, i]):
                 L[i, i] = np.sqrt(total)
             else:
                 return False
@@ -92,9 +90,9 @@ def cholesky(A, n, L):
 
 
 @register_jitable
-def solve_rows(L, n, B):
+def solve_rows(L, B):
     """Replaces the rows of B (n, m) by those of the solution of L L' X = B."""
-    m = B.shape[1]
+    n, m = B.shape
     for i in range(n):
         for k in range(i):
             for j in range(m):
@@ -110,188 +108,204 @@ def solve_rows(L, n, B):
 
 
 @register_jitable
-def _turned(plant, u, turn, bent, g_u, scratch):
-    """Fills the slopes of u by local coordinates, turn (n_u, n_u), and g_u' of their bend.
+def _turned(kinds, groups, bounds, u, t, g, turn, bent, scratch):
+    """Fills the slopes of u[t] by local coordinates, and the second slopes of g' u.
 
-    `bent` (n_u, n_u) gets the second slopes of g_u' u by the local coordinates.
+    Args:
+        kinds, groups, bounds: of the plant.
+        u: controls (T, n_u).
+        t: the step.
+        g: slopes (n,) of the Lagrangian, whose last n_u entries are those by u.
+        turn: (n_u, n_u) gets the slopes.
+        bent: (n_u, n_u) gets the second slopes.
+        scratch: room (n_u + 1, n_u).
     """
-    n_u = u.shape[0]
+    n_u, m = u.shape[1], g.shape[0] - u.shape[1]
     d, basis = scratch[0], scratch[1:]
     for i in range(n_u):
         for j in range(n_u):
             turn[i, j] = 0.0
             bent[i, j] = 0.0
-        if plant.kinds[i] == OTHER:
-            turn[i, i] = plant.unit[i]
-    for group in range(plant.groups.shape[0]):
-        count, first = plant.groups[group, 0], plant.groups[group, 1]
-        size, unit, along = direction_of(plant, group, u, d), plant.unit[first], 0.0
+        if kinds[i] == OTHER:
+            turn[i, i] = bounds[UNIT, i]
+    for group in range(groups.shape[0]):
+        count, first = groups[group, 0], groups[group, 1]
+        size, unit, along = direction_of(groups, group, u, t, d), bounds[UNIT, first], 0.0
         turns_of(d, count, basis)
         for i in range(count):
-            place = plant.groups[group, 1 + i]
+            place = groups[group, 1 + i]
             turn[place, first] = unit * d[i]
-            along += g_u[place] * d[i]
+            along += g[m + place] * d[i]
             for j in range(1, count):
-                slot = plant.groups[group, 1 + j]
+                slot = groups[group, 1 + j]
                 turn[place, slot] = size * basis[j, i]
-                bent[first, slot] += unit * basis[j, i] * g_u[place]
+                bent[first, slot] += unit * basis[j, i] * g[m + place]
         for j in range(1, count):
-            slot = plant.groups[group, 1 + j]
+            slot = groups[group, 1 + j]
             bent[slot, first] = bent[first, slot]
             bent[slot, slot] = -size * along
 
 
 @register_jitable
-def _localised(plant, u, results, n_h, F, g, H, l, C, room):
-    """Reads an expansion (in the controls' own units) into local coordinates."""
-    n_u, n_x = u.shape[0], plant.x_unit.shape[0]
-    m, n = n_x + 1, n_x + 1 + n_u
-    turn, bent, scratch, old, g_u = room
-    at_g = n_x * n
-    at_H, at_l = at_g + n, at_g + n + n * n
-    at_C = at_l + n
-    for a in range(n_u):
-        g_u[a] = results[at_g + m + a]
-    _turned(plant, u, turn, bent, g_u, scratch)
-    # what depends on x and dt alone
-    for i in range(n_x):
+def _times_turn(results, at, rows, n, turn, out):
+    """Fills rows of out (rows, n) with a matrix that stands in results from `at` on.
+
+    Its last n_u columns, slopes by u, become slopes by local coordinates.
+    """
+    n_u = turn.shape[0]
+    m = n - n_u
+    for i in range(rows):
+        first = at + i * n
         for j in range(m):
-            F[i, j] = results[i * n + j]
-    for j in range(m):
-        g[j], l[j] = results[at_g + j], results[at_l + j]
-        for i in range(m):
-            H[i, j] = results[at_H + i * n + j]
-        for i in range(n_h):
-            C[i, j] = results[at_C + i * n + j]
-    # what depends on the controls, by the slopes of these by local coordinates
-    for b in range(n_u):
-        g[m + b], l[m + b] = 0.0, 0.0
-        for a in range(n_u):
-            g[m + b] += g_u[a] * turn[a, b]
-            l[m + b] += results[at_l + m + a] * turn[a, b]
-        for i in range(n_x):
+            out[i, j] = results[0, first + j]
+        for b in range(n_u):
             total = 0.0
             for a in range(n_u):
-                total += results[i * n + m + a] * turn[a, b]
-            F[i, m + b] = total
-        for i in range(n_h):
-            total = 0.0
-            for a in range(n_u):
-                total += results[at_C + i * n + m + a] * turn[a, b]
-            C[i, m + b] = total
-        for i in range(n):
-            total = 0.0
-            for a in range(n_u):
-                total += results[at_H + i * n + m + a] * turn[a, b]
-            old[i, b] = total
-    for b in range(n_u):
-        for i in range(m):
-            H[i, m + b] = old[i, b]
-            H[m + b, i] = old[i, b]
-        for c in range(n_u):
-            total = bent[c, b]
-            for a in range(n_u):
-                total += turn[a, c] * old[m + a, b]
-            H[m + c, m + b] = total
+                total += results[0, first + m + a] * turn[a, b]
+            out[i, m + b] = total
 
 
 @register_jitable
-def _add_constraints(plant, flight, t, T, mu, q, Q, C):
+def _add_constraints(holds, h, y, w, t, mu, C, q, Q):
     """Adds what the slacks of step t do to the slope q (n,) and the curvature Q (n, n)."""
-    for i in range(flight.h.shape[1]):
-        if not holds(plant, t, T, i):
-            continue
-        h, y, w = flight.h[t, i], flight.y[t, i], flight.w[t, i]
-        push, stiff = (w * h + mu) / y, w / y
-        for a in range(q.shape[0]):
-            slope = C[i, a]
-            if slope != 0.0:
-                q[a] += push * slope
-                for b in range(q.shape[0]):
-                    Q[a, b] += stiff * slope * C[i, b]
+    n = q.shape[0]
+    for i in range(h.shape[1]):
+        if holds[t, i]:
+            push, stiff = (w[t, i] * h[t, i] + mu) / y[t, i], w[t, i] / y[t, i]
+            for a in range(n):
+                slope = C[t, i, a]
+                if slope != 0.0:
+                    q[a] += push * slope
+                    for b in range(n):
+                        Q[a, b] += stiff * slope * C[t, i, b]
 
 
 @register_jitable
-def _add_bounds(plant, flight, t, mu, damping, m, q, Q):
-    """Adds what the bounds of the local coordinates of step t do, and the damping."""
-    for i in range(plant.unit.shape[0]):
-        Q[m + i, m + i] += damping * plant.cost_unit
-        if plant.kinds[i] != TURN:
-            at = coordinate(plant, flight.u[t], i)
-            below = (at - plant.low[i]) / plant.unit[i]
-            above = (plant.high[i] - at) / plant.unit[i]
-            q[m + i] += mu / above - mu / below
-            Q[m + i, m + i] += flight.z[0, t, i] / below + flight.z[1, t, i] / above
-
-
-@register_jitable
-def _end_value(plant, flight, mu, arguments, sweep, p, P, S, s):
+def _end_value(plant, flight, mu, aim, sweep, q, Q, p, P, S, s):
     """Fills the value function at T."""
-    T, n_x, n_h = flight.u.shape[0], plant.x_unit.shape[0], flight.h.shape[1]
-    m, n_c = n_x + 1, flight.nu.shape[0]
-    fill_arguments(plant, flight.x, flight.dt[0], T, arguments)
+    x, h, w = flight.x, flight.h, flight.w
+    T, n_x, n_h = x.shape[0] - 1, x.shape[1], h.shape[1]
+    m, n_u, n_c = n_x + 1, plant.kinds.shape[0], s.shape[0]
+    arguments = plant.numbers.copy()
+    for i in range(n_x):
+        arguments[i] = x[T, i]
+    arguments[n_x + n_u], arguments[n_x + n_u + 1] = flight.numbers[DT], float(T)
     for i in range(n_h):
-        weight = flight.w[T, i] if holds(plant, T, T, i) else 0.0
-        arguments[2 * n_x + plant.unit.shape[0] + 2 + i] = weight
+        arguments[2 * n_x + n_u + 2 + i] = w[T, i] if plant.holds[T, i] else 0.0
     results = np.empty((1, 1 + n_h + 2 * m + m * m + n_h * m))
     call_packed(plant.functions[END], arguments, results, 0)
     at_g = 1 + n_h
     at_l = at_g + m + m * m
+    for i in range(q.shape[0]):
+        q[i], sweep.slopes[T, i] = 0.0, 0.0
+        for j in range(q.shape[0]):
+            Q[i, j] = 0.0
     for i in range(m):
-        p[i], sweep.l[T, i] = results[0, at_g + i], results[0, at_l + i]
+        q[i], sweep.slopes[T, i] = results[0, at_g + i], results[0, at_l + i]
         for j in range(m):
-            P[i, j] = results[0, at_g + m + i * m + j]
+            Q[i, j] = results[0, at_g + m + i * m + j]
         for j in range(n_h):
             sweep.C[T, j, i] = results[0, at_l + m + j * m + i]
-    C = np.empty((n_h, m))
-    for j in range(n_h):
-        for i in range(m):
-            C[j, i] = sweep.C[T, j, i]
-    _add_constraints(plant, flight, T, T, mu, p, P, C)
+    _add_constraints(plant.holds, h, flight.y, w, T, mu, sweep.C, q, Q)
+    for i in range(m):
+        p[i] = q[i]
+        for j in range(m):
+            P[i, j] = Q[i, j]
     for j in range(n_c):
         place = plant.terminal[j]
         for i in range(m):
             S[j, i] = 1.0 if i == place else 0.0
         p[place] += flight.nu[j]
-        s[j] = flight.x[T, place] - plant.goal[place]
+        s[j] = aim * (x[T, place] - plant.goal[place])
 
 
 @register_jitable
-def _start(plant, flight, mu, shift, p, P, S, s, W, sweep):
+def _start(plant, flight, mu, damping, p, P, S, s, W, sweep):
     """Solves for the change of dt and nu; returns whether the curvature by dt is positive."""
-    n_c, at = s.shape[0], p.shape[0] - 1
-    change, L = sweep.change, sweep.W
-    low, high = flight.dt[0] - plant.dt[0], plant.dt[1] - flight.dt[0]
-    slope = p[at] - mu / low + mu / high
-    curved = P[at, at] + flight.z_dt[0] / low + flight.z_dt[1] / high
-    curved += shift * plant.cost_unit / flight.dt[0] ** 2
+    n_c, at, dt = s.shape[0], p.shape[0] - 1, flight.numbers[DT]
+    change, scale = sweep.change, plant.cost_unit / dt**2
+    low, high = dt - plant.dt[0], plant.dt[1] - dt
+    pull = p[at] - mu / low + mu / high
+    curved = P[at, at] + damping * scale
+    curved += flight.numbers[LOW_PRICE] / low + flight.numbers[HIGH_PRICE] / high
     both = np.empty((n_c, 2))
     for i in range(n_c):
         for j in range(n_c):
             W[i, j] = -W[i, j]
-        weakest = plant.cost_unit / plant.x_unit[plant.terminal[i]] ** 2
-        W[i, i] += WEAKEST * (W[i, i] + 1.0 / weakest)
+        weakest = plant.x_unit[plant.terminal[i]] ** 2 / plant.cost_unit
+        W[i, i] += WEAKEST * (W[i, i] + weakest)
         both[i, 0], both[i, 1] = s[i], S[i, at]
-    if not cholesky(W, n_c, L):
+    if not cholesky(W, sweep.W):
         return False
-    solve_rows(L, n_c, both)
-    reduced, pull = curved, slope
+    solve_rows(sweep.W, both)
     for i in range(n_c):
-        reduced += S[i, at] * both[i, 1]
+        curved += S[i, at] * both[i, 1]
         pull += S[i, at] * both[i, 0]
-    scale = plant.cost_unit / flight.dt[0] ** 2
-    if not reduced > 1e-9 * scale:
+    if not curved > 1e-9 * scale:
         return False
-    most = 0.25 * flight.dt[0]
-    change[0] = min(max(-pull / reduced, -most), most)
+    most = LONGEST_CHANGE * dt
+    change[0] = min(max(-pull / curved, -most), most)
     for i in range(n_c):
         change[1 + i] = both[i, 0] + both[i, 1] * change[0]
-    sweep.model[0] += slope * change[0] + 0.5 * curved * change[0] ** 2
     return True
 
 
 @register_jitable
-def backward(plant, flight, mu, damping, sweep):
+def _control_gains(Q, q, SF, cost_unit, A, L, gains, t):
+    """Fills the gains of step t; returns whether its curvature could be made positive."""
+    n_u = A.shape[0]
+    m, n_c, shift = q.shape[0] - n_u, SF.shape[0], 0.0
+    for i in range(n_u):
+        for j in range(n_u):
+            A[i, j] = Q[m + i, m + j]
+    while not cholesky(A, L):
+        shift = max(10.0 * shift, FIRST_SHIFT * cost_unit)
+        if not shift < LARGEST_SHIFT * cost_unit:
+            return False
+        for i in range(n_u):
+            A[i, i] = Q[m + i, m + i] + shift
+    own = gains[t]
+    for i in range(n_u):
+        own[i, 0] = -q[m + i]
+        for j in range(m):
+            own[i, 1 + j] = -Q[m + i, j]
+        for j in range(n_c):
+            own[i, 1 + m + j] = -SF[j, m + i]
+    solve_rows(L, own)
+    return True
+
+
+@register_jitable
+def _step_value(Q, q, SF, gains, t, p, P, S, s, W):
+    """Steps the value function from t + 1 to t."""
+    m, n_c = p.shape[0], s.shape[0]
+    for i in range(m):
+        p[i] = q[i]
+        for j in range(m):
+            P[i, j] = Q[i, j]
+        for j in range(n_c):
+            S[j, i] = SF[j, i]
+    for a in range(q.shape[0] - m):
+        for i in range(m):
+            pull = Q[m + a, i]
+            p[i] += pull * gains[t, a, 0]
+            for j in range(m):
+                P[i, j] += pull * gains[t, a, 1 + j]
+        for i in range(n_c):
+            pull = SF[i, m + a]
+            s[i] += pull * gains[t, a, 0]
+            for j in range(m):
+                S[i, j] += pull * gains[t, a, 1 + j]
+            for j in range(n_c):
+                W[i, j] += pull * gains[t, a, 1 + m + j]
+    for i in range(m):
+        for j in range(i):
+            mean = 0.5 * (P[i, j] + P[j, i])
+            P[i, j], P[j, i] = mean, mean
+
+
+@register_jitable
+def backward(plant, flight, mu, damping, aim, sweep):
     """One backward pass: fills `sweep`; returns whether every curvature is positive.
 
     Args:
@@ -299,98 +313,77 @@ def backward(plant, flight, mu, damping, sweep):
         flight: the plan; h and the slacks are those of its states.
         mu: weight of the barrier, in units of the cost.
         damping: added to the curvature by local coordinates and by log dt, in units of cost_unit.
+        aim: share of the errors of the terminal states that the step shall close.
         sweep: gets the slopes and gains.
     """
-    T, n_u = flight.u.shape
-    n_x, n_h, n_c = plant.x_unit.shape[0], flight.h.shape[1], flight.nu.shape[0]
-    m, n = n_x + 1, n_x + 1 + n_u
-    at_price = n_x + n_u + 2
-    arguments = plant.numbers.copy()
+    x, u, at, h, y, w = flight.x, flight.u, flight.at, flight.h, flight.y, flight.w
+    below, above, dt = flight.below, flight.above, flight.numbers[DT]
+    kinds, groups, bounds, holds = plant.kinds, plant.groups, plant.bounds, plant.holds
+    gains, slopes, C, function = sweep.gains, sweep.slopes, sweep.C, plant.functions[EXPANSION]
+    T, n_u = u.shape
+    n_x, n_h, n_c = x.shape[1], h.shape[1], flight.nu.shape[0]
+    m, n, price = n_x + 1, n_x + 1 + n_u, n_x + n_u + 2
+    arguments, damped = plant.numbers.copy(), damping * plant.cost_unit
     results = np.empty((1, n_x * n + 2 * n + n * n + n_h * n))
-    room = (
-        np.empty((n_u, n_u)),
-        np.empty((n_u, n_u)),
-        np.empty((n_u + 1, n_u)),
-        np.empty((n, n_u)),
-        np.empty(n_u),
-    )
+    turn, bent, scratch = np.empty((n_u, n_u)), np.empty((n_u, n_u)), np.empty((n_u + 1, n_u))
     p, P, S, s = np.empty(m), np.empty((m, m)), np.empty((n_c, m)), np.empty(n_c)
-    q, H, Q, PF, SF = (
-        np.empty(n),
-        np.empty((n, n)),
-        np.empty((n, n)),
-        np.empty((m, n)),
-        np.empty((n_c, n)),
-    )
-    W, A, L = np.zeros((n_c, n_c)), np.empty((n_u, n_u)), np.zeros((n_u, n_u))
-    B = np.empty((n_u, 1 + m + n_c))
-    sweep.model[0] = 0.0
-    _end_value(plant, flight, mu, arguments, sweep, p, P, S, s)
+    q, g, H, Q = np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n))
+    PF, SF, W = np.empty((m, n)), np.empty((n_c, n)), np.zeros((n_c, n_c))
+    A, L = np.empty((n_u, n_u)), np.zeros((n_u, n_u))
+    _end_value(plant, flight, mu, aim, sweep, q, Q, p, P, S, s)
+    arguments[n_x + n_u] = dt
     for t in range(T - 1, -1, -1):
         # slopes of the step and of the Lagrangian
-        fill_arguments(plant, flight.x, flight.dt[0], t, arguments)
-        for i in range(n_u):
-            arguments[n_x + i] = flight.u[t, i]
         for i in range(n_x):
-            arguments[at_price + i] = p[i]
+            arguments[i], arguments[price + i] = x[t, i], p[i]
+        for i in range(n_u):
+            arguments[n_x + i] = u[t, i]
+        arguments[n_x + n_u + 1] = float(t)
         for i in range(n_h):
-            arguments[at_price + n_x + i] = flight.w[t, i] if holds(plant, t, T, i) else 0.0
-        call_packed(plant.functions[EXPANSION], arguments, results, 0)
-        F, l, C = sweep.F[t], sweep.l[t], sweep.C[t]
-        _localised(plant, flight.u[t], results[0], n_h, F, q, H, l, C, room)
+            arguments[price + n_x + i] = w[t, i] if holds[t, i] else 0.0
+        call_packed(function, arguments, results, 0)
+        # by local coordinates
+        for i in range(n):
+            g[i] = results[0, n_x * n + i]
+        _turned(kinds, groups, bounds, u, t, g, turn, bent, scratch)
+        F = sweep.F[t]
+        _times_turn(results, 0, n_x, n, turn, F)
+        _times_turn(results, n_x * n + n, n, n, turn, H)
+        _times_turn(results, n_x * n + 2 * n + n * n, n_h, n, turn, C[t])
         F[n_x, n_x] = 1.0
-        q[n_x] += p[n_x]
+        for j in range(m):
+            q[j], slopes[t, j] = g[j], results[0, n_x * n + n + n * n + j]
+        for b in range(n_u):
+            total, along = 0.0, 0.0
+            for a in range(n_u):
+                total += g[m + a] * turn[a, b]
+                along += results[0, n_x * n + n + n * n + m + a] * turn[a, b]
+            q[m + b], slopes[t, m + b] = total, along
+        for j in range(n):
+            for b in range(n_u):
+                total = 0.0
+                for a in range(n_u):
+                    total += turn[a, b] * H[m + a, j]
+                A[0, b] = total
+            for b in range(n_u):
+                H[m + b, j] = A[0, b]
+        for a in range(n_u):
+            for b in range(n_u):
+                H[m + a, m + b] += bent[a, b]
         # the cost to go by (x, dt, z), and its cross term with nu
+        q[n_x] += p[n_x]
         fill_product(PF, P, F)
         add_product_of_transposed(Q, H, 1.0, F, PF)
         fill_product(SF, S, F)
-        _add_constraints(plant, flight, t, T, mu, q, Q, C)
-        _add_bounds(plant, flight, t, mu, damping, m, q, Q)
-        # the best local coordinates
-        shift = 0.0
+        _add_constraints(holds, h, y, w, t, mu, C, q, Q)
         for i in range(n_u):
-            for j in range(n_u):
-                A[i, j] = Q[m + i, m + j]
-        while not cholesky(A, n_u, L):
-            shift = max(10.0 * shift, 1e-6 * plant.cost_unit)
-            if not shift < LARGEST_SHIFT * plant.cost_unit:
-                return False
-            for i in range(n_u):
-                A[i, i] = Q[m + i, m + i] + shift
-        for i in range(n_u):
-            B[i, 0] = -q[m + i]
-            for j in range(m):
-                B[i, 1 + j] = -Q[m + i, j]
-            for j in range(n_c):
-                B[i, 1 + m + j] = -SF[j, m + i]
-        solve_rows(L, n_u, B)
-        for i in range(n_u):
-            sweep.k[t, i] = B[i, 0]
-            sweep.model[0] += 0.5 * q[m + i] * B[i, 0]
-            for j in range(m):
-                sweep.K[t, i, j] = B[i, 1 + j]
-            for j in range(n_c):
-                sweep.G[t, i, j] = B[i, 1 + m + j]
-        # the value function a step earlier
-        for i in range(m):
-            p[i] = q[i]
-            for j in range(m):
-                P[i, j] = Q[i, j]
-            for j in range(n_c):
-                S[j, i] = SF[j, i]
-        for a in range(n_u):
-            for i in range(m):
-                p[i] += Q[m + a, i] * B[a, 0]
-                for j in range(m):
-                    P[i, j] += Q[m + a, i] * B[a, 1 + j]
-                for j in range(n_c):
-                    S[j, i] += SF[j, m + a] * B[a, 1 + i]
-            for i in range(n_c):
-                s[i] += SF[i, m + a] * B[a, 0]
-                for j in range(n_c):
-                    W[i, j] += SF[i, m + a] * B[a, 1 + m + j]
-        for i in range(m):
-            for j in range(i):
-                mean = 0.5 * (P[i, j] + P[j, i])
-                P[i, j], P[j, i] = mean, mean
+            Q[m + i, m + i] += damped
+            if kinds[i] != TURN:
+                down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
+                up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
+                q[m + i] += mu / up - mu / down
+                Q[m + i, m + i] += below[t, i] / down + above[t, i] / up
+        if not _control_gains(Q, q, SF, plant.cost_unit, A, L, gains, t):
+            return False
+        _step_value(Q, q, SF, gains, t, p, P, S, s, W)
     return _start(plant, flight, mu, damping, p, P, S, s, W, sweep)

@@ -7,6 +7,7 @@ import json
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trc_core.compile.machine_code import MachineCode, machine_code
 from trc_core.numerics.free_time.timed import OTHER, SIZE, TURN, Timed
@@ -49,7 +50,6 @@ def timed_plant(system: System) -> Timed:
     functions = np.array([addresses[name] for name in GRAPHS], dtype=np.int64)
     assert system.final_time is not None
     kinds, groups, low, high = _coordinates(system)
-    terminal = np.array([system.state_names.index(n) for n in system.terminal], dtype=np.int64)
     plant = Timed(
         functions,
         np.zeros(
@@ -57,17 +57,15 @@ def timed_plant(system: System) -> Timed:
         ),
         kinds,
         groups,
-        low,
-        high,
-        np.where(kinds == TURN, 1.0, high - low),
+        np.stack([low, high, np.where(kinds == TURN, 1.0, high - low)]),
         np.where(system.reach > 0.0, system.reach, 1.0),
         _constraint_units(system),
-        _cost_unit(system),
-        system.task.constraints.uses_control,
-        _at_end(system),
-        terminal,
+        _holds(system),
+        np.array([system.state_names.index(name) for name in system.terminal], dtype=np.int64),
         np.zeros(system.n_x),
         np.array(system.final_time) / system.horizon,
+        _cost_unit(system),
+        len(system.laws),
     )
     return for_problem(system, plant, system.goal_centre, system.p)
 
@@ -96,16 +94,22 @@ def _coordinates(system: System) -> tuple[Array, Array, Array, Array]:
     return kinds, groups, low, high
 
 
-def _at_end(system: System) -> np.ndarray:
-    """Which constraints (n_h,) hold at T: those that the states at the goal do not decide."""
-    graph, fixed = system.task.constraints.graph, set(system.terminal)
+def _holds(system: System) -> NDArray[np.bool_]:
+    """Where each constraint counts (T + 1, n_h).
+
+    Those that depend on the control hold for t < T, the others for t > 0, at T where the states at
+    the goal do not decide them.
+    """
+    constraints, fixed = system.task.constraints, set(system.terminal)
+    graph, steps = constraints.graph, np.arange(system.horizon + 1)
     decided = {k for k, name in enumerate(system.state_names) if name in fixed}
-    found = []
-    for place in graph.outputs[OUTPUT]:
+    columns = []
+    for place, uses_control in zip(graph.outputs[OUTPUT], constraints.uses_control, strict=True):
         read = [graph.instructions[k] for k in needed_instructions(graph.instructions, [place])]
         states = {k for name, k, *_ in read if name == 'input' and k < system.n_x}
-        found.append(not states <= decided)
-    return np.array(found, dtype=np.bool_)
+        last = system.horizon - (uses_control or states <= decided)
+        columns.append((steps <= last) & ((steps > 0) | uses_control))
+    return np.array(columns, dtype=np.bool_).reshape(-1, len(steps)).T.copy()
 
 
 def _constraint_units(system: System) -> Array:

@@ -1,10 +1,7 @@
-"""The forward pass: how far a sweep may go, trials of its step, and what they are worth.
+"""The forward pass: how far a sweep may go, and trials of a share of it.
 
-A trial is worth its cost, the barrier, and the errors by penalties:
-
-    J - mu sum log(slacks and distances to bounds) + rho (|x_T - goal| + sum |h + y|)
-
-Source: Nocedal and Waechter, Numerical Optimization (2006), chapter 19.
+Source of the steps of slacks and prices: Nocedal and Waechter, Numerical Optimization (2006),
+chapter 19.
 """
 
 from __future__ import annotations
@@ -17,13 +14,18 @@ from numba.extending import register_jitable
 
 from trc_core.compile.packed import call_packed
 from trc_core.numerics.free_time.timed import (
+    COST,
+    DT,
     END,
     FORWARD,
+    HIGH,
+    HIGH_PRICE,
+    LOW,
+    LOW_PRICE,
     TURN,
-    coordinate,
-    fill_arguments,
-    holds,
-    moved,
+    UNIT,
+    Worth,
+    move,
 )
 
 if TYPE_CHECKING:
@@ -33,111 +35,103 @@ LARGEST_TURN = 1.0  # [rad] of a direction in one sweep
 NEAREST_PRICE = 1e8  # factor between a price and mu over its slack
 
 
-class Worth(NamedTuple):
-    """What a plan is worth."""
-
-    barrier: float  # J and the barrier
-    missed: float  # errors of the states that end at the goal, in units of the states
-    open: float  # sum of |h + y|, in units of the constraints
-
-
 class Reach(NamedTuple):
-    """What is known of a step before it is tried."""
+    """What is known of a sweep before it is tried."""
 
     share: float  # the largest share of it that stays inside
-    slope: float  # of the barrier along it
+    slope: float  # of J and the barrier along it
 
 
 @register_jitable
-def log_of_bounds(plant, u, t):
-    """The sum of the logarithms of the distances of step t to its bounds."""
-    total = 0.0
-    for i in range(plant.unit.shape[0]):
-        if plant.kinds[i] != TURN:
-            at = coordinate(plant, u[t], i)
-            below, above = at - plant.low[i], plant.high[i] - at
-            if not (below > 0.0 and above > 0.0):
-                return -math.inf
-            total += math.log(below * above / plant.unit[i] ** 2)
-    return total
-
-
-@register_jitable
-def _log_of_slacks(plant, flight, t, T):
-    total, gap = 0.0, 0.0
-    for i in range(flight.h.shape[1]):
-        if holds(plant, t, T, i):
-            total += math.log(flight.y[t, i] / plant.h_unit[i])
-            gap += abs(flight.h[t, i] + flight.y[t, i]) / plant.h_unit[i]
-    return total, gap
-
-
-@register_jitable
-def fly_step(plant, flight, t, arguments, results):
+def fly_step(function, x, u, h, t, arguments, results):
     """Evaluates step t from x[t] with u[t]; fills x[t + 1] and h[t], returns its cost."""
-    n_x, n_u = flight.x.shape[1], flight.u.shape[1]
-    fill_arguments(plant, flight.x, flight.dt[0], t, arguments)
-    for i in range(n_u):
-        arguments[n_x + i] = flight.u[t, i]
-    call_packed(plant.functions[FORWARD], arguments, results, 0)
+    n_x, n_u = x.shape[1], u.shape[1]
     for i in range(n_x):
-        flight.x[t + 1, i] = results[0, i]
-    for i in range(flight.h.shape[1]):
-        flight.h[t, i] = results[0, n_x + 1 + i]
+        arguments[i] = x[t, i]
+    for i in range(n_u):
+        arguments[n_x + i] = u[t, i]
+    arguments[n_x + n_u + 1] = float(t)
+    call_packed(function, arguments, results, 0)
+    for i in range(n_x):
+        x[t + 1, i] = results[0, i]
+    for i in range(h.shape[1]):
+        h[t, i] = results[0, n_x + 1 + i]
     return results[0, n_x]
 
 
 @register_jitable
-def end_of(plant, flight, arguments):
+def end_of(plant, x, h, arguments):
     """Fills h[T], returns the cost of the last state and its error by `terminal`."""
-    T, n_x, n_h = flight.u.shape[0], flight.x.shape[1], flight.h.shape[1]
-    m = n_x + 1
+    T, n_x, n_h = x.shape[0] - 1, x.shape[1], h.shape[1]
+    m, n_u = n_x + 1, plant.kinds.shape[0]
     results = np.empty((1, 1 + n_h + 2 * m + m * m + n_h * m))
-    fill_arguments(plant, flight.x, flight.dt[0], T, arguments)
+    for i in range(n_x):
+        arguments[i] = x[T, i]
+    arguments[n_x + n_u + 1] = float(T)
     call_packed(plant.functions[END], arguments, results, 0)
     for i in range(n_h):
-        flight.h[T, i] = results[0, 1 + i]
+        h[T, i] = results[0, 1 + i]
     missed = 0.0
-    for place in plant.terminal:
-        missed += abs(flight.x[T, place] - plant.goal[place]) / plant.x_unit[place]
+    for i in range(plant.terminal.shape[0]):
+        place = plant.terminal[i]
+        missed += abs(x[T, place] - plant.goal[place]) / plant.x_unit[place]
     return results[0, 0], missed
 
 
 @register_jitable
-def limits_of_dt(plant, dt):
-    """The sum of the logarithms of the distances of dt to its limits."""
-    below, above = dt - plant.dt[0], plant.dt[1] - dt
-    if not (below > 0.0 and above > 0.0):
+def room_of(kinds, bounds, at, t):
+    """The logarithms of the distances of step t to its bounds, added up."""
+    product = 1.0
+    for i in range(kinds.shape[0]):
+        if kinds[i] != TURN:
+            down, up = at[t, i] - bounds[LOW, i], bounds[HIGH, i] - at[t, i]
+            if not (down > 0.0 and up > 0.0):
+                return -math.inf
+            product *= down * up / bounds[UNIT, i] ** 2
+    return math.log(product)
+
+
+@register_jitable
+def room_of_dt(limits, dt):
+    """The logarithms of the distances of dt to its limits, added up."""
+    down, up = dt - limits[0], limits[1] - dt
+    if not (down > 0.0 and up > 0.0):
         return -math.inf
-    return math.log(below * above / (plant.dt[1] - plant.dt[0]) ** 2)
+    return math.log(down * up / (limits[1] - limits[0]) ** 2)
 
 
 @register_jitable
-def worth_of(plant, flight, mu):
-    """What a plan is worth whose x, h and cost are up to date."""
-    T = flight.u.shape[0]
-    total, gap, missed = limits_of_dt(plant, flight.dt[0]), 0.0, 0.0
-    for t in range(T + 1):
-        logs, open_ = _log_of_slacks(plant, flight, t, T)
-        total, gap = total + logs, gap + open_
-        if t < T:
-            total += log_of_bounds(plant, flight.u, t)
-    for place in plant.terminal:
-        missed += abs(flight.x[T, place] - plant.goal[place]) / plant.x_unit[place]
-    return Worth(flight.cost[0] - mu * total, missed, gap)
+def _within(share, change, down, up, tau):
+    """The share of a change that uses at most tau of the distances to its limits."""
+    if -change * share > tau * down:
+        return tau * down / -change
+    if change * share > tau * up:
+        return tau * up / change
+    return share
 
 
 @register_jitable
-def fly(plant, flight):
-    """Rolls out u from x[0]: fills x, h and the cost; returns whether all are numbers."""
-    arguments = plant.numbers.copy()
-    results = np.empty((1, flight.x.shape[1] + 1 + flight.h.shape[1]))
-    cost = 0.0
-    for t in range(flight.u.shape[0]):
-        cost += fly_step(plant, flight, t, arguments, results)
-    last, _ = end_of(plant, flight, arguments)
-    flight.cost[0] = cost + last
-    return math.isfinite(flight.cost[0] + flight.x[-1].sum())
+def _step_of(gains, t, i, share, state, change):
+    """How far local coordinate i of step t goes, for a change of the state, dt and nu."""
+    m, n_c = state.shape[0], change.shape[0] - 1
+    z = share * gains[t, i, 0]
+    for j in range(m):
+        z += gains[t, i, 1 + j] * state[j]
+    for j in range(n_c):
+        z += gains[t, i, 1 + m + j] * change[1 + j]
+    return z
+
+
+@register_jitable
+def _slack_step(C, h, y, t, i, share, state, z):
+    """How far slack i of step t goes, to first order."""
+    m = state.shape[0]
+    dy = -share * (h[t, i] + y[t, i])
+    for j in range(m):
+        dy -= C[t, i, j] * state[j]
+    for j in range(z.shape[0]):
+        dy -= C[t, i, m + j] * z[j]
+    return dy
 
 
 @register_jitable
@@ -151,134 +145,47 @@ def reach(plant, flight, sweep, mu, tau):
         mu: weight of the barrier, in units of the cost.
         tau: share of the distance to a bound that a step may take.
     """
-    T, n_u = flight.u.shape
-    m, n_c = flight.x.shape[1] + 1, flight.nu.shape[0]
+    at, h, y, dt = flight.at, flight.h, flight.y, flight.numbers[DT]
+    kinds, bounds, holds = plant.kinds, plant.bounds, plant.holds
+    gains, F, C, slopes, change = sweep.gains, sweep.F, sweep.C, sweep.slopes, sweep.change
+    T, n_u = at.shape
+    m = F.shape[1]
     state, after, z = np.zeros(m), np.zeros(m), np.zeros(n_u)
-    share, slope, change = 1.0, 0.0, sweep.change
     state[m - 1] = change[0]
-    low, high = flight.dt[0] - plant.dt[0], plant.dt[1] - flight.dt[0]
-    slope += mu * (1.0 / high - 1.0 / low) * change[0]
-    share = _within(share, change[0], low, high, tau)
+    low, high = dt - plant.dt[0], plant.dt[1] - dt
+    slope = mu * (1.0 / high - 1.0 / low) * change[0]
+    share = _within(1.0, change[0], low, high, tau)
     for t in range(T + 1):
-        l, C = sweep.l[t], sweep.C[t]
-        if t < T:
-            F = sweep.F[t]
-            for i in range(n_u):
-                z[i] = sweep.k[t, i]
-                for j in range(m):
-                    z[i] += sweep.K[t, i, j] * state[j]
-                for j in range(n_c):
-                    z[i] += sweep.G[t, i, j] * change[1 + j]
-                slope += l[m + i] * z[i]
-                if plant.kinds[i] == TURN:
+        for i in range(n_u):
+            z[i] = 0.0
+            if t < T:
+                z[i] = _step_of(gains, t, i, 1.0, state, change)
+                slope += slopes[t, m + i] * z[i]
+                if kinds[i] == TURN:
                     share = min(share, LARGEST_TURN / max(abs(z[i]), 1e-12))
                 else:
-                    at = coordinate(plant, flight.u[t], i)
-                    below = (at - plant.low[i]) / plant.unit[i]
-                    above = (plant.high[i] - at) / plant.unit[i]
-                    slope += mu * (1.0 / above - 1.0 / below) * z[i]
-                    share = _within(share, z[i], below, above, tau)
+                    down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
+                    up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
+                    slope += mu * (1.0 / up - 1.0 / down) * z[i]
+                    share = _within(share, z[i], down, up, tau)
         for i in range(m):
-            slope += l[i] * state[i]
-        for i in range(flight.h.shape[1]):
-            if holds(plant, t, T, i):
-                y = flight.y[t, i]
-                dy = -(flight.h[t, i] + y)
-                for j in range(m):
-                    dy -= C[i, j] * state[j]
-                if t < T:
-                    for j in range(n_u):
-                        dy -= C[i, m + j] * z[j]
-                slope -= mu / y * dy
-                share = _within(share, dy, y, math.inf, tau)
+            slope += slopes[t, i] * state[i]
+        for i in range(h.shape[1]):
+            if holds[t, i]:
+                dy = _slack_step(C, h, y, t, i, 1.0, state, z)
+                slope -= mu / y[t, i] * dy
+                share = _within(share, dy, y[t, i], math.inf, tau)
         if t < T:
             for i in range(m):
-                after[i] = 0.0
+                total = 0.0
                 for j in range(m):
-                    after[i] += F[i, j] * state[j]
+                    total += F[t, i, j] * state[j]
                 for j in range(n_u):
-                    after[i] += F[i, m + j] * z[j]
+                    total += F[t, i, m + j] * z[j]
+                after[i] = total
             for i in range(m):
                 state[i] = after[i]
     return Reach(share, slope)
-
-
-@register_jitable
-def _within(share, change, below, above, tau):
-    """The share of a change that uses at most tau of the distances to its limits."""
-    if -change * share > tau * below:
-        return tau * below / -change
-    if change * share > tau * above:
-        return tau * above / change
-    return share
-
-
-@register_jitable
-def attempt(plant, flight, sweep, share, change, mu, tau, trial):
-    """Tries a share of a sweep: fills `trial` but for its prices; returns what it is worth.
-
-    Args:
-        plant: `Timed`.
-        flight: the plan.
-        sweep: the backward pass along it.
-        share: of k, and of closing the gaps of the slacks.
-        change: of dt and nu (1 + n_c,), the share already taken.
-        mu: weight of the barrier, in units of the cost.
-        tau: share of the distance to a bound that a step may take.
-        trial: gets the new plan.
-    """
-    T, n_u = flight.u.shape
-    n_x, n_h, n_c = flight.x.shape[1], flight.h.shape[1], flight.nu.shape[0]
-    m = n_x + 1
-    arguments = plant.numbers.copy()
-    results = np.empty((1, n_x + 1 + n_h))
-    state, z, scratch = np.zeros(m), np.zeros(n_u), np.empty((n_u + 1, n_u))
-    worthless = Worth(math.inf, math.inf, math.inf)
-    trial.dt[0] = flight.dt[0] + change[0]
-    state[n_x] = change[0]
-    for i in range(n_x):
-        trial.x[0, i] = flight.x[0, i]
-    logs, cost = limits_of_dt(plant, trial.dt[0]), 0.0
-    gap = 0.0
-    for t in range(T + 1):
-        for i in range(n_x):
-            state[i] = trial.x[t, i] - flight.x[t, i]
-        if t < T:
-            for i in range(n_u):
-                z[i] = share * sweep.k[t, i]
-                for j in range(m):
-                    z[i] += sweep.K[t, i, j] * state[j]
-                for j in range(n_c):
-                    z[i] += sweep.G[t, i, j] * change[1 + j]
-                if plant.kinds[i] != TURN:
-                    at = coordinate(plant, flight.u[t], i)
-                    below = (at - plant.low[i]) / plant.unit[i]
-                    above = (plant.high[i] - at) / plant.unit[i]
-                    z[i] = min(max(z[i], -tau * below), tau * above)
-            moved(plant, flight.u[t], z, scratch, trial.u[t])
-            logs += log_of_bounds(plant, trial.u, t)
-            cost += fly_step(plant, trial, t, arguments, results)
-        else:
-            last, missed = end_of(plant, trial, arguments)
-            cost += last
-        if not math.isfinite(cost + logs):
-            return worthless
-        for i in range(n_h):
-            if holds(plant, t, T, i):
-                y, h = flight.y[t, i], trial.h[t, i]
-                dy = -share * (flight.h[t, i] + y)
-                for j in range(m):
-                    dy -= sweep.C[t, i, j] * state[j]
-                if t < T:
-                    for j in range(n_u):
-                        dy -= sweep.C[t, i, m + j] * z[j]
-                trial.y[t, i] = max((1.0 - tau) * y, y + dy, -h)
-                logs += math.log(trial.y[t, i] / plant.h_unit[i])
-                gap += abs(h + trial.y[t, i]) / plant.h_unit[i]
-    for i in range(n_c):
-        trial.nu[i] = flight.nu[i] + change[1 + i]
-    trial.cost[0] = cost
-    return Worth(cost - mu * logs, missed, gap)
 
 
 @register_jitable
@@ -290,28 +197,76 @@ def _price(old, y, y_new, share, mu, tau):
 
 
 @register_jitable
-def update_prices(plant, flight, trial, share, mu, tau):
-    """Fills the prices of slacks and bounds of a trial that was accepted."""
-    T, n_u = flight.u.shape
+def attempt(plant, flight, sweep, share, change, mu, tau, trial):
+    """Tries a share of a sweep: fills `trial`; returns what it is worth.
+
+    Args:
+        plant: `Timed`.
+        flight: the plan.
+        sweep: the backward pass along it.
+        share: of k, and of closing the gaps of the slacks.
+        change: of dt and nu (1 + n_c,), the share already taken.
+        mu: weight of the barrier, in units of the cost.
+        tau: share of the distance to a bound that a step may take.
+        trial: gets the new plan.
+    """
+    x, u, at, h, y, w = flight.x, flight.u, flight.at, flight.h, flight.y, flight.w
+    x_new, u_new, at_new, h_new = trial.x, trial.u, trial.at, trial.h
+    kinds, groups, bounds, holds = plant.kinds, plant.groups, plant.bounds, plant.holds
+    gains, C, function = sweep.gains, sweep.C, plant.functions[FORWARD]
+    T, n_u = u.shape
+    n_x, n_h = x.shape[1], h.shape[1]
+    arguments, results = plant.numbers.copy(), np.empty((1, n_x + 1 + n_h))
+    state, z, scratch = np.zeros(n_x + 1), np.zeros(n_u), np.empty((n_u + 1, n_u))
+    old, limits, numbers = flight.numbers, plant.dt, trial.numbers
+    worthless = Worth(math.inf, -math.inf, math.inf, math.inf)
+    # the duration, and its prices
+    dt = old[DT] + change[0]
+    logs, cost, gap, missed = room_of_dt(limits, dt), 0.0, 0.0, 0.0
+    if not math.isfinite(logs):
+        return worthless
+    numbers[DT], arguments[n_x + n_u], state[n_x] = dt, dt, change[0]
+    low, high = limits
+    numbers[LOW_PRICE] = _price(old[LOW_PRICE], old[DT] - low, dt - low, share, mu, tau)
+    numbers[HIGH_PRICE] = _price(old[HIGH_PRICE], high - old[DT], high - dt, share, mu, tau)
+    for i in range(flight.nu.shape[0]):
+        trial.nu[i] = flight.nu[i] + change[1 + i]
+    for i in range(n_x):
+        x_new[0, i] = x[0, i]
     for t in range(T + 1):
-        for i in range(flight.h.shape[1]):
-            if holds(plant, t, T, i):
-                y, y_new = flight.y[t, i], trial.y[t, i]
-                trial.w[t, i] = _price(flight.w[t, i], y, y_new, share, mu, tau)
-        if t == T:
-            continue
+        for i in range(n_x):
+            state[i] = x_new[t, i] - x[t, i]
+        # the controls, and the prices of their bounds
         for i in range(n_u):
-            if plant.kinds[i] != TURN:
-                unit = plant.unit[i]
-                old = coordinate(plant, flight.u[t], i)
-                new = coordinate(plant, trial.u[t], i)
-                low, high = plant.low[i], plant.high[i]
-                trial.z[0, t, i] = _price(
-                    flight.z[0, t, i], (old - low) / unit, (new - low) / unit, share, mu, tau
-                )
-                trial.z[1, t, i] = _price(
-                    flight.z[1, t, i], (high - old) / unit, (high - new) / unit, share, mu, tau
-                )
-    old, new, low, high = flight.dt[0], trial.dt[0], plant.dt[0], plant.dt[1]
-    trial.z_dt[0] = _price(flight.z_dt[0], old - low, new - low, share, mu, tau)
-    trial.z_dt[1] = _price(flight.z_dt[1], high - old, high - new, share, mu, tau)
+            z[i] = 0.0
+            if t < T:
+                z[i] = _step_of(gains, t, i, share, state, change)
+                if kinds[i] != TURN:
+                    down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
+                    up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
+                    z[i] = min(max(z[i], -tau * down), tau * up)
+                    price = _price(flight.below[t, i], down, down + z[i], share, mu, tau)
+                    trial.below[t, i] = price
+                    price = _price(flight.above[t, i], up, up - z[i], share, mu, tau)
+                    trial.above[t, i] = price
+        # the step
+        if t < T:
+            move(kinds, groups, bounds, u, at, t, z, scratch, u_new, at_new)
+            logs += room_of(kinds, bounds, at_new, t)
+            cost += fly_step(function, x_new, u_new, h_new, t, arguments, results)
+        else:
+            last, missed = end_of(plant, x_new, h_new, arguments)
+            cost += last
+        if not math.isfinite(cost + logs):
+            return worthless
+        # the slacks and their prices
+        for i in range(n_h):
+            if holds[t, i]:
+                reached = y[t, i] + _slack_step(C, h, y, t, i, share, state, z)
+                slack = max((1.0 - tau) * y[t, i], reached, -h_new[t, i])
+                trial.y[t, i] = slack
+                trial.w[t, i] = _price(w[t, i], y[t, i], slack, share, mu, tau)
+                logs += math.log(slack / plant.h_unit[i])
+                gap += abs(h_new[t, i] + slack) / plant.h_unit[i]
+    numbers[COST] = cost
+    return Worth(cost, logs, missed, gap)

@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
     from trc_core.problem.system import Array
 
-FORWARD, EXPANSION, END, GRADIENT = range(4)  # functions of a plant
+FORWARD, EXPANSION, END, LAWS, GRADIENT = range(5)  # functions of a plant
 OTHER, SIZE, TURN = range(3)  # kinds of local coordinates
+LOW, HIGH, UNIT = range(3)  # rows of the bounds of local coordinates
+DT, COST, LOW_PRICE, HIGH_PRICE = range(4)  # numbers of a flight
 
 
 class Timed(NamedTuple):
     """A plant of a free duration and its problem."""
 
-    functions: Any  # (3,) addresses of the graphs of `problem.free_time`
+    functions: Any  # (4,) addresses of the graphs of `problem.free_time`
     numbers: Array  # their arguments, with p, r and v filled in
     kinds: NDArray[np.int64]  # (n_u,) of local coordinates
     groups: NDArray[np.int64]  # (n_g, 1 + n_u) members of every group, behind their number
-    low: Array  # (n_u,) bounds of local coordinates, in the units of the controls
-    high: Array  # (n_u,)
-    unit: Array  # (n_u,) of local coordinates
+    bounds: Array  # (3, n_u) low, high and unit of local coordinates, in the controls' own units
     x_unit: Array  # (n_x,) of states
     h_unit: Array  # (n_h,) of constraints
-    cost_unit: float
-    uses_control: NDArray[np.bool_]  # (n_h,) constraints that hold for t < T; the others t > 0
-    at_end: NDArray[np.bool_]  # (n_h,) constraints that hold at T
+    holds: NDArray[np.bool_]  # (T + 1, n_h) where each constraint counts
     terminal: NDArray[np.int64]  # (n_c,) states that end at the goal
     goal: Array  # (n_x,)
     dt: Array  # (2,) limits of a step's duration
+    cost_unit: float
+    laws: int  # how many laws there are
 
 
 class Flight(NamedTuple):
@@ -47,60 +47,51 @@ class Flight(NamedTuple):
 
     x: Array  # (T + 1, n_x)
     u: Array  # (T, n_u)
-    dt: Array  # (1,) duration of a step
-    cost: Array  # (1,) J
+    at: Array  # (T, n_u) local coordinates that have bounds, in the controls' own units
+    numbers: Array  # (4,) duration of a step, J, prices of the limits of that duration
     nu: Array  # (n_c,) prices of the states that end at the goal
     h: Array  # (T + 1, n_h) constraints
     y: Array  # (T + 1, n_h) their slacks, above 0
     w: Array  # (T + 1, n_h) their prices
-    z: Array  # (2, T, n_u) prices of the lower and the upper bounds of local coordinates
-    z_dt: Array  # (2,) prices of the limits of dt
+    below: Array  # (T, n_u) prices of the lower bounds of local coordinates
+    above: Array  # (T, n_u) prices of the upper bounds
+
+
+class Worth(NamedTuple):
+    """What a plan is worth."""
+
+    cost: float  # J
+    logs: float  # the sum of the logarithms of slacks and distances to bounds, in their units
+    missed: float  # errors of the states that end at the goal, in units of the states
+    open: float  # sum of |h + y|, in units of the constraints
 
 
 def new_flight(T: int, n_x: int, n_u: int, n_h: int, n_c: int) -> Flight:
-    """Room for a plan; prices and slacks are 1."""
+    """Room for a plan."""
     return Flight(
         np.zeros((T + 1, n_x)),
         np.zeros((T, n_u)),
-        np.ones(1),
-        np.zeros(1),
+        np.zeros((T, n_u)),
+        np.ones(4),
         np.zeros(n_c),
         np.zeros((T + 1, n_h)),
         np.ones((T + 1, n_h)),
-        np.ones((T + 1, n_h)),
-        np.ones((2, T, n_u)),
-        np.ones(2),
+        np.zeros((T + 1, n_h)),
+        np.ones((T, n_u)),
+        np.ones((T, n_u)),
     )
 
 
 @register_jitable
-def holds(plant, t, T, i):
-    """Whether constraint i holds at step t of T."""
-    if plant.uses_control[i]:
-        return t < T
-    return t > 0 and (t < T or plant.at_end[i])
-
-
-@register_jitable
-def fill_arguments(plant, x, dt, t, arguments):
-    """Writes the state, the duration and the number of a step to the arguments."""
-    n_x, n_u = plant.x_unit.shape[0], plant.unit.shape[0]
-    for i in range(n_x):
-        arguments[i] = x[t, i]
-    arguments[n_x + n_u] = dt
-    arguments[n_x + n_u + 1] = float(t)
-
-
-@register_jitable
-def direction_of(plant, group, u, d):
-    """Fills the direction d (n,) of a group of u (n_u,); returns its size."""
-    count, size = plant.groups[group, 0], 0.0
+def direction_of(groups, group, u, t, d):
+    """Fills the direction d (n_u,) of a group of u[t]; returns its size."""
+    count, size = groups[group, 0], 0.0
     for j in range(count):
-        d[j] = u[plant.groups[group, 1 + j]]
+        d[j] = u[t, groups[group, 1 + j]]
         size += d[j] * d[j]
     size = np.sqrt(size)
     for j in range(count):
-        d[j] /= size
+        d[j] /= size if size > 0.0 else 1.0
     return size
 
 
@@ -119,34 +110,44 @@ def turns_of(d, count, basis):
 
 
 @register_jitable
-def coordinate(plant, u, i):
-    """The bounded local coordinate i (OTHER or SIZE) of u (n_u,), in the units of controls."""
-    if plant.kinds[i] == OTHER:
-        return u[i]
-    total = 0.0
-    for group in range(plant.groups.shape[0]):
-        if plant.groups[group, 1] == i:
-            for j in range(plant.groups[group, 0]):
-                total += u[plant.groups[group, 1 + j]] ** 2
-    return np.sqrt(total)
+def put_inside(kinds, groups, bounds, margin, u, t, at, d):
+    """Moves u[t] inside its bounds by a share of their range; fills at[t]. d is room (n_u,)."""
+    for i in range(u.shape[1]):
+        if kinds[i] == OTHER:
+            edge = margin * (bounds[HIGH, i] - bounds[LOW, i])
+            u[t, i] = min(max(u[t, i], bounds[LOW, i] + edge), bounds[HIGH, i] - edge)
+            at[t, i] = u[t, i]
+    for group in range(groups.shape[0]):
+        first = groups[group, 1]
+        edge = margin * (bounds[HIGH, first] - bounds[LOW, first])
+        size = direction_of(groups, group, u, t, d)
+        if not size > 0.0:
+            size = 1.0
+            for j in range(groups[group, 0]):
+                d[j] = 1.0 if j == 0 else 0.0
+        size = min(max(size, bounds[LOW, first] + edge), bounds[HIGH, first] - edge)
+        at[t, first] = size
+        for j in range(groups[group, 0]):
+            u[t, groups[group, 1 + j]] = size * d[j]
 
 
 @register_jitable
-def moved(plant, u, change, scratch, out):
-    """Fills out (n_u,) with u moved by local coordinates `change` (n_u,), in their units."""
-    n_u = u.shape[0]
+def move(kinds, groups, bounds, u, at, t, change, scratch, u_new, at_new):
+    """Fills u_new[t] and at_new[t]: those moved by local coordinates `change` (n_u,)."""
     d, basis = scratch[0], scratch[1:]
-    for i in range(n_u):
-        if plant.kinds[i] == OTHER:
-            out[i] = u[i] + plant.unit[i] * change[i]
-    for group in range(plant.groups.shape[0]):
-        count, first = plant.groups[group, 0], plant.groups[group, 1]
-        size = direction_of(plant, group, u, d) + plant.unit[first] * change[first]
+    for i in range(u.shape[1]):
+        at_new[t, i] = at[t, i] + bounds[UNIT, i] * change[i]
+        if kinds[i] == OTHER:
+            u_new[t, i] = at_new[t, i]
+    for group in range(groups.shape[0]):
+        count, size = groups[group, 0], at_new[t, groups[group, 1]]
+        direction_of(groups, group, u, t, d)
         turns_of(d, count, basis)
         length = 0.0
         for i in range(count):
             for j in range(1, count):
-                d[i] += basis[j, i] * change[plant.groups[group, 1 + j]]
+                d[i] += basis[j, i] * change[groups[group, 1 + j]]
             length += d[i] * d[i]
+        size /= np.sqrt(length)
         for i in range(count):
-            out[plant.groups[group, 1 + i]] = size * d[i] / np.sqrt(length)
+            u_new[t, groups[group, 1 + i]] = size * d[i]

@@ -15,11 +15,13 @@ from trc_core.compile.plant import Plant
 from trc_core.exported_network import ExportedNetwork
 from trc_core.numerics.rollout import Trajectory
 from trc_core.planner import kernels
-from trc_core.planner.backend import Backend, Problems
+from trc_core.planner.backend import Backend
 from trc_core.planner.feature_kernels import empty_features, read_problem
-from trc_core.planner.kernels import Budget, Found, Model, Problem
+from trc_core.planner.kernels import Model, Problem
 from trc_core.planner.network import settings_of
 from trc_core.planner.network_kernels import Latents
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget, Found
 from trc_core.problem.system import Array
 
 

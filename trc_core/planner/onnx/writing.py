@@ -13,11 +13,12 @@ from trc_core.checkpoint import GRAPH_SUFFIX, Checkpoint
 from trc_core.command_line import check_output
 from trc_core.exported_network import metadata_of, sealed
 from trc_core.numerics.cost import constant_reference
-from trc_core.planner.backend import Backend, Problems
-from trc_core.planner.kernels import Budget, Found
+from trc_core.planner.backend import Backend
 from trc_core.planner.onnx.backend import OnnxBackend
 from trc_core.planner.onnx.builder import Builder
 from trc_core.planner.onnx.network_graph import NetworkGraph
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Budget, Found
 from trc_core.problem.system import Array
 from trc_core.whole_files import whole_file
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -77,7 +76,7 @@ class ConstraintMonitor:
         values = {
             'constraints': count,
             'violation': self.present,
-            'largest_violation': self.largest if count else math.nan,
+            'largest_violation': self.largest,
             'worst_constraint': self.worst or 'none',
         }
         return Status('constraints', WARNING if is_broken else OK, message, values)

@@ -6,8 +6,8 @@ import numpy as np
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoints
 from trc_core.numerics.cost import constant_reference
-from trc_core.planner.backend import Problems
 from trc_core.planner.backends import BACKENDS
+from trc_core.planner.problems import Problems
 from trc_core.problem.system import Array
 from trc_ros.lab.demo.drawn import parameters_of
 from trc_ros.lab.demo.flight import Flight
