@@ -55,26 +55,24 @@ def zero_effort(x, goal, time_to_go):
     return thrust
 
 
-def cannot_land(x):
+def cannot_land(x, parameters):
     """The reason why a lander cannot land from a state (7,); None where there is no proof.
 
     Full thrust straight up makes height and climb the largest, at any time, of all thrusts. Where
     even that meets the ground before it stops falling, nothing can land.
     """
-    height, climb, mass = x[2], x[5], x[6]
+    height, climb, mass, gain = x[2], x[5], x[6], parameters['thrust_gain']
     depth = SLOPE * np.hypot(x[0], x[1]) - height
     if depth > 0.0:
-        return f'cannot be landed: it begins {depth:.0f} m below the glide slope'
+        return f'it begins {depth:.0f} m below the glide slope'
     t = np.arange(GRID, min(LONGEST, 0.999 * mass * EXHAUST / FULL), GRID)
     q = FULL * t / (EXHAUST * mass)
-    climb = climb - GRAVITY * t - EXHAUST * np.log1p(-q)
-    height = height + x[5] * t - 0.5 * GRAVITY * t**2 + EXHAUST * t * _phi(q)
+    climb = climb - GRAVITY * t - gain * EXHAUST * np.log1p(-q)
+    height = height + x[5] * t - 0.5 * GRAVITY * t**2 + gain * EXHAUST * t * _phi(q)
     under = np.flatnonzero(height < 0.0)
     if not len(under) or np.any(climb[: under[0]] >= 0.0):
         return None
-    return (
-        f'cannot be landed: full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
-    )
+    return f'full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
 
 
 rocket_landing = System(
@@ -111,5 +109,5 @@ rocket_landing = System(
 shipped = ShippedSystem(
     rocket_landing,
     recipes={'rocket_landing': Recipe('rocket_landing', stage='descent')},
-    hopeless=cannot_land,
+    certificate=cannot_land,
 )
