@@ -123,5 +123,7 @@ def test_what_cannot_be_landed_meets_the_ground_under_full_thrust():
         assert hit is not None
         assert abs(hit - float(why.split()[-2])) < 1.0
     below = np.array([3000.0, 0.0, 100.0, 0.0, 0.0, 0.0, 2000.0])
-    assert why_hopeless(rocket_landing, below) == ('it begins 110 m below the glide slope')
+    assert why_hopeless(rocket_landing, below) == (
+        'cannot be landed: it begins 110 m below the glide slope'
+    )
     assert why_hopeless(rocket_landing, STATE) is None
