@@ -47,7 +47,7 @@ def _fly_law(plant, law, margin, flight):
     for t in range(T + 1):
         for i in range(n_h):
             if plant.holds[t, i]:
-                outside += max(h[t, i], 0.0) / plant.h_unit[i] / T
+                outside += max(h[t, i], 0.0) / plant.h_unit[i]
     flight.numbers[COST] = cost + last
     return cost + last + plant.cost_unit * (MISSED * missed + outside)
 

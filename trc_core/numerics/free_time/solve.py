@@ -109,7 +109,7 @@ def enter(plant, flight, margin, mu):
     for t in range(T + 1):
         for i in range(n_h):
             if plant.holds[t, i]:
-                slack = max(-h[t, i], margin * plant.h_unit[i])
+                slack = max(abs(h[t, i]), margin * plant.h_unit[i])
                 flight.y[t, i], flight.w[t, i] = slack, weight / slack
                 logs += math.log(slack / plant.h_unit[i])
                 gap += abs(h[t, i] + slack) / plant.h_unit[i]
