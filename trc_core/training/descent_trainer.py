@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -95,7 +96,8 @@ class DescentConfig(PlantConfig):
             control_bounds=1.0,
             **choices,
         )
-        return TinyRecursiveControl(config, DescentRepresentation(Descent.blank(system)))
+        representation: Any = DescentRepresentation(Descent.blank(system))
+        return TinyRecursiveControl(config, representation)
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class DescentTraining(TrainingModule):
 
     def on_fit_start(self) -> None:
         config, representation = self.config, self.model.representation
+        assert isinstance(representation, DescentRepresentation)
         labels = cached_descents(Path(config.output_dir), self.system, config.labels, config.seed)
         numbers = numbers_of(self.system, labels)
         representation.learn(coordinates_of(self.system, labels, numbers))
