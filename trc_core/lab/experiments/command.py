@@ -20,6 +20,7 @@ EXPERIMENTS = {
     'surprises': 'surprises',
     'proposals': 'proposals',
     'cycles': 'cycles',
+    'rocket': 'rocket',
 }
 OUTPUT = Path('outputs/experiments')
 
