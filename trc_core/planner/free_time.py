@@ -220,7 +220,7 @@ def _finite(system: System, plan: Plan) -> Plan:
     states = plan.states.copy()
     for t in np.flatnonzero(wrong):
         states[t] = states[t - 1] if t > 0 else system.x0_centre
-    values = {'cost': math.inf, 'merit': math.inf, 'violation': math.inf}
+    values: dict[str, Any] = dict.fromkeys(('cost', 'merit', 'violation'), math.inf)
     return replace(plan, states=states, converged=False, candidates={}, memory=None, **values)
 
 
