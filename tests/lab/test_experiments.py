@@ -14,6 +14,7 @@ from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.experiments import (
     ablation,
     compared_networks,
+    environments,
     generalization,
     hierarchy,
     iterations,
@@ -95,6 +96,7 @@ SIZES = {
         seeds=1,
     ),
     'surprises': replace(surprises.EXPERIMENT.default, flights=1),
+    'environments': replace(environments.EXPERIMENT.default, episodes=1),
     'proposals': replace(
         proposals.EXPERIMENT.default,
         problems=1,
@@ -114,7 +116,8 @@ SIZES = {
 }
 
 
-WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals')  # which is no rival there
+SLOW = ('generalization', 'environments')
+WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals', 'environments')  # which is no rival there
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def test_runs_with_other_settings_are_not_mixed(tmp_path):
 
 @pytest.mark.parametrize(
     'name',
-    [pytest.param(n, marks=[pytest.mark.long] * (n == 'generalization')) for n in EXPERIMENTS],
+    [pytest.param(n, marks=[pytest.mark.long] * (n in SLOW)) for n in EXPERIMENTS],
 )
 def test_every_experiment_runs_and_says_where_its_figures_come_from(name, tmp_path):
     page = run(find(name), SIZES[name], 7, tmp_path, f'trc experiment {name}')

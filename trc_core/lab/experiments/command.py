@@ -19,6 +19,7 @@ EXPERIMENTS = {
     'hierarchy': 'hierarchy',
     'surprises': 'surprises',
     'proposals': 'proposals',
+    'environments': 'environments',
 }
 OUTPUT = Path('outputs/experiments')
 
