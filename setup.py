@@ -125,6 +125,7 @@ setup(
             'py.typed',
             'simulation/*.xml',
             'systems/*.urdf',
+            'lab/benchmark/peers/*.cpp',
             'pretrained/*.safetensors',
         ],
         'trc_ros': ['udp.xml'],
