@@ -15,6 +15,7 @@ from trc_core.lab.experiments import (
     ablation,
     compared_networks,
     cycles,
+    environments,
     generalization,
     hierarchy,
     iterations,
@@ -96,6 +97,7 @@ SIZES = {
         seeds=1,
     ),
     'surprises': replace(surprises.EXPERIMENT.default, flights=1),
+    'environments': replace(environments.EXPERIMENT.default, episodes=1),
     'proposals': replace(proposals.EXPERIMENT.default, problems=1, stored=4),
     'cycles': replace(
         cycles.EXPERIMENT.default,
@@ -116,8 +118,8 @@ SIZES = {
 }
 
 
-LONG = ('generalization', 'cycles')
-WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals')  # which is no rival there
+LONG = ('generalization', 'cycles', 'environments')
+WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals', 'environments')  # which is no rival there
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ EXPERIMENTS = {
     'proposals': 'proposals',
     'cycles': 'cycles',
     'rocket': 'rocket',
+    'environments': 'environments',
 }
 OUTPUT = Path('outputs/experiments')
 
