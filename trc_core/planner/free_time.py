@@ -25,7 +25,7 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
 FIRST_SWEEPS = 100  # of a start without a plan before
-RESTARTS = 6
+RESTARTS = 8
 SWEEPS = 3  # of a plan that goes on
 TICK = Schedule(3e-6, 1.0, 3e-6)
 TICK_MARGIN = 1e-4  # share of the range by which a plan that goes on keeps off its bounds
@@ -220,7 +220,7 @@ def _finite(system: System, plan: Plan) -> Plan:
     states = plan.states.copy()
     for t in np.flatnonzero(wrong):
         states[t] = states[t - 1] if t > 0 else system.x0_centre
-    values = {'cost': math.inf, 'merit': math.inf, 'violation': math.inf}
+    values: dict[str, Any] = dict.fromkeys(('cost', 'merit', 'violation'), math.inf)
     return replace(plan, states=states, converged=False, candidates={}, memory=None, **values)
 
 

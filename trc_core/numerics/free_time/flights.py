@@ -21,7 +21,7 @@ WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
 STARTS = (
     *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
-    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0)),
+    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0), (1.0, 0.4), (10.0, 0.2)),
 )
 """Of the barrier and of the duration: by what the first ones are multiplied at each start."""
 MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
@@ -55,7 +55,7 @@ class Solver:
     ) -> tuple[Flight, Outcome]:
         """A plan without one before, by at most `sweeps` sweeps from each start.
 
-        Where they do not converge, they begin again with a stronger barrier or a longer duration
+        Where they do not converge, they begin again with a stronger barrier or another duration
         (`STARTS`), at most `restarts` times while `is_over` is False; the best plan is returned,
         and all sweeps are counted.
         """
