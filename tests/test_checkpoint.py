@@ -94,8 +94,8 @@ def test_shipped_checkpoints_carry_their_certificate(shipped):
             ours, cold = (
                 scores[f'{start} + 5 sweeps'] for start in (f'trc, K = {cycles}', 'cold guess')
             )
-            assert ours['arrived'] >= max(0.85, cold['arrived'] + 0.2) and ours['ratio'] <= 1.01
-            assert scores[f'trc, K = {cycles} + 12 sweeps']['arrived'] >= 0.92
+            assert ours['arrived'] >= max(0.93, cold['arrived'] + 0.2) and ours['ratio'] <= 1.01
+            assert scores[f'trc, K = {cycles} + 12 sweeps']['arrived'] >= 0.97
             continue
         if shipped.only_proposes:  # among plans that lead to other places
             ours, without = scores[f'trc, K = {cycles}'], scores['classical controller']
