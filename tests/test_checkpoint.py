@@ -94,7 +94,7 @@ def test_shipped_checkpoints_carry_their_certificate(shipped):
             ours, cold = (
                 scores[f'{start} + 5 sweeps'] for start in (f'trc, K = {cycles}', 'cold guess')
             )
-            assert ours['arrived'] >= 0.93 > cold['arrived'] and ours['ratio'] <= 1.01
+            assert ours['arrived'] >= max(0.93, cold['arrived'] + 0.2) and ours['ratio'] <= 1.01
             assert scores[f'trc, K = {cycles} + 12 sweeps']['arrived'] >= 0.97
             continue
         if shipped.only_proposes:  # among plans that lead to other places
