@@ -388,6 +388,8 @@ def test_broken_equations_are_refused_in_one_line(place, value, message, own, tm
 
 
 def test_numbers_of_another_size_are_refused(shipped, tmp_path):
+    if 'representation.K' not in shipped.tensors:
+        pytest.skip('no number of it belongs to a step')
     path = save_checkpoint(tmp_path / 'c.safetensors', shipped)
     record = read_record(path)
     record['system']['horizon'] += 1  # kernels would read behind the gains
