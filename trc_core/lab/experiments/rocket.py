@@ -49,7 +49,7 @@ PUBLISHED = ('0 %', '155.8 +- 207.7', '35.1', '', '')
 class Size:
     """How much is measured."""
 
-    states: int = 20
+    states: int = 60
     """From which plans are made."""
     flights: int = 60
     """In closed loop, for each of the two main cases."""
