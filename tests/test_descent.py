@@ -1,4 +1,4 @@
-"""Powered descents: their coordinates, their Lagrangian, their network and what cannot be landed."""
+"""Powered descents: coordinates, the Lagrangian, the frame, and what cannot be landed."""
 
 import numpy as np
 import pytest
