@@ -237,8 +237,8 @@ ONE_BASIN = (
     'Nearly all of these problems have one basin: from wherever sweeps converge, they end at the '
     'same fuel. So the network seldom finds what sweeps from the cold guess would miss. What it '
     'buys is time: fewer sweeps to a plan that lands with little fuel. Nearly all, not all: where '
-    'a row lands everywhere and its mean fuel is above 1, a few of its plans take much longer than '
-    'the best, as those of IPOPT do, and more fuel.'
+    'a row lands everywhere and its mean fuel is above 1, a few of its plans take much longer '
+    'than the best, as those of IPOPT do, and more fuel.'
 )
 DISTURBANCES = (
     'One plan a second, each the last one, shortened, with 3 sweeps; the time to go never falls '
