@@ -39,7 +39,9 @@ def readable_plant_of(system: System) -> Plant:
     """The plant for kernels that run as plain Python: NumPy interprets its graphs."""
     graph, slopes = system.graph, system.slopes
     graphs = (
-        (step_graph(graph), step_jacobian_graph(slopes)) if system.discrete else (graph, slopes)
+        (step_graph(system.timed or graph), step_jacobian_graph(slopes))
+        if system.discrete
+        else (graph, slopes)
     )
     step, step_jacobian = map(_interpreted, graphs)
     return _plant(system, system.discrete, step, step_jacobian, _interpreted_terms)
@@ -52,8 +54,8 @@ def code_of(system: System) -> MachineCode:
 
 def _digest(system: System) -> str:
     """A hash of the dynamics, and of their slopes where they are stated beside them."""
-    stated = system.stated_slopes
-    return system.graph.digest if stated is None else f'{system.graph.digest} {stated.digest}'
+    parts = (system.graph, system.stated_slopes, system.timed)
+    return ' '.join(part.digest for part in parts if part is not None)
 
 
 def is_compiled(system: System) -> bool:
@@ -73,7 +75,8 @@ def functions_of(system: System) -> Mapping[str, Graph]:
     """
     graph, stated = system.graph, system.stated_slopes
     if system.discrete:
-        return {'step': step_graph(graph), 'step_jacobian': step_jacobian_graph(system.slopes)}
+        step = step_graph(system.timed or graph)
+        return {'step': step, 'step_jacobian': step_jacobian_graph(system.slopes)}
     n_x, n_u = system.n_x, system.n_u
     if n_x * n_x * (n_x + n_u) > UNROLLED:
         return {'dynamics': graph, 'slopes': system.slopes}

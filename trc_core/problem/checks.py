@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trc_core.problem.numbers import checked_array, checked_number, checked_whole
 from trc_core.problem.terms import ARGUMENTS, EQUILIBRIUM
+from trc_core.problem.timing import checked_timing
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Joint, System
@@ -47,6 +48,7 @@ def checked(system: System) -> dict[str, Any]:
         **_limits(system),
         **_weights(system),
         **_task(system),
+        **checked_timing(system),
     }
 
 
@@ -315,12 +317,16 @@ def _obstacles(system: System) -> tuple[Any, ...]:
 def _weights(system: System) -> dict[str, NDArray[np.float64]]:
     Q, R = _weight('Q', system.Q, system.n_x), _weight('R', system.R, system.n_u)
     Q_f = 20.0 * Q if system.Q_f is None else _weight('Q_f', system.Q_f, system.n_x)
-    if np.linalg.eigvalsh(R).min() <= 0:
+    weights = {'Q': Q, 'Q_f': Q_f}
+    if system.final_time is not None:  # time or fuel may be all that costs
+        weights['R'] = R
+    elif np.linalg.eigvalsh(R).min() <= 0:
         wrong = _first(system.control_names, np.diag(R) <= 0.0)
         raise ValueError(f'R must be positive definite{wrong}')
-    for key, weight in (('Q', Q), ('Q_f', Q_f)):
+    for key, weight in weights.items():
         if np.linalg.eigvalsh(weight).min() < -1e-9:
-            wrong = _first(system.state_names, np.diag(weight) < 0.0)
+            names = system.control_names if key == 'R' else system.state_names
+            wrong = _first(names, np.diag(weight) < 0.0)
             raise ValueError(f'{key} must be positive semi-definite{wrong}')
     return {'Q': Q, 'R': R, 'Q_f': Q_f}
 

@@ -47,6 +47,35 @@ def jacobian(
     return [[tangents[e.place].get(c, zero) for c in range(len(inputs))] for e in outputs]
 
 
+def gradient(output: Expression, inputs: Sequence[Expression]) -> list[Expression]:
+    """Slopes of one output by inputs, by reverse accumulation: its cost is that of few outputs.
+
+    Args:
+        output: an expression.
+        inputs: what to differentiate by: inputs of its tape.
+    """
+    tape = output.tape
+    zero = tape.constant(0.0)
+    adjoint: dict[int, Expression] = {output.place: tape.constant(1.0)}
+    for place in reversed(tape.needed([output.place])):
+        above = adjoint.get(place)
+        name, *operands = tape.instructions[place]
+        if above is None or name in ('input', 'constant'):
+            continue
+        values = [Expression(tape, k) for k in operands]
+        if name == 'select':
+            first = apply('select', values[0], above, zero)
+            parts = [zero, first, apply('select', values[0], zero, above)]
+        else:
+            parts = [
+                above * partial for partial in PARTIALS[name](Expression(tape, place), *values)
+            ]
+        for k, part in zip(operands, parts, strict=True):
+            if not part.is_number(0.0):
+                adjoint[k] = adjoint.get(k, zero) + part
+    return [adjoint.get(e.place, zero) for e in inputs]
+
+
 def _chained(
     partials: Partials, tangents: Sequence[Mapping[int, Expression]], zero: Expression
 ) -> dict[int, Expression]:

@@ -90,16 +90,31 @@ def slopes_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     return tape.graph(graph.inputs, {output_of(graph): outputs, 'A': A, 'B': B})
 
 
+@lru_cache(maxsize=64)
+def with_dt(timed: Graph, dt: float) -> Graph:
+    """A step over any time, whose last input is `dt`, as one over a time of its own."""
+    tape = Tape()
+    inputs = {name: length for name, length in timed.inputs.items() if name != 'dt'}
+    arguments = [*tape.inputs(sum(inputs.values())), tape.constant(dt)]
+    after = timed.evaluate(arguments, EXPRESSIONS)[NEXT_STATE]
+    return tape.graph(inputs, {NEXT_STATE: [tape.expression(e) for e in after]})
+
+
 def step_graph(graph: Graph, longest: int = LONGEST) -> Graph:
     """The graph of a whole step, with the further input `dt`; output `step` (n_x).
 
+    Args:
+        graph: the dynamics; in discrete time they may take `dt` themselves, as their last input.
+        longest: how many instructions there may be.
+
     Raises:
-        OverflowError: if there are more than `longest` instructions.
+        OverflowError: if there are more.
     """
     tape, x, u, p, dt = _arguments(graph, longest)
+    own = [dt] if 'dt' in graph.inputs else []
 
     def f(x: Any, u: Any) -> Any:
-        found = graph.evaluate([*x, *u, *p], EXPRESSIONS)
+        found = graph.evaluate([*x, *u, *p, *own], EXPRESSIONS)
         return np.array(found[output_of(graph)], dtype=object)
 
     after = f(x, u) if output_of(graph) == NEXT_STATE else rk4(f, x, u, dt)

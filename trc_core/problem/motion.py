@@ -25,9 +25,12 @@ def step(system: System, x: ArrayLike, u: ArrayLike, dt: float | None = None) ->
     """The states (..., n_x) after holding u (..., n_u) for `dt` seconds; the system's by default.
 
     Raises:
-        ValueError: if the system is in discrete time and `dt` is not its own.
+        ValueError: if the system is in discrete time, does not take `dt`, and `dt` is not its own.
     """
     state, control = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
+    if system.timed is not None:
+        seconds = system.dt if dt is None else dt
+        return np.asarray(_evaluated(system, system.timed, state, control, seconds))
     if system.discrete:
         require_own_dt(system, dt)
         return np.asarray(_evaluated(system, system.graph, state, control))
@@ -63,6 +66,8 @@ def require_own_dt(system: System, seconds: float | None) -> None:
         ValueError: if it is not; the message names both times.
     """
     own = system.dt
+    if system.timed is not None:
+        return
     if system.discrete and seconds is not None and abs(seconds - own) > SAME_DT * own:
         raise ValueError(
             f"'{system.name}' is in discrete time: it steps once per dt of {own:g} s, not in "
@@ -70,9 +75,9 @@ def require_own_dt(system: System, seconds: float | None) -> None:
         )
 
 
-def _evaluated(system: System, graph: Graph, x: Any, u: Any) -> Any:
-    """The output (..., n_x) of a graph of the dynamics."""
-    inputs = [*np.moveaxis(x, -1, 0), *np.moveaxis(u, -1, 0), *system.p]
+def _evaluated(system: System, graph: Graph, x: Any, u: Any, *dt: float) -> Any:
+    """The output (..., n_x) of a graph of the dynamics, which may take a time."""
+    inputs = [*np.moveaxis(x, -1, 0), *np.moveaxis(u, -1, 0), *system.p, *dt]
     found = graph.evaluate(inputs)[output_of(graph)]
     return np.stack([np.broadcast_to(e, np.shape(x)[:-1]) for e in found], axis=-1)
 

@@ -1,7 +1,8 @@
-"""Where joints stand among states and controls, and obstacles among parameters."""
+"""Where joints stand among states and controls, obstacles among parameters, norms of controls."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -28,3 +29,19 @@ class Obstacle(NamedTuple):
     vx: str | None = None
     vy: str | None = None
     vz: str | None = None
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Controls that are one vector, whose length has limits: low <= |u of the group| <= high.
+
+    Solvers treat such a group as a size and a direction, so that the lower limit, which is not
+    convex, is an ordinary bound.
+    """
+
+    controls: tuple[str, ...]
+    """Names of at least two controls; each belongs to one group at most."""
+    low: float
+    """Least length, above 0, in the unit of the controls."""
+    high: float
+    """Largest length."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from trc_core.problem.discretise import NEXT_STATE, RATE
 from trc_core.problem.graph import Graph
+from trc_core.problem.places import Norm
 from trc_core.problem.stated_slopes import require_slopes
 from trc_core.problem.system import Joint, Obstacle, System
 from trc_core.problem.task import task_record, terms_of_record
@@ -19,6 +20,7 @@ NUMBERS = ('u_min', 'u_max', 'u_trim', 'Q', 'R', 'Q_f', 'x0_box', 'goal_box')
 TASK = (
     *('angles', 'ranges', 'x_min', 'x_max', 'x0_centre', 'goal_centre'),
     *('violation_weight', 'constraint_tolerance', 'discrete'),
+    *('final_time', 'time_weight', 'terminal_cost', 'terminal'),
 )
 TERMS = ('constraints', 'residuals', 'terminal_residuals')
 ADDED = (*TERMS, 'trim')  # words that version 1 did not know, and that plans depend on
@@ -32,14 +34,15 @@ def system_record(system: System) -> dict[str, Any]:
         **system.contract(),
         'joints': joints,
         'dynamics': system.graph.record(),
-        **_slopes_record(system),
+        **_added_graphs(system),
         **task_record(system),
     }
 
 
-def _slopes_record(system: System) -> dict[str, Any]:
-    stated = system.stated_slopes
-    return {} if stated is None else {'slopes': stated.record()}
+def _added_graphs(system: System) -> dict[str, Any]:
+    """What dynamics state beside themselves: their slopes, and steps over any time."""
+    graphs = {'slopes': system.stated_slopes, 'timed': system.timed}
+    return {word: graph.record() for word, graph in graphs.items() if graph is not None}
 
 
 def system_from_record(record: Mapping[str, Any]) -> System:
@@ -50,11 +53,16 @@ def system_from_record(record: Mapping[str, Any]) -> System:
         ValueError: if a part makes no sense; the message names it.
     """
     graph = Graph.from_record(record['dynamics'])
-    slopes = Graph.from_record(record['slopes']) if 'slopes' in record else None
+    slopes, timed = (
+        Graph.from_record(record[word]) if word in record else None for word in ('slopes', 'timed')
+    )
     joints = tuple(Joint(*joint) for joint in record['joints'])
     fields = {**_fields(record, {'name': record['name']}), **_functions(record)}
-    system = System(dynamics=GraphFormula(graph, slopes), joints=joints, **fields)
+    formula = GraphFormula(graph, slopes, timed)
+    system = System(dynamics=formula, joints=joints, **fields)
     _require_equations(graph, system)
+    if timed is not None:
+        _require_timed(timed, system)
     if slopes is not None:
         require_slopes(system, slopes)
     return system
@@ -97,6 +105,17 @@ def _require_equations(graph: Graph, system: System) -> None:
     if outputs != {NEXT_STATE if system.discrete else RATE: system.n_x}:
         raise ValueError(
             f"the equations give {outputs} where '{system.name}' has {system.n_x} states"
+        )
+
+
+def _require_timed(timed: Graph, system: System) -> None:
+    """Compares a step over any time with what kernels hand to its machine code."""
+    inputs = {'x': system.n_x, 'u': system.n_u, 'p': len(system.parameters), 'dt': 1}
+    outputs = {name: len(places) for name, places in timed.outputs.items()}
+    if list(timed.inputs.items()) != list(inputs.items()) or outputs != {NEXT_STATE: system.n_x}:
+        raise ValueError(
+            f'timed takes {dict(timed.inputs)} and gives {outputs}, expected {inputs} and '
+            f'{ ({NEXT_STATE: system.n_x}) }'
         )
 
 
@@ -152,5 +171,8 @@ def _fields(contract: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, An
     for key in TASK:
         if key in contract:
             fields[key] = contract[key]
+    fields['norms'] = tuple(
+        Norm(tuple(names), *limits) for names, *limits in contract.get('norms', ())
+    )
     fields['obstacles'] = tuple(Obstacle(*names) for names in contract.get('obstacles', ()))
     return fields

@@ -16,13 +16,19 @@ from numpy.typing import ArrayLike, NDArray
 from trc_core.problem import motion
 from trc_core.problem.accuracy import Substeps
 from trc_core.problem.checks import checked
-from trc_core.problem.discretise import NEXT_STATE, RATE, rate_graph, slopes_graph
+from trc_core.problem.discretise import (
+    NEXT_STATE,
+    RATE,
+    rate_graph,
+    slopes_graph,
+    with_dt,
+)
 from trc_core.problem.graph import Graph
 from trc_core.problem.parameters import parameter_rows, require_parameters
-from trc_core.problem.places import Joint, Obstacle
+from trc_core.problem.places import Joint, Norm, Obstacle
 from trc_core.problem.sources import Sources
 from trc_core.problem.task import Task, require_task, task_contract, task_record
-from trc_core.problem.trace import Signature, dynamics_graph, stated_slopes
+from trc_core.problem.trace import Signature, dynamics_graph, stated_slopes, timed_graph
 from trc_core.problem.trim import Trim, trim_of, trims_of
 
 if TYPE_CHECKING:
@@ -64,7 +70,8 @@ class System(Sources):
     """Letters, digits and underscores; it becomes part of file names."""
     dynamics: Callable[..., Sequence[Any]]
     """`dynamics(x, u, **parameters)`: the time derivative of x (where `discrete`, the state a dt
-    later), written with NumPy's functions, SymPy's or CasADi's."""
+    later), written with NumPy's functions, SymPy's or CasADi's. A discrete plant whose function
+    takes `dt` [s] as well steps by any time."""
     state_names: tuple[str, ...]
     """Names of the n_x states, in the order of x."""
     state_units: tuple[str, ...]
@@ -136,6 +143,18 @@ class System(Sources):
     effort; beyond five times of it the plan with the least violation is chosen at any cost."""
     obstacles: tuple[Obstacle, ...] = ()
     """Obstacles among the parameters, so that a node can set them from messages."""
+    final_time: tuple[float, float] | None = None
+    """Limits (low, high) [s] of the duration of a plan, which is then a decision: its T steps are
+    equally long, and `dt` is the period of the control loop. Costs at t < T then count by time,
+    each weighted by its step's length over dt."""
+    time_weight: float = 0.0
+    """Cost of a plan per second of its duration, with `final_time`."""
+    terminal_cost: Array | None = None
+    """Linear cost (n_x,) of the last state, c' x_T, with `final_time`."""
+    terminal: tuple[str, ...] = ()
+    """Names of the states that equal the goal exactly at the end of a plan, with `final_time`."""
+    norms: tuple[Norm, ...] = ()
+    """Groups of controls whose length has limits, with `final_time`."""
     x0_centre: Array = field(default=None)  # type: ignore[arg-type]
     """Centre of x0_box (n_x,), set by giving the box as (low, high)."""
     goal_centre: Array = field(default=None)  # type: ignore[arg-type]
@@ -188,7 +207,16 @@ class System(Sources):
         Raises:
             ValueError: if the dynamics fail; the message says where.
         """
+        if self.timed is not None:
+            return with_dt(self.timed, self.dt)
         return dynamics_graph(self.name, self.dynamics, self.signature, self._output)
+
+    @property
+    def timed(self) -> Graph | None:
+        """The step of a discrete plant over any time, with the further input `dt`; else None."""
+        if not self.discrete:
+            return None
+        return timed_graph(self.name, self.dynamics, self.signature)
 
     @property
     def slopes(self) -> Graph:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from trc_core.problem.graph import Graph
 from trc_core.problem.terms import (
     OUTPUT,
+    TIME,
+    TIME_TO_GO,
     Terms,
     joined,
     limit_terms,
@@ -19,6 +22,7 @@ from trc_core.problem.terms import (
     terms_of,
     traced_law,
 )
+from trc_core.problem.timing import timing_contract
 from trc_core.problem.trace import Signature
 
 if TYPE_CHECKING:
@@ -76,7 +80,7 @@ class Task:
         if terminal.uses_control.any():
             raise ValueError('terminal_residuals depend on u; there is no control at the end')
         laws = [
-            (f'{name} ', terms_of(title, law, signature, traced_law))
+            (f'{name} ', terms_of(title, law, signature, _law_trace(system)))
             for name, law in system.laws.items()
             for title in [f"law '{name}' of '{system.name}'"]
         ]
@@ -115,9 +119,9 @@ def require_task(system: System) -> None:
             wrong = system.control_names[np.argwhere(~np.isfinite(trim))[0][1]]
             raise ValueError(f"u_trim of '{wrong}' is no finite number everywhere in goal_box")
 
-    def values(terms: Terms, states: Array) -> list[tuple[str, Array]]:
+    def values(terms: Terms, states: Array, t: float = 0.0) -> list[tuple[str, Array]]:
         with np.errstate(all='ignore'):
-            found = terms.evaluate(states, trim, goal, list(p.T), 0.0)
+            found = terms.evaluate(states, trim, goal, list(p.T), t)
         return [
             (name, np.broadcast_to(e, PROBES)) for name, e in zip(terms.names, found, strict=True)
         ]
@@ -125,7 +129,8 @@ def require_task(system: System) -> None:
     _require_numbers('constraint', 'x0_box', x, values(task.constraints, x))
     _require_numbers('residual', 'x0_box', x, values(task.residuals, x))
     _require_numbers('terminal residual', 'goal_box', goal, values(task.terminal_residuals, goal))
-    _require_numbers('law', 'x0_box', x, values(task.laws, x))
+    to_go = 0.0 if system.final_time is None else system.final_time[1]
+    _require_numbers('law', 'x0_box', x, values(task.laws, x, to_go))
     for name, h in values(task.constraints, x):
         if np.all(h > 0.0):
             raise ValueError(
@@ -162,6 +167,7 @@ def task_contract(system: System) -> dict[str, Any]:
         'violation_weight': system.violation_weight,
         'constraint_tolerance': system.constraint_tolerance if system.task.constraints else None,
         'obstacles': [list(obstacle) for obstacle in system.obstacles],
+        **timing_contract(system),
     }
     for key, value in optional.items():
         entries = value if isinstance(value, (list, dict)) else [value]
@@ -185,16 +191,24 @@ def task_record(system: System) -> dict[str, Any]:
         if owned is not None:
             terms = terms_of(f"{word} of '{system.name}'", owned, signature)
             found[word] = _terms_record(terms)
-    found['laws'] = {name: _law_record(system, law) for name, law in system.laws.items()}
+    trace = _law_trace(system)
+    found['laws'] = {name: _law_record(system, law, trace) for name, law in system.laws.items()}
     if system.trim is not None:
         law = system.trim.law
         found['trim'] = law if isinstance(law, str) else _law_record(system, law)
     return {word: value for word, value in found.items() if value}
 
 
-def _law_record(system: System, law: Any) -> dict[str, Any]:
+def _law_trace(system: System) -> Callable[[str, Callable[..., Any], Signature], Terms]:
+    """How a law of a system is traced, which depends on what it calls the time."""
+    return partial(traced_law, clock=TIME if system.final_time is None else TIME_TO_GO)
+
+
+def _law_record(
+    system: System, law: Any, trace: Callable[..., Terms] = traced_law
+) -> dict[str, Any]:
     title = f"a law of '{system.name}'"
-    return _terms_record(terms_of(title, law, system.signature, traced_law))
+    return _terms_record(terms_of(title, law, system.signature, trace))
 
 
 def _terms_record(terms: Terms) -> dict[str, Any]:

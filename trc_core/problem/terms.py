@@ -23,6 +23,7 @@ from trc_core.problem.returned import named_terms
 from trc_core.problem.trace import NotationError, Request, Signature, traced_graph
 
 ARGUMENTS = ('x', 'u', 'goal', 'time')
+TIME, TIME_TO_GO = 'time', 'time_to_go'  # what t is called: since the plan began, or until it ends
 OUTPUT = 'terms'
 EQUILIBRIUM = 'equilibrium'  # a trim that solves f = 0
 EMPTY = inspect.Parameter.empty
@@ -114,13 +115,16 @@ def terms_from_graph(graph: Graph, names: Sequence[str], signature: Signature) -
 
 
 @lru_cache(maxsize=256)
-def traced_terms(title: str, formula: Callable[..., Any], signature: Signature) -> Terms:
+def traced_terms(
+    title: str, formula: Callable[..., Any], signature: Signature, clock: str = TIME
+) -> Terms:
     """The terms that a user wrote as a function of some of x, u, goal, time and the parameters.
 
     Args:
         title: what it is, for messages, like "constraints of 'car'".
         formula: returns a mapping of names to expressions, or a sequence of expressions.
         signature: the sizes and names of its arguments.
+        clock: what t is called.
 
     Raises:
         ValueError: if it takes other arguments, fails, or returns anything else; the message
@@ -129,7 +133,7 @@ def traced_terms(title: str, formula: Callable[..., Any], signature: Signature) 
     names: list[str] = []
 
     def call(values: Sequence[Any]) -> list[Any]:
-        found = formula(**_arguments(title, formula, signature, values))
+        found = formula(**_arguments(formula, signature, values, clock))
         terms = named_terms(found)
         names[:] = [name for name, _ in terms]
         return [term for _, term in terms]
@@ -149,14 +153,18 @@ def terms_of(
     return owned if isinstance(owned, Terms) else trace(title, owned, signature)
 
 
-def traced_law(title: str, law: Callable[..., Any], signature: Signature) -> Terms:
+def traced_law(
+    title: str, law: Callable[..., Any], signature: Signature, clock: str = TIME
+) -> Terms:
     """A control law that a user wrote: one term for every control, named by its place.
+
+    `clock` is what t is called: in plans of a free duration `time_to_go`, until the plan ends.
 
     Raises:
         ValueError: as `traced_terms`, also if it depends on u or returns another number of
             controls.
     """
-    terms = traced_terms(title, law, signature)
+    terms = traced_terms(title, law, signature, clock)
     require_law(title, terms, signature)
     return terms
 
@@ -225,13 +233,13 @@ def _symbols(signature: Signature) -> tuple[str, ...]:
 
 
 def _arguments(
-    title: str, formula: Callable[..., Any], signature: Signature, values: Sequence[Any]
+    formula: Callable[..., Any], signature: Signature, values: Sequence[Any], clock: str
 ) -> dict[str, Any]:
     """Those of the arguments that a formula takes, by name."""
     n_x, n_u, names = signature
     states, controls = values[:n_x], values[n_x : n_x + n_u]
     goal = values[n_x + n_u : 2 * n_x + n_u]
-    offered = {'x': states, 'u': controls, 'goal': goal, 'time': values[-1]}
+    offered = {'x': states, 'u': controls, 'goal': goal, clock: values[-1]}
     offered.update(zip(names, values[2 * n_x + n_u : -1], strict=True))
     taken = _parameters_of(formula)
     unknown = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trc_core.problem.discretise import RATE, output_of
+from trc_core.problem.discretise import NEXT_STATE, RATE, output_of
 from trc_core.problem.expression import EXPRESSIONS, Expression, Tape, UnknownValueError
 from trc_core.problem.graph import Graph
 
@@ -26,9 +27,12 @@ OURS = tuple(
 class GraphFormula:
     """A formula that is a graph already: `dynamics` of a system that was read from a file."""
 
-    def __init__(self, graph: Graph, slopes: Graph | None = None) -> None:
+    def __init__(
+        self, graph: Graph, slopes: Graph | None = None, timed: Graph | None = None
+    ) -> None:
         self.graph = graph
         self.slopes_graph = slopes
+        self.timed_graph = timed
 
     def __call__(self, x: Sequence[Any], u: Sequence[Any], **parameters: Any) -> list[Any]:
         """Its output, in the algebra of what it is given."""
@@ -81,6 +85,41 @@ def dynamics_graph(
     request = Request(f"dynamics of '{name}'", dynamics, call, symbols, n_x)
     inputs = {'x': n_x, 'u': n_u, 'p': len(names)}
     return traced_graph(request, inputs, output)
+
+
+@lru_cache(maxsize=256)
+def timed_graph(name: str, dynamics: Formula, signature: Signature) -> Graph | None:
+    """The graph of a discrete plant's step over any time: inputs x, u, p, dt; one output.
+
+    It is None where the dynamics do not take `dt`, and are the step over one time only.
+
+    Raises:
+        ValueError: as `dynamics_graph`.
+    """
+    if isinstance(dynamics, GraphFormula):
+        return dynamics.timed_graph
+    if 'dt' in signature.parameters or 'dt' not in _argument_names(dynamics):
+        return None
+    n_x, n_u, names = signature
+
+    def call(values: Sequence[Any]) -> Any:
+        *own, dt = values
+        parameters = dict(zip(names, own[n_x + n_u :], strict=True))
+        return dynamics(own[:n_x], own[n_x : n_x + n_u], dt=dt, **parameters)
+
+    states, controls = (f'x{i}' for i in range(n_x)), (f'u{i}' for i in range(n_u))
+    request = Request(
+        f"dynamics of '{name}'", dynamics, call, (*states, *controls, *names, 'dt'), n_x
+    )
+    return traced_graph(request, {'x': n_x, 'u': n_u, 'p': len(names), 'dt': 1}, NEXT_STATE)
+
+
+def _argument_names(formula: Formula) -> list[str]:
+    """The names of a formula's arguments, those of `**` left out; none where they are hidden."""
+    try:
+        return list(inspect.signature(formula).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,1 @@
+"""Interior-point differential dynamic programming of problems whose duration is free."""

@@ -1,0 +1,173 @@
+"""Plans of a free duration from compiled sweeps: cold, warm, and what a user gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trc_core.compile.kernels import compiled
+from trc_core.numerics.free_time.guess import first_guess
+from trc_core.numerics.free_time.solve import Outcome, Schedule, enter, improve_flight
+from trc_core.numerics.free_time.timed import COST, DT, Flight, Timed, new_flight
+from trc_core.numerics.plan import Plan
+from trc_core.problem.free_time import RESULTS, end_graph, forward_graph
+from trc_core.problem.system import Array, System
+
+COLD = Schedule(1e-2, 0.4, 1e-9)
+WARM = Schedule(3e-4, 0.3, 1e-9)
+MARGIN = 0.01  # share of the range by which a start keeps off its bounds
+STRONGER, STRONGEST = 10.0, 10.0  # factor of the barrier at a restart, and its largest weight
+MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
+
+
+class Solver:
+    """Compiled sweeps for one plant."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.kernels: tuple[Callable[..., Any], ...] = tuple(
+            compiled(kernel) for kernel in (first_guess, enter, improve_flight)
+        )
+        self._guess, self._enter, self._improve = self.kernels
+        self._graphs = forward_graph(system), end_graph(system)
+
+    def room(self) -> Flight:
+        """An empty flight."""
+        system = self.system
+        n_h, n_c = len(system.task.constraints), len(system.terminal)
+        return new_flight(system.horizon, system.n_x, system.n_u, n_h, n_c)
+
+    def cold(
+        self,
+        plant: Timed,
+        x0: Array,
+        start: Plan | None,
+        sweeps: int,
+        restarts: int,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> tuple[Flight, Outcome]:
+        """A plan without one before, by at most `sweeps` sweeps from each start.
+
+        Where they do not converge, they begin again with a barrier ten times as strong, at most
+        `restarts` times while `is_over` is False; the best plan is returned, and all sweeps are
+        counted.
+        """
+        best, outcome, spent = self.room(), None, 0
+        for restart in range(restarts + 1):
+            flight = self.begin(plant, x0, start)
+            first = min(COLD.first * STRONGER**restart, STRONGEST)
+            flight, found = self.refine(plant, flight, sweeps, COLD._replace(first=first), MARGIN)
+            spent += found.sweeps
+            if outcome is None or _rank(found) < _rank(outcome):
+                best, outcome = flight, found
+            if outcome.converged or is_over():
+                break
+        assert outcome is not None
+        return best, outcome._replace(sweeps=spent)
+
+    def refine(
+        self, plant: Timed, flight: Flight, sweeps: int, schedule: Schedule, margin: float
+    ) -> tuple[Flight, Outcome]:
+        """The plan that sweeps make of one, of which x[0], u, dt and nu count."""
+        worth = self._enter(plant, flight, margin, schedule.first)
+        if not math.isfinite(worth.cost):
+            return flight, Outcome(0, False, False, schedule.first, math.inf, math.inf)
+        trial = self.room()
+        found = self._improve(plant, flight, worth, sweeps, schedule, trial)
+        return (trial if found.swapped else flight), found
+
+    def begin(
+        self, plant: Timed, x0: Array, start: Plan | None = None, factor: float = 1.0
+    ) -> Flight:
+        """A flight from x0 (n_x,) with the controls of a plan, or those of a first guess.
+
+        `factor` makes it longer.
+        """
+        flight = self.room()
+        flight.x[0] = x0
+        if start is None:
+            self._guess(plant, MARGIN, flight, self.room())
+        else:
+            assert start.times is not None
+            flight.u[:] = start.controls
+            flight.numbers[DT] = start.times[-1] / self.system.horizon
+            if isinstance(start.memory, Flight):
+                flight.nu[:] = start.memory.nu
+        flight.numbers[DT] = np.clip(factor * flight.numbers[DT], *plant.dt)
+        return flight
+
+    def fly(self, plant: Timed, flight: Flight) -> None:
+        """Fills x, h and J of the controls and the duration of a flight, as NumPy reads them."""
+        forward, end = self._graphs
+        T, n_x, n_u = self.system.horizon, self.system.n_x, self.system.n_u
+        arguments, cost = plant.numbers.copy(), 0.0
+        arguments[n_x + n_u] = flight.numbers[DT]
+        for t in range(T + 1):
+            arguments[:n_x], arguments[n_x + n_u + 1] = flight.x[t], t
+            if t < T:
+                arguments[n_x : n_x + n_u] = flight.u[t]
+                found = forward.evaluate(list(arguments))[RESULTS]
+                flight.x[t + 1], flight.h[t] = found[:n_x], found[n_x + 1 :]
+                cost += float(found[n_x])
+        found = end.evaluate(list(arguments))[RESULTS]
+        flight.h[T] = found[1 : 1 + flight.h.shape[1]]
+        flight.numbers[COST] = cost + float(found[0])
+
+
+def missed_by(plant: Timed, flight: Flight) -> float:
+    """The largest error of a terminal state, in its unit among the states."""
+    errors = flight.x[-1, plant.terminal] - plant.goal[plant.terminal]
+    return float(np.max(np.abs(errors) / plant.x_unit[plant.terminal], initial=0.0))
+
+
+def _rank(found: Outcome) -> tuple[bool, float]:
+    return not found.converged, found.missed + found.open
+
+
+def violation_of(plant: Timed, flight: Flight) -> float:
+    """The largest violation of a constraint or error of a terminal state, in its own unit."""
+    T, largest = flight.u.shape[0], 0.0
+    for place in plant.terminal:
+        largest = max(largest, abs(flight.x[T, place] - plant.goal[place]))
+    for t in range(T + 1):
+        for i in range(flight.h.shape[1]):
+            if plant.holds[t, i]:
+                largest = max(largest, flight.h[t, i])
+    return float(largest)
+
+
+def merit_of(plant: Timed, flight: Flight) -> float:
+    """J, and errors in their typical sizes by a price no multiplier reaches."""
+    T, errors = flight.u.shape[0], 0.0
+    for place in plant.terminal:
+        errors += abs(flight.x[T, place] - plant.goal[place]) / plant.x_unit[place]
+    for t in range(T + 1):
+        for i in range(flight.h.shape[1]):
+            if plant.holds[t, i]:
+                errors += max(flight.h[t, i], 0.0) / plant.h_unit[i]
+    return float(flight.numbers[COST]) + MISSED * plant.cost_unit * errors
+
+
+def as_plan(
+    system: System, plant: Timed, flight: Flight, source: str, converged: bool, sweeps: int
+) -> Plan:
+    """A flight as a plan, in physical units."""
+    T = system.horizon
+    times = np.linspace(0.0, T * float(flight.numbers[DT]), T + 1)
+    merit = merit_of(plant, flight)
+    return Plan(
+        flight.u.clip(system.u_min, system.u_max),
+        flight.x,
+        float(flight.numbers[COST]),
+        source,
+        converged,
+        sweeps,
+        {source: merit},
+        violation_of(plant, flight),
+        merit,
+        times,
+        flight,
+    )

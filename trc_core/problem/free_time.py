@@ -1,0 +1,180 @@
+"""Graphs of a problem whose duration is free: its steps, and their first and second slopes.
+
+All three take one vector of arguments and give one vector, so that kernels call every plant alike:
+
+    arguments  x (n_x), u (n_u), dt, k, lambda (n_x), w (n_h), p (n_p), r (n_x), v (n_u)
+    forward    x_next (n_x), cost, h (n_h)
+    expansion  J (n_x, n), g (n), H (n, n), l (n), C (n_h, n)
+    end        cost, h (n_h), g (m), H (m, m), l (m), C (n_h, m)
+    laws       the controls (n_u) of every law of the plant
+
+with n = n_x + 1 + n_u for (x, dt, u) and m = n_x + 1 for (x, dt). k is the number of the step, which
+begins at k dt; lambda is the price of x_next, w those of the constraints h, r the goal and v the
+controls that hold it. J are the slopes of the step, l those of the cost, C those of h; g and H are
+the gradient and the Hessian of cost + lambda' x_next + w' h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trc_core.problem.derivative import gradient, jacobian
+from trc_core.problem.discretise import step_graph
+from trc_core.problem.expression import EXPRESSIONS, Expression, Tape
+from trc_core.problem.graph import Graph
+from trc_core.problem.terms import OUTPUT, Terms
+
+if TYPE_CHECKING:
+    from trc_core.problem.system import System
+
+ARGUMENTS, RESULTS = 'arguments', 'results'
+LONGEST = 200_000  # instructions of second slopes; beyond that compiling takes minutes
+
+
+class _Arguments:
+    """The arguments of a system on a tape."""
+
+    def __init__(self, system: System) -> None:
+        n_x, n_u, n_h = system.n_x, system.n_u, len(system.task.constraints)
+        self.system, self.tape = system, Tape(LONGEST)
+        sizes = (n_x, n_u, 1, 1, n_x, n_h, len(system.parameters), n_x, n_u)
+        self.count = sum(sizes)
+        values = np.array(self.tape.inputs(self.count), dtype=object)
+        parts = np.split(values, np.cumsum(sizes)[:-1])
+        self.x, self.u, dt, k, self.prices, self.w, self.p, self.r, self.v = map(list, parts)
+        (self.dt,), (self.k,) = dt, k
+
+    def step(self) -> list[Expression]:
+        """The state a dt later."""
+        whole = step_graph(self.system.timed or self.system.graph)
+        x, count = self.x, int(self.system.substeps)
+        for _ in range(count):
+            found = whole.evaluate([*x, *self.u, *self.p, self.dt / count], EXPRESSIONS)
+            x = [self.tape.expression(e) for e in found['step']]
+        return x
+
+    def terms(self, terms: Terms) -> list[Expression]:
+        """The values of some terms."""
+        time = self.k * self.dt
+        found = terms.graph.evaluate([*self.x, *self.u, *self.r, *self.p, time], EXPRESSIONS)
+        return [self.tape.expression(e) for e in found[OUTPUT]]
+
+    def error(self) -> list[Expression]:
+        """The state from the goal, angles wrapped."""
+        differences = [a - b for a, b in zip(self.x, self.r, strict=True)]
+        for i in self.system.wrapped:
+            turns = np.floor(differences[i] / (2.0 * np.pi) + 0.5)
+            differences[i] = differences[i] - 2.0 * np.pi * turns
+        return differences
+
+    def stage_cost(self) -> Expression:
+        """The cost of a step: by its length over the system's dt, and the price of time."""
+        system = self.system
+        effort = [a - b for a, b in zip(self.u, self.v, strict=True)]
+        terms = [e * e for e in self.terms(system.task.residuals)]
+        cost = _quadratic(system.Q, self.error()) + _quadratic(system.R, effort) + sum(terms)
+        timed = self.dt * (1.0 / system.dt) * cost + system.time_weight * self.dt
+        return self.tape.expression(timed)
+
+    def end_cost(self) -> Expression:
+        """The cost of the last state."""
+        system = self.system
+        linear = np.zeros(system.n_x) if system.terminal_cost is None else system.terminal_cost
+        cost = _quadratic(system.Q_f, self.error())
+        cost = cost + sum(float(c) * x for c, x in zip(linear, self.x, strict=True))
+        cost = cost + sum(e * e for e in self.terms(system.task.terminal_residuals))
+        return self.tape.expression(cost)
+
+    def graph(self, results: Sequence[Any]) -> Graph:
+        flat = [self.tape.expression(e) for e in results]
+        return self.tape.graph({ARGUMENTS: self.count}, {RESULTS: flat})
+
+
+def _quadratic(weight: Any, error: Sequence[Any]) -> Any:
+    """e' W e, without what is 0."""
+    n = len(error)
+    return sum(
+        float(weight[i, j]) * error[i] * error[j]
+        for i in range(n)
+        for j in range(n)
+        if weight[i, j] != 0.0
+    )
+
+
+def _slopes(
+    own: _Arguments,
+    by: list[Expression],
+    cost: Expression,
+    h: Sequence[Expression],
+    after: Sequence[Expression],
+) -> list[Any]:
+    """g, H, l and C, behind each other."""
+    lagrangian = cost
+    for price, value in [*zip(own.w, h, strict=True), *zip(own.prices, after, strict=False)]:
+        lagrangian = lagrangian + price * value
+    g = gradient(own.tape.expression(lagrangian), by)
+    H = jacobian(g, by)
+    C = [e for row in jacobian(h, by) for e in row] if h else []
+    return [*g, *(e for row in H for e in row), *gradient(cost, by), *C]
+
+
+def forward_graph(system: System) -> Graph:
+    """The graph of a step, its cost and the constraints before it."""
+    own = _Arguments(system)
+    return own.graph([*own.step(), own.stage_cost(), *own.terms(system.task.constraints)])
+
+
+def expansion_graph(system: System) -> Graph:
+    """The graph of the slopes of a step.
+
+    Raises:
+        OverflowError: if there are too many instructions.
+    """
+    own = _Arguments(system)
+    by = [*own.x, own.dt, *own.u]
+    after, cost = own.step(), own.stage_cost()
+    J = [e for row in jacobian(after, by) for e in row]
+    return own.graph([*J, *_slopes(own, by, cost, own.terms(system.task.constraints), after)])
+
+
+def end_graph(system: System) -> Graph:
+    """The graph of the cost of the last state and of the constraints there, with slopes."""
+    own = _Arguments(system)
+    by = [*own.x, own.dt]
+    cost, h = own.end_cost(), own.terms(system.task.constraints)
+    return own.graph([cost, *h, *_slopes(own, by, cost, h, ())])
+
+
+def laws_graph(system: System) -> Graph:
+    """The graph of the laws of the plant, which know the time until the plan ends."""
+    own = _Arguments(system)
+    to_go = (system.horizon - own.k) * own.dt
+    values = [*own.x, *own.u, *own.r, *own.p, to_go]
+    found = system.task.laws.graph.evaluate(values, EXPRESSIONS)[OUTPUT]
+    return own.graph(found)
+
+
+GRAPHS: Mapping[str, Callable[[System], Graph]] = {
+    'forward': forward_graph,
+    'expansion': expansion_graph,
+    'end': end_graph,
+    'laws': laws_graph,
+}
+
+
+def free_time_graphs(system: System) -> dict[str, Graph]:
+    """The graphs by name.
+
+    Raises:
+        ValueError: if the second slopes of the dynamics are too long to be compiled.
+    """
+    try:
+        return {name: make(system) for name, make in GRAPHS.items()}
+    except OverflowError:
+        raise ValueError(
+            f"the second slopes of '{system.name}' have more than {LONGEST} instructions; plans "
+            'of a free duration need a smaller model, or fewer substeps'
+        ) from None

@@ -1,0 +1,86 @@
+"""A lander on Mars that burns the least fuel, by the vector of its thrust; the time is free."""
+
+import numpy as np
+from numpy import log, sqrt
+
+from trc_core.problem.places import Norm
+from trc_core.problem.system import System
+from trc_core.systems.shipped import ShippedSystem
+
+GRAVITY = 3.71  # [m/s^2]
+EXHAUST = 200.7 * 9.80665  # [m/s] speed of the exhaust
+SLOPE = np.tan(np.deg2rad(4.0))  # of the cone that the lander stays in
+LEAST, FULL = 4972.0, 13258.0  # [N]
+
+
+def dynamics(x, u, dt):
+    """The state after holding a thrust for dt, in closed form.
+
+    With the share q = |u| dt / (c m) of the mass that burns, v grows by g dt - c d log(1 - q) and
+    the place by v dt + g dt^2 / 2 + c d dt phi(q), phi = sum q^n / (n (n + 1)), d = u / |u|.
+    """
+    thrust = sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2)
+    q = thrust * dt / (EXHAUST * x[6])
+    far = EXHAUST * dt * _phi(q) / thrust
+    fast = -EXHAUST * log(1.0 - q) / thrust
+    down = np.array([0.0, 0.0, -GRAVITY])
+    r = [x[i] + dt * (x[3 + i] + 0.5 * dt * down[i]) + far * u[i] for i in range(3)]
+    v = [x[3 + i] + dt * down[i] + fast * u[i] for i in range(3)]
+    return [*r, *v, x[6] * (1.0 - q)]
+
+
+def _phi(q):
+    """The sum of q^n / (n (n + 1)) over n >= 1."""
+    return 1.0 + (1.0 - q) * log(1.0 - q) / q
+
+
+def constraints(x):
+    """The depth below the glide slope."""
+    return {'glide_slope': SLOPE * sqrt(x[0] ** 2 + x[1] ** 2) - x[2]}
+
+
+def zero_effort(x, goal, time_to_go):
+    """The thrust that would meet the goal's place and velocity with the least effort.
+
+    It accelerates by 6 ZEM / t^2 - 2 ZEV / t, with the errors ZEM and ZEV at the end if it did not
+    thrust. Source: Ebrahimi, Bahrami, Roshanian, Optimal sliding-mode guidance (2008).
+    """
+    down = (0.0, 0.0, -GRAVITY)
+    thrust = []
+    for i in range(3):
+        missed = goal[i] - x[i] - time_to_go * (x[3 + i] + 0.5 * time_to_go * down[i])
+        too_fast = goal[3 + i] - x[3 + i] - time_to_go * down[i]
+        thrust.append(x[6] * (6.0 * missed / time_to_go**2 - 2.0 * too_fast / time_to_go))
+    return thrust
+
+
+rocket_landing = System(
+    name='rocket_landing',
+    dynamics=dynamics,
+    discrete=True,
+    constraints=constraints,
+    laws={'zero_effort': zero_effort},
+    state_names=('x', 'y', 'z', 'v_x', 'v_y', 'v_z', 'mass'),
+    state_units=('m', 'm', 'm', 'm/s', 'm/s', 'm/s', 'kg'),
+    control_names=('thrust_x', 'thrust_y', 'thrust_z'),
+    control_units=('N', 'N', 'N'),
+    joints=(),
+    dt=0.1,
+    horizon=50,
+    final_time=(10.0, 300.0),
+    terminal=('x', 'y', 'z', 'v_x', 'v_y', 'v_z'),
+    terminal_cost=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0],
+    norms=(Norm(('thrust_x', 'thrust_y', 'thrust_z'), low=LEAST, high=FULL),),
+    u_min=[-FULL] * 3,
+    u_max=[FULL] * 3,
+    x_min=[None, None, None, None, None, None, 500.0],
+    Q=[0.0] * 7,
+    R=[0.0] * 3,
+    x0_box=[
+        [-2500.0, -8000.0, 500.0, -100.0, -100.0, -100.0, 1500.0],
+        [9000.0, 5500.0, 6000.0, 100.0, 100.0, 100.0, 3900.0],
+    ],
+    goal_box=[0.0] * 7,
+    goal_tolerance=[10.0, 10.0, 10.0, 5.0, 5.0, 5.0, None],
+)
+shipped = ShippedSystem(rocket_landing, recipes={})
