@@ -21,7 +21,7 @@ from trc_core.problem.record import (
     with_contract,
 )
 from trc_core.problem.stated_slopes import require_slopes
-from trc_core.problem.system import System
+from trc_core.problem.system import Array, System
 from trc_core.systems import double_integrator
 from trc_core.systems.catalogue import SHIPPED, shipped_as
 from trc_core.systems.shipped import Draw
@@ -76,6 +76,14 @@ def get_system(name: str, **task: Any) -> System:
         f"unknown system '{name}'; choose from {sorted([*SHIPPED, *offered])} "
         'or give the path of a .py, .urdf or .xml file'
     )
+
+
+def why_hopeless(system: System, x0: Array) -> str | None:
+    """The reason why a system has no plan from x0 (n_x,), where its file can prove it."""
+    known = shipped_as(system)
+    if known is None or known.certificate is None:
+        return None
+    return known.certificate(x0, system.parameters)
 
 
 def draw_of(system: System, learning: bool = False) -> Draw | None:

@@ -5,15 +5,16 @@ from numpy import log, sqrt
 
 from trc_core.problem.places import Norm
 from trc_core.problem.system import System
-from trc_core.systems.shipped import ShippedSystem
+from trc_core.systems.shipped import Recipe, ShippedSystem
 
 GRAVITY = 3.71  # [m/s^2]
 EXHAUST = 200.7 * 9.80665  # [m/s] speed of the exhaust
 SLOPE = np.tan(np.deg2rad(4.0))  # of the cone that the lander stays in
 LEAST, FULL = 4972.0, 13258.0  # [N]
+GRID, LONGEST = 0.02, 300.0  # [s] of the proof that a lander cannot land
 
 
-def dynamics(x, u, dt):
+def dynamics(x, u, dt, thrust_gain):
     """The state after holding a thrust for dt, in closed form.
 
     With the share q = |u| dt / (c m) of the mass that burns, v grows by g dt - c d log(1 - q) and
@@ -21,8 +22,8 @@ def dynamics(x, u, dt):
     """
     thrust = sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2)
     q = thrust * dt / (EXHAUST * x[6])
-    far = EXHAUST * dt * _phi(q) / thrust
-    fast = -EXHAUST * log(1.0 - q) / thrust
+    far = thrust_gain * EXHAUST * dt * _phi(q) / thrust
+    fast = -thrust_gain * EXHAUST * log(1.0 - q) / thrust
     down = np.array([0.0, 0.0, -GRAVITY])
     r = [x[i] + dt * (x[3 + i] + 0.5 * dt * down[i]) + far * u[i] for i in range(3)]
     v = [x[3 + i] + dt * down[i] + fast * u[i] for i in range(3)]
@@ -54,6 +55,26 @@ def zero_effort(x, goal, time_to_go):
     return thrust
 
 
+def cannot_land(x, parameters):
+    """The reason why a lander cannot land from a state (7,); None where there is no proof.
+
+    Full thrust straight up makes height and climb the largest, at any time, of all thrusts. Where
+    even that meets the ground before it stops falling, nothing can land.
+    """
+    height, climb, mass, gain = x[2], x[5], x[6], parameters['thrust_gain']
+    depth = SLOPE * np.hypot(x[0], x[1]) - height
+    if depth > 0.0:
+        return f'it begins {depth:.0f} m below the glide slope'
+    t = np.arange(GRID, min(LONGEST, 0.999 * mass * EXHAUST / FULL), GRID)
+    q = FULL * t / (EXHAUST * mass)
+    climb = climb - GRAVITY * t - gain * EXHAUST * np.log1p(-q)
+    height = height + x[5] * t - 0.5 * GRAVITY * t**2 + gain * EXHAUST * t * _phi(q)
+    under = np.flatnonzero(height < 0.0)
+    if not len(under) or np.any(climb[: under[0]] >= 0.0):
+        return None
+    return f'full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
+
+
 rocket_landing = System(
     name='rocket_landing',
     dynamics=dynamics,
@@ -65,6 +86,7 @@ rocket_landing = System(
     control_names=('thrust_x', 'thrust_y', 'thrust_z'),
     control_units=('N', 'N', 'N'),
     joints=(),
+    parameters={'thrust_gain': 1.0},
     dt=0.1,
     horizon=50,
     final_time=(10.0, 300.0),
@@ -81,6 +103,11 @@ rocket_landing = System(
         [9000.0, 5500.0, 6000.0, 100.0, 100.0, 100.0, 3900.0],
     ],
     goal_box=[0.0] * 7,
+    constraint_tolerance=1.0,
     goal_tolerance=[10.0, 10.0, 10.0, 5.0, 5.0, 5.0, None],
 )
-shipped = ShippedSystem(rocket_landing, recipes={})
+shipped = ShippedSystem(
+    rocket_landing,
+    recipes={'rocket_landing': Recipe('rocket_landing', stage='descent')},
+    certificate=cannot_land,
+)

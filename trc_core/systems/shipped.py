@@ -11,6 +11,9 @@ import numpy as np
 from trc_core.problem.system import Array, System
 
 Vector = tuple[float, float, float]
+Certificate = Callable[[Array, Mapping[str, float]], str | None]
+"""Says of a state (n_x,) and parameters by name why no plan can reach the goal; None where that is
+not certain."""
 Draw = Callable[[np.random.Generator], tuple[Array, Array, dict[str, float]]]
 """A random problem: its start (n_x,), its goal (n_x,), and parameters by name."""
 ORIGIN: Vector = (0.0, 0.0, 0.0)
@@ -97,3 +100,5 @@ class ShippedSystem:
     draw_to_learn: Draw | None = None
     """Draws problems to learn from, where those are more than what `draw` draws; by default
     they are the same."""
+    certificate: Certificate | None = None
+    """Says that a problem has no solution, for warnings and for draws to leave out."""

@@ -19,6 +19,7 @@ EXPERIMENTS = {
     'hierarchy': 'hierarchy',
     'surprises': 'surprises',
     'proposals': 'proposals',
+    'rocket': 'rocket',
 }
 OUTPUT = Path('outputs/experiments')
 
