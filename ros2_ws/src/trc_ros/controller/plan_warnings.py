@@ -11,7 +11,7 @@ from trc_core.planner.inputs import FAR_OUTSIDE
 from trc_core.problem.system import Array
 from trc_ros.inputs import ThrottledLog
 
-SUBJECTS = (' is ', ',')  # what a warning is about stands before them; numbers come after
+SUBJECTS = (' is ', ',', ': ')  # what a warning is about stands before them; numbers come after
 
 
 class PlanWarnings:
