@@ -126,7 +126,8 @@ def defect(plan: Plan, system: System) -> str:
     """The reason why a plan must not fly; '' if it may."""
     if plan.controls.shape != (system.horizon, system.n_u):
         return f'plan has controls of shape {plan.controls.shape}'
-    if not plan.converged:
+    # A tick has few sweeps for a plan of a free duration: its violation says how good it is.
+    if not (plan.converged or (system.final_time is not None and math.isfinite(plan.cost))):
         return 'plan did not converge'
     if not (is_finite(plan.controls) and is_finite(plan.states)):
         return 'plan is not finite'

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
+    from trc_core.numerics.free_time.timed import Flight
     from trc_core.numerics.ilqr import Memory
     from trc_core.planner.correction import Observation
     from trc_core.problem.system import System
@@ -48,14 +49,17 @@ class Plan:
     candidates: Mapping[str, float] = field(default_factory=dict)
     """Predicted cost of every candidate that was considered, by source."""
     violation: float = 0.0
-    """The largest violation max(0, h) of a constraint, in its unit."""
+    """The largest violation max(0, h) of a constraint, in its unit; of a free duration also the
+    largest error of a state that ends at the goal, in its unit."""
     merit: float = None  # type: ignore[assignment]
     """J + violation_weight sum max(0, h), by which plans are compared. Without constraints it is
     J."""
     times: Array | None = None
-    """Seconds of every state since the plan began (T + 1,); None from experts."""
-    memory: Memory | None = None
-    """Gains and multipliers of the last sweep, which the next plan gets by `warm_start`."""
+    """Seconds of every state since the plan began (T + 1,); None from experts of a fixed
+    duration."""
+    memory: Memory | Flight | None = None
+    """Gains and multipliers of the last sweep, which the next plan gets by `warm_start`; of a free
+    duration its prices."""
     warnings: tuple[str, ...] = ()
     """Warnings about the state and the plan, one line each."""
     observation: Observation | None = None

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +25,7 @@ from trc_core.planner.clock import now
 from trc_core.planner.constrained import ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
+from trc_core.planner.free_time import FREE_TIME, FreeTimePlanning
 from trc_core.planner.planning import Planning
 from trc_core.planner.rows import Budget
 from trc_core.planner.statement import Statement
@@ -68,13 +70,19 @@ class Controller:
         self.tolerance = tolerance
         self._num_threads = num_threads
         inputs.require_settings(self.cycles, tolerance, num_threads)
+        self._seconds: float | None = None
+        self._twins: dict[bytes, Controller | None] = {}  # for the newest weights
+        self._free_time: FreeTimePlanning | None = None
+        if self.system.final_time is not None:
+            self._plan_free_time(checkpoint, cycles)
+            return
         self.backend, self.reason = choose(backend, device, checkpoint)
         """The reason why this backend was chosen."""
         by_sweeps = checkpoint.is_classical or len(self.system.task.constraints) > 0
         kind = ConstrainedPlanning if by_sweeps else Planning
         planning = kind(checkpoint, self.backend, device, num_threads)
         corrected = bool(checkpoint.correction)
-        self._planning = CorrectedPlanning(planning, checkpoint) if corrected else planning
+        self._planning: Any = CorrectedPlanning(planning, checkpoint) if corrected else planning
         self.watch = planning.watch  # tells what the newest plan had time for
         self.adjustable = planning.backend.adjustable
         """Whether plans may have other physical parameters, weights and narrower bounds."""
@@ -85,9 +93,26 @@ class Controller:
             )
         T = self.system.horizon
         self._times = np.linspace(0.0, T * self.system.dt, T + 1, dtype=np.float64)
-        self._seconds: float | None = None
         self._statement = Statement(checkpoint, self.backend, self.adjustable)
-        self._twins: dict[bytes, Controller | None] = {}  # for the newest weights
+
+    def _plan_free_time(self, checkpoint: Checkpoint, cycles: int | None) -> None:
+        """Sets up planning where the duration is free.
+
+        Raises:
+            ValueError: if there is a network, which plans a fixed duration.
+        """
+        name = self.system.name
+        if not checkpoint.is_classical:
+            raise ValueError(
+                f"'{name}' has a free duration, and this network plans a fixed one: load "
+                "'classical' with system=..."
+            )
+        self.backend, self.reason = FREE_TIME, 'the duration of its plans is free'
+        self._free_time = self._planning = FreeTimePlanning(
+            self.system, *([] if cycles is None else [cycles])
+        )
+        self.watch, self.adjustable = self._free_time.watch, True
+        self._statement = Statement(checkpoint, self.backend, self.adjustable)
 
     @classmethod
     def classical(cls, system: System | str | Path, cycles: int | None = None) -> Controller:
@@ -144,6 +169,7 @@ class Controller:
         Raises:
             ValueError: if the backend takes no parameters.
         """
+        self._require_fixed_time('gains of controls')
         self._statement.require_adjustable('for the parameters that it was loaded with; gains')
         checkpoint = self.checkpoint.with_input_gains()
         settings = 'cpu', self.cycles, self.tolerance, self._num_threads
@@ -186,9 +212,13 @@ class Controller:
                 f'with the bounds of {self.system.name}; narrower ones'
             )
         self._statement.bounds = narrower
+        if self._free_time is not None:
+            self._free_time.bounds = narrower
 
     def warm_up(self) -> float:
         """Compiles or loads the kernels, and returns the median time of a plan [s]."""
+        if self._free_time is not None:
+            return self._free_time.warm_up()
         system = self.system
         x, goal = system.x0_centre + system.x0_box / 2, system.goal_centre
         first = self.plan(x, goal, polish=1)
@@ -234,7 +264,8 @@ class Controller:
                 measured in `warm_up` (called here if it has not been) and since.
             elapsed: seconds since the state of `warm_start`; the system's dt by default.
             polish: box-iLQR sweeps on the refined plan, none begun after a deadline; under
-                constraints, where plans without warm_start end by sweeps, the most of them.
+                constraints, where plans without warm_start end by sweeps, the most of them. Of a
+                free duration: the most interior-point sweeps, 3 with a warm start.
             issued: control (n_u,) commanded since, for a fine-tuned controller; None: the plan's.
             p: parameters (n_p,) of the plant, in the order of `system.parameters`, where they
                 are not those that the controller was loaded with.
@@ -252,6 +283,11 @@ class Controller:
             ValueError: if an argument has the wrong shape or is no number, if warm_start is no
                 plan of this plant, or if the backend takes no parameters.
         """
+        if self._free_time is not None:
+            if weights:
+                self._require_fixed_time('other weights than its own')
+            past = warm_start, deadline, elapsed, polish
+            return self._free_time.plan(x, goal, *past, p, parameters)
         if (twin := self._of_weights(weights)) is not None:
             past = warm_start, deadline, elapsed, polish, issued
             return twin.plan(x, goal, *past, p, parameters)
@@ -295,6 +331,7 @@ class Controller:
         Raises:
             ValueError: if a shape is wrong or a number is not finite, as in `plan`.
         """
+        self._require_fixed_time('batches; call plan for every state')
         if (twin := self._of_weights(weights)) is not None:
             past = warm_start, elapsed, polish, issued
             return twin.plan_batch(x, goal, *past, parameters, deadline=deadline)
@@ -310,6 +347,7 @@ class Controller:
 
     def lqr_plan(self, x: ArrayLike, goal: ArrayLike) -> Plan:
         """The plan of the clipped LQR, rolled out by the dynamics."""
+        self._require_fixed_time('an LQR')
         x, goal = inputs.checked_problem(self.system, x, goal)
         trajectory = empty_trajectory(self.system)
         problems = self._statement.problems(
@@ -336,6 +374,11 @@ class Controller:
             twin._statement.bounds = self._statement.bounds
             self.watch = twin.watch
         return twin
+
+    def _require_fixed_time(self, what: str) -> None:
+        """Raises a ValueError where the duration is free, for what needs a fixed one."""
+        if self._free_time is not None:
+            raise ValueError(f"'{self.system.name}' has a free duration, and takes no {what}")
 
     def _budget(self, deadline: float | None) -> Budget:
         """What planning that may take so many seconds from now on may spend."""

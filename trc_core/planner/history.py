@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trc_core.numerics.free_time.timed import Flight
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 
@@ -75,6 +76,13 @@ def _require_times(rows: int, elapsed: Array, plan: Plan | None) -> None:
 def _require_memory(system: System, rows: int, plan: Plan) -> None:
     """Compares what a plan left with what kernels read of it, which check no sizes."""
     if plan.memory is None:
+        return
+    if isinstance(plan.memory, Flight) != (system.final_time is not None):
+        raise ValueError(f'warm_start is no plan of {system.name}: only one has a free duration')
+    if isinstance(plan.memory, Flight):
+        same = plan.memory.x.shape == plan.states.shape
+        if not same or plan.memory.nu.shape != (len(system.terminal),):
+            raise ValueError(f'warm_start left prices of another plant than {system.name}')
         return
     T, n_h = system.horizon, len(system.task.constraints)
     expected = ((rows, T, system.n_u, system.n_x), (rows, T + 1, n_h), (rows, n_h))

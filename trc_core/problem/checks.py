@@ -44,11 +44,11 @@ def checked(system: System) -> dict[str, Any]:
         'horizon': checked_whole('horizon', system.horizon),
         'substeps': _substeps(system),
         'parameters': _parameters(system.parameters),
+        **checked_timing(system),
         **_boxes(system),
         **_limits(system),
         **_weights(system),
         **_task(system),
-        **checked_timing(system),
     }
 
 

@@ -8,10 +8,10 @@ All three take one vector of arguments and give one vector, so that kernels call
     end        cost, h (n_h), g (m), H (m, m), l (m), C (n_h, m)
     laws       the controls (n_u) of every law of the plant
 
-with n = n_x + 1 + n_u for (x, dt, u) and m = n_x + 1 for (x, dt). k is the number of the step, which
-begins at k dt; lambda is the price of x_next, w those of the constraints h, r the goal and v the
-controls that hold it. J are the slopes of the step, l those of the cost, C those of h; g and H are
-the gradient and the Hessian of cost + lambda' x_next + w' h.
+with n = n_x + 1 + n_u for (x, dt, u) and m = n_x + 1 for (x, dt). k is the number of the step,
+which begins at k dt; lambda is the price of x_next, w those of the constraints h, r the goal and
+v the controls that hold it. J are the slopes of the step, l those of the cost, C those of h; g and
+H are the gradient and the Hessian of cost + lambda' x_next + w' h.
 """
 
 from __future__ import annotations

@@ -106,6 +106,11 @@ def require_task(system: System) -> None:
         ValueError: if one fails, is no number, or if a constraint is violated everywhere in
             x0_box; the message names it.
     """
+    if system.final_time is not None and system.discrete and system.timed is None:
+        raise ValueError(
+            'dynamics in discrete time have a fixed step, but final_time asks for steps of any '
+            'length: write dynamics(x, u, dt, ...), or a time derivative without discrete=True'
+        )
     task = system.task
     if task.is_plain and not task.laws and system.trim is None:
         return

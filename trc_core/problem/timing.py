@@ -79,7 +79,7 @@ def _norms(system: System) -> tuple[Norm, ...]:
         if len(names) < 2 or taken.intersection(names):
             raise ValueError(f'norms hold {list(names)}; write two controls or more, each once')
         taken.update(names)
-        low, high = _limits_of_norm(names, norm)
+        high = _limits_of_norm(names, norm)[1]
         for name in names:
             i = system.control_names.index(name)
             if system.u_min[i] > -high or system.u_max[i] < high:

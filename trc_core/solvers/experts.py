@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import System
-from trc_core.solvers import fatrop, ilqr, lqr, minimum_energy, multistart, nlp, qp, search
+from trc_core.solvers import (
+    fatrop,
+    free_time,
+    ilqr,
+    lqr,
+    minimum_energy,
+    multistart,
+    nlp,
+    qp,
+    search,
+)
 from trc_core.solvers.evidence import evidence
 
 AUTO = 'auto'
@@ -41,6 +51,9 @@ EXPERTS = {
         'the best by merit of many iLQR starts and of ways around obstacles, for constraints',
     ),
     'ilqr': Expert(ilqr.solve, 'like nlp, faster, one start'),
+    'ipddp': Expert(
+        free_time.solve, 'the optimum of a free duration by interior-point sweeps, in milliseconds'
+    ),
     'qp': Expert(qp.solve, 'the optimum of a linear system'),
     'lqr': Expert(
         lqr.solve,
@@ -55,6 +68,8 @@ EXPERTS = {
 
 def suitable_expert(system: System) -> tuple[str, str]:
     """The expert to use on an unfamiliar system, and the reason in one line."""
+    if system.final_time is not None:
+        return 'ipddp', "expert auto: 'ipddp', because the duration of its plans is free"
     if system.task.constraints:
         return 'search', "expert auto: 'search', because the system has constraints"
     expert = 'multistart' if multistart.is_needed(system) else 'nlp'

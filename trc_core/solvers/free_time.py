@@ -68,8 +68,8 @@ def solve(
         system: a plant with `final_time`.
         x0: initial state (n_x,).
         goal: goal state (n_x,).
-        warm_start: a plan of this problem to start from; by default the best of the laws and of the
-            trim over a scan of durations.
+        warm_start: a plan of this problem to start from; by default the best of the laws and of
+            the trim over a scan of durations.
         parameters: those that differ from the system's own, by name.
 
     Returns:

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from trc_core.numerics.cost import is_success, trajectory_cost
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
+from trc_core.solvers import free_time_nlp
+from trc_core.solvers.free_time import TimedProblem
 from trc_core.solvers.initial_guess import cheapest_start, guess
 from trc_core.solvers.problem import Problem
 from trc_core.solvers.starting_points import starting_points, straight_line
@@ -81,7 +83,7 @@ def solve(
         goal: goal state (n_x,), or a reference (T + 1, n_x).
         warm_start: a plan to start from; by default the clipped LQR, or where that misses the
             goal, the cheapest of it and what the laws of the plant do; without laws, a straight
-            line to the goal.
+            line to the goal. Of a free duration: the best of the laws and of the trim.
         starts: when above 1, the best from this many `starting_points` (and the warm start).
         seed: of the random ones among them.
         parameters: those that differ from the system's own, by name.
@@ -96,6 +98,8 @@ def solve(
     Raises:
         ValueError: if a shape is wrong, a parameter is unknown or `starts` is less than 1.
     """
+    if system.final_time is not None:
+        return free_time_nlp.solve(TimedProblem.of(system, x0, goal, parameters), warm_start)
     problem = Problem.of(system, x0, goal, parameters)
     return solve_by(IPOPT, problem, warm_start, starts, seed)
 

@@ -52,8 +52,13 @@ class Problem:
             parameters: those that differ from the system's own, by name.
 
         Raises:
-            ValueError: if a shape is wrong or a parameter is unknown; the message names it.
+            ValueError: if a shape is wrong, a parameter is unknown, or the duration is free; the
+                message says what would work.
         """
+        if system.final_time is not None:
+            raise ValueError(
+                f"'{system.name}' has a free duration, which the experts 'ipddp' and 'nlp' solve"
+            )
         x0, r = state_vector(system, 'x0', x0), reference(system, goal)
         p = system.parameter_rows(parameters) if parameters else system.p
         moving = np.ndim(goal) == 2

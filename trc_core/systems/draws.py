@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trc_core.problem.system import Array, System
-from trc_core.systems.registry import draw_of
+from trc_core.systems.registry import draw_of, why_impossible
 from trc_core.systems.shipped import Draw
 
 REDRAWS = 1000  # of a problem whose start violates a constraint
@@ -23,7 +23,8 @@ def drawn_states(
     Raises:
         ValueError: as `drawn_problem`.
     """
-    if not system.task.constraints and draw_of(system, learning) is None:
+    fixed = system.final_time is None  # else there may be draws without a solution
+    if fixed and not system.task.constraints and draw_of(system, learning) is None:
         return system.sample(rng, count)
     rows = [drawn_problem(system, rng, learning)[:2] for _ in range(count)]
     x0, goal = (np.array(states).reshape(count, system.n_x) for states in zip(*rows, strict=True))
@@ -33,7 +34,7 @@ def drawn_states(
 def drawn_problem(
     system: System, rng: np.random.Generator, learning: bool = False
 ) -> tuple[Array, Array, dict[str, float]]:
-    """A start (n_x,) that violates no constraint, a goal (n_x,), and the parameters in `ranges`.
+    """A start (n_x,) from where a plan may exist, a goal (n_x,), and the parameters in `ranges`.
 
     Args:
         system: the plant.
@@ -62,7 +63,9 @@ def _from_boxes(system: System, rng: np.random.Generator) -> tuple[Array, Array,
 
 
 def may_start(system: System, x0: Array, goal: Array, parameters: Mapping[str, float]) -> bool:
-    """Whether no constraint is violated at the start."""
+    """Whether no constraint is violated at the start, and a plan from there may exist."""
+    if why_impossible(system, x0, parameters) is not None:
+        return False
     constraints = system.task.constraints
     p = system.parameter_rows(parameters)
     u = system.trims(goal, p) if constraints.uses_control.any() else system.u_trim

@@ -104,6 +104,24 @@ def draw_of(system: System, learning: bool = False) -> Draw | None:
     return known.draw_to_learn or known.draw if learning else known.draw
 
 
+def why_impossible(system: System, x: Array, parameters: Mapping[str, float]) -> str | None:
+    """Why no plan from a state x (n_x,) can reach the goal, where a shipped system is certain.
+
+    None where it is not certain, or where nobody knows.
+
+    Args:
+        system: the plant; it counts as shipped where its name, states and parameters are those.
+        x: state (n_x,).
+        parameters: those that differ from the system's own, by name.
+    """
+    known = shipped_as(system)
+    if known is None or known.certificate is None:
+        return None
+    if known.system.parameters.keys() != system.parameters.keys():
+        return None
+    return known.certificate(x, {**system.parameters, **parameters})
+
+
 def system_of_record(
     record: Mapping[str, Any], given: System | None = None, force: bool = False
 ) -> System:

@@ -112,7 +112,9 @@ def _turned(kinds, groups, bounds, u, t, g, turn, bent, scratch):
     """Fills the slopes of u[t] by local coordinates, and the second slopes of g' u.
 
     Args:
-        kinds, groups, bounds: of the plant.
+        kinds: of the plant's local coordinates.
+        groups: of the plant.
+        bounds: of the plant.
         u: controls (T, n_u).
         t: the step.
         g: slopes (n,) of the Lagrangian, whose last n_u entries are those by u.

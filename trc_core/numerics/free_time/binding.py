@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.compile.machine_code import MachineCode, machine_code
+from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
 from trc_core.numerics.free_time.timed import OTHER, SIZE, TURN, Timed
 from trc_core.problem.free_time import GRAPHS, free_time_graphs
 from trc_core.problem.graph import needed_instructions
@@ -26,6 +26,16 @@ def code_of(system: System) -> MachineCode:
     Raises:
         ValueError: if the second slopes are too long.
     """
+    return machine_code(_digest(system), lambda: free_time_graphs(system))
+
+
+def code_is_kept(system: System) -> bool:
+    """Whether that machine code is there."""
+    return is_kept(_digest(system))
+
+
+def _digest(system: System) -> str:
+    """A hash of all that the graphs depend on."""
     cost = system.terminal_cost
     numbers = [
         *(weight.tolist() for weight in (system.Q, system.R, system.Q_f)),
@@ -35,8 +45,7 @@ def code_of(system: System) -> MachineCode:
     ]
     timed = None if system.timed is None else system.timed.digest
     contents = json.dumps(['free time', VERSION, system.digest, timed, numbers])
-    digest = hashlib.sha256(contents.encode()).hexdigest()
-    return machine_code(digest, lambda: free_time_graphs(system))
+    return hashlib.sha256(contents.encode()).hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -44,7 +44,8 @@ TRIALS = 14  # of a step
 CORRECTIONS = 2  # of nu, where the first trial misses the goal
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e6, 8.0
 FULL = 0.3  # share of a step from which on the barrier is lowered
-SHORT = 0.1  # share of a step below which the next one is damped
+SHORT = 0.1  # share of what bounds allow of a step below which the next one is damped
+FAR = 1e4  # slope of the barrier, over mu, beyond which it is kept
 PRICING, PASSES = 1.0, 2  # damping and number of passes that find the first prices nu
 CONVERGED = 1e-7  # of cost_unit, beyond what the barrier is worth
 CLOSED = 1e-6  # errors, in units of states and constraints, that count as none
@@ -202,9 +203,9 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
             share *= 0.5
             for i in range(1 + n_c):
                 change[i] = share * sweep.change[i]
-        if not accepted or share < SHORT:
+        if not accepted or share < SHORT * far.share:
             damping = max(DAMPING_FACTOR * damping, DAMPING_MIN)
-        elif share >= FULL:
+        elif share >= FULL * far.share:
             damping = 0.0 if damping <= DAMPING_MIN else damping / DAMPING_FACTOR
         if not accepted:
             continue
@@ -212,6 +213,6 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
         flight, trial, worth, swapped = trial, flight, new, not swapped
         small = abs(far.slope) <= CONVERGED * unit + 2.0 * mu * unit
         converged = small and mu <= schedule.last and max(new.missed, new.open) <= CLOSED
-        if share >= FULL and not converged:
+        if share >= FULL and abs(far.slope) <= FAR * mu * unit and not converged:
             mu = max(schedule.factor * mu, schedule.last)
     return Outcome(spent, converged, swapped, mu, worth.missed, worth.open)

@@ -74,8 +74,8 @@ class ControlHorizonWriter:
 class JointTrajectoryWriter:
     """Writes plans as a stock joint_trajectory_controller accepts them.
 
-    T points, the first one a step after the stamp: positions and, if every joint has one, velocities.
-    No effort, which it refuses where it does not command efforts.
+    T points, the first one a step after the stamp: positions and, if every joint has one,
+    velocities. No effort, which it refuses where it does not command efforts.
 
     Args:
         system: whose plans are written.
