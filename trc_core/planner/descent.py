@@ -1,4 +1,4 @@
-"""The start of a plan of a powered descent, as a network proposes it."""
+"""Planning of powered descents: a network proposes where sweeps begin."""
 
 from __future__ import annotations
 
@@ -8,40 +8,49 @@ from typing import Any
 import numpy as np
 
 from trc_core.checkpoint import Checkpoint
-from trc_core.numerics.descent import PRICED, Descent
-from trc_core.numerics.free_time.timed import Timed, new_flight
+from trc_core.compile.kernels import compiled
+from trc_core.network_config import TRCConfig
+from trc_core.numerics.descent import Descent
+from trc_core.numerics.free_time.flights import MARGIN, WARM
+from trc_core.numerics.free_time.solve import Outcome
+from trc_core.numerics.free_time.timed import DT, Flight, Timed
 from trc_core.planner.descent_kernels import propose_descent
+from trc_core.planner.free_time import FIRST_SWEEPS, FreeTimePlanning
 from trc_core.planner.network import network_of
 from trc_core.problem.system import Array
 
 
-class DescentProposer:
-    """The network of a checkpoint whose plans are descents.
+class DescentPlanning(FreeTimePlanning):
+    """Plans of a powered descent, which begin where the network of a checkpoint says.
 
     Args:
         checkpoint: with `Coordinates('descent')`.
-        cycles: of refinement.
-        bind: compiles a kernel, or leaves it as plain Python.
+        cycles: of refinement; the checkpoint's own number by default.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        cycles: int,
-        bind: Callable[[Callable[..., Any]], Callable[..., Any]],
-    ) -> None:
-        system = checkpoint.system
-        self.cycles, self._net = cycles, network_of(checkpoint)
-        self._descent = Descent.of(system, checkpoint.tensors)
-        sizes = len(system.task.constraints), len(system.terminal)
-        self._room = new_flight(system.horizon, system.n_x, system.n_u, *sizes)
-        self._propose = bind(propose_descent)
-        self.kernels = (self._propose,)
+    def __init__(self, checkpoint: Checkpoint, cycles: int | None = None) -> None:
+        super().__init__(checkpoint.system)
+        own = TRCConfig.from_record(checkpoint.model).cycles
+        self.cycles = own if cycles is None else cycles
+        self._descent = Descent.of(checkpoint.system, checkpoint.tensors)
+        self._net, self._propose = network_of(checkpoint), compiled(propose_descent)
 
-    def __call__(self, plant: Timed, x0: Array) -> tuple[Array, float, Array]:
-        """Thrusts (T, 3) [N], a final time [s] and prices (6,) for a state x0 (7,)."""
-        u, prices = np.empty(self._room.u.shape), np.empty(PRICED)
-        seconds = self._propose(
-            plant, self._descent, self._net, self.cycles, x0, self._room, u, prices
-        )
-        return u, float(seconds), prices
+    @property
+    def kernels(self) -> list[Callable[..., Any]]:
+        return [*super().kernels, self._propose]
+
+    def proposed(self, plant: Timed, x0: Array) -> Flight:
+        """The plan from x0 (7,) that the network writes, before any sweep."""
+        flight = self._solver.room()
+        self._propose(plant, self._descent, self._net, self.cycles, x0, flight)
+        flight.numbers[DT] = np.clip(flight.numbers[DT], *plant.dt)
+        return flight
+
+    def _first(
+        self, plant: Timed, x0: Array, sweeps: int, is_over: Callable[[], bool]
+    ) -> tuple[Flight, Outcome]:
+        """Sweeps on the network's plan; on the first guess where those do not converge."""
+        own = self._solver.refine(plant, self.proposed(plant, x0), sweeps, WARM, MARGIN)
+        if own[1].converged or sweeps < FIRST_SWEEPS or is_over():
+            return own
+        return super()._first(plant, x0, sweeps, is_over)

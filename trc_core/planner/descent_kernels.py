@@ -14,24 +14,22 @@ from numba.extending import register_jitable
 from trc_core.numerics.constants import MEMBER
 from trc_core.numerics.descent import (
     NUMBERS,
-    PRICED,
-    PRICES,
     READ,
     bounded,
     enter_frame,
     read_start,
     turn_out,
     unfold,
-    value_of,
 )
 from trc_core.numerics.descent_lagrangian import see
+from trc_core.numerics.free_time.timed import DT
 from trc_core.planner.feature_kernels import Features
 from trc_core.planner.network_kernels import Latents, encode, propose
 
 
 @register_jitable
-def propose_descent(plant, descent, net, cycles, x0, room, u, prices):
-    """Fills the thrusts (T, 3) [N] and the prices (6,) that a network proposes.
+def propose_descent(plant, descent, net, cycles, x0, flight):
+    """Fills x[0], the thrusts [N] and the duration of a step that a network proposes.
 
     Args:
         plant: `Timed`.
@@ -39,35 +37,27 @@ def propose_descent(plant, descent, net, cycles, x0, room, u, prices):
         net: the network.
         cycles: of refinement.
         x0: state (7,) to begin from.
-        room: a `Flight`.
-        u: to be filled.
-        prices: to be filled.
-
-    Returns:
-        The final time [s].
+        flight: to be filled.
     """
-    inside, read = room.x[0], np.empty(READ)
+    inside, read, u = flight.x[0], np.empty(READ), flight.u
     frame = enter_frame(x0, inside)
     read_start(descent, inside, read)
-    o = reason_about(plant, descent, net, cycles, read.astype(np.float32), room)
-    seconds = unfold(descent, o, u)
+    o = reason_about(plant, descent, net, cycles, read.astype(np.float32), flight)
+    flight.numbers[DT] = unfold(descent, o, u) / u.shape[0]
     for t in range(u.shape[0]):
         turn_out(frame, u[t], u[t])
-    for i in range(PRICED):
-        prices[i] = value_of(descent, o, PRICES + i)
-    turn_out(frame, prices[:3], prices[:3])
-    turn_out(frame, prices[3:], prices[3:])
-    return seconds
+    for i in range(x0.shape[0]):
+        inside[i] = x0[i]
 
 
 @register_jitable
-def reason_about(plant, descent, net, cycles, read, room):
-    """The dimensionless numbers (NUMBERS,) after so many cycles, of the problem at room.x[0]."""
+def reason_about(plant, descent, net, cycles, read, flight):
+    """The dimensionless numbers (NUMBERS,) after so many cycles, of the problem at x[0]."""
     latent = net.H_init.shape[0]
     z_initial, output = np.empty(latent, np.float32), np.empty(NUMBERS, np.float32)
     latents = Latents(np.empty(latent, np.float32), np.empty(latent, np.float32))
     encode(net, read, np.empty((0, MEMBER), np.float32), z_initial, latents, output)
-    o, states = np.zeros(NUMBERS), room.x.shape[1]
+    o, states = np.zeros(NUMBERS), flight.x.shape[1]
     for i in range(NUMBERS):
         o[i] = bounded(output[i])
     margins, terminal, slope = np.empty(NUMBERS), np.empty(states), np.empty(NUMBERS)
@@ -77,7 +67,7 @@ def reason_about(plant, descent, net, cycles, read, room):
         np.empty((NUMBERS, 1)),
     )
     for _ in range(cycles):
-        see(plant, descent, o, room, margins, terminal, slope)
+        see(plant, descent, o, flight, margins, terminal, slope)
         for i in range(NUMBERS):
             seen.plan[i], seen.plan[NUMBERS + i] = o[i], margins[i]
             seen.consequences[states + i] = math.asinh(slope[i])

@@ -49,13 +49,13 @@ class DescentConfig(PlantConfig):
     system: str = 'rocket_landing'
     output_dir: str = 'outputs/descent'
     """Folder of labels, checkpoints and logs."""
-    labels: int = 12000
+    labels: int = 8000
     """Problems solved once, before training; kept in output_dir."""
     first_steps: int = 4000
     """Optimiser steps in which first plans imitate the numbers of the solved ones."""
     joint_steps: int = 2500
     """Optimiser steps in which first plans and cycles lower the Lagrangian."""
-    batch_size: int = 256
+    batch_size: int = 128
     """Problems per optimiser step."""
     fuel_scale: float = 1.0
     """Excess of the Lagrangian [kg] above which it counts by its logarithm."""
@@ -70,7 +70,7 @@ class DescentConfig(PlantConfig):
     representation: str = DESCENT
     feedback: Sequence[str] = ('terminal', 'gradient')
     latent_dim: int = 96
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -212,7 +212,6 @@ class DescentTraining(TrainingModule):
         flight = solver.room()
         flight.x[0] = x0
         flight.numbers[DT] = self._unfold(descent, o, flight.u) / self.system.horizon
-        flight.nu[:] = (descent.centre + descent.spread * o)[PRICES:]
         sweeps, plant = self.config.validation_sweeps, self.dynamics.plant
         flight, _ = solver.refine(plant, flight, sweeps, WARM, MARGIN)
         return flight.x[-1]
