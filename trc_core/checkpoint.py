@@ -68,7 +68,7 @@ class Checkpoint:
     def classical(cls, system: System) -> Checkpoint:
         """A checkpoint without a network; `Controller` then plans by sweeps."""
         if system.final_time is not None:  # no LQR has a free duration
-            return cls({}, system, {}, Coordinates('open_loop', ()))
+            return cls({}, system, {}, Coordinates('open_loop'))
         coordinates = Coordinates('open_loop', LADDER)
         return cls(coordinates.numbers(system).tensors(), system, {}, coordinates)
 
