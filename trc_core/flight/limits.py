@@ -42,8 +42,8 @@ class LengthLimits:
         length = math.hypot(*(control[i] for i in self.places))
         if self.low <= length <= self.high or not length:
             return False
-        wanted = min(max(length, 0.0 if off else self.low), self.high)
-        factor = 0.0 if off and length < self.low else wanted / length
+        off = (off and length < self.low) or length < BOUND_TOLERANCE * self.low
+        factor = 0.0 if off else min(max(length, self.low), self.high) / length
         for i in self.places:
             control[i] *= factor
         return not self.holds(length)
