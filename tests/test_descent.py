@@ -10,7 +10,7 @@ from trc_core.numerics.descent import NUMBERS, PRICES, TIME, Descent
 from trc_core.numerics.descent_lagrangian import Weights, batch_lagrangian
 from trc_core.numerics.free_time.binding import timed_plant
 from trc_core.numerics.free_time.timed import new_flight
-from trc_core.systems.registry import why_hopeless
+from trc_core.systems.registry import why_impossible
 from trc_core.systems.rocket_landing import EXHAUST, FULL, GRAVITY, rocket_landing
 
 STATE = np.array([3000.0, 0.0, 3000.0, 50.0, 20.0, -70.0, 2000.0])
@@ -115,7 +115,7 @@ def fall_under_full_thrust(x):
 def test_what_cannot_be_landed_meets_the_ground_under_full_thrust():
     low, high = (rocket_landing.x0_centre + s * rocket_landing.x0_box for s in (-1.0, 1.0))
     states = np.random.default_rng(4).uniform(low, high, (60, 7))
-    reasons = [why_hopeless(rocket_landing, x) for x in states]
+    reasons = [why_impossible(rocket_landing, x, {}) for x in states]
     crashing = [(x, why) for x, why in zip(states, reasons, strict=True) if why and 'm/s' in why]
     assert 2 <= len(crashing) <= 20
     for x, why in crashing:
@@ -123,5 +123,7 @@ def test_what_cannot_be_landed_meets_the_ground_under_full_thrust():
         assert hit is not None
         assert abs(hit - float(why.split()[-2])) < 1.0
     below = np.array([3000.0, 0.0, 100.0, 0.0, 0.0, 0.0, 2000.0])
-    assert why_hopeless(rocket_landing, below) == ('it begins 110 m below the glide slope')
-    assert why_hopeless(rocket_landing, STATE) is None
+    assert why_impossible(rocket_landing, below, {}) == (
+        'cannot be landed: it begins 110 m below the glide slope'
+    )
+    assert why_impossible(rocket_landing, STATE, {}) is None

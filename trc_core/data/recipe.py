@@ -34,6 +34,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.expert not in EXPERTS:
             raise ValueError(f"unknown expert '{self.expert}'; choose from {list(EXPERTS)}")
+        if self.system.final_time is not None:
+            raise ValueError(
+                f"'{self.system.name}' has a free duration, and a dataset holds plans of a fixed "
+                'one; label draws with trc_core.solvers.free_time.solve'
+            )
         if self.num_samples < 1 or self.seed < 0:
             raise ValueError('num_samples must be positive and seed not negative')
         default = EXPERTS[self.expert].starts

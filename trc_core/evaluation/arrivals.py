@@ -20,7 +20,7 @@ from trc_core.evaluation.problems import Problems, draw_problems
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
-from trc_core.systems.registry import why_hopeless
+from trc_core.systems.registry import why_impossible
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def evaluate_arrivals(
         ValueError: if nobody arrives anywhere.
     """
     problems = draw_problems(system, states, seed)
-    hopeful = np.array([why_hopeless(system, x) is None for x in problems.x0])
+    hopeful = np.array([why_impossible(system, x, {}) is None for x in problems.x0])
     problems = problems.rows(hopeful)
     plans: dict[str, list[Plan]] = {}
     times: dict[str, list[float]] = {}

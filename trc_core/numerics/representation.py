@@ -174,7 +174,7 @@ REPRESENTATIONS: dict[str, Callable[[System], Representation]] = {
     'canonical': canonical,
 }
 DESCENT = 'descent'  # plans of a free duration, whose coordinates are learned (`descent.py`)
-WITHOUT_LQR = ('canonical', DESCENT)
+WITHOUT_LQR = ('canonical', 'open_loop', DESCENT)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,16 @@ from trc_core.problem.system import Array, System
 
 
 def linearise(system: System, goal: ArrayLike) -> tuple[Array, Array]:
-    """A (n_x, n_x) and B (n_x, n_u) of the discrete step at the goal with its trim."""
+    """A (n_x, n_x) and B (n_x, n_u) of the discrete step at the goal with its trim.
+
+    Raises:
+        ValueError: if the duration of plans is free: steps have no length then.
+    """
+    if system.final_time is not None:
+        raise ValueError(
+            f"'{system.name}' has a free duration, for which there is no LQR; plan with "
+            "Controller.classical or with the experts 'ipddp' and 'nlp'"
+        )
     return system.step_jacobian(goal, system.trims(np.asarray(goal, dtype=np.float64)))
 
 

@@ -11,13 +11,15 @@ from trc_core.checkpoint import Checkpoint
 from trc_core.compile.kernels import compiled
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.descent import Descent
-from trc_core.numerics.free_time.flights import MARGIN, WARM
-from trc_core.numerics.free_time.solve import Outcome
+from trc_core.numerics.free_time.solve import Outcome, Schedule
 from trc_core.numerics.free_time.timed import DT, Flight, Timed
 from trc_core.planner.descent_kernels import propose_descent
-from trc_core.planner.free_time import FIRST_SWEEPS, FreeTimePlanning
+from trc_core.planner.free_time import FreeTimePlanning
 from trc_core.planner.network import network_of
 from trc_core.problem.system import Array
+
+PROPOSED = Schedule(1e-4, 0.3, 1e-9)  # of sweeps on what a network proposes
+MARGIN = 0.03  # share of the range by which that is kept off its bounds first
 
 
 class DescentPlanning(FreeTimePlanning):
@@ -47,10 +49,15 @@ class DescentPlanning(FreeTimePlanning):
         return flight
 
     def _first(
-        self, plant: Timed, x0: Array, sweeps: int, is_over: Callable[[], bool]
+        self,
+        plant: Timed,
+        x0: Array,
+        sweeps: int,
+        restarts: int,
+        is_over: Callable[[], bool],
     ) -> tuple[Flight, Outcome]:
         """Sweeps on the network's plan; on the first guess where those do not converge."""
-        own = self._solver.refine(plant, self.proposed(plant, x0), sweeps, WARM, MARGIN)
-        if own[1].converged or sweeps < FIRST_SWEEPS or is_over():
+        own = self._solver.refine(plant, self.proposed(plant, x0), sweeps, PROPOSED, MARGIN)
+        if own[1].converged or not restarts or is_over():
             return own
-        return super()._first(plant, x0, sweeps, is_over)
+        return super()._first(plant, x0, sweeps, restarts, is_over)

@@ -25,7 +25,7 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
 FIRST_SWEEPS = 100  # of a start without a plan before
-RESTARTS = 4
+RESTARTS = 6
 SWEEPS = 3  # of a plan that goes on
 TICK = Schedule(3e-5, 1.0, 3e-5)
 TICK_MARGIN = 1e-3  # share of the range by which a plan that goes on keeps off its bounds
@@ -95,8 +95,8 @@ class FreeTimePlanning:
                 time that is left, which is never less than one dt.
             deadline: seconds that may be spent.
             elapsed: seconds since the state of `warm_start`; the system's dt by default.
-            polish: the most sweeps; by default 3 on a plan that goes on, 100 from each start
-                without one.
+            polish: the most sweeps, from one start; by default 3 on a plan that goes on, 100 from
+                each start without one.
             p: parameters (n_p,) of the plant.
             parameters: those that differ, by name.
         """
@@ -116,8 +116,8 @@ class FreeTimePlanning:
         is_over = partial(self.watch.is_over, end) if math.isfinite(end) else _never
         plant = self._bounded(for_problem(system, timed_plant(system), target, own))
         if warm_start is None:
-            sweeps = polish or self._affordable(end)
-            flight, found = self._solver.cold(plant, state, None, sweeps, RESTARTS, is_over)
+            sweeps, restarts = polish or self._affordable(end), 0 if polish else RESTARTS
+            flight, found = self._first(plant, state, sweeps, restarts, is_over)
             source = 'ipddp'
         else:
             history = checked_history(system, 1, warm_start, elapsed, None)
@@ -130,6 +130,17 @@ class FreeTimePlanning:
         plan = as_plan(system, plant, flight, source, converged, int(found.sweeps))
         plan = _finite(system, plan)
         return replace(plan, warnings=tuple(self._warnings(plan, plant, state, target, own)))
+
+    def _first(
+        self,
+        plant: Timed,
+        x0: Array,
+        sweeps: int,
+        restarts: int,
+        is_over: Callable[[], bool],
+    ) -> tuple[Flight, Outcome]:
+        """The plan from x0 (n_x,) without one before."""
+        return self._solver.cold(plant, x0, None, sweeps, restarts, is_over)
 
     def _affordable(self, end: float) -> int:
         """Sweeps of a start that fit before a moment, by the time that they took."""

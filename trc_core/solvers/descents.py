@@ -12,7 +12,7 @@ from trc_core.numerics.free_time.binding import timed_plant
 from trc_core.numerics.free_time.flights import Solver
 from trc_core.numerics.free_time.timed import COST, DT, Timed
 from trc_core.problem.system import Array, System
-from trc_core.systems.registry import why_hopeless
+from trc_core.systems.registry import why_impossible
 
 SWEEPS, RESTARTS = 70, 2  # of a label; what needs more is left out
 HOPELESS = 20  # draws for each label, at most
@@ -73,7 +73,7 @@ def solved_descents(
 def _solved(solver: Solver, plant: Timed, x0: Array) -> tuple[Array | float, ...] | None:
     """The row of `Descents` of a state (7,); None where it is not solved."""
     system = solver.system
-    if why_hopeless(system, x0) is not None:
+    if why_impossible(system, x0, {}) is not None:
         return None
     inside = np.empty_like(x0)
     enter_frame(x0, inside)

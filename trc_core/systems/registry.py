@@ -78,14 +78,6 @@ def get_system(name: str, **task: Any) -> System:
     )
 
 
-def why_hopeless(system: System, x0: Array) -> str | None:
-    """The reason why a system has no plan from x0 (n_x,), where its file can prove it."""
-    known = shipped_as(system)
-    if known is None or known.certificate is None:
-        return None
-    return known.certificate(x0, system.parameters)
-
-
 def draw_of(system: System, learning: bool = False) -> Draw | None:
     """The function that draws problems of a system of the catalogue, where it has one.
 

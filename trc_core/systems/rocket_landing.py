@@ -69,7 +69,7 @@ def cannot_land(x, parameters):
     height, climb, mass, gain = x[2], x[5], x[6], parameters['thrust_gain']
     depth = SLOPE * np.hypot(x[0], x[1]) - height
     if depth > 0.0:
-        return f'it begins {depth:.0f} m below the glide slope'
+        return f'cannot be landed: it begins {depth:.0f} m below the glide slope'
     t = np.arange(GRID, min(LONGEST, 0.999 * mass * EXHAUST / FULL), GRID)
     q = FULL * t / (EXHAUST * mass)
     climb = climb - GRAVITY * t - gain * EXHAUST * np.log1p(-q)
@@ -77,7 +77,9 @@ def cannot_land(x, parameters):
     under = np.flatnonzero(height < 0.0)
     if not len(under) or np.any(climb[: under[0]] >= 0.0):
         return None
-    return f'full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
+    return (
+        f'cannot be landed: full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
+    )
 
 
 def touches_ground(before: Array, after: Array) -> tuple[Array, str] | None:

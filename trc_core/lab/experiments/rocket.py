@@ -21,7 +21,7 @@ from trc_core.lab.markdown import table
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
-from trc_core.systems.registry import why_hopeless
+from trc_core.systems.registry import why_impossible
 from trc_core.systems.rocket_landing import FULL, LEAST, SLOPE, rocket_landing
 
 SEED = 9_600_000  # of the states; neither training nor the certificate draws from it
@@ -73,7 +73,7 @@ def _problems(seed: int, first: int, count: int) -> Problems:
     """States `first` to `first + count` of those that are not certified to be hopeless."""
     system = rocket_landing
     drawn = draw_problems(system, 2 * (first + count) + BLOCK, SEED + seed)
-    rows = np.array([why_hopeless(system, x) is None for x in drawn.x0])
+    rows = np.array([why_impossible(system, x, {}) is None for x in drawn.x0])
     place = np.cumsum(rows) - 1
     return drawn.rows(rows & (place >= first) & (place < first + count))
 

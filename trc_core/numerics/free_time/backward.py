@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from trc_core.problem.system import Array
 
 FIRST_SHIFT, LARGEST_SHIFT = 1e-5, 1e12  # of a curvature that is not positive, in cost_unit
-WEAKEST = 1e-12  # share of W's diagonal that is added to it
 LONGEST_CHANGE = 0.25  # share of the duration by which a sweep may change it
+WEAKEST_BY_TIME = 1e-4  # curvature by log dt, in cost_unit
+WEAKEST = 1e-12  # share of W's diagonal that is added to it
 
 
 class Sweep(NamedTuple):
@@ -223,7 +224,7 @@ def _end_value(plant, flight, mu, aim, sweep, q, Q, p, P, S, s):
 
 @register_jitable
 def _start(plant, flight, mu, damping, p, P, S, s, W, sweep):
-    """Solves for the change of dt and nu; returns whether the curvature by dt is positive."""
+    """Solves for the change of dt and nu; returns whether W is negative definite."""
     n_c, at, dt = s.shape[0], p.shape[0] - 1, flight.numbers[DT]
     change, scale = sweep.change, plant.cost_unit / dt**2
     low, high = dt - plant.dt[0], plant.dt[1] - dt
@@ -243,8 +244,8 @@ def _start(plant, flight, mu, damping, p, P, S, s, W, sweep):
     for i in range(n_c):
         curved += S[i, at] * both[i, 1]
         pull += S[i, at] * both[i, 0]
-    if not curved > 1e-9 * scale:
-        return False
+    if curved < WEAKEST_BY_TIME * scale:  # uphill or flat: as steep a valley in its place
+        curved = max(-curved, WEAKEST_BY_TIME * scale)
     most = LONGEST_CHANGE * dt
     change[0] = min(max(-pull / curved, -most), most)
     for i in range(n_c):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trc_core.compile.kernels import compiled
-from trc_core.numerics.free_time.guess import first_guess
+from trc_core.numerics.free_time.guess import LONG, first_guess
 from trc_core.numerics.free_time.solve import Outcome, Schedule, enter, improve_flight
 from trc_core.numerics.free_time.timed import COST, DT, Flight, Timed, new_flight
 from trc_core.numerics.plan import Plan
@@ -19,7 +19,11 @@ from trc_core.problem.system import Array, System
 COLD = Schedule(1e-2, 0.4, 1e-9)
 WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
-STRONGER, STRONGEST = 10.0, 10.0  # factor of the barrier at a restart, and its largest weight
+STARTS = (
+    *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
+    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0)),
+)
+"""Of the barrier and of the duration: by what the first ones are multiplied at each start."""
 MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
 
 
@@ -51,15 +55,15 @@ class Solver:
     ) -> tuple[Flight, Outcome]:
         """A plan without one before, by at most `sweeps` sweeps from each start.
 
-        Where they do not converge, they begin again with a barrier ten times as strong, at most
-        `restarts` times while `is_over` is False; the best plan is returned, and all sweeps are
-        counted.
+        Where they do not converge, they begin again with a stronger barrier or a longer duration
+        (`STARTS`), at most `restarts` times while `is_over` is False; the best plan is returned,
+        and all sweeps are counted.
         """
         best, outcome, spent = self.room(), None, 0
-        for restart in range(restarts + 1):
-            flight = self.begin(plant, x0, start)
-            first = min(COLD.first * STRONGER**restart, STRONGEST)
-            flight, found = self.refine(plant, flight, sweeps, COLD._replace(first=first), MARGIN)
+        for stronger, longer in STARTS[: restarts + 1]:
+            flight = self.begin(plant, x0, start, longer)
+            schedule = COLD._replace(first=COLD.first * stronger)
+            flight, found = self.refine(plant, flight, sweeps, schedule, MARGIN)
             spent += found.sweeps
             if outcome is None or _rank(found) < _rank(outcome):
                 best, outcome = flight, found
@@ -96,7 +100,9 @@ class Solver:
             flight.numbers[DT] = start.times[-1] / self.system.horizon
             if isinstance(start.memory, Flight):
                 flight.nu[:] = start.memory.nu
-        flight.numbers[DT] = np.clip(factor * flight.numbers[DT], *plant.dt)
+        low, high = plant.dt
+        longest = max(low * (high / low) ** LONG, flight.numbers[DT])
+        flight.numbers[DT] = min(factor * flight.numbers[DT], longest)
         return flight
 
     def fly(self, plant: Timed, flight: Flight) -> None:

@@ -1,4 +1,4 @@
-"""First plans of a free duration: the laws of a plant, and its trim, flown for many durations."""
+"""First plans of a free duration: laws of a plant for many of them, the trim for a long one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MISSED = 3.0  # cost_unit, for an end that misses by the units of the states
 DURATIONS = 24
+LONG = 0.8  # of the range of durations, by their logarithms
 
 
 @register_jitable
@@ -46,7 +47,7 @@ def _fly_law(plant, law, margin, flight):
     for t in range(T + 1):
         for i in range(n_h):
             if plant.holds[t, i]:
-                outside += max(h[t, i], 0.0) / plant.h_unit[i] / T
+                outside += max(h[t, i], 0.0) / plant.h_unit[i]
     flight.numbers[COST] = cost + last
     return cost + last + plant.cost_unit * (MISSED * missed + outside)
 
@@ -65,9 +66,11 @@ def first_guess(plant, margin, flight, trial):
     ratio = (plant.dt[1] / plant.dt[0]) ** (1.0 / (DURATIONS + 1))
     for i in range(flight.x.shape[1]):
         trial.x[0, i] = flight.x[0, i]
-    for number in range((plant.laws + 1) * DURATIONS):
+    for number in range(plant.laws * DURATIONS + 1):
         law = number // DURATIONS
         dt = plant.dt[0] * ratio ** (1 + number % DURATIONS)
+        if law == plant.laws:  # doing nothing misses the goal by least where there is no time
+            dt = plant.dt[0] * (plant.dt[1] / plant.dt[0]) ** LONG
         trial.numbers[DT] = dt
         merit = _fly_law(plant, law, margin, trial)
         if merit < best:

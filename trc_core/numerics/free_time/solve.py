@@ -45,9 +45,11 @@ CORRECTIONS = 2  # of nu, where the first trial misses the goal
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e6, 8.0
 FULL = 0.3  # share of a step from which on the barrier is lowered
 SHORT = 0.1  # share of what bounds allow of a step below which the next one is damped
-FAR = 1e4  # slope of the barrier, over mu, beyond which it is kept
+FAR, FAR_AT_WHOLE, WHOLE = 1e3, 1e5, 0.9
+"""Slopes along a step, over mu, beyond which the barrier is kept; the second after whole steps."""
 PRICING, PASSES = 1.0, 2  # damping and number of passes that find the first prices nu
-CONVERGED = 1e-7  # of cost_unit, beyond what the barrier is worth
+CONVERGED = 1e-6  # of cost_unit, that a sweep expects to gain
+TINY, STUCK = 1e-3, 8  # a share of a step, and how many in a row of that size end a start
 CLOSED = 1e-6  # errors, in units of states and constraints, that count as none
 
 
@@ -107,7 +109,7 @@ def enter(plant, flight, margin, mu):
     for t in range(T + 1):
         for i in range(n_h):
             if plant.holds[t, i]:
-                slack = max(-h[t, i], margin * plant.h_unit[i])
+                slack = max(abs(h[t, i]), margin * plant.h_unit[i])
                 flight.y[t, i], flight.w[t, i] = slack, weight / slack
                 logs += math.log(slack / plant.h_unit[i])
                 gap += abs(h[t, i] + slack) / plant.h_unit[i]
@@ -157,13 +159,13 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
     n_x, n_h, n_c = flight.x.shape[1], flight.h.shape[1], flight.nu.shape[0]
     sweep, change = new_sweep(T, n_x, n_u, n_h, n_c), np.empty(1 + n_c)
     unit, mu, damping, rho = plant.cost_unit, schedule.first, 0.0, 0.0
-    spent, converged, swapped, passes = 0, False, False, 0
+    spent, converged, swapped, passes, stuck = 0, False, False, 0, 0
     for i in range(n_c):
         passes = PASSES if i == 0 or passes > 0 else 0
         if flight.nu[i] != 0.0:
             passes = 0
             break
-    while spent < sweeps and damping <= DAMPING_MAX and not converged:
+    while spent < sweeps and damping <= DAMPING_MAX and stuck < STUCK and not converged:
         pricing = passes > 0
         aim = 0.0 if pricing else 1.0
         fine = backward(plant, flight, mu * unit, PRICING if pricing else damping, aim, sweep)
@@ -207,12 +209,14 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
             damping = max(DAMPING_FACTOR * damping, DAMPING_MIN)
         elif share >= FULL * far.share:
             damping = 0.0 if damping <= DAMPING_MIN else damping / DAMPING_FACTOR
+        stuck = stuck + 1 if share < TINY else 0
         if not accepted:
             continue
         # the new plan, and a weaker barrier
         flight, trial, worth, swapped = trial, flight, new, not swapped
-        small = abs(far.slope) <= CONVERGED * unit + 2.0 * mu * unit
+        small = abs(far.slope) <= CONVERGED * unit
         converged = small and mu <= schedule.last and max(new.missed, new.open) <= CLOSED
-        if share >= FULL and abs(far.slope) <= FAR * mu * unit and not converged:
+        near = FAR if share < WHOLE else FAR_AT_WHOLE
+        if share >= FULL and abs(far.slope) <= near * mu * unit and not converged:
             mu = max(schedule.factor * mu, schedule.last)
     return Outcome(spent, converged, swapped, mu, worth.missed, worth.open)
