@@ -146,6 +146,19 @@ def test_what_must_not_fly():
         SafetyMonitor(ROCKET, Settings(CommandLimits.of(ROCKET), 0.5, 'lqr'), lambda x, goal: None)
 
 
+def test_a_node_refuses_live_what_a_flight_could_not_take_over():
+    pytest.importorskip('rclpy')
+    from trc_ros.controller.live_settings import LiveSettings
+    from trc_ros.parameters.table import specs_of
+
+    values = {name: spec.default for name, spec in specs_of('controller').items()}
+    controller = Controller.classical(ROCKET)
+    LiveSettings.from_parameters(values, controller)
+    for name, value in (('fallback_mode', 'lqr'), ('weights.R', [1.0] * 3)):
+        with pytest.raises(ValueError, match='duration'):
+            LiveSettings.from_parameters({**values, name: value}, controller)
+
+
 def test_a_flight_is_remembered_with_its_times_and_prices():
     rng, pilots = np.random.default_rng(0), []
     flight = new_flight(T, 7, 3, len(ROCKET.task.constraints), 6)

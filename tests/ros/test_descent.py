@@ -17,11 +17,13 @@ from trajectory_rules import nanoseconds, received
 from trc_core import get_system
 from trc_core.flight.assembly import Incomplete, StateAssembly
 from trc_core.flight.limits import CommandLimits
+from trc_core.flight.ranges import StateBox
 from trc_core.flight.safety import Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
 from trc_core.numerics.plan import Plan
 from trc_core.systems.rocket_landing import FULL, LEAST
 from trc_ros.controller.diagnostics import task_values
+from trc_ros.controller.plan_warnings import PlanWarnings
 from trc_ros.conversions import HorizonWriter, PathWriter, PoseReader, part_reader
 
 ROCKET = get_system('rocket_landing')
@@ -73,6 +75,16 @@ def test_the_time_to_go_is_in_the_diagnostics():
     monitor.decide(3.0, x, goal, Proposal(plan_of(60.0)))
     assert task_values(monitor, replace(x, time=13.0), goal, 'goal')['time_to_go_s'] == 50.0
     assert task_values(monitor, replace(x, time=99.0), goal, 'goal')['time_to_go_s'] == 0.0
+
+
+def test_a_warning_is_logged_once_whatever_its_number():
+    lines, anywhere = [], StateBox.unlimited(ROCKET)
+    warnings = PlanWarnings(lines.append, anywhere, anywhere)
+    for speed in (31, 30, 29):
+        text = f'full thrust from now on meets the ground at {speed} m/s'
+        warnings.note(replace(plan_of(20.0), warnings=(text,)), None)
+    assert lines == ['plan: full thrust from now on meets the ground at 31 m/s']
+    assert warnings.latest == ('full thrust from now on meets the ground at 29 m/s',)
 
 
 def test_a_mass_comes_beside_an_odometry():

@@ -184,15 +184,9 @@ class SafetyMonitor:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         mode = settings.fallback_mode
-        if mode not in FALLBACKS:
-            raise ValueError(f"unknown fallback_mode '{mode}'; choose from {sorted(FALLBACKS)}")
+        require_fallback(mode, self.system)
         if mode == 'lqr' and self.lqr_plan is None:
             raise ValueError("fallback_mode 'lqr' needs an lqr_plan")
-        if mode == 'lqr' and self.system.final_time is not None:
-            raise ValueError(
-                "fallback_mode 'lqr' needs plans of a fixed duration; choose tail, hold, zero or "
-                'none'
-            )
         self._settings = settings
 
     def reset(self) -> None:
@@ -402,3 +396,18 @@ FALLBACKS: dict[str, Fallback] = {
 }
 """Controls in FALLBACK: the tail of the last accepted plan (then the trim control), the LQR
 roll-out from the newest state, the last control, zero clipped into the bounds, or nothing."""
+
+
+def require_fallback(mode: str, system: System) -> None:
+    """Refuses a `fallback_mode` that there is not for a system.
+
+    Raises:
+        ValueError: the message lists those that there are.
+    """
+    if mode not in FALLBACKS:
+        raise ValueError(f"unknown fallback_mode '{mode}'; choose from {sorted(FALLBACKS)}")
+    if mode == 'lqr' and system.final_time is not None:
+        others = sorted(set(FALLBACKS) - {'lqr'})
+        raise ValueError(
+            f"fallback_mode 'lqr' needs plans of a fixed duration; choose from {others}"
+        )

@@ -16,6 +16,7 @@ HULL, SHOWN = 3.0, 60.0  # [m] of the hull, and how many times as large it is dr
 LEGS = tuple((x, y, -3.0) for x, y in ((2.5, 0.0), (0.0, 2.5), (-2.5, 0.0), (0.0, -2.5)))
 TURNS = np.linspace(0.0, 2.0 * np.pi, 13)
 ROUND = np.stack([np.cos(TURNS), np.sin(TURNS), 0.0 * TURNS], axis=1)  # (13, 3)
+SLIGHT = 1.0  # [m, m/s] that a lander which touches down may be too low or too fast
 GRID, LONGEST = 0.02, 300.0  # [s] of the proof that a lander cannot land
 
 
@@ -68,14 +69,14 @@ def cannot_land(x, parameters):
     """
     height, climb, mass, gain = x[2], x[5], x[6], parameters['thrust_gain']
     depth = SLOPE * np.hypot(x[0], x[1]) - height
-    if depth > 0.0:
+    if depth > SLIGHT:
         return f'cannot be landed: it begins {depth:.0f} m below the glide slope'
     t = np.arange(GRID, min(LONGEST, 0.999 * mass * EXHAUST / FULL), GRID)
     q = FULL * t / (EXHAUST * mass)
     climb = climb - GRAVITY * t - gain * EXHAUST * np.log1p(-q)
     height = height + x[5] * t - 0.5 * GRAVITY * t**2 + gain * EXHAUST * t * _phi(q)
     under = np.flatnonzero(height < 0.0)
-    if not len(under) or np.any(climb[: under[0]] >= 0.0):
+    if not len(under) or np.any(climb[: under[0]] >= 0.0) or climb[under[0]] > -SLIGHT:
         return None
     return (
         f'cannot be landed: full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
