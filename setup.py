@@ -65,6 +65,7 @@ WANDB = ['wandb>=0.18']
 # The baselines; PyTorch comes with `train`.
 BENCHMARK = [
     'casadi>=3.6',
+    'clarabel>=0.9',
     'daqp>=0.11',
     'do-mpc>=5.0',
     'joblib>=1.3',

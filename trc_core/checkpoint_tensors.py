@@ -68,7 +68,7 @@ def require_tensors(
 def _require_descent(system: System, model: Mapping[str, Any], tensors: Tensors) -> None:
     """Compares the tensors of a network whose plan is the numbers of a descent."""
     require_descent(system)
-    shapes = {f'{REPRESENTATION}{name}': shape for name, shape in LEARNED.items()}
+    shapes: Shapes = {f'{REPRESENTATION}{name}': shape for name, shape in LEARNED.items()}
     config = TRCConfig.from_record(model)
     sizes = {'state_dim': system.n_x, 'control_dim': 1, 'control_horizon': NUMBERS}
     _require_sizes(config, system, sizes)

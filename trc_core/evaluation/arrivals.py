@@ -17,6 +17,7 @@ from trc_core.checkpoint import load_checkpoint, save_checkpoint
 from trc_core.evaluation.conclusion import METRIC
 from trc_core.evaluation.evaluator import Planner, planned
 from trc_core.evaluation.problems import Problems, draw_problems
+from trc_core.numerics.cost import violations
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
@@ -112,6 +113,12 @@ def has_arrived(system: System, ends: Array, goal: Array, violation: Array) -> A
     return np.asarray(arrived)
 
 
+def worst_violation(system: System, plan: Plan, goal: Array) -> float:
+    """The largest violation of a constraint before the end, where the errors count instead."""
+    found = violations(system, plan, goal[None])[:-1]
+    return float(np.nan_to_num(found, nan=np.inf).max(initial=0.0))
+
+
 def spent(system: System, x0: Array, cost: Array) -> Array:
     """What plans of some costs (N,) from x0 (N, n_x) spend (N,)."""
     return cost if system.terminal_cost is None else cost - x0 @ system.terminal_cost
@@ -134,7 +141,8 @@ def evaluate_arrivals(
         planned(planner, problems, 0)  # compiles, which counts for nobody
         bar = progress_bar(range(len(problems.x0)), label=label, leave=False)
         found = [planned(planner, problems, i) for i in bar]
-        plans[label], times[label] = ([pair[k] for pair in found] for k in range(2))
+        plans[label] = [plan for plan, _ in found]
+        times[label] = [seconds for _, seconds in found]
     least = np.min([_spent_where_arrived(system, own, problems) for own in plans.values()], 0)
     solved = np.isfinite(least)
     if not solved.any():
@@ -150,7 +158,10 @@ def evaluate_arrivals(
 def _spent_where_arrived(system: System, plans: Sequence[Plan], problems: Problems) -> Array:
     """What plans spend (N,), inf where they do not arrive."""
     ends = np.array([plan.states[-1] for plan in plans])
-    violation, cost = (np.array([getattr(p, n) for p in plans]) for n in ('violation', 'cost'))
+    cost = np.array([plan.cost for plan in plans])
+    violation = np.array(
+        [worst_violation(system, plan, g) for plan, g in zip(plans, problems.goal, strict=True)]
+    )
     arrived = has_arrived(system, ends, problems.goal, violation)
     return np.where(arrived, spent(system, problems.x0, cost), np.inf)
 

@@ -44,7 +44,7 @@ class DescentUnits(NamedTuple):
         """The numbers (B, NUMBERS, 1), which are dimensionless."""
         return v
 
-    metric = controls = states = gradient = plan
+    metric = controls = states = gradient = plan  # type: ignore[misc]
 
     def step(self, output: Tensor) -> Tensor:
         """The change of the numbers for what a network writes (`numerics.descent.bounded`)."""

@@ -70,7 +70,7 @@ def model_of(checkpoint: Checkpoint) -> TinyRecursiveControl:
     return model.eval()
 
 
-def _representation_of(checkpoint: Checkpoint) -> PlanRepresentation:
+def _representation_of(checkpoint: Checkpoint) -> Any:
     """The representation of a checkpoint's plans, for PyTorch."""
     if checkpoint.coordinates.kind == DESCENT:
         return DescentRepresentation(Descent.of(checkpoint.system, checkpoint.tensors))

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
-    from trc_core.numerics.free_time.timed import Flight
-    from trc_core.numerics.ilqr import Memory
     from trc_core.planner.correction import Observation
     from trc_core.problem.system import System
 
@@ -57,9 +55,9 @@ class Plan:
     times: Array | None = None
     """Seconds of every state since the plan began (T + 1,); None from experts of a fixed
     duration."""
-    memory: Memory | Flight | None = None
-    """Gains and multipliers of the last sweep, which the next plan gets by `warm_start`; of a free
-    duration its prices."""
+    memory: Any = None
+    """What the next plan gets by `warm_start`: a `Memory`, gains and multipliers of the last
+    sweep, or of a free duration a `Flight`, the prices; None where there was no sweep."""
     warnings: tuple[str, ...] = ()
     """Warnings about the state and the plan, one line each."""
     observation: Observation | None = None

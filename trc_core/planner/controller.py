@@ -289,8 +289,9 @@ class Controller:
         if self._free_time is not None:
             if weights:
                 self._require_fixed_time('other weights than its own')
-            past = warm_start, deadline, elapsed, polish
-            return self._free_time.plan(x, goal, *past, p, parameters)
+            return self._free_time.plan(
+                x, goal, warm_start, deadline, elapsed, polish, p, parameters
+            )
         if (twin := self._of_weights(weights)) is not None:
             past = warm_start, deadline, elapsed, polish, issued
             return twin.plan(x, goal, *past, p, parameters)

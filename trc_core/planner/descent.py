@@ -18,8 +18,8 @@ from trc_core.planner.free_time import FreeTimePlanning
 from trc_core.planner.network import network_of
 from trc_core.problem.system import Array
 
-PROPOSED = Schedule(1e-4, 0.3, 1e-9)  # of sweeps on what a network proposes
-MARGIN = 0.03  # share of the range by which that is kept off its bounds first
+PROPOSED = Schedule(2e-4, 0.5, 1e-9)  # of sweeps on what a network proposes
+MARGIN = 0.05  # share of the range by which that is kept off its bounds first
 
 
 class DescentPlanning(FreeTimePlanning):

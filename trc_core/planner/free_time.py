@@ -25,10 +25,10 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
 FIRST_SWEEPS = 100  # of a start without a plan before
-RESTARTS = 6
+RESTARTS = 8
 SWEEPS = 3  # of a plan that goes on
-TICK = Schedule(3e-5, 1.0, 3e-5)
-TICK_MARGIN = 1e-3  # share of the range by which a plan that goes on keeps off its bounds
+TICK = Schedule(3e-6, 1.0, 3e-6)
+TICK_MARGIN = 1e-4  # share of the range by which a plan that goes on keeps off its bounds
 TIMING_RUNS = 5
 FREE_TIME = 'free_time'  # the name of what plans
 
@@ -185,11 +185,11 @@ class FreeTimePlanning:
         """What a user should know of a plan."""
         system = self.system
         found = list(inputs.warnings(system, x, goal))
+        if plan.violation <= system.constraint_tolerance:  # possible, as it seems
+            return found
         reason = why_impossible(system, x, dict(zip(system.parameters, p, strict=True)))
         found += [] if reason is None else [reason]
-        if not plan.violation <= system.constraint_tolerance:
-            found.append(_violated(system, plant, plan))
-        return found
+        return [*found, _violated(system, plant, plan)]
 
 
 def _never() -> bool:
@@ -220,7 +220,7 @@ def _finite(system: System, plan: Plan) -> Plan:
     states = plan.states.copy()
     for t in np.flatnonzero(wrong):
         states[t] = states[t - 1] if t > 0 else system.x0_centre
-    values = {'cost': math.inf, 'merit': math.inf, 'violation': math.inf}
+    values: dict[str, Any] = dict.fromkeys(('cost', 'merit', 'violation'), math.inf)
     return replace(plan, states=states, converged=False, candidates={}, memory=None, **values)
 
 

@@ -14,7 +14,7 @@ from trc_core.numerics.free_time.timed import COST, DT, Timed
 from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
-SWEEPS, RESTARTS = 70, 2  # of a label; what needs more is left out
+SWEEPS, RESTARTS = 70, 6  # of a label; what needs more is left out
 HOPELESS = 20  # draws for each label, at most
 
 

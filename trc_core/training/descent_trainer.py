@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -95,7 +96,8 @@ class DescentConfig(PlantConfig):
             control_bounds=1.0,
             **choices,
         )
-        return TinyRecursiveControl(config, DescentRepresentation(Descent.blank(system)))
+        representation: Any = DescentRepresentation(Descent.blank(system))
+        return TinyRecursiveControl(config, representation)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class DescentTraining(TrainingModule):
         torch.nn.init.zeros_(self.model.newton_weight)  # prices climb where numbers fall
 
     def on_fit_start(self) -> None:
-        config, representation = self.config, self.model.representation
+        config, representation = self.config, self._representation()
         labels = cached_descents(Path(config.output_dir), self.system, config.labels, config.seed)
         numbers = numbers_of(self.system, labels)
         representation.learn(coordinates_of(self.system, labels, numbers))
@@ -146,6 +148,10 @@ class DescentTraining(TrainingModule):
         held_out = torch.arange(len(lesson.x0)) >= len(lesson.x0) - config.validation_states
         self.lesson, self.validation = lesson.rows(~held_out), lesson.rows(held_out)
         self.solver, self._unfold = Solver(self.system), compiled(unfold)
+
+    def _representation(self) -> Any:
+        """The learned numbers of the coordinates, a `DescentRepresentation`."""
+        return self.model.representation
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """First plans and the plans of every cycle learn alike."""
