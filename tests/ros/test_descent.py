@@ -29,7 +29,8 @@ from trc_ros.conversions import HorizonWriter, PathWriter, PoseReader, part_read
 ROCKET = get_system('rocket_landing')
 T = ROCKET.horizon
 START = [600.0, -200.0, 900.0, -20.0, 5.0, -30.0, 2200.0]
-PARAMETERS = ('--params-file', 'params/rocket_landing.yaml')
+WRENCH = ('-p', 'command_type:=WrenchStamped', '-p', "command_axes:=['x', 'y', 'z']")
+PARAMETERS = ('--params-file', 'params/rocket_landing.yaml', *WRENCH)
 CLASSICAL = ('-p', 'model_path:=classical', '-p', 'slow_plans:=warn')
 
 
