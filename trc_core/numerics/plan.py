@@ -14,6 +14,7 @@ from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
     from trc_core.planner.correction import Observation
+    from trc_core.problem.system import System
 
 
 NOTHING = 1e-100  # a cost that is none
@@ -66,6 +67,13 @@ class Plan:
     def __post_init__(self) -> None:
         if self.merit is None:
             object.__setattr__(self, 'merit', self.cost)
+
+
+def step_of(plan: Plan, system: System) -> float:
+    """Seconds of a step of a plan: its system's dt, or as its `times` say where they are free."""
+    if system.final_time is None or plan.times is None:
+        return system.dt
+    return float(plan.times[-1]) / len(plan.controls)
 
 
 def distinct(merits: Array, most: int, same: float) -> NDArray[np.int64]:

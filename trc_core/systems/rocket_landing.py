@@ -3,14 +3,20 @@
 import numpy as np
 from numpy import log, sqrt
 
-from trc_core.problem.places import Norm
-from trc_core.problem.system import System
-from trc_core.systems.shipped import Recipe, ShippedSystem
+from trc_core.problem.places import Joint, Norm
+from trc_core.problem.system import Array, System
+from trc_core.systems.perspective import seen
+from trc_core.systems.shipped import Body, Part, Recipe, ShippedSystem, SideView
 
 GRAVITY = 3.71  # [m/s^2]
 EXHAUST = 200.7 * 9.80665  # [m/s] speed of the exhaust
 SLOPE = np.tan(np.deg2rad(4.0))  # of the cone that the lander stays in
 LEAST, FULL = 4972.0, 13258.0  # [N]
+HULL, SHOWN = 3.0, 60.0  # [m] of the hull, and how many times as large it is drawn
+LEGS = tuple((x, y, -3.0) for x, y in ((2.5, 0.0), (0.0, 2.5), (-2.5, 0.0), (0.0, -2.5)))
+TURNS = np.linspace(0.0, 2.0 * np.pi, 13)
+ROUND = np.stack([np.cos(TURNS), np.sin(TURNS), 0.0 * TURNS], axis=1)  # (13, 3)
+SLIGHT = 1.0  # [m, m/s] that a lander which touches down may be too low or too fast
 GRID, LONGEST = 0.02, 300.0  # [s] of the proof that a lander cannot land
 
 
@@ -63,18 +69,38 @@ def cannot_land(x, parameters):
     """
     height, climb, mass, gain = x[2], x[5], x[6], parameters['thrust_gain']
     depth = SLOPE * np.hypot(x[0], x[1]) - height
-    if depth > 0.0:
+    if depth > SLIGHT:
         return f'cannot be landed: it begins {depth:.0f} m below the glide slope'
     t = np.arange(GRID, min(LONGEST, 0.999 * mass * EXHAUST / FULL), GRID)
     q = FULL * t / (EXHAUST * mass)
     climb = climb - GRAVITY * t - gain * EXHAUST * np.log1p(-q)
     height = height + x[5] * t - 0.5 * GRAVITY * t**2 + gain * EXHAUST * t * _phi(q)
     under = np.flatnonzero(height < 0.0)
-    if not len(under) or np.any(climb[: under[0]] >= 0.0):
+    if not len(under) or np.any(climb[: under[0]] >= 0.0) or climb[under[0]] > -SLIGHT:
         return None
     return (
         f'cannot be landed: full thrust from now on meets the ground at {-climb[under[0]]:.0f} m/s'
     )
+
+
+def touches_ground(before: Array, after: Array) -> tuple[Array, str] | None:
+    """The state at rest (7,) of a lander that has reached the ground, and how it came down."""
+    if after[2] > 0.0 or after[2] > before[2]:
+        return None
+    drop = before[2] - after[2]
+    share = min(max(before[2] / drop, 0.0), 1.0) if drop > 0.0 else 1.0
+    state = before + share * (after - before)
+    miss, speed = np.hypot(*state[:2]), np.linalg.norm(state[3:6])
+    state[2:6] = 0.0
+    return state, f'on the ground, {miss:.3g} m from the origin, at {speed:.3g} m/s'
+
+
+def outline(x: Array) -> list[Array]:
+    """The hull and the legs of a lander, many times as large, at a state (7,); each (N, 2)."""
+    corners = 0.5 * HULL * SHOWN * ROUND
+    low, high = (x[:3] + corners + [0.0, 0.0, z * HULL * SHOWN] for z in (-0.5, 0.5))
+    legs = [np.stack([x[:3], x[:3] + SHOWN * leg]) for leg in np.array(LEGS)]
+    return [seen(line) for line in (low, high, *legs)]
 
 
 rocket_landing = System(
@@ -87,7 +113,7 @@ rocket_landing = System(
     state_units=('m', 'm', 'm', 'm/s', 'm/s', 'm/s', 'kg'),
     control_names=('thrust_x', 'thrust_y', 'thrust_z'),
     control_units=('N', 'N', 'N'),
-    joints=(),
+    joints=tuple(Joint(name, place, place + 3, place) for place, name in enumerate('xyz')),
     parameters={'thrust_gain': 1.0},
     dt=0.1,
     horizon=50,
@@ -112,4 +138,8 @@ shipped = ShippedSystem(
     rocket_landing,
     recipes={'rocket_landing': Recipe('rocket_landing', stage='descent')},
     certificate=cannot_land,
+    pose_axes=('x', 'y', 'z'),
+    body=Body((Part((HULL, HULL, HULL)), *(Part((1.0, 1.0, HULL / 3), leg) for leg in LEGS))),
+    side_view=SideView(outline, path=lambda states: seen(states[:, :3])),
+    contact=touches_ground,
 )
