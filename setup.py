@@ -59,12 +59,17 @@ MUJOCO = ['mujoco>=3.1']
 # Other people's environments, to fine-tune on.
 GYMNASIUM = ['gymnasium>=1.0']
 
+# Environments of `trc experiment environments`, in an environment of their own: dm_control 1.0.50
+# fails with MuJoCo 4.0. Gymnasium's MuJoCo environments import imageio.
+ENVIRONMENTS = ['dm-control>=1.0.50', 'gymnasium>=1.0', 'imageio>=2.30', 'mujoco>=3.17,<4']
+
 # Figures of trainings on wandb's pages; what trains comes with `train`.
 WANDB = ['wandb>=0.18']
 
 # The baselines; PyTorch comes with `train`.
 BENCHMARK = [
     'casadi>=3.6',
+    'clarabel>=0.9',
     'daqp>=0.11',
     'do-mpc>=5.0',
     'joblib>=1.3',
@@ -121,6 +126,7 @@ setup(
             'py.typed',
             'simulation/*.xml',
             'systems/*.urdf',
+            'lab/benchmark/peers/*.cpp',
             'pretrained/*.safetensors',
         ],
         'trc_ros': ['udp.xml'],
@@ -147,6 +153,7 @@ setup(
         'onnx': ONNX,
         'mujoco': MUJOCO,
         'gymnasium': GYMNASIUM,
+        'environments': ENVIRONMENTS,
         'wandb': WANDB,
         'benchmark': BENCHMARK,
         'test': TEST,

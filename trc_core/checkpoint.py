@@ -23,7 +23,7 @@ from trc_core.checkpoint_tensors import CORRECTION, REPRESENTATION, require_tens
 from trc_core.exported_network import GRAPH_SUFFIX, RECORD, ExportedNetwork
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.classical import LADDER
-from trc_core.numerics.representation import Coordinates, Representation
+from trc_core.numerics.representation import DESCENT, Coordinates, Representation
 from trc_core.problem.input_gains import with_input_gains
 from trc_core.problem.record import system_record
 from trc_core.problem.softened import softened
@@ -68,7 +68,7 @@ class Checkpoint:
     def classical(cls, system: System) -> Checkpoint:
         """A checkpoint without a network; `Controller` then plans by sweeps."""
         if system.final_time is not None:  # no LQR has a free duration
-            return cls({}, system, {}, Coordinates('open_loop', (1.0,)))
+            return cls({}, system, {}, Coordinates('open_loop'))
         coordinates = Coordinates('open_loop', LADDER)
         return cls(coordinates.numbers(system).tensors(), system, {}, coordinates)
 
@@ -140,6 +140,8 @@ class Checkpoint:
 
     def on(self, system: System) -> Checkpoint:
         """This network for another plant, with the numbers of the representation of that one."""
+        if self.coordinates.kind == DESCENT:  # whose numbers are learned
+            return replace(self, system=system)
         tensors = {**self.tensors, **self.coordinates.numbers(system).tensors()}
         for name in ('u_min', 'u_max', 'u_trim'):
             if f'{REPRESENTATION}{name}' in tensors:

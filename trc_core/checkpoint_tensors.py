@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.canonical import Scene
-from trc_core.numerics.constants import MEMBER
-from trc_core.numerics.representation import Coordinates
+from trc_core.numerics.constants import MEMBER, PAIR
+from trc_core.numerics.descent import LEARNED, NUMBERS, READ, require_descent
+from trc_core.numerics.representation import DESCENT, Coordinates
 from trc_core.problem.system import System
 
 REPRESENTATION, CORRECTION = 'representation.', 'correction.'  # begin the names of such tensors
@@ -43,6 +44,9 @@ def require_tensors(
         ValueError: if a tensor is missing, unknown, of another shape or type or not finite, or a
             field of the model makes no sense; the message names it.
     """
+    if coordinates.kind == DESCENT:
+        _require_descent(system, model, tensors)
+        return
     shapes = _representation_shapes(system, coordinates, tensors)
     _require_shapes(system, shapes, tensors)
     if model:
@@ -55,11 +59,28 @@ def require_tensors(
     if any(name.startswith(CORRECTION) for name in tensors):
         shapes |= correction_shapes(system, _first_axis(tensors, f'{CORRECTION}hidden_bias'))
     _require_shapes(system, shapes, tensors)
-    if unknown := sorted(tensors.keys() - shapes.keys()):
-        raise ValueError(f"the tensor '{unknown[0]:.60}' belongs to no part of the model")
+    _require_known(shapes, tensors)
     _require_numbers(system, tensors)
     if coordinates.kind == 'canonical':
         _require_scene(coordinates.scene(system), tensors)
+
+
+def _require_descent(system: System, model: Mapping[str, Any], tensors: Tensors) -> None:
+    """Compares the tensors of a network whose plan is the numbers of a descent."""
+    require_descent(system)
+    shapes: Shapes = {f'{REPRESENTATION}{name}': shape for name, shape in LEARNED.items()}
+    config = TRCConfig.from_record(model)
+    sizes = {'state_dim': system.n_x, 'control_dim': 1, 'control_horizon': NUMBERS}
+    _require_sizes(config, system, sizes)
+    shapes |= config.shapes(READ)
+    _require_shapes(system, shapes, tensors)
+    _require_known(shapes, tensors)
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f'{name} holds numbers that are not finite')
+    for name in ('spread', 'width'):
+        if tensors[f'{REPRESENTATION}{name}'].min() <= 0.0:
+            raise ValueError(f'representation.{name} holds a number that is not above 0')
 
 
 def problem_dim(system: System, angles: int, inputs: int, goals: int = 0) -> int:
@@ -67,13 +88,14 @@ def problem_dim(system: System, angles: int, inputs: int, goals: int = 0) -> int
     return 2 * system.n_x + 2 * angles + inputs + 2 * goals + 1
 
 
-def _read(system: System, coordinates: Coordinates, shapes: Shapes) -> tuple[int, int]:
-    """How many numbers are read of a problem, and of an obstacle."""
+def _read(system: System, coordinates: Coordinates, shapes: Shapes) -> tuple[int, int, int]:
+    """How many numbers are read of a problem, of an obstacle and of two."""
     (angles,), (inputs,) = (shapes[f'{REPRESENTATION}{k}'] for k in ('angles', 'inputs'))
     if coordinates.kind != 'canonical':
-        return problem_dim(system, angles, inputs, len(coordinates.goals)), 0
+        return problem_dim(system, angles, inputs, len(coordinates.goals)), 0, 0
     scene = coordinates.scene(system)
-    return scene.problem_dim(angles), MEMBER if len(scene.obstacles) else 0
+    read = (MEMBER, PAIR) if len(scene.obstacles) else (0, 0)
+    return (scene.problem_dim(angles), *read)
 
 
 def feature_count(system: System) -> int:
@@ -131,6 +153,10 @@ def _first_axis(tensors: Tensors, name: str) -> int:
 def _require_plant(config: TRCConfig, system: System) -> None:
     """Compares the sizes of a network with those of a plant."""
     sizes = {'state_dim': system.n_x, 'control_dim': system.n_u, 'control_horizon': system.horizon}
+    _require_sizes(config, system, sizes)
+
+
+def _require_sizes(config: TRCConfig, system: System, sizes: Mapping[str, int]) -> None:
     for name, size in sizes.items():
         if getattr(config, name) != size:
             raise ValueError(
@@ -148,6 +174,12 @@ def _require_shapes(system: System, shapes: Shapes, tensors: Tensors) -> None:
             raise ValueError(f"{name} has shape {found.shape}, '{system.name}' needs {shape}")
         if found.dtype != expected:
             raise ValueError(f'{name} is {found.dtype}, expected {np.dtype(expected)}')
+
+
+def _require_known(shapes: Shapes, tensors: Tensors) -> None:
+    """Refuses a tensor that belongs to nothing."""
+    if unknown := sorted(tensors.keys() - shapes.keys()):
+        raise ValueError(f"the tensor '{unknown[0]:.60}' belongs to no part of the model")
 
 
 def _type(name: str) -> type[np.generic]:

@@ -17,6 +17,7 @@ COUNTS = (
     *('plans', 'set_dim'),
 )
 CYCLES = ('num_outer_cycles', 'H_cycles')  # may be none
+MAYBE = (*CYCLES, 'first_cycles', 'sweeps', 'relations')
 FEEDBACK_KINDS = ('terminal', 'trajectory', 'gradient')
 CHOICES = {
     'norm': ('layer', 'rms'),
@@ -90,6 +91,9 @@ class TRCConfig:
     from a learned latent of its own, by `first_cycles` of reasoning and a layer for all."""
     set_dim: int = 64
     """Width of the encoder of obstacles, where there are some."""
+    relations: int = 0
+    """Rounds in which every obstacle reads of all, where there are some; first plans that have
+    latents of their own then read of them too. 0: each is encoded alone."""
 
     def check(self) -> None:
         """Checks every field.
@@ -100,7 +104,7 @@ class TRCConfig:
         for name in (*SIZES, *COUNTS, 'feedback_stride'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
-        for name in (*COUNTS, *CYCLES, 'first_cycles', 'sweeps'):
+        for name in (*COUNTS, *MAYBE):
             if getattr(self, name) > MOST:
                 raise ValueError(f'{name} must be at most {MOST}, got {getattr(self, name)}')
         if self.num_heads and self.latent_dim % self.num_heads:
@@ -120,7 +124,7 @@ class TRCConfig:
                 raise ValueError(
                     f"unknown {name} '{getattr(self, name)}'; choose from {list(known)}"
                 )
-        for name in (*CYCLES, 'num_heads', 'first_cycles', 'sweeps'):
+        for name in (*MAYBE, 'num_heads'):
             if getattr(self, name) < 0:
                 raise ValueError(f'{name} must not be negative, got {getattr(self, name)}')
         if not self.beam or not 1 <= min(self.beam) <= max(self.beam) <= MOST:
@@ -167,16 +171,19 @@ class TRCConfig:
         """First plans that the decoder writes from one latent."""
         return self.plans if self.proposals == 'outputs' else 1
 
-    def shapes(self, problem_dim: int, member_dim: int = 0) -> dict[str, tuple[int, ...]]:
+    def shapes(
+        self, problem_dim: int, member_dim: int = 0, pair_dim: int = 0
+    ) -> dict[str, tuple[int, ...]]:
         """The shape of every weight, by its name in the model's state_dict.
 
         Args:
             problem_dim: how many numbers are read of a problem.
             member_dim: how many are read of an obstacle; 0 where there are none.
+            pair_dim: how many are read of two obstacles.
         """
         latent, hidden = self.latent_dim, self.hidden_dim
         plan = self.steps_per_latent * self.control_dim
-        pooled = 2 * self.set_dim if member_dim else 0
+        width, pooled = self.set_dim, 2 * self.set_dim if member_dim else 0
         layers = {  # outputs and inputs
             'state_encoder.hidden': (hidden, problem_dim + pooled),
             'state_encoder.output': (latent, hidden),
@@ -184,8 +191,13 @@ class TRCConfig:
             'initial_generator.output': (self.plans_per_latent * plan, hidden),
         }
         if member_dim:
-            layers['set_encoder.hidden'] = (self.set_dim, member_dim)
-            layers['set_encoder.output'] = (self.set_dim, self.set_dim)
+            beside = problem_dim if self.relations else 0
+            layers['set_encoder.hidden'] = (width, member_dim + beside)
+            layers['set_encoder.output'] = (width, width)
+            for k in range(self.relations):
+                layers |= self._relation_layers(f'set_encoder.relations.{k}', width, pair_dim)
+        if self.has_readout(member_dim):
+            layers |= self._relation_layers('readout', latent)
         if self.cycles:
             layers |= self._cycle_layers(plan)
         found = _layer_shapes(layers)
@@ -196,6 +208,22 @@ class TRCConfig:
         for name, shape in self._reasoning_shapes().items():
             found[f'recursive_reasoning.{name}'] = shape
         return found
+
+    def has_readout(self, member_dim: int) -> bool:
+        """Whether first plans read of single obstacles, of which so many numbers are known."""
+        return bool(member_dim and self.relations) and self.proposals == 'latents'
+
+    def _relation_layers(
+        self, name: str, receiver: int, pair: int = 0
+    ) -> dict[str, tuple[int, int]]:
+        """The layers by which receivers of so many numbers read of obstacles."""
+        width = self.set_dim
+        layers = {
+            f'{name}.receiver': (width, receiver),
+            f'{name}.sender': (width, width),
+            f'{name}.output': (receiver, 2 * width),
+        }
+        return {**layers, **({f'{name}.pair': (width, pair)} if pair else {})}
 
     def _cycle_layers(self, plan: int) -> dict[str, tuple[int, int]]:
         """The layers of refinement, for plans of so many numbers."""

@@ -4,6 +4,7 @@ import ast
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,16 @@ def test_a_kernel_is_compiled_under_its_own_name_and_once():
     names = [node.name for node in ast.parse(binding.read_text()).body if hasattr(node, 'name')]
     assert names == ['rollout']
     assert kernels.is_compiled(dispatcher)
+
+
+def test_threads_that_ask_at_the_same_time_get_the_same_function():
+    before = compiled(rollout)
+    compile_signature = before.compile
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: compiled.__wrapped__(rollout), range(4)))
+    # Bound a second time it would wait for itself, as every compilation locks its file.
+    assert all(each is before for each in found)
+    assert before.compile is compile_signature
 
 
 def test_no_loop_has_a_version_for_every_place_of_its_arrays_in_memory(tmp_path, monkeypatch):

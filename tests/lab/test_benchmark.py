@@ -12,7 +12,7 @@ import pytest
 from trc_core import get_system
 from trc_core.checkpoint import load_checkpoint
 from trc_core.evaluation.problems import fresh_problems
-from trc_core.lab.benchmark import command, environment, latency, process
+from trc_core.lab.benchmark import command, environment, latency, process, scaling
 from trc_core.lab.benchmark.bars import bars
 from trc_core.lab.benchmark.baselines import Ipopt, baselines
 from trc_core.lab.benchmark.command import SECTIONS, main
@@ -27,6 +27,7 @@ from trc_core.lab.benchmark.options import Options
 from trc_core.lab.benchmark.planners import available
 from trc_core.lab.benchmark.report import report, winners
 from trc_core.numerics.plan import Plan
+from trc_core.planner.controller import Controller
 from trc_core.planner.network import network_of
 from trc_core.solvers import lqr, nlp
 from trc_core.solvers.receding_horizon import shifted
@@ -99,11 +100,11 @@ def test_planners_take_turns(quick_run):
 
 
 def test_one_compiled_specialisation_serves_every_horizon(quick_run):
-    scaling = quick_run[1]['scaling']
-    assert set(scaling['by horizon']) == {'T = 15', 'T = 50'}
-    assert scaling['compiled'] == 1
-    assert {row['cycles'] for row in scaling['by horizon'].values()} == {3.0}
-    cycles = {label: row['cycles'] for label, row in scaling['by cycles'].items()}
+    measured = quick_run[1]['scaling']
+    assert set(measured['by horizon']) == {'T = 15', 'T = 50'}
+    assert measured['compiled'] == 1
+    assert {row['cycles'] for row in measured['by horizon'].values()} == {3.0}
+    cycles = {label: row['cycles'] for label, row in measured['by cycles'].items()}
     assert cycles == {'K = 1': 1.0, 'K = 3': 3.0, 'K = 10': 10.0}
 
 
@@ -419,3 +420,22 @@ def test_help_names_the_sections(capsys):
     text = ' '.join(capsys.readouterr().out.split())
     for name in command.SECTIONS:
         assert f'{name}: ' in text
+
+
+@pytest.mark.long
+def test_throughput_is_measured_for_every_system_that_is_named(monkeypatch):
+    planned = []
+    plan_batch = Controller.plan_batch
+
+    def noticed(controller, x, goal, parameters=None, **rest):
+        planned.append((len(x), len(parameters['x1'])))
+        return plan_batch(controller, x, goal, parameters=parameters, **rest)
+
+    monkeypatch.setattr(Controller, 'plan_batch', noticed)
+    monkeypatch.setattr(scaling, 'RUNS', 1)
+    results = {}
+    scaling.throughput(Options(systems=('bicycle_circles',), batches=(1, 3, 4096)), results)
+    for rates in results['bicycle_circles'].values():
+        assert list(rates) == ['1', '3'] and min(rates.values()) > 0.0
+    assert any(label.endswith('of a CPU second') for label in results['bicycle_circles'])
+    assert set(planned) == {(1, 1), (3, 3)}  # every problem with its own circles

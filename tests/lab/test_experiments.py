@@ -14,6 +14,8 @@ from trc_core.evaluation.problems import fresh_problems
 from trc_core.lab.experiments import (
     ablation,
     compared_networks,
+    cycles,
+    environments,
     generalization,
     hierarchy,
     iterations,
@@ -95,11 +97,13 @@ SIZES = {
         seeds=1,
     ),
     'surprises': replace(surprises.EXPERIMENT.default, flights=1),
-    'proposals': replace(
-        proposals.EXPERIMENT.default,
-        problems=1,
-        stored=4,
-        states=1,
+    'environments': replace(environments.EXPERIMENT.default, episodes=1),
+    'proposals': replace(proposals.EXPERIMENT.default, problems=1, stored=4),
+    'cycles': replace(
+        cycles.EXPERIMENT.default,
+        beside=('van_der_pol',),
+        states=3,
+        between=(),
     ),
     'parameter-efficiency': replace(
         efficiency.EXPERIMENT.default,
@@ -114,7 +118,8 @@ SIZES = {
 }
 
 
-WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals')  # which is no rival there
+LONG = ('generalization', 'cycles', 'environments')
+WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals', 'environments')  # which is no rival there
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ def test_runs_with_other_settings_are_not_mixed(tmp_path):
 
 @pytest.mark.parametrize(
     'name',
-    [pytest.param(n, marks=[pytest.mark.long] * (n == 'generalization')) for n in EXPERIMENTS],
+    [pytest.param(n, marks=[pytest.mark.long] * (n in LONG)) for n in EXPERIMENTS],
 )
 def test_every_experiment_runs_and_says_where_its_figures_come_from(name, tmp_path):
     page = run(find(name), SIZES[name], 7, tmp_path, f'trc experiment {name}')

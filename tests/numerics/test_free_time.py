@@ -29,7 +29,7 @@ fastest = System(
     control_units=('N',),
     joints=(),
     dt=0.1,
-    horizon=40,
+    horizon=60,
     final_time=(0.05, 30.0),
     time_weight=1.0,
     terminal=('position', 'speed'),
@@ -181,12 +181,17 @@ def cart_pole(x, u):
     return [x[2], x[3], push - 0.1 * 0.5 * turn * cos / 1.1, turn]
 
 
-@pytest.mark.long
+def balance(x):
+    """The LQR of Q = (10, 10, 1, 1) and R = 0.1 about the upright pole."""
+    return [10.0 * x[0] + 66.4 * x[1] + 11.1 * x[2] + 17.2 * x[3]]
+
+
 def test_the_fastest_cart_pole_is_as_fast_as_that_of_ipopt():
     names = ('position', 'angle', 'speed', 'rate')
     system = System(
         name='fastest_cart_pole',
         dynamics=cart_pole,
+        laws={'balance': balance},
         state_names=names,
         state_units=('m', 'rad', 'm/s', 'rad/s'),
         control_names=('force',),
@@ -205,12 +210,12 @@ def test_the_fastest_cart_pole_is_as_fast_as_that_of_ipopt():
         x0_box=[1.0, 0.3, 0.5, 0.5],
         goal_box=np.zeros(4),
     )
-    for x in np.random.default_rng(1).uniform(-1.0, 1.0, (5, 4)) * system.x0_box:
+    for x in np.random.default_rng(1).uniform(-1.0, 1.0, (4, 4)) * system.x0_box:
         ours = free_time.solve(system, x, np.zeros(4))
         theirs = nlp.solve(system, x, np.zeros(4))
         assert ours.converged
         assert theirs.converged
-        assert ours.times[-1] <= theirs.times[-1] * (1.0 + 1e-3)
+        assert ours.times[-1] == pytest.approx(theirs.times[-1], rel=1e-4)
 
 
 def test_a_controller_flies_to_the_goal_while_the_time_left_shrinks():
@@ -274,7 +279,7 @@ def test_what_needs_a_fixed_duration_says_so():
     with pytest.raises(ValueError, match='free duration'):
         controller.lqr_plan([0.0, 0.0], [0.0, 0.0])
     with pytest.raises(ValueError, match='references'):
-        controller.plan([0.0, 0.0], np.zeros((41, 2)))
+        controller.plan([0.0, 0.0], np.zeros((61, 2)))
     with pytest.raises(ValueError, match='free duration'):
         controller.plan_batch(np.zeros((2, 2)), np.zeros(2))
 

@@ -44,9 +44,9 @@ def model_for(system, **changed):
     return randomised(TinyRecursiveControl.for_system(system, plans, **{**CHOICES, **changed}))
 
 
-@pytest.fixture(scope='module')
-def model():
-    return model_for(CAR)
+@pytest.fixture(scope='module', params=[0, 2], ids=['alone', 'related'])
+def model(request):
+    return model_for(CAR, relations=request.param)
 
 
 def problem(seed, moving=True):
@@ -179,6 +179,7 @@ def test_proposals_are_those_of_the_pytorch_model(backend, model, tmp_path):
 def test_a_network_that_only_proposes_holds_no_weights_of_cycles(model):
     names = {name.split('.')[0] for name in model.state_dict()}
     expected = {'set_encoder', 'state_encoder', 'recursive_reasoning', 'initial_generator'}
+    expected |= {'readout'} if model.config.relations else set()
     assert names == {*expected, 'proposals', 'representation'}
     x0, goal, _ = problem(0)
     states = (torch.from_numpy(a)[None] for a in (x0, goal))

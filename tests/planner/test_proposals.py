@@ -1,5 +1,7 @@
 """Plans of a network that only proposes: ranked by merit, swept, the best of them flies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,7 @@ CAR = get_system('bicycle_circles')
 PLANS = 4
 NAMES = ('network', *(f'network {i}' for i in range(2, PLANS + 1)))
 PROBLEMS = draw_problems(CAR, 8, seed=21)
+PROBLEMS_ROW = PROBLEMS.x0[1], PROBLEMS.goal[1], PROBLEMS.parameters[1]
 
 
 def untrained():
@@ -125,6 +128,18 @@ def test_the_others_are_tried_where_the_best_leave_doubts(controller, monkeypatc
     assert spent[1] > spent[0]
 
 
+def test_a_way_that_cuts_a_corner_is_a_better_start_than_a_long_way(controller):
+    backend, problem = controller._planning.backend, Problem.of(CAR, *PROBLEMS_ROW)
+    asked = controller._problems(problem.x0[None], problem.r[None], problem.p)
+    plans, merits = backend.propose(asked)
+    own, request = Trajectory(plans.x[0], plans.u[0]), asked.requests(CAR)
+    ranks = backend._starts._ranks(problem.plant, request, own, merits[0])
+    for n, (x, u) in enumerate(zip(*own, strict=True)):
+        soft = merits[0, n] - 0.94 * CAR.violation_weight * problem.violations(x, u)[0]
+        assert ranks[n] == pytest.approx(soft, rel=1e-9)
+    assert list(np.argsort(ranks)) != list(np.argsort(merits[0]))
+
+
 def test_plans_that_cost_the_same_count_as_one():
     J = np.array([3.0, 2.0, 2.0 + 1e-6, np.inf, 2.5])
     np.testing.assert_array_equal(distinct(J, 3, starts.SAME), [1, 4, 0])
@@ -134,14 +149,18 @@ def test_plans_that_cost_the_same_count_as_one():
 def test_a_surprise_asks_for_new_proposals(controller, monkeypatch):
     given = proposing(controller, monkeypatch, random_plans(3))
     first = plan(controller, 2)
-    asked = given.asked
     seen = {**PROBLEMS.parameters[2]}
     middle = first.states[8]
     seen.update(x6=float(middle[0]), y6=float(middle[1]), r6=0.6, vx6=0.0, vy6=0.0)
-    controller.plan(
-        first.states[1], PROBLEMS.goal[2], warm_start=first, elapsed=CAR.dt, parameters=seen
-    )
-    assert given.asked > asked
+
+    def asks(before):
+        asked, way = given.asked, {'warm_start': before, 'elapsed': CAR.dt, 'parameters': seen}
+        controller.plan(first.states[1], PROBLEMS.goal[2], **way)
+        return given.asked > asked
+
+    assert asks(first)
+    assert not asks(replace(first, cycles=99, violation=0.5))  # none was found a tick ago
+    assert asks(replace(first, cycles=20, violation=0.5))
 
 
 def test_a_batch_plans_what_single_problems_get(controller):

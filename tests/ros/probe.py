@@ -93,7 +93,12 @@ class Probe:
     """The other end of the topics in one namespace."""
 
     def __init__(
-        self, context: Any, namespace: str, joint: str, goal_kind: type = JointState
+        self,
+        context: Any,
+        namespace: str,
+        joint: str,
+        goal_kind: type = JointState,
+        command_kind: type = Float64MultiArray,
     ) -> None:
         self.joint = joint
         self.node = rclpy.create_node('probe', namespace=namespace, context=context)
@@ -108,7 +113,7 @@ class Probe:
         self._goal = self.node.create_publisher(goal_kind, 'goal', 1)
         self._command: Any = None
         for kind, topic, name in (
-            (Float64MultiArray, 'command', 'command'),
+            (command_kind, 'command', 'command'),
             (JointTrajectory, 'controller/horizon', 'horizon'),
             (DiagnosticArray, '/diagnostics', 'diagnostics'),
         ):

@@ -52,10 +52,10 @@ def bag(tmp_path_factory, context):
         recorder = subprocess.Popen(verb, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         name = f'{NAMESPACE}/controller/cycle'
         probe.require(lambda: probe.node.count_subscribers(name) == 1, 'the recorder', PATIENCE)
-        probe.spin(0.3)
+        fly_on(probe, 30)
         probe.send_goal((0.4, 0.0))
         assert change(probe, NAMESPACE, **{'weights.R': [0.5]}).successful
-        probe.spin(0.5)
+        fly_on(probe, 50)
         recorder.send_signal(signal.SIGINT)
         said, _ = recorder.communicate(timeout=PATIENCE)
         assert recorder.returncode == 0, said
@@ -65,6 +65,12 @@ def bag(tmp_path_factory, context):
             node.kill()
         probe.close()
     return folder / 'bag'
+
+
+def fly_on(probe, commands):
+    """Until so many more commands have come, however fast this machine is."""
+    before = len(probe.log.command)
+    probe.require(lambda: len(probe.log.command) >= before + commands, 'commands', PATIENCE)
 
 
 def replay(capsys, tmp_path, *words):

@@ -22,6 +22,8 @@ from trc_core.checkpoint import (
 )
 from trc_core.command_line import add_checkpoint, add_force, check_output, report_errors
 from trc_core.commands.warm_up import ready
+from trc_core.evaluation.arrival_rows import arrival_planners
+from trc_core.evaluation.arrivals import Arrivals, evaluate_arrivals
 from trc_core.evaluation.baselines import (
     BASELINES,
     baseline_planners,
@@ -158,6 +160,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             if arguments.record:
                 _record_flights(arguments, comparison, command)
             return
+        if (arrivals := _arrivals(arguments)) is not None:
+            print(arrivals)
+            if arguments.record:
+                _keep(arguments, 'certificate', arrivals.figures(), command)
+            return
         results = []
         for asked in _requested(arguments):
             found = evaluate(
@@ -171,6 +178,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             _record(arguments, results[0], command)
         if arguments.output:
             _write(arguments.output, results)
+
+
+def _arrivals(arguments: argparse.Namespace) -> Arrivals | None:
+    """The table of a controller whose plans have a free time; None for others."""
+    if arguments.expert is not None:
+        return None
+    title, controller = _loaded(arguments)
+    if controller.system.final_time is None:
+        return None
+    ready(controller)
+    table = arrival_planners(controller)
+    return evaluate_arrivals(title, controller.system, table, arguments.states, arguments.seed)
 
 
 def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

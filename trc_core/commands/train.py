@@ -16,7 +16,9 @@ from typing import Any
 from trc_core.checkpoint import load_checkpoint
 from trc_core.command_line import report_errors
 from trc_core.commands.warm_up import ready
+from trc_core.evaluation.arrival_rows import conclude_arrivals
 from trc_core.evaluation.conclusion import conclude
+from trc_core.numerics.descent import require_descent
 from trc_core.planner.controller import Controller
 from trc_core.problem.accuracy import note
 from trc_core.problem.trim import unheld_goal
@@ -39,6 +41,7 @@ MODULES = {
     'hypotheses': ('trc_core.training.hypothesis_trainer', 'HypothesisConfig'),
     'imitation': ('trc_core.training.supervised_trainer', 'SupervisedConfig'),
     'process': ('trc_core.training.supervised_trainer', 'SupervisedConfig'),
+    'descent': ('trc_core.training.descent_trainer', 'DescentConfig'),
 }
 DATASET_SETTINGS = {stage: {'supervision': stage} for stage in ('imitation', 'process')}
 DEFAULT_SYSTEM = 'van_der_pol'
@@ -111,6 +114,9 @@ def choose(
     plant = get_system(name, **task.words)
     if stage != 'auto':
         return Choice(name, stage, asked_settings(plant, stage), 'as asked')
+    if plant.final_time is not None:
+        require_descent(plant)
+        return Choice(name, 'descent', {}, 'the time of its plans is free')
     judged = evidence(plant)
     stage = 'hypotheses' if judged.is_enough else 'cost'
     settings = new_plant(plant, stage)
@@ -171,7 +177,8 @@ def _conclude(output_dir: Path) -> None:
     try:
         controller = Controller(load_checkpoint(path))
         ready(controller)
-        found = conclude(controller)
+        timed = controller.system.final_time is not None
+        found = (conclude_arrivals if timed else conclude)(controller)
         found.keep_in(path)
     except KeyboardInterrupt:
         print(

@@ -98,7 +98,7 @@ def ready(controller: Controller) -> float:
 
 
 def _ready(controller: Controller) -> float:
-    if controller.adjustable:
+    if controller.adjustable and controller.system.final_time is None:
         able = controller.with_input_gains()
         able.warm_up()
         ParameterEstimator(able.system).warm_up()

@@ -17,6 +17,7 @@ import ast
 import hashlib
 import inspect
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
@@ -25,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba.core.compiler_lock import global_compiler_lock
 
 from trc_core.compile.cache import cache_folder
 from trc_core.compile.sealed_cache import seal
@@ -34,6 +36,7 @@ PACKAGE = Path(__file__).parents[1]
 STARTED = time.time()
 OVERLAP_CHECKS = '-vectorize-memory-check-threshold={}'  # of LLVM: more are not worth a vector
 NO_CHECKS, USUAL_CHECKS = 0, 128
+BINDINGS = threading.Lock()
 LONGEST_COMPILATION = 300.0  # [s] of another process that one waits for
 BINDING = """# with a cache of sealed files and one version of every loop
 from numba import njit
@@ -56,22 +59,20 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
         arguments=', '.join(inspect.signature(kernel).parameters),
     )
     digest = _digest(source, *_sources(kernel.__module__))
-    function = getattr(_module_from_source(kernel.__name__, digest, source), kernel.__name__)
-    seal(function)
-    function.compile = _compiled_once(function)
-    return function
+    return _dispatcher(kernel.__name__, digest, source)
 
 
 def _compiled_once(dispatcher: Any) -> Callable[[Any], Any]:
     """`dispatcher.compile` for one process at a time, the others find what it made in the cache.
 
-    Every loop has one version; what others compile in this process is as it always was.
+    Every loop has one version; what others compile in this process is as it always was. The
+    option is one of the process: another thread must not set it back before this one is done.
     """
     compile_signature, binding = dispatcher.compile, Path(dispatcher.py_func.__code__.co_filename)
 
     @wraps(compile_signature)
     def compile_alone(signature: Any) -> Any:
-        with alone(binding, LONGEST_COMPILATION):
+        with alone(binding, LONGEST_COMPILATION), global_compiler_lock:
             llvm.set_option('', OVERLAP_CHECKS.format(NO_CHECKS))
             try:
                 return compile_signature(signature)
@@ -90,10 +91,20 @@ def is_compiled(function: Callable[..., Any]) -> bool:
     return any((binding.parent / '__pycache__').glob(f'{binding.stem}.*.nbi'))
 
 
-def _module_from_source(stem: str, digest: str, source: str) -> ModuleType:
+def _dispatcher(stem: str, digest: str, source: str) -> Any:
+    """The function of a binding, the same one for all threads of this process."""
     name = f'trc_compiled_{stem}_{digest}'
-    if name in sys.modules:
-        return sys.modules[name]
+    with BINDINGS:
+        if name not in sys.modules:
+            module = _module_from_source(name, source)
+            function = getattr(module, stem)
+            seal(function)
+            function.compile = _compiled_once(function)
+            sys.modules[name] = module
+        return getattr(sys.modules[name], stem)
+
+
+def _module_from_source(name: str, source: str) -> ModuleType:
     path = cache_folder() / f'{name}.py'
     if path.exists() and path.read_bytes() != source.encode():
         notice_damage(path)
@@ -102,7 +113,6 @@ def _module_from_source(stem: str, digest: str, source: str) -> ModuleType:
         write_whole(path, source.encode())
     module = ModuleType(name)
     module.__file__ = str(path)
-    sys.modules[name] = module
     exec(compile(source, str(path), 'exec'), module.__dict__)  # no .pyc that could be damaged
     return module
 

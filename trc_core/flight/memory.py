@@ -25,6 +25,7 @@ from trc_core.flight.forms import (
 )
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Measurement, SafetyState, TimedPlan
+from trc_core.numerics.free_time.timed import HIGH_PRICE, Flight
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.plan import Plan
 from trc_core.planner.correction import CorrectionState, Observation
@@ -70,7 +71,27 @@ PLAN = Fields(
         'observation': Maybe(OBSERVATION),
     },
 )
+INTERIOR_POINT = Fields(
+    Flight,
+    {
+        'x': Block(('T + 1', 'n_x')),
+        'u': Block(('T', 'n_u')),
+        'at': Block(('T', 'n_u')),
+        'numbers': Block(('numbers',)),
+        'nu': Block(('n_c',)),
+        'h': Block(('T + 1', 'n_h')),
+        'y': Block(('T + 1', 'n_h')),
+        'w': Block(('T + 1', 'n_h')),
+        'below': Block(('T', 'n_u')),
+        'above': Block(('T', 'n_u')),
+    },
+)
+FREE_PLAN = Fields(
+    Plan, {**PLAN.forms, 'times': Block(('T + 1',)), 'memory': Maybe(INTERIOR_POINT)}
+)
+"""A plan whose duration is free."""
 TIMED_PLAN = Fields(TimedPlan, {'plan': PLAN, 'origin': NUMBER})
+FREE_TIMED_PLAN = Fields(TimedPlan, {'plan': FREE_PLAN, 'origin': NUMBER})
 MEASUREMENT = Fields(Measurement, {'x': Vector('n_x'), 'time': NUMBER})
 ESTIMATE = Fields(
     Estimate,
@@ -98,6 +119,11 @@ PLACES: dict[str, tuple[str, str, Form]] = {
     'is_held': ('_anchor', '_decided', TRUTH),
 }
 """Part of the pilot, attribute and form of everything that is remembered."""
+FREE_PLACES: dict[str, tuple[str, str, Form]] = {
+    **PLACES,
+    'accepted': ('monitor', 'accepted', Maybe(FREE_TIMED_PLAN)),
+}
+"""The same where the duration of plans is free."""
 
 
 def sizes_of(system: System) -> Sizes:
@@ -108,6 +134,8 @@ def sizes_of(system: System) -> Sizes:
         'n_u': system.n_u,
         'n_p': len(system.parameters),
         'n_h': len(system.task.constraints),
+        'n_c': len(system.terminal),
+        'numbers': HIGH_PRICE + 1,
         'T': system.horizon,
         'T + 1': system.horizon + 1,
         'delays': DELAYS,
@@ -118,7 +146,7 @@ def remembered(pilot: Pilot) -> dict[str, Any]:
     """The memory of a pilot, as JSON; call it between two cycles."""
     return {
         name: form.written(getattr(_part(pilot, part), attribute))
-        for name, (part, attribute, form) in PLACES.items()
+        for name, (part, attribute, form) in _places_of(pilot).items()
     }
 
 
@@ -128,8 +156,8 @@ def recall(pilot: Pilot, memory: Mapping[str, Any]) -> None:
     Raises:
         ValueError: if the memory is not one of a pilot of such a system; nothing is changed then.
     """
-    sizes, found = sizes_of(pilot.controller.system), {}
-    for name, (_, _, form) in PLACES.items():
+    sizes, found, places = sizes_of(pilot.controller.system), {}, _places_of(pilot)
+    for name, (_, _, form) in places.items():
         if name not in memory:
             raise ValueError(f"the memory of the pilot lacks '{name}'")
         try:
@@ -139,8 +167,12 @@ def recall(pilot: Pilot, memory: Mapping[str, Any]) -> None:
     if (found['estimate'] is None) is not (pilot.parameters is None):
         raise ValueError('the memory of the pilot: only one of both learns in flight')
     found['commands'] = deque(found['commands'])
-    for name, (part, attribute, _) in PLACES.items():
+    for name, (part, attribute, _) in places.items():
         setattr(_part(pilot, part), attribute, found[name])
+
+
+def _places_of(pilot: Pilot) -> dict[str, tuple[str, str, Form]]:
+    return PLACES if pilot.controller.system.final_time is None else FREE_PLACES
 
 
 def _part(pilot: Pilot, part: str) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trc_core.planner.clock import now
+from trc_core.systems.draws import drawn_states
 
 if TYPE_CHECKING:
     from trc_core.planner.controller import Controller
@@ -74,7 +76,9 @@ def _seconds(controller: Controller, period: float, iterations: int, seed: int) 
 
     They are `iterations` plans; fewer where so many are late that the p99 is lost, and time is up.
     """
-    states, goals = controller.system.sample(np.random.default_rng(seed), iterations)
+    system, rng = controller.system, np.random.default_rng(seed)
+    draw = system.sample if system.final_time is None else partial(drawn_states, system)
+    states, goals = draw(rng, iterations)
     seconds: list[float] = []
     began, late = now(), 0
     for x, goal in zip(states, goals, strict=True):

@@ -201,7 +201,7 @@ class Pilot:
             if p is self.controller.system.p:  # which plans have anyway, and need not check
                 p = None
             measurement = self._pending.predicted(measurement, p)
-        due = None if goal is None else self._due(measurement, goal_time, p)
+        due = None if goal is None else self._due(measurement, goal, goal_time, p)
         return Task(measurement, goal, goal_time, due)
 
     def target(self, task: Task) -> Array:
@@ -271,13 +271,19 @@ class Pilot:
             )
 
     def _due(
-        self, measurement: Measurement | None, goal_time: float | None, p: Array | None
+        self,
+        measurement: Measurement | None,
+        goal: Goal,
+        goal_time: float | None,
+        p: Array | None,
     ) -> dict[str, Any] | None:
         """Arguments of the plan that is due; None where there is nothing to plan from or for."""
         now, monitor = self._read_clock(), self.monitor
         if measurement is None or monitor.is_stale(now, measurement):
             return None
         if monitor.is_goal_stale(now, goal_time):
+            return None
+        if monitor.has_arrived(measurement, state_at(goal, self._begin(measurement))):
             return None
         known = self._warm_start_from(measurement)
         if p is not None:
@@ -305,7 +311,7 @@ class Pilot:
         accepted = self.monitor.accepted
         if not self.monitor.settings.warm_start or accepted is None:
             return {}
-        if self.monitor.rejections >= COLD_START_AFTER:
+        if self.monitor.rejections >= COLD_START_AFTER or self.monitor.is_over(measurement.time):
             return {}
         known: dict[str, Any] = {'warm_start': accepted.plan}
         known['elapsed'] = measurement.time - accepted.origin

@@ -11,6 +11,7 @@ import numpy as np
 from trc_core.flight.reference import Goal, ReferenceTrack, state_at
 from trc_core.flight.safety import Decision, Measurement, SafetyState, TimedPlan
 from trc_core.numerics.cost import difference
+from trc_core.numerics.plan import step_of
 from trc_core.problem.system import Array, System
 
 LEAVES = 1.5  # times the tolerance: a goal that was reached is left beyond it
@@ -88,6 +89,8 @@ class GoalJudge:
         error = np.abs(difference(self._system, measurement.x, end))
         factor = LEAVES if self._reached is goal else 1.0
         there = bool((error <= factor * tolerance).all()) and now >= over
+        if self._system.final_time is not None and accepted is not None:
+            there = there and accepted.end(self._system) - now < self._system.dt
         self._reached = goal if there else None
         return Progress(
             GoalState.REACHED if there else GoalState.MOVING,
@@ -107,7 +110,9 @@ class GoalJudge:
         first = int(outside[-1]) + 1 if len(outside) else 0
         if first >= len(error):
             return math.nan
-        return max(accepted.origin + first * self._system.dt, over)
+        if self._system.final_time is not None:  # it is there when it ends, not as it flies by
+            return max(accepted.end(self._system), over)
+        return max(accepted.origin + first * step_of(accepted.plan, self._system), over)
 
 
 def tolerance_of(system: System, stated: list[float]) -> Array:

@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from trc_core.flight.limits import BOUND_TOLERANCE
+from trc_core.flight.limits import BOUND_TOLERANCE, norms_of
 from trc_core.flight.settings import Settings
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.cost import difference
+from trc_core.numerics.plan import Plan, step_of
 from trc_core.problem.system import Array, System
 
 
@@ -41,12 +42,14 @@ class Condition(Enum):
     GOAL_STALE = 'goal is stale'
     DISABLED = 'disabled'
     PLANNED = 'plan accepted'
+    ARRIVED = 'arrived: the plan has ended at its goal'
     VIOLATED = 'plan violates a constraint by more than constraint_tolerance'
     TAIL = 'plan late or rejected, the last accepted one still reaches'
     EXHAUSTED = 'no usable plan left'
     FAILING = 'more plans late or rejected in a row than failure_tolerance'
 
 
+SHORTCOMINGS = ('cannot be ', 'constraint ', 'the plan misses ')  # begin such warnings of a plan
 W, A, D, F = SafetyState
 TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.NO_STATE: {W: W, A: W, D: W, F: W},
@@ -57,6 +60,7 @@ TRANSITIONS: dict[Condition, dict[SafetyState, SafetyState]] = {
     Condition.GOAL_STALE: {W: W, A: F, D: F, F: F},
     Condition.DISABLED: {W: W, A: F, D: F, F: F},
     Condition.PLANNED: {W: A, A: A, D: A, F: A},
+    Condition.ARRIVED: {W: A, A: A, D: A, F: A},
     # The least violation that was found is better than any plan that was made for another state.
     Condition.VIOLATED: {W: D, A: D, D: D, F: D},
     # A tail that was once abandoned is not resumed: only a new plan leads out of FALLBACK.
@@ -107,24 +111,33 @@ class TimedPlan:
     plan: Plan
     origin: float
 
-    def control_at(self, time: float, dt: float) -> Array | None:
+    def control_at(self, time: float, system: System) -> Array | None:
         """The control held at `time`, None once the plan is used up."""
-        index = max(0, int((time - self.origin) / dt))
+        index = max(0, int((time - self.origin) / step_of(self.plan, system)))
         controls = self.plan.controls
         return controls[index] if index < len(controls) else None
+
+    def end(self, system: System) -> float:
+        """The time at which the plan is used up."""
+        return self.origin + len(self.plan.controls) * step_of(self.plan, system)
 
 
 def defect(plan: Plan, system: System) -> str:
     """The reason why a plan must not fly; '' if it may."""
     if plan.controls.shape != (system.horizon, system.n_u):
         return f'plan has controls of shape {plan.controls.shape}'
-    if not plan.converged:
+    # A tick has few sweeps for a plan of a free duration: its violation says how good it is.
+    if not (plan.converged or (system.final_time is not None and math.isfinite(plan.cost))):
         return 'plan did not converge'
     if not (is_finite(plan.controls) and is_finite(plan.states)):
         return 'plan is not finite'
     low, high = _widest(system)
     if (plan.controls < low).any() or (plan.controls > high).any():
         return 'plan exceeds the control bounds'
+    for norm in norms_of(system):
+        lengths = np.linalg.norm(plan.controls[:, norm.places], axis=1)
+        if not (norm.holds(lengths.min()) and norm.holds(lengths.max())):
+            return f'plan exceeds the limits of the length of {list(norm.names)}'
     return ''
 
 
@@ -171,8 +184,7 @@ class SafetyMonitor:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         mode = settings.fallback_mode
-        if mode not in FALLBACKS:
-            raise ValueError(f"unknown fallback_mode '{mode}'; choose from {sorted(FALLBACKS)}")
+        require_fallback(mode, self.system)
         if mode == 'lqr' and self.lqr_plan is None:
             raise ValueError("fallback_mode 'lqr' needs an lqr_plan")
         self._settings = settings
@@ -204,6 +216,26 @@ class SafetyMonitor:
         timeout = self.settings.goal_timeout
         return goal_time is not None and 0.0 < timeout < now - goal_time
 
+    def is_over(self, time: float) -> bool:
+        """Whether less than half a dt is left at a time of a plan with a free duration.
+
+        Plans of a fixed duration begin anew in every cycle, and are never over.
+        """
+        accepted, system = self.accepted, self.system
+        if system.final_time is None or accepted is None:
+            return False
+        return accepted.end(system) - time < 0.5 * system.dt
+
+    def has_arrived(self, measurement: Measurement | None, goal: Array | None) -> bool:
+        """Whether a plan with a free duration is over, and the state within `goal_tolerance`.
+
+        Then nothing is planned any more, and the trim control flies until there is another goal.
+        """
+        if measurement is None or goal is None or not self.is_over(measurement.time):
+            return False
+        error = np.abs(difference(self.system, measurement.x, goal))
+        return bool((error <= self.system.goal_tolerance).all())
+
     def decide(
         self,
         now: float,
@@ -220,9 +252,10 @@ class SafetyMonitor:
         previous = self.accepted
         condition, reason = self._judge(now, measurement, goal, proposal, goal_time)
         self.state = TRANSITIONS[condition][self.state]
-        accepted = condition in (Condition.PLANNED, Condition.VIOLATED)
+        accepted = condition in (Condition.PLANNED, Condition.VIOLATED, Condition.ARRIVED)
         self.rejections = 0 if accepted else self.rejections + 1
-        control, limit = self._control(now, measurement, goal), ''
+        arrived, limit = condition is Condition.ARRIVED, ''
+        control = self.system.u_trim if arrived else self._control(now, measurement, goal)
         if control is not None:
             control, limit = self._send(now, control)
         plan = proposal.plan if self.accepted is not previous else None
@@ -275,6 +308,8 @@ class SafetyMonitor:
             return Condition.NO_GOAL, Condition.NO_GOAL.value
         if self.is_goal_stale(now, goal_time):
             return Condition.GOAL_STALE, Condition.GOAL_STALE.value
+        if self.has_arrived(measurement, goal):
+            return Condition.ARRIVED, Condition.ARRIVED.value
         fault = self._accept(proposal, measurement.time)
         if not fault:
             return self._assess(proposal)
@@ -290,7 +325,7 @@ class SafetyMonitor:
         plan, tolerance = proposal.plan, self.settings.constraint_tolerance
         if plan is None or plan.violation <= tolerance:
             return Condition.PLANNED, Condition.PLANNED.value
-        said = [line for line in plan.warnings if line.startswith('constraint ')]
+        said = [line for line in plan.warnings if line.startswith(SHORTCOMINGS)]
         line = said[0] if said else f'plan violates a constraint by {plan.violation:.3g}'
         return Condition.VIOLATED, f'{line} (constraint_tolerance {tolerance:g})'
 
@@ -316,7 +351,7 @@ class SafetyMonitor:
     def _tail(self, now: float) -> Array | None:
         if self.accepted is None:
             return None
-        return self.accepted.control_at(now, self.system.dt)
+        return self.accepted.control_at(now, self.system)
 
     def _send(self, now: float, control: Array) -> tuple[Array, str]:
         """The control as the limits let it through, remembered as sent; and which one held."""
@@ -338,7 +373,7 @@ class SafetyMonitor:
         if self._lqr is None or self._lqr.origin != measurement.time:
             assert self.lqr_plan is not None
             self._lqr = TimedPlan(self.lqr_plan(measurement.x, goal), measurement.time)
-        control = self._lqr.control_at(now, self.system.dt)
+        control = self._lqr.control_at(now, self.system)
         return self.system.u_trim if control is None else control
 
     def _hold(self, now: float, measurement: Measurement, goal: Array | None) -> Array:
@@ -361,3 +396,18 @@ FALLBACKS: dict[str, Fallback] = {
 }
 """Controls in FALLBACK: the tail of the last accepted plan (then the trim control), the LQR
 roll-out from the newest state, the last control, zero clipped into the bounds, or nothing."""
+
+
+def require_fallback(mode: str, system: System) -> None:
+    """Refuses a `fallback_mode` that there is not for a system.
+
+    Raises:
+        ValueError: the message lists those that there are.
+    """
+    if mode not in FALLBACKS:
+        raise ValueError(f"unknown fallback_mode '{mode}'; choose from {sorted(FALLBACKS)}")
+    if mode == 'lqr' and system.final_time is not None:
+        others = sorted(set(FALLBACKS) - {'lqr'})
+        raise ValueError(
+            f"fallback_mode 'lqr' needs plans of a fixed duration; choose from {others}"
+        )

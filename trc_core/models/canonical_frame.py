@@ -99,8 +99,13 @@ class Frame(NamedTuple):
             parts.append(_soft((p[:, place.long()] - centre) / half))
         return torch.cat([*parts, time.double()], 1)
 
-    def members(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """The features (B, n_o, MEMBER) of obstacles, and which are there (B, n_o)."""
+    def members(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The features of obstacles by parameters (B, n_p).
+
+        Returns:
+            Those of each (B, n_o, MEMBER), those of pairs (B, n_o, n_o, PAIR), and which
+            obstacles are there (B, n_o).
+        """
         scene, n = self.scene, len(self.scene.obstacles)
         px, py, _ = scene.places
         zero = torch.zeros_like(p[:, :1])
@@ -122,7 +127,23 @@ class Frame(NamedTuple):
             *(_soft((y + r) / length), _soft((y - r) / length)),
             *(torch.log(d / length + NEAR), torch.log(to_goal / length + NEAR)),
         ]
-        return torch.stack(features, -1), d < PRESENT
+        return torch.stack(features, -1), self._pairs(centre, r, velocity), d < PRESENT
+
+    def _pairs(self, centre: Tensor, r: Tensor, velocity: Tensor) -> Tensor:
+        """How obstacle j lies from obstacle i (B, n_o, n_o, PAIR), and how it comes nearer.
+
+        The gap between them, where one may pass, is read on the scale of a length, and finer on
+        that of radii.
+        """
+        way = centre[:, None] - centre[:, :, None]
+        d = _length(way)
+        gap = d - r[:, None] - r[:, :, None]
+        closing = ((velocity[:, None] - velocity[:, :, None]) * way).sum(-1)
+        opening = torch.where(d > 0.0, closing / d.clamp(min=COINCIDE), 0.0)
+        x, y = self._seen_vectors(way.flatten(1, 2)).view(way.shape).unbind(-1)
+        length, _, half, speed = self.scene.sizes.unbind(0)
+        features = [x / length, y / length, gap / length, gap / half, opening / speed]
+        return _soft(torch.stack(features, -1))
 
     def _seen_vectors(self, vectors: Tensor) -> Tensor:
         """Vectors of the plane (B, N, 2) in the frame."""

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trc_core.models.descent import DescentRepresentation
 from trc_core.models.plan_representation import LIMITS, PlanRepresentation
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.network_config import TRCConfig
-from trc_core.numerics.representation import Coordinates
+from trc_core.numerics.descent import Descent
+from trc_core.numerics.representation import DESCENT, Coordinates
 from trc_core.systems import System
 
 
@@ -62,11 +64,17 @@ def model_of(checkpoint: Checkpoint) -> TinyRecursiveControl:
     Raises:
         RuntimeError: if the weights do not fit.
     """
-    u_min, u_max, u_trim = (checkpoint.tensors[f'representation.{name}'] for name in LIMITS)
-    representation = PlanRepresentation(
-        checkpoint.representation, u_min, u_max, u_trim, checkpoint.coordinates
-    )
-    model = TinyRecursiveControl(TRCConfig(**checkpoint.model), representation)
+    model = TinyRecursiveControl(TRCConfig(**checkpoint.model), _representation_of(checkpoint))
     weights = {name: torch.from_numpy(value.copy()) for name, value in checkpoint.tensors.items()}
     model.load_state_dict(weights)
     return model.eval()
+
+
+def _representation_of(checkpoint: Checkpoint) -> Any:
+    """The representation of a checkpoint's plans, for PyTorch."""
+    if checkpoint.coordinates.kind == DESCENT:
+        return DescentRepresentation(Descent.of(checkpoint.system, checkpoint.tensors))
+    u_min, u_max, u_trim = (checkpoint.tensors[f'representation.{name}'] for name in LIMITS)
+    return PlanRepresentation(
+        checkpoint.representation, u_min, u_max, u_trim, checkpoint.coordinates
+    )

@@ -129,8 +129,8 @@ class Units(NamedTuple):
         o = self.mirrored(output.double()) * self.s[:, None, None]
         return torch.einsum('...tji,...tj->...ti', self.numbers.L_inverse, o)
 
-    def members(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """The features (B, n, MEMBER) of obstacles by parameters (B, n_p), and which are there."""
+    def members(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of obstacles by parameters (B, n_p), as `Frame.members`."""
         assert self.frame is not None
         return self.frame.members(parameters)
 

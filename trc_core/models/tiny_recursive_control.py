@@ -17,7 +17,9 @@ from trc_core.models.encoders import (
     ControlEmbedding,
     ControlStateEncoder,
     ErrorEncoder,
+    Relation,
     SetEncoder,
+    pooled,
 )
 from trc_core.models.inputs import check_states, check_tensor, checked_time
 from trc_core.models.plan_representation import PlanRepresentation, Units, from_config
@@ -44,11 +46,15 @@ class Problem(NamedTuple):
     units: Units
     z_initial: Tensor
     """(B, latent_dim); (B, T, latent_dim) with a latent per control step."""
+    members: tuple[Tensor, Tensor] | None = None
+    """The encoded obstacles (B, n, set_dim), and which are there (B, n), if there are some."""
 
     def rows(self, rows: Tensor) -> Problem:
         """Some of the problems, by index (N,)."""
-        x, goal, units, z = self
-        return Problem(x[rows], goal[rows], units.rows(rows), z[rows])
+        x, goal, units, z, members = self
+        if members is not None:
+            members = members[0][rows], members[1][rows]
+        return Problem(x[rows], goal[rows], units.rows(rows), z[rows], members)
 
 
 class TinyRecursiveControl(nn.Module):
@@ -75,11 +81,13 @@ class TinyRecursiveControl(nn.Module):
         self.tokens = TOKENS[config.tokens]
         latent_dim, n_u, steps = config.latent_dim, config.control_dim, config.steps_per_latent
         member_dim = self.representation.member_dim
-        self.set_encoder = SetEncoder(member_dim, config.set_dim) if member_dim else None
-        pooled = 2 * config.set_dim if member_dim else 0
-        self.state_encoder = ControlStateEncoder(
-            self.representation.problem_dim + pooled, config.hidden_dim, latent_dim
+        problem_dim, read = self.representation.problem_dim, 2 * config.set_dim * bool(member_dim)
+        self.set_encoder = (
+            SetEncoder(member_dim, config.set_dim, config.relations, problem_dim)
+            if member_dim
+            else None
         )
+        self.state_encoder = ControlStateEncoder(problem_dim + read, config.hidden_dim, latent_dim)
         refines = config.cycles > 0  # else what only cycles need is left out
         self.control_embedding = ControlEmbedding(2 * steps * n_u, latent_dim) if refines else None
         self.error_encoder = (
@@ -104,6 +112,9 @@ class TinyRecursiveControl(nn.Module):
             nn.Parameter(torch.randn(config.plans, latent_dim))
             if config.proposals == 'latents'
             else None
+        )
+        self.readout = (
+            Relation(latent_dim, config.set_dim) if config.has_readout(member_dim) else None
         )
 
     def forward(
@@ -237,13 +248,15 @@ class TinyRecursiveControl(nn.Module):
             if parameters is None:
                 raise ValueError('this network reads plant parameters: pass parameters=(B, n_p)')
         features = units.problem(error, time_remaining, target_state, parameters)
-        read = features.to(weight.dtype)
+        read, members = features.to(weight.dtype), None
         if self.set_encoder is not None and parameters is not None:
-            members, there = units.members(parameters.double())
-            read = torch.cat([read, self.set_encoder(members.to(weight.dtype), there)], -1)
+            seen, pairs, there = units.members(parameters.double())
+            seen, pairs = seen.to(weight.dtype), pairs.to(weight.dtype)
+            members = self.set_encoder(seen, there, pairs, read), there
+            read = torch.cat([read, pooled(*members)], -1)
         z = self.state_encoder(read)
         z_initial = self.tokens.spread(z, self.config.control_horizon)
-        return Problem(current_state, target_state, units, z_initial)
+        return Problem(current_state, target_state, units, z_initial, members)
 
     def initial_latents(self, problem: Problem) -> Latents:
         """The latents before the first plan: `first_cycles` of reasoning on the problem alone.
@@ -285,7 +298,10 @@ class TinyRecursiveControl(nn.Module):
     def _proposed(self, problem: Problem) -> Tensor:
         """The dimensionless first plans (B, M, T, n_u), each from a latent of its own."""
         assert self.proposals is not None
-        z = (problem.z_initial[:, None] + self.proposals).flatten(0, 1)
+        z = problem.z_initial[:, None] + self.proposals
+        if self.readout is not None and problem.members is not None:
+            z = z + self.readout(z, *problem.members)
+        z = z.flatten(0, 1)
         if self.config.first_cycles:
             z = self._first_reasoning(z)[0]
         return self.initial_generator(z).unflatten(0, (-1, self.config.plans))
@@ -381,6 +397,8 @@ class TinyRecursiveControl(nn.Module):
             counts['control_decoder'] += self.newton_weight.numel()
         if self.proposals is not None:
             counts['initial_generator'] += self.proposals.numel()
+        if self.readout is not None:
+            counts['initial_generator'] += sum(p.numel() for p in self.readout.parameters())
         return {**counts, 'total': sum(counts.values())}
 
     @classmethod

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
-    from trc_core.numerics.free_time.timed import Flight
-    from trc_core.numerics.ilqr import Memory
     from trc_core.planner.correction import Observation
+    from trc_core.problem.system import System
 
 
 NOTHING = 1e-100  # a cost that is none
@@ -56,9 +55,9 @@ class Plan:
     times: Array | None = None
     """Seconds of every state since the plan began (T + 1,); None from experts of a fixed
     duration."""
-    memory: Memory | Flight | None = None
-    """Gains and multipliers of the last sweep, which the next plan gets by `warm_start`; of a free
-    duration its prices."""
+    memory: Any = None
+    """What the next plan gets by `warm_start`: a `Memory`, gains and multipliers of the last
+    sweep, or of a free duration a `Flight`, the prices; None where there was no sweep."""
     warnings: tuple[str, ...] = ()
     """Warnings about the state and the plan, one line each."""
     observation: Observation | None = None
@@ -68,6 +67,13 @@ class Plan:
     def __post_init__(self) -> None:
         if self.merit is None:
             object.__setattr__(self, 'merit', self.cost)
+
+
+def step_of(plan: Plan, system: System) -> float:
+    """Seconds of a step of a plan: its system's dt, or as its `times` say where they are free."""
+    if system.final_time is None or plan.times is None:
+        return system.dt
+    return float(plan.times[-1]) / len(plan.controls)
 
 
 def distinct(merits: Array, most: int, same: float) -> NDArray[np.int64]:

@@ -173,6 +173,8 @@ REPRESENTATIONS: dict[str, Callable[[System], Representation]] = {
     'gated': gated,
     'canonical': canonical,
 }
+DESCENT = 'descent'  # plans of a free duration, whose coordinates are learned (`descent.py`)
+WITHOUT_LQR = ('canonical', 'open_loop', DESCENT)
 
 
 @dataclass(frozen=True)
@@ -201,11 +203,9 @@ class Coordinates:
     """Of the problems that a canonical frame is for; found by `completed`."""
 
     def __post_init__(self) -> None:
-        if self.kind not in REPRESENTATIONS:
-            raise ValueError(
-                f"unknown representation '{self.kind}'; choose from {sorted(REPRESENTATIONS)}"
-            )
-        if self.ladder[:1] != (1.0,) and not (self.kind == 'canonical' and not self.ladder):
+        if self.kind not in (known := [*REPRESENTATIONS, DESCENT]):
+            raise ValueError(f"unknown representation '{self.kind}'; choose from {sorted(known)}")
+        if self.ladder[:1] != (1.0,) and not (self.kind in WITHOUT_LQR and not self.ladder):
             raise ValueError(f'ladder must begin with 1, got {list(self.ladder)}')
         if self.effort != 1.0 and not (self.kind == 'stabilised' and self.effort > 0.0):
             raise ValueError(

@@ -241,7 +241,7 @@ class ProposingBackend(ClassicalBackend):
         proposer: the network; its candidates after those of the LQR are its plans.
     """
 
-    tried = 4
+    tried = 2
 
     def __init__(
         self, checkpoint: Checkpoint, device: str, num_threads: int | None, proposer: Proposer

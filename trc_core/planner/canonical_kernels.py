@@ -7,12 +7,15 @@ holds the two together.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.constants import COINCIDE, LEVEL, MEMBER, NEAR, PRESENT, SOFT
+from trc_core.numerics.constants import COINCIDE, LEVEL, MEMBER, NEAR, PAIR, PRESENT, SOFT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Units(NamedTuple):
@@ -22,6 +25,19 @@ class Units(NamedTuple):
     side: float  # -1 where the problem is mirrored
     cos: float  # of the direction of the x axis of the canonical frame
     sin: float
+
+
+class Members(NamedTuple):
+    """What is read of the obstacles that are there."""
+
+    features: NDArray[np.float32]  # (n, MEMBER)
+    pairs: NDArray[np.float32]  # (n, n, PAIR) how obstacle j lies from obstacle i
+
+
+@register_jitable
+def no_members():
+    """Where there are no obstacles."""
+    return Members(np.empty((0, MEMBER), np.float32), np.empty((0, 0, PAIR), np.float32))
 
 
 @register_jitable
@@ -100,10 +116,11 @@ def in_frame(rep, units, dx, dy):
 
 @register_jitable
 def read_members(rep, units, x0, r_0, p):
-    """The features (n, MEMBER) of the obstacles that are there."""
+    """The `Members` of the obstacles that are there."""
     scene, count = rep.scene, 0
-    members = np.empty((scene.obstacles.shape[0], MEMBER), np.float32)
-    for k in range(scene.obstacles.shape[0]):
+    n = scene.obstacles.shape[0]
+    members, there = np.empty((n, MEMBER), np.float32), np.empty(n, np.int64)
+    for k in range(n):
         px, py = scene.places[0], scene.places[1]
         dx, dy = p[scene.obstacles[k, 0]] - x0[px], p[scene.obstacles[k, 1]] - x0[py]
         if math.sqrt(dx * dx + dy * dy) < PRESENT:
@@ -111,8 +128,35 @@ def read_members(rep, units, x0, r_0, p):
             to_goal_y = p[scene.obstacles[k, 1]] - r_0[py]
             to_goal = math.sqrt(to_goal_x * to_goal_x + to_goal_y * to_goal_y)
             read_member(rep, units, scene.obstacles[k], dx, dy, to_goal, p, members[count])
+            there[count] = k
             count += 1
-    return members[:count]
+    pairs = np.empty((count, count, PAIR), np.float32)
+    for i in range(count):
+        for j in range(count):
+            one, other = scene.obstacles[there[i]], scene.obstacles[there[j]]
+            read_pair(rep, units, one, other, p, pairs[i, j])
+    return Members(members[:count], pairs)
+
+
+@register_jitable
+def read_pair(rep, units, one, other, p, features):
+    """Fills the features (PAIR,) of how another obstacle lies from one."""
+    sizes = rep.scene.sizes
+    x, y, d = in_frame(rep, units, p[other[0]] - p[one[0]], p[other[1]] - p[one[1]])
+    vx = velocity_of(other, 3, p) - velocity_of(one, 3, p)
+    vy = velocity_of(other, 4, p) - velocity_of(one, 4, p)
+    vx, vy, _ = in_frame(rep, units, vx, vy)
+    gap = d - p[other[2]] - p[one[2]]
+    opening = (vx * x + vy * y) / max(d, COINCIDE) if d > 0.0 else 0.0
+    features[0], features[1] = soft(x / sizes[0]), soft(y / sizes[0])
+    features[2], features[3] = soft(gap / sizes[0]), soft(gap / sizes[2])
+    features[4] = soft(opening / sizes[3])
+
+
+@register_jitable
+def velocity_of(places, axis, p):
+    """The velocity of an obstacle along x (3) or y (4); zero where it has none."""
+    return p[places[axis]] if places[axis] >= 0 else 0.0
 
 
 @register_jitable
@@ -121,9 +165,7 @@ def read_member(rep, units, places, dx, dy, to_goal, p, features):
     sizes = rep.scene.sizes
     length, r = sizes[0], p[places[2]]
     x, y, d = in_frame(rep, units, dx, dy)
-    vx = p[places[3]] if places[3] >= 0 else 0.0
-    vy = p[places[4]] if places[4] >= 0 else 0.0
-    vx, vy, _ = in_frame(rep, units, vx, vy)
+    vx, vy, _ = in_frame(rep, units, velocity_of(places, 3, p), velocity_of(places, 4, p))
     safe = d if d > 0.0 else 1.0
     features[0], features[1] = soft(x / length), soft(y / length)
     features[2] = soft((r - sizes[1]) / sizes[2])

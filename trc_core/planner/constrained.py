@@ -15,6 +15,7 @@ from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.ilqr import Memory
+from trc_core.numerics.plan import Plan
 from trc_core.planner.backend import ClassicalBackend
 from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.history import History
@@ -81,7 +82,8 @@ class ConstrainedPlanning(Planning):
             if not polish and self._is_surprised(found, violation):
                 violation = self._kept_off(found, problems, violation, budget)
         if plan is not None and self._is_surprised(found, violation):
-            found, violation = self._again(found, problems, budget)
+            rested = plan.memory is None or self._is_rested(plan, max(polish, 1))
+            found, violation = self._again(found, problems, budget, rested)
         names = self.backend.candidates
         names = (*names, 'previous') if plan is not None else names
         if self._is_beyond(found, violation, UNSAFE):
@@ -150,24 +152,42 @@ class ConstrainedPlanning(Planning):
         sweeping.improve(found, problems, memory, FIRST_SWEEPS, deadline, sweeping.margin, beyond)
         return self._sweeping.violations(found, problems)
 
-    def _again(self, found: Found, problems: Problems, budget: Budget) -> tuple[Found, Array]:
-        """More sweeps on plans that violate constraints, then other starts; the better ones."""
+    def _is_rested(self, plan: Plan, sweeps: int) -> bool:
+        """Whether other starts are worth a try, after a tick that began with so many sweeps.
+
+        Where that has tried some and no way was found, others a tick later hardly find one: they
+        are tried every other tick.
+        """
+        tried = np.asarray(plan.cycles) > sweeps + SURPRISED_SWEEPS
+        lost = ~(np.asarray(plan.violation) <= self.system.constraint_tolerance)
+        return not bool(np.all(tried & lost))
+
+    def _again(
+        self, found: Found, problems: Problems, budget: Budget, rested: bool
+    ) -> tuple[Found, Array]:
+        """More sweeps on plans that violate constraints, then other starts; the better ones.
+
+        Other starts are left out where the tick before has tried some.
+        """
         memory = problems.memory
         assert memory is not None
         self._improve(found, problems, memory, SURPRISED_SWEEPS, budget)
         violation = self._sweeping.violations(found, problems)
-        if self.watch.is_over(budget.deadline) or not self._is_surprised(found, violation):
+        if not rested or not self._is_surprised(found, violation):
+            return found, violation
+        if self.watch.is_over(budget.deadline):
             return found, violation
         afresh = problems._replace(memory=None, previous=None, trusted=None)
         afresh, other = self._started(afresh, budget, SURPRISED_SWEEPS)
         assert afresh.memory is not None
-        better = other.J < found.J
+        better, spent = other.J < found.J, found.cycles + other.cycles
         last = found.starts.shape[1] - 1
         found.starts[:, :last] = other.starts
         for ours, theirs in zip(found[:-1], other[:-1], strict=True):
             ours[better] = theirs[better]
         for ours, theirs in zip(memory, afresh.memory, strict=True):
             ours[better] = theirs[better]
+        found.cycles[:] = spent
         return found, self._sweeping.violations(found, problems)
 
     def _is_surprised(self, found: Found, violation: Array) -> bool:

@@ -19,12 +19,14 @@ from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.cost import constant_reference
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.representation import DESCENT
 from trc_core.planner import inputs
 from trc_core.planner.backends import choose
 from trc_core.planner.clock import now
 from trc_core.planner.constrained import ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
+from trc_core.planner.descent import DescentPlanning
 from trc_core.planner.free_time import FREE_TIME, FreeTimePlanning
 from trc_core.planner.planning import Planning
 from trc_core.planner.rows import Budget
@@ -101,16 +103,17 @@ class Controller:
         Raises:
             ValueError: if there is a network, which plans a fixed duration.
         """
-        name = self.system.name
-        if not checkpoint.is_classical:
+        if checkpoint.coordinates.kind == DESCENT:
+            planning: FreeTimePlanning = DescentPlanning(checkpoint, cycles)
+        elif checkpoint.is_classical:
+            planning = FreeTimePlanning(self.system, *([] if cycles is None else [cycles]))
+        else:
             raise ValueError(
-                f"'{name}' has a free duration, and this network plans a fixed one: load "
-                "'classical' with system=..."
+                f"'{self.system.name}' has a free duration, and this network plans a fixed one: "
+                "load 'classical' with system=..."
             )
         self.backend, self.reason = FREE_TIME, 'the duration of its plans is free'
-        self._free_time = self._planning = FreeTimePlanning(
-            self.system, *([] if cycles is None else [cycles])
-        )
+        self._free_time = self._planning = planning
         self.watch, self.adjustable = self._free_time.watch, True
         self._statement = Statement(checkpoint, self.backend, self.adjustable)
 
@@ -286,8 +289,9 @@ class Controller:
         if self._free_time is not None:
             if weights:
                 self._require_fixed_time('other weights than its own')
-            past = warm_start, deadline, elapsed, polish
-            return self._free_time.plan(x, goal, *past, p, parameters)
+            return self._free_time.plan(
+                x, goal, warm_start, deadline, elapsed, polish, p, parameters
+            )
         if (twin := self._of_weights(weights)) is not None:
             past = warm_start, deadline, elapsed, polish, issued
             return twin.plan(x, goal, *past, p, parameters)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.constants import MEMBER
 from trc_core.planner.canonical_kernels import (
     Units,
     in_frame,
+    no_members,
     read_canonical,
     read_members,
     sign_of,
@@ -62,8 +62,7 @@ def read_problem(rep, x0, r_0, p):
     """What is read of an initial state, where the reference begins, and parameters p (n_p,).
 
     Returns:
-        The `Units`, the features of the problem, and those of the obstacles (n, MEMBER) that are
-        there.
+        The `Units`, the features of the problem, and the `Members` that are obstacles.
     """
     if rep.scene.places.shape[0] > 0:
         units, scene = units_of(rep, x0, r_0), rep.scene
@@ -73,7 +72,7 @@ def read_problem(rep, x0, r_0, p):
         read_canonical(rep, units, x0, r_0, p, read)
         return units, read, read_members(rep, units, x0, r_0, p)
     units, read = read_errors(rep, x0, r_0)
-    return units, read, np.empty((0, MEMBER), np.float32)
+    return units, read, no_members()
 
 
 @register_jitable

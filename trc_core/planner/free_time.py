@@ -25,10 +25,10 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
 FIRST_SWEEPS = 100  # of a start without a plan before
-RESTARTS = 6
+RESTARTS = 8
 SWEEPS = 3  # of a plan that goes on
-TICK = Schedule(3e-5, 1.0, 3e-5)
-TICK_MARGIN = 1e-3  # share of the range by which a plan that goes on keeps off its bounds
+TICK = Schedule(3e-6, 1.0, 3e-6)
+TICK_MARGIN = 1e-4  # share of the range by which a plan that goes on keeps off its bounds
 TIMING_RUNS = 5
 FREE_TIME = 'free_time'  # the name of what plans
 
@@ -95,8 +95,8 @@ class FreeTimePlanning:
                 time that is left, which is never less than one dt.
             deadline: seconds that may be spent.
             elapsed: seconds since the state of `warm_start`; the system's dt by default.
-            polish: the most sweeps; by default 3 on a plan that goes on, 100 from each start
-                without one.
+            polish: the most sweeps, from one start; by default 3 on a plan that goes on, 100 from
+                each start without one.
             p: parameters (n_p,) of the plant.
             parameters: those that differ, by name.
         """
@@ -116,8 +116,8 @@ class FreeTimePlanning:
         is_over = partial(self.watch.is_over, end) if math.isfinite(end) else _never
         plant = self._bounded(for_problem(system, timed_plant(system), target, own))
         if warm_start is None:
-            sweeps = polish or self._affordable(end)
-            flight, found = self._solver.cold(plant, state, None, sweeps, RESTARTS, is_over)
+            sweeps, restarts = polish or self._affordable(end), 0 if polish else RESTARTS
+            flight, found = self._first(plant, state, sweeps, restarts, is_over)
             source = 'ipddp'
         else:
             history = checked_history(system, 1, warm_start, elapsed, None)
@@ -130,6 +130,17 @@ class FreeTimePlanning:
         plan = as_plan(system, plant, flight, source, converged, int(found.sweeps))
         plan = _finite(system, plan)
         return replace(plan, warnings=tuple(self._warnings(plan, plant, state, target, own)))
+
+    def _first(
+        self,
+        plant: Timed,
+        x0: Array,
+        sweeps: int,
+        restarts: int,
+        is_over: Callable[[], bool],
+    ) -> tuple[Flight, Outcome]:
+        """The plan from x0 (n_x,) without one before."""
+        return self._solver.cold(plant, x0, None, sweeps, restarts, is_over)
 
     def _affordable(self, end: float) -> int:
         """Sweeps of a start that fit before a moment, by the time that they took."""
@@ -174,11 +185,11 @@ class FreeTimePlanning:
         """What a user should know of a plan."""
         system = self.system
         found = list(inputs.warnings(system, x, goal))
+        if plan.violation <= system.constraint_tolerance:  # possible, as it seems
+            return found
         reason = why_impossible(system, x, dict(zip(system.parameters, p, strict=True)))
         found += [] if reason is None else [reason]
-        if not plan.violation <= system.constraint_tolerance:
-            found.append(_violated(system, plant, plan))
-        return found
+        return [*found, _violated(system, plant, plan)]
 
 
 def _never() -> bool:
@@ -209,7 +220,7 @@ def _finite(system: System, plan: Plan) -> Plan:
     states = plan.states.copy()
     for t in np.flatnonzero(wrong):
         states[t] = states[t - 1] if t > 0 else system.x0_centre
-    values = {'cost': math.inf, 'merit': math.inf, 'violation': math.inf}
+    values: dict[str, Any] = dict.fromkeys(('cost', 'merit', 'violation'), math.inf)
     return replace(plan, states=states, converged=False, candidates={}, memory=None, **values)
 
 

@@ -44,6 +44,8 @@ LAYERS = (
 BLOCKS = len(LAYERS)  # the first row of the first block
 MLP_INPUT, MLP_OUTPUT, MLP_NORM = range(3)
 BLOCK_ROWS = 3  # of the layout, for every block
+RECEIVER, SENDER, PAIRED, READ = range(4)
+RELATION_ROWS = 4  # behind the blocks, for every relation; the last is that of first plans
 COMPILED = {
     'tokens': 'vector',
     'num_heads': 0,
@@ -78,6 +80,7 @@ class Network(NamedTuple):
     H_init: Weights
     L_init: Weights
     blocks: int
+    relations: int  # between obstacles
     inner_cycles: int
     first_cycles: int
     first_outputs: int  # M T n_u, of the first plans
@@ -142,6 +145,7 @@ def network_of(checkpoint: Checkpoint) -> Network:
         H_init=initial[0],
         L_init=initial[1],
         blocks=blocks,
+        relations=_relations(reader, config),
         inner_cycles=config['L_cycles'] if two_level else config['num_inner_cycles'],
         first_cycles=config['first_cycles'],
         first_outputs=len(layers[INITIAL_OUTPUT].b) * (len(own) if by_latents else 1),
@@ -161,7 +165,29 @@ def _layers(reader: _Reader, config: Mapping[str, Any], blocks: int) -> list[Lay
         block = f'recursive_reasoning.L_level.blocks.{i}'
         layers += [reader.layer(f'{block}.mlp.{name}') for name in ('input', 'output')]
         layers.append(reader.norm(f'{block}.mlp_norm'))
+    for k in range(_relations(reader, config)):
+        layers += _relation(reader, f'set_encoder.relations.{k}')
+    if 'readout.output.weight' in reader.tensors:
+        layers += _relation(reader, 'readout')
     return layers
+
+
+def _relations(reader: _Reader, config: Mapping[str, Any]) -> int:
+    """Rounds in which obstacles read of one another; none where there are no obstacles."""
+    has_obstacles = 'set_encoder.hidden.weight' in reader.tensors
+    return int(config['relations']) if has_obstacles else 0
+
+
+def _relation(reader: _Reader, name: str) -> list[Layer]:
+    """The layers of a relation; that of pairs may have no inputs."""
+    receiver, sender, output = (
+        reader.layer(f'{name}.{part}') for part in ('receiver', 'sender', 'output')
+    )
+    width = len(sender.b)
+    pair = Layer(np.zeros((width, 0), np.float32), np.zeros(width, np.float32))
+    if f'{name}.pair.weight' in reader.tensors:
+        pair = reader.layer(f'{name}.pair')
+    return [receiver, sender, pair, output]
 
 
 def _packed(layers: list[Layer]) -> tuple[Weights, NDArray[np.int64]]:

@@ -30,6 +30,7 @@ from trc_core.planner.network import (
     STATE_HIDDEN,
     STATE_OUTPUT,
 )
+from trc_core.planner.set_kernels import beside_members, encode_members, read_members_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,15 +47,17 @@ class Latents(NamedTuple):
 def encode(net, features, members, z_initial, latents, outputs):
     """Fills the encoded problem z_initial, the latents before any plan, and the first plans.
 
-    The problem is its features and the members (n, k) of a set, in any order. The plans are the
+    The problem is its features and the `Members` of a set, in any order. The plans are the
     outputs (M T n_u,), dimensionless. The single-latent mode starts from the problem.
     """
+    encoded = np.empty((0, net.layout[SET_OUTPUT, 1]), np.float32)
     if net.layout[SET_HIDDEN, 2] > 0:
-        features = pooled(net, features, members)
+        encoded = encode_members(net, features, members)
+        features = beside_members(net, features, encoded)
     two_layers(net, STATE_HIDDEN, STATE_OUTPUT, features, z_initial)
     begin_latents(net, z_initial, latents)
     if net.proposals.shape[0] > 0:
-        propose_first(net, z_initial, outputs)
+        propose_first(net, z_initial, encoded, outputs)
         return
     nothing = np.zeros_like(z_initial)
     for _ in range(net.first_cycles):
@@ -72,40 +75,27 @@ def begin_latents(net, z_initial, latents):
 
 
 @register_jitable
-def propose_first(net, z_initial, outputs):
-    """Fills the first plans (M T n_u,), each by reasoning about a latent of its own."""
+def propose_first(net, z_initial, encoded, outputs):
+    """Fills the first plans (M T n_u,), each by reasoning about a latent of its own.
+
+    With relations, it reads of the encoded members (n, set_dim) first.
+    """
     M, latent = net.proposals.shape
     size = outputs.shape[0] // M
-    z, nothing = np.empty(latent, np.float32), np.zeros(latent, np.float32)
+    z, nothing = np.empty((M, latent), np.float32), np.zeros(latent, np.float32)
     own = Latents(np.empty(latent, np.float32), np.empty(latent, np.float32))
     for m in range(M):
         for i in range(latent):
-            z[i] = z_initial[i] + net.proposals[m, i]
-        begin_latents(net, z, own)
+            z[m, i] = z_initial[i] + net.proposals[m, i]
+    if net.relations > 0:
+        read_members_of(net, z, encoded)
+    for m in range(M):
+        begin_latents(net, z[m], own)
         for _ in range(net.first_cycles):
-            update_latents(net, own, z, nothing)
-        decoded = own.H if net.first_cycles > 0 else z
+            update_latents(net, own, z[m], nothing)
+        decoded = own.H if net.first_cycles > 0 else z[m]
         plan = outputs[m * size : (m + 1) * size]
         two_layers(net, INITIAL_HIDDEN, INITIAL_OUTPUT, decoded, plan)
-
-
-@register_jitable
-def pooled(net, features, members):
-    """The features, with the sum and the maximum of the encoded members (n, k) behind them.
-
-    Both are zero where there are none.
-    """
-    n, size = features.shape[0], net.layout[SET_OUTPUT, 1]
-    joined, encoded = np.zeros(n + 2 * size, np.float32), np.empty(size, np.float32)
-    for i in range(n):
-        joined[i] = features[i]
-    for k in range(members.shape[0]):
-        two_layers(net, SET_HIDDEN, SET_OUTPUT, members[k], encoded)
-        for i in range(size):
-            joined[n + i] += encoded[i]
-            if k == 0 or encoded[i] > joined[n + size + i]:
-                joined[n + size + i] = encoded[i]
-    return joined
 
 
 @register_jitable

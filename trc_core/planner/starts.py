@@ -1,6 +1,8 @@
 """Plans from several starts: sweeps on the best of them, and the best after those.
 
 A start that is cheap as it is may lead into a dead end, so the winner is chosen after some sweeps.
+They are spent on the starts that are the best by a merit with a small weight of violations, which
+sweeps remove: a plan that cuts a corner is a better start than a long way round.
 Where sweeps had to change it a lot, or it violates constraints, no start was near a solution: all
 get sweeps then, and the best of them go on.
 """
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trc_core.compile.binding import violation_weight
 from trc_core.compile.plant import Plant
 from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import START_SWEEPS
@@ -24,9 +27,10 @@ from trc_core.planner.rows import Found, Requests
 from trc_core.problem.system import Array, System
 
 SWEEPS_AT_ONCE = 4  # where there is a deadline: multipliers are updated every few
+SOFT = 0.06  # of the weight of violations, by which starts are ranked
 SAME = 1e-4  # relative gap in the merit within which two starts count as one
 FAR = 1.5  # times the merit after sweeps, beyond which the best start was far from a solution
-GO_ON, CLOSE = 5, 0.05  # plans that go on then, if they cost so much more than the best at most
+GO_ON, CLOSE = 5, 0.3  # plans that go on then, if they cost so much more than the best at most
 
 
 class _Tried(NamedTuple):
@@ -46,6 +50,21 @@ class _Tried(NamedTuple):
             Memory(*(values[rows] for values in memory)),
             Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows]),
         )
+
+    def part(self, rows: slice) -> _Tried:
+        """Views of some of them."""
+        plans, outcome = self.plans, self.outcome
+        return _Tried(
+            self.numbers[rows],
+            Trajectory(plans.x[rows], plans.u[rows]),
+            self.memory.rows(rows),
+            Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows]),
+        )
+
+    def share_penalties(self) -> None:
+        """Gives those that chose no penalties yet the ones of the first, which cost a sweep."""
+        rho = self.memory.rho
+        rho[~(rho > 0.0).all(1)] = rho[0]
 
     def joined(self, other: _Tried) -> _Tried:
         """These and others."""
@@ -75,6 +94,7 @@ class Starts:
         self, system: System, improve: Callable[..., Any], assess: Callable[..., Any], tried: int
     ) -> None:
         self.system, self.tried = system, tried
+        self._weight = violation_weight(system)
         self._improve, self._assess = improve, assess
 
     def choose(
@@ -122,7 +142,7 @@ class Starts:
     ) -> None:
         """The best start of one problem."""
         J, r = result.starts[0], request.r
-        chosen = distinct(J, len(J), SAME)
+        chosen = distinct(self._ranks(plant, request, plans, J), len(J), SAME)
         tried = self._begin(J, plans, chosen[: self.tried])
         self._sweep(plant, r, tried, result, is_over)
         _take_best(tried, result, memory)
@@ -130,6 +150,7 @@ class Starts:
         if not len(others) or not self._is_unsure(plant, request, result):
             return
         more = self._begin(J, plans, others)
+        more.memory.rho[:] = tried.memory.rho[0]
         self._sweep(plant, r, more, result, is_over)
         every = tried.joined(more)
         merits = _merits(every)
@@ -138,6 +159,17 @@ class Starts:
         going_on = every.rows(best)
         self._sweep(plant, r, going_on, result, is_over)
         _take_best(going_on, result, memory)
+
+    def _ranks(self, plant: Plant, request: Requests, plans: Trajectory, J: Array) -> Array:
+        """By what starts (N) are ranked: their merits J, with less weight of violations."""
+        if not self.system.task.constraints:
+            return J
+        N, violation = len(J), np.empty((len(J), 2))
+        none = np.zeros(N, np.int64)
+        each = Requests._make(np.repeat(values, N, 0) for values in request)
+        self._assess(plant, each, Found(*plans, J, none, none, J, J[:, None]), violation)
+        ranks = J - (1.0 - SOFT) * self._weight * violation[:, 0]
+        return np.where(np.isfinite(ranks), ranks, math.inf)
 
     def _begin(self, J: Array, plans: Trajectory, numbers: NDArray[np.int64]) -> _Tried:
         """Copies of some starts, before any sweep."""
@@ -155,24 +187,27 @@ class Starts:
         is_over: Callable[[], bool] | None,
     ) -> None:
         """Sweeps on all of them, in place; they count as cycles of the result."""
-        _, plans, memory, outcome = tried
-        count = len(outcome.J)
-        if is_over is None:
-            references = np.repeat(r, count, 0)
-            self._improve(plant, references, START_SWEEPS, 0.0, plans, memory, outcome)
+        count = len(tried.numbers)
+
+        def improve(rows: slice, sweeps: int) -> None:
+            _, plans, memory, outcome = tried.part(rows)
+            references = np.repeat(r, len(outcome.J), 0)
+            self._improve(plant, references, sweeps, 0.0, plans, memory, outcome)
             result.cycles[0] += int(outcome.spent.sum())
+            tried.share_penalties()
+
+        if is_over is None:
+            improve(slice(0, 1), START_SWEEPS)
+            if count > 1:
+                improve(slice(1, count), START_SWEEPS)
             return
         for _ in range(0, START_SWEEPS, SWEEPS_AT_ONCE):
             for n in range(count):
-                if outcome.converged[n]:
+                if tried.outcome.converged[n]:
                     continue
                 if is_over():
                     return
-                one = slice(n, n + 1)
-                own = Trajectory(plans.x[one], plans.u[one])
-                found = Outcome(outcome.J[one], outcome.spent[one], outcome.converged[one])
-                self._improve(plant, r, SWEEPS_AT_ONCE, 0.0, own, memory.rows(one), found)
-                result.cycles[0] += int(outcome.spent[n])
+                improve(slice(n, n + 1), SWEEPS_AT_ONCE)
 
     def _is_unsure(self, plant: Plant, request: Requests, result: Found) -> bool:
         """Whether the best start was far from the plan, or the plan violates constraints."""

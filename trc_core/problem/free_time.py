@@ -148,6 +148,17 @@ def end_graph(system: System) -> Graph:
     return own.graph([cost, *h, *_slopes(own, by, cost, h, ())])
 
 
+def gradient_graph(system: System) -> Graph:
+    """The graph of the first slopes of a step's Lagrangian alone."""
+    own = _Arguments(system)
+    lagrangian = own.stage_cost()
+    pairs = [*zip(own.w, own.terms(system.task.constraints), strict=True)]
+    for price, value in [*pairs, *zip(own.prices, own.step(), strict=True)]:
+        lagrangian = lagrangian + price * value
+    by = [*own.x, own.dt, *own.u]
+    return own.graph(gradient(own.tape.expression(lagrangian), by))
+
+
 def laws_graph(system: System) -> Graph:
     """The graph of the laws of the plant, which know the time until the plan ends."""
     own = _Arguments(system)
@@ -162,6 +173,7 @@ GRAPHS: Mapping[str, Callable[[System], Graph]] = {
     'expansion': expansion_graph,
     'end': end_graph,
     'laws': laws_graph,
+    'gradient': gradient_graph,
 }
 
 

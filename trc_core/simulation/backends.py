@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from trc_core.numerics.batch import BatchStep
 from trc_core.problem.motion import require_own_dt
-from trc_core.problem.system import System
+from trc_core.problem.system import Array, System
 from trc_core.simulation.mujoco_plants import mujoco_physics
 from trc_core.simulation.plant import Imperfections, Physics, Plant, in_error
+from trc_core.systems.catalogue import shipped_as
+
+NOTHING = 1e-9  # of the largest length of a vector of controls
 
 
 def own_equations(system: System) -> Physics:
@@ -16,9 +19,23 @@ def own_equations(system: System) -> Physics:
 
     NumPy takes 20 ms for a step of six joints, ten times a step of the simulation.
     """
-    step = BatchStep(system)
+    step, groups = BatchStep(system), _groups_of(system)
     step(system.x0_centre[None], system.u_trim[None])
-    return lambda x, u, dt: step(x[None], u[None], seconds=dt)[0]
+
+    def move(x: Array, u: Array, dt: float) -> Array:
+        for places, least in groups:
+            if not u[places].any():  # off: equations may divide by the length
+                u = u.copy()
+                u[places[0]] = least
+        return step(x[None], u[None], seconds=dt)[0]
+
+    return move
+
+
+def _groups_of(system: System) -> list[tuple[list[int], float]]:
+    """The places of controls that are one vector, and the length that stands for none."""
+    names = system.control_names
+    return [([names.index(name) for name in n.controls], NOTHING * n.high) for n in system.norms]
 
 
 PLANTS: dict[str, Callable[[System], Physics]] = {
@@ -56,4 +73,6 @@ def make_plant(
     physics = PLANTS[backend](in_error(system, imperfections.parameter_error))
     require_own_dt(system, integration_step)
     own = system.dt if system.discrete else system.dt / 10
-    return Plant(physics, system, imperfections, integration_step or own, seed)
+    known = shipped_as(system)
+    contact = None if known is None else known.contact
+    return Plant(physics, system, imperfections, integration_step or own, seed, contact)

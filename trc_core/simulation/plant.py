@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trc_core.problem.system import Array, System
+from trc_core.systems.shipped import Contact
 
 TOLERANCE = 1e-6  # of an integration step, by which a duration may miss the grid
 SLIP = 0.01  # of the speed scale: where dry friction is three quarters of its full size
@@ -26,9 +27,9 @@ class Physics(Protocol):
 class Imperfections:
     """Differences between a plant and its model.
 
-    A command is clipped to the bounds, waits for `actuation_delay`, is multiplied by
-    `input_gain`, lags behind by `motor_lag`, and has `bias`, `disturbance`, `friction` and `drag`
-    added, which no bound holds.
+    A command is clipped to the bounds, waits for `actuation_delay`, is multiplied by `input_gain`,
+    turned by `misalignment`, lags behind by `motor_lag`, and has `bias`, `disturbance`, `friction`
+    and `drag` added, which no bound holds.
 
     Raises:
         ValueError: if a delay, a deviation or a friction is negative.
@@ -50,12 +51,22 @@ class Imperfections:
     friction: float = 0.0
     """Dry friction at full slip on every joint that a control drives, as a share of the control's
     range."""
+    misalignment: float = 0.0
+    """Angle [rad] about an axis drawn at random, by which controls that are one vector (two or
+    three with a norm) point elsewhere than they should."""
     drag: float = 0.0
     """Resistance that grows with the square of the speed, as a share of the control's range at
     the speed of one half-width of the training box."""
 
     def __post_init__(self) -> None:
-        for name in ('actuation_delay', 'disturbance', 'motor_lag', 'friction', 'drag'):
+        for name in (
+            'misalignment',
+            'actuation_delay',
+            'disturbance',
+            'motor_lag',
+            'friction',
+            'drag',
+        ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'{name} is {getattr(self, name)}; choose 0 or more')
 
@@ -70,6 +81,11 @@ class Plant:
             `parameter_error` is not applied here, the physics has it.
         integration_step: step of the physics [s].
         seed: decides the disturbance; the same seed and commands give the same bytes.
+        contact: ends the flight, as the ground does.
+
+    Raises:
+        ValueError: if the integration step is not positive, or there is a misalignment and no
+            control is part of a vector.
     """
 
     def __init__(
@@ -79,6 +95,7 @@ class Plant:
         imperfections: Imperfections,
         integration_step: float,
         seed: int = 0,
+        contact: Contact | None = None,
     ) -> None:
         if not integration_step > 0:
             raise ValueError(f'integration_step is {integration_step} s; choose a positive time')
@@ -91,6 +108,8 @@ class Plant:
         self._steps_per_draw = max(1, round(system.dt / integration_step))
         self._share = first_order_share(imperfections.motor_lag, integration_step)
         self._resistance = Resistance(system, imperfections.friction, imperfections.drag)
+        self._turn = _turn(system, imperfections.misalignment, np.random.default_rng((seed, 1)))
+        self._contact = contact
         self.reset(np.zeros(system.n_x))
 
     def reset(self, x: ArrayLike) -> Array:
@@ -106,6 +125,8 @@ class Plant:
         self._under_way = deque([self._system.u_trim] * delay)
         self._motor = self._imperfections.input_gain * self._system.u_trim
         self._steps = 0
+        self.ended = ''
+        """How the flight ended; empty while it goes on."""
         return self.x
 
     def step(self, u: ArrayLike, dt: float | None = None) -> Array:
@@ -121,13 +142,16 @@ class Plant:
             raise ValueError(f'dt is {dt} s; choose a multiple of {self.integration_step} s')
         command = _vector('the control', u, self._system.n_u)
         command = np.clip(command, self._system.u_min, self._system.u_max)
-        for _ in range(count):
+        for _ in range(0 if self.ended else count):
             self._under_way.append(command)
-            asked = self._imperfections.input_gain * self._under_way.popleft()
+            asked = self._turn @ (self._imperfections.input_gain * self._under_way.popleft())
             self._motor = asked + (1 - self._share) * (self._motor - asked)
             force = self._motor + self._disturbance() - self._resistance(self.x)
-            self.x = self._physics(self.x, force, self.integration_step)
+            before, self.x = self.x, self._physics(self.x, force, self.integration_step)
             self._steps += 1
+            if self._contact is not None and (end := self._contact(before, self.x)) is not None:
+                self.x, self.ended = end
+                break
         return self.x
 
     def _disturbance(self) -> Array:
@@ -138,6 +162,29 @@ class Plant:
             )
             self._force = share * self._range
         return self._force
+
+
+def _turn(system: System, angle: float, rng: np.random.Generator) -> Array:
+    """The matrix (n_u, n_u) that turns every vector among the controls by an angle [rad].
+
+    It is Rodrigues' formula, 1 + sin [e] + (1 - cos) [e]^2, about an axis e drawn at random.
+    """
+    turn = np.eye(system.n_u)
+    if not angle:
+        return turn
+    groups = [norm.controls for norm in system.norms if len(norm.controls) in (2, 3)]
+    if not groups:
+        raise ValueError(
+            f"misalignment is {angle:g} rad, but no controls of '{system.name}' are a vector of "
+            'two or three: leave it at 0'
+        )
+    for names in groups:
+        axis = rng.normal(size=3) if len(names) == 3 else np.array([0.0, 0.0, 1.0])
+        cross = np.cross(np.eye(3), -axis / np.linalg.norm(axis))
+        whole = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+        places = [system.control_names.index(name) for name in names]
+        turn[np.ix_(places, places)] = whole[: len(names), : len(names)]
+    return turn
 
 
 def first_order_share(lag: Any, seconds: float) -> Any:

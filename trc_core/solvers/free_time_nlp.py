@@ -75,7 +75,9 @@ def _program(key: ByContents) -> TimedProgram:
         return graph.evaluate(arguments, CASADI)[RESULTS]
 
     forward, end = forward_graph(system), end_graph(system)
-    cost, g, low, high = ca.SX(0), [], [], []
+    cost, g = ca.SX(0), []
+    low: list[float] = []
+    high: list[float] = []
     lbx, ubx = [plant.dt[0] / plant.dt[1]], [1.0]
     for t in range(T):
         row = w[1 + t * width : 1 + (t + 1) * width] * ca.DM(units)

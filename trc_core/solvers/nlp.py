@@ -111,7 +111,7 @@ def solve_by(
     if starts < 1:
         raise ValueError(f'starts is {starts}, expected at least 1')
     if starts == 1:
-        return optimise(method, problem, *_start(problem, warm_start))
+        return optimise(method, problem, *start(problem, warm_start))
     points = list(starting_points(problem, starts, seed))
     if warm_start is not None:
         points.insert(0, ('warm start', *guess(problem, warm_start)[:2]))
@@ -183,7 +183,7 @@ def optimise(method: Method, problem: Problem, x: Array, u: Array) -> Plan:
     return flown(method, problem, answer(method, problem, x, u))
 
 
-def _start(problem: Problem, warm_start: Plan | None) -> tuple[Array, Array]:
+def start(problem: Problem, warm_start: Plan | None = None) -> tuple[Array, Array]:
     """The guessed states (T + 1, n_x) and controls (T, n_u); shooting need not start feasible."""
     x, u, _ = guess(problem, warm_start)
     if warm_start is not None or is_success(problem.system, x, problem.goal):

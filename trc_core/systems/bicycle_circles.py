@@ -143,7 +143,7 @@ shipped = ShippedSystem(
         'bicycle_circles': Recipe(
             'bicycle_circles',
             stage='hypotheses',
-            overrides={**PROPOSALS, 'labels': 10000, 'first_steps': 16000},
+            overrides={**PROPOSALS, 'relations': 1, 'labels': 10000, 'first_steps': 16000},
         )
     },
     side_view=SideView(outline, path=lambda states: states[:, :2]),

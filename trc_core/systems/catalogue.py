@@ -20,6 +20,7 @@ TEXTBOOK = (
 )
 SPATIAL = ('quadrotor', 'quadrotor_flip')
 CONSTRAINED = ('bicycle_circles', 'arm')
+TIMED = ('rocket_landing',)
 
 
 class Catalogue(Mapping[str, Entry]):
@@ -49,7 +50,7 @@ class Catalogue(Mapping[str, Entry]):
 
 
 SHIPPED: Mapping[str, ShippedSystem] = Catalogue(
-    TEXTBOOK + SPATIAL + CONSTRAINED, lambda shipped: shipped
+    TEXTBOOK + SPATIAL + CONSTRAINED + TIMED, lambda shipped: shipped
 )
 """All shipped systems, with their recipes and drawings."""
 SYSTEMS: Mapping[str, System] = Catalogue(TEXTBOOK, lambda shipped: shipped.system)

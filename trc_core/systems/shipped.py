@@ -16,6 +16,9 @@ Certificate = Callable[[Array, Mapping[str, float]], str | None]
 not certain."""
 Draw = Callable[[np.random.Generator], tuple[Array, Array, dict[str, float]]]
 """A random problem: its start (n_x,), its goal (n_x,), and parameters by name."""
+Contact = Callable[[Array, Array], 'tuple[Array, str] | None']
+"""Where a plant that moves from one state (n_x,) to another stops for good, and a line about it;
+None where it goes on."""
 ORIGIN: Vector = (0.0, 0.0, 0.0)
 
 
@@ -102,3 +105,5 @@ class ShippedSystem:
     they are the same."""
     certificate: Certificate | None = None
     """Says that a problem has no solution, for warnings and for draws to leave out."""
+    contact: Contact | None = None
+    """Ends the flight of a simulated plant, as the ground does."""

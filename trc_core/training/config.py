@@ -147,6 +147,8 @@ class NetworkConfig(FitConfig):
     """How first plans are written: outputs (all from one latent) or latents (one for each)."""
     set_dim: int = 64
     """Width of the encoder of obstacles."""
+    relations: int = 0
+    """Rounds in which obstacles read of one another."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,6 +17,7 @@ STAGES = {
     'hypotheses': 'imitates the best known plans, several guesses side by side (swing-ups)',
     'imitation': 'imitates the plans of a dataset, every cycle (--data_dir)',
     'process': 'lowers J of every cycle on the states of a dataset (--data_dir)',
+    'descent': 'learns from solved powered descents, whose time is free',
 }
 NEW_PLANT: dict[str, Mapping[str, Any]] = {
     'hypotheses': {'labels': 8000, 'first_steps': 4000, 'joint_steps': 3000},

@@ -81,7 +81,8 @@ def load_controller(values: dict[str, Any]) -> Controller:
     require_agreement(controller.system, parameters.group(values, 'contract'))
     require_whole_steps(controller.system, 'input_delay', values['input_delay'])
     learns = values['adaptation.enabled'] and not why_not_learned(controller, values)
-    return controller.with_input_gains() if learns else controller
+    fixed = controller.system.final_time is None  # others have their own parameters only
+    return controller.with_input_gains() if learns and fixed else controller
 
 
 def _shipped(system: System | None) -> str:

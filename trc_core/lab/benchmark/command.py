@@ -28,6 +28,7 @@ from trc_core.lab.benchmark.latency import (
     problems,
 )
 from trc_core.lab.benchmark.options import DEFAULT_SYSTEMS, Options, known, quick
+from trc_core.lab.benchmark.peers.race import beside_peers
 from trc_core.lab.benchmark.plots import draw
 from trc_core.lab.benchmark.process import cold_start, soak
 from trc_core.lab.benchmark.report import report
@@ -56,7 +57,10 @@ SECTIONS: dict[str, Section] = {
     'start': cold_start,
     'soak': soak,
     'versions': beside_another_version,
+    'peers': beside_peers,
 }
+ASKED_FOR = ('peers',)  # sections that only run where --sections names them
+CROCODDYL = 'TRC_CROCODDYL_PYTHON'  # variable of the environment
 ON_EVERY_CORE = ('throughput', 'start')
 SCORED = ('latency', 'ratio', 'scaling')
 
@@ -85,7 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
         default=defaults.device,
         help="'cuda': the section throughput also times PyTorch on the GPU (default %(default)s)",
     )
-    add('--sections', default=','.join(SECTIONS), help='what is measured (default %(default)s)')
+    always = ','.join(name for name in SECTIONS if name not in ASKED_FOR)
+    add('--sections', default=always, help='what is measured (default %(default)s)')
     # how long
     add('--repetitions', type=int, help=f'interleaved rounds (default {defaults.repetitions})')
     add('--states', type=int, help=f'fresh problems per system (default {defaults.states})')
@@ -108,6 +113,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='CHECKOUT',
         help='folder of another version of trc, timed beside this one (default: none)',
     )
+    add(
+        '--crocoddyl-python',
+        metavar='PATH',
+        default=os.environ.get(CROCODDYL, ''),
+        help='Python of an environment with Crocoddyl, for the section peers (default: the '
+        f'variable {CROCODDYL}, or none)',
+    )
+    add('--resume', action='store_true', help='go on with the run that the JSON file holds')
     add('--quick', action='store_true', help='few rounds: only show that everything runs')
     return parser
 
@@ -125,7 +138,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = _options(arguments)
         sections = known('section', _names(arguments.sections), SECTIONS)
         arguments.output.mkdir(parents=True, exist_ok=True)
-        results: dict[str, Any] = {'command': shlex.join(['trc', 'benchmark', *given])}
+        words = [word for word in given if word != '--resume']
+        results: dict[str, Any] = {'command': shlex.join(['trc', 'benchmark', *words])}
+        if arguments.resume:
+            results = _earlier(arguments.output / f'{arguments.name}.json', results)
         try:
             run(options, sections, results)
         finally:
@@ -151,8 +167,27 @@ def _options(arguments: argparse.Namespace) -> Options:
         fifo=arguments.fifo,
         soak=arguments.soak,
         against=arguments.against and arguments.against.resolve(),
+        crocoddyl_python=arguments.crocoddyl_python,
         **fields,
     )
+
+
+def _earlier(path: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """The results of an interrupted run of the same command, or the new ones.
+
+    Raises:
+        ValueError: if the file holds a run of another command.
+    """
+    if not path.exists():
+        return results
+    found: dict[str, Any] = json.loads(path.read_text())
+    if found.get('command') != results['command']:
+        raise ValueError(
+            f"'{path}' is of `{found.get('command')}`; give the same flags, another --name, or "
+            'leave out --resume'
+        )
+    found.pop('interrupted', None)
+    return found
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -22,7 +22,10 @@ SHUFFLE_SEED = 0
 REHEARSALS, LONG_REHEARSAL = 4, 0.2  # and seconds after which two are enough
 
 Call = Callable[[Array, Array, Plan | None], 'Plan | Array']
-PACKAGES = {'do_mpc': 'do-mpc'}  # by module, where it has another name
+PACKAGES = {
+    'do_mpc': 'do-mpc',
+    'pytorch_mppi': 'pytorch-mppi',
+}  # by module, where it has another name
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,9 @@ class Options:
     against: Path | None = None
     """Another checkout of trc, whose plan times stand beside these; None: none."""
 
+    crocoddyl_python: str = ''
+    """Python of the environment that has Crocoddyl; empty: none."""
+
     def __post_init__(self) -> None:
         for name in ('repetitions', 'states', 'least', 'alone', 'starts'):
             if getattr(self, name) < 1:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from trc_core.lab.benchmark.bars import Results
+from trc_core.lab.benchmark.peers import page as peers
 
 OURS, THEIRS = '#c0392b', '#34495e'
 
 
 def draw(results: Results, folder: Path, stem: str) -> list[str]:
-    """Writes `<stem>_latency.svg` and `<stem>_scaling.svg` into a folder; returns their names.
+    """Writes `<stem>_latency.svg`, `_scaling.svg` and `_peers.svg`; returns their names.
 
     Raises:
         ModuleNotFoundError: if Matplotlib is not installed.
@@ -22,7 +23,12 @@ def draw(results: Results, folder: Path, stem: str) -> list[str]:
     mpl.use('Agg')
     mpl.rcParams.update({'font.size': 8, 'svg.fonttype': 'none', 'svg.hashsalt': 'trc'})
     names = []
-    for kind, figure in (('latency', _latency(results)), ('scaling', _sizes(results))):
+    figures = {
+        'latency': _latency(results),
+        'scaling': _sizes(results),
+        'peers': peers.draw(results.get('peers', {})),
+    }
+    for kind, figure in figures.items():
         if figure is not None:
             names.append(f'{stem}_{kind}.svg')
             figure.savefig(folder / names[-1], metadata={'Date': None}, bbox_inches='tight')

@@ -9,6 +9,7 @@ from typing import Any
 from trc_core import provenance
 from trc_core.lab.benchmark import constrained
 from trc_core.lab.benchmark.bars import Results, bars
+from trc_core.lab.benchmark.peers import page as peers
 from trc_core.lab.markdown import table
 
 AS_CHEAP = 1e-5  # J/J* may be so much higher and still count as not worse
@@ -38,6 +39,7 @@ def report(results: Results, plots: Iterable[str] = ()) -> str:
         *_process(results),
         *_versions(results),
         *constrained.pages(results.get('constraints', {})),
+        *peers.pages(results.get('peers', {})),
     ]
     return '\n\n'.join(block for block in blocks if block) + '\n'
 
@@ -240,7 +242,8 @@ def _throughput(results: Results) -> Iterator[str]:
     yield (
         'Plans per second of `plan_batch` on fresh problems. With *early exit*, the default, a '
         'plan is done when a cycle is expected to gain less than a millionth of J: on the double '
-        'integrator the clipped LQR is the optimum, so that most plans take no cycle at all.'
+        'integrator the clipped LQR is the optimum, so that most plans take no cycle at all. *Of '
+        'a CPU second*: by the CPU time of all threads, not the time on the wall.'
     )
     for system, kinds in results['throughput'].items():
         measured = {label: row for label, row in kinds.items() if isinstance(row, Mapping)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,10 +12,10 @@ import numpy as np
 
 from trc_core.checkpoint import Checkpoint, load_checkpoint
 from trc_core.compile.kernels import compiled
-from trc_core.evaluation.problems import fresh_problems
+from trc_core.evaluation.problems import draw_problems, fresh_problems
 from trc_core.lab.benchmark.interleaved import InterleavedTiming, TimedPlanner
 from trc_core.lab.benchmark.latency import problems
-from trc_core.lab.benchmark.options import Options
+from trc_core.lab.benchmark.options import DEFAULT_SYSTEMS, Options
 from trc_core.lab.benchmark.planners import available, exactly
 from trc_core.numerics.parallel import cores
 from trc_core.planner.controller import Controller
@@ -24,6 +24,7 @@ from trc_core.problem.system import System
 from trc_core.progress import progress_bar
 
 BATCH_SYSTEMS = ('double_integrator', 'van_der_pol')
+DRAWN = 1024  # problems of a system that draws them with parameters, one by one
 BATCH_BACKENDS = ('numba', 'torch')
 SCALED = 'van_der_pol'  # or the first of the systems
 RUNS, LONG = 5, 3.0  # of a batch; seconds after which one is enough, and larger ones are skipped
@@ -31,7 +32,11 @@ RUNS, LONG = 5, 3.0  # of a batch; seconds after which one is enough, and larger
 
 def throughput(options: Options, results: dict[str, Any]) -> None:
     """Plans per second by batch: on one core and on all, with early exit and without."""
-    for name in [n for n in options.systems if n in BATCH_SYSTEMS] or options.systems[:1]:
+    detailed = [n for n in options.systems if n in BATCH_SYSTEMS]
+    others = [] if options.systems == DEFAULT_SYSTEMS else options.systems
+    for name in [n for n in others if n not in BATCH_SYSTEMS]:
+        results[name] = _with_own_problems(name, options)
+    for name in detailed:
         checkpoint, result = load_checkpoint(name), results.setdefault(name, {})
         for place, chosen in _places(options):
             for kind, factory in BATCHES.items():
@@ -44,12 +49,38 @@ def throughput(options: Options, results: dict[str, Any]) -> None:
             result[options.device] = _gpu()
 
 
+def _with_own_problems(name: str, options: Options) -> dict[str, Any]:
+    """Plans per second of a system whose problems may have parameters, as far as `DRAWN`."""
+    checkpoint = load_checkpoint(name)
+    batches = [B for B in options.batches if B <= DRAWN]
+    drawn = draw_problems(checkpoint.system, max(batches))
+    rows, own = drawn.parameters or [{}], checkpoint.system.parameters
+    changed = sorted({key for row in rows for key in row})
+    parameters = {k: np.array([row.get(k, own[k]) for row in rows]) for k in changed}
+    found = {}
+    for threads in sorted({1, cores()}):
+        controller = Controller(checkpoint, num_threads=threads)
+
+        def plan(B: int, controller: Controller = controller) -> Any:
+            some = {key: values[:B] for key, values in parameters.items()}
+            return controller.plan_batch(drawn.x0[:B], drawn.goal[:B], parameters=some)
+
+        label = f'{controller.backend}, {_threads(threads)}, early exit'
+        found[label] = _rates(plan, batches, f'{name}: {label}')
+    label = f'{controller.backend}, {_threads(threads)}, of a CPU second'
+    found[label] = _rates(plan, batches, f'{name}: {label}', time.process_time)
+    return found
+
+
+def _threads(count: int) -> str:
+    return f'{count} thread{"s" * (count > 1)}'
+
+
 def _places(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where batches are planned: a label, and the arguments of a planner."""
     for backend in [b for b in options.backends if b in BATCH_BACKENDS]:
         for threads in sorted({1, cores()}):
-            label = f'{backend}, {threads} thread{"s" * (threads > 1)}'
-            yield label, {'backend': backend, 'threads': threads}
+            yield f'{backend}, {_threads(threads)}', {'backend': backend, 'threads': threads}
     if options.device != 'cpu':
         yield f'torch, {options.device}', {'backend': 'torch', 'device': options.device}
 
@@ -82,18 +113,29 @@ def _by_batch(
     checkpoint: Checkpoint, planner: TimedPlanner, options: Options, result: dict[str, float]
 ) -> None:
     x0, goal = fresh_problems(checkpoint.system, max(options.batches))
-    planner.call(x0[:1], goal[:1], None)
-    for B in progress_bar(
-        options.batches, f'{checkpoint.system.name}: {planner.label}', leave=False
-    ):
+    title = f'{checkpoint.system.name}: {planner.label}'
+    result.update(_rates(lambda B: planner.call(x0[:B], goal[:B], None), options.batches, title))
+
+
+def _rates(
+    plan: Callable[[int], Any],
+    batches: Sequence[int],
+    title: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Plans per second by batch B; larger ones are left out where one takes long."""
+    plan(1)
+    rates = {}
+    for B in progress_bar(batches, title, leave=False):
         seconds: list[float] = []
         while len(seconds) < RUNS and sum(seconds) < LONG:
-            began = time.perf_counter()
-            planner.call(x0[:B], goal[:B], None)
-            seconds.append(time.perf_counter() - began)
-        result[str(B)] = B / float(np.median(seconds))
+            began = clock()
+            plan(B)
+            seconds.append(clock() - began)
+        rates[str(B)] = B / float(np.median(seconds))
         if seconds[0] > LONG:
             break
+    return rates
 
 
 def by_cycles(options: Options, results: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ EXPERIMENTS = {
     'hierarchy': 'hierarchy',
     'surprises': 'surprises',
     'proposals': 'proposals',
+    'cycles': 'cycles',
+    'rocket': 'rocket',
+    'environments': 'environments',
 }
 OUTPUT = Path('outputs/experiments')
 

@@ -12,7 +12,6 @@ import numpy as np
 from trc_core.evaluation.evaluator import COLLISION, DEEP
 from trc_core.evaluation.problems import draw_problems
 from trc_core.evaluation.reference import best_known_optima, starts_needed
-from trc_core.lab.experiments.cycles_and_sweeps import cycles_and_sweeps, section, sentence
 from trc_core.lab.experiments.frame import (
     Experiment,
     Figures,
@@ -20,7 +19,6 @@ from trc_core.lab.experiments.frame import (
     Work,
     among,
     key,
-    names,
 )
 from trc_core.lab.experiments.proposal_rows import (
     CONTROLLER,
@@ -40,8 +38,8 @@ BLOCK = 20  # problems of a unit of work
 EXCESS = 1e-5  # in which J/J* - 1 is kept
 MOST = 9_999  # of it that is kept: only its median is shown
 SHUFFLE = 7
-FLOWN = 5  # starts that the controller improves
-CIRCLES, CYCLES = 'circles', 'cycles'
+FLOWN = 5  # starts of the network that are compared with others at equal milliseconds
+CIRCLES = 'circles'
 RIVALS, OWN = 'rivals', 'network'
 GROUPS = {RIVALS: rivals, OWN: own}
 KINDS = ('wrong', 'M wrong', '> 1 cm', '> 5 cm')
@@ -54,26 +52,19 @@ class Size:
     problems: int = 200
     stored: int = 6000
     """Plans in the table of stored plans, and as many mirror images."""
-    states: int = 100
-    """Of the systems whose cycles and sweeps are compared."""
-    refined: tuple[str, ...] = ()
-    """Those systems, which ship."""
 
 
-FULL = Size(problems=1000, stored=20_000, states=300)
+FULL = Size(problems=1000, stored=20_000)
 
 
 def units(size: Size, seed: int) -> dict[str, Work]:
-    """Blocks of problems, of which every planner plans each; then systems with cycles."""
+    """Blocks of problems, of which every planner plans each."""
     counts = [min(BLOCK, size.problems - first) for first in range(0, size.problems, BLOCK)]
-    work: dict[str, Work] = {
+    return {
         key(CIRCLES, group, n): partial(_block, size, seed, group, n, count)
         for group in GROUPS
         for n, count in enumerate(counts)
     }
-    for name in size.refined:
-        work[key(CYCLES, name)] = partial(cycles_and_sweeps, name, size.states, seed)
-    return work
 
 
 def _block(size: Size, seed: int, group: str, number: int, count: int) -> Figures:
@@ -185,19 +176,6 @@ def page(results: Results) -> Iterable[str]:
         'alone); rows take turns, problem by problem, in a random order.'
     )
     yield SOURCES
-    if not names(results, 1, CYCLES):
-        return
-    yield '## Cycles and sweeps'
-    yield (
-        'Where one start leads to the optimum, a network shortens the way: K cycles, and sweeps '
-        'of box-iLQR after them, beside the same sweeps from the clipped LQR and from the best of '
-        f'a ladder of LQRs. New states, {ABOUT}.'
-    )
-    for name in names(results, 1, CYCLES):
-        (figures,) = among(results, CYCLES, name)
-        yield f'### {name}'
-        yield sentence(name, figures)
-        yield section(figures)
 
 
 SOURCES = """\
@@ -208,9 +186,6 @@ SOURCES = """\
   start and goal are flown from here.
 - *MPPI*: the mean of 1000 samples after 5 iterations from the line.
 - *network*: its proposals alone, or beside the classical starts, as the controller has them."""
-
-
-ABOUT = 'CPU milliseconds on one core, in turns; *wrong*: J more than 2 % above J*'
 
 
 def at_equal_ms(found: Mapping[str, Line], source: str, ms: float) -> float | None:
@@ -240,12 +215,12 @@ def _answer(found: Mapping[str, Line]) -> Iterable[str]:
         rival = at_equal_ms(found, STORED, flown.ms)
         other = 'none' if rival is None else f'{rival:.1%}'
         text += (
-            f' Of the proposals of the network the best {FLOWN} are improved in flight: they end '
-            f'M wrong on {flown.shares["M wrong"]:.1%} in {flown.ms:.1f} ms, where the 32 nearest '
-            f'stored plans do on {other}.'
+            f' The best {FLOWN} proposals of the network, by the merit, end M wrong on '
+            f'{flown.shares["M wrong"]:.1%} in {flown.ms:.1f} ms, where the 32 nearest stored '
+            f'plans do on {other}.'
         )
         first, theirs = (rows[0].shares['M wrong'] for rows in one_each)
-        text += f' With one start the network is no better than they ({first:.1%}, {theirs:.1%}).'
+        text += f' With one start it is {first:.1%} and {theirs:.1%}.'
         without = (line for label, line in found.items() if 'network' not in label)
         better = [
             line
@@ -258,9 +233,10 @@ def _answer(found: Mapping[str, Line]) -> Iterable[str]:
         if CONTROLLER in found:
             ours = found[CONTROLLER]
             text += (
-                f' The controller, which goes on to other starts where the best violate '
-                f'constraints, is M wrong on {ours.shares["M wrong"]:.1%} and more than 1 cm '
-                f'inside on {ours.shares["> 1 cm"]:.1%}, in {ours.ms:.1f} ms (p95 {ours.p95:.0f}).'
+                f' The controller, which ranks starts with little weight of violations, improves '
+                f'two, and goes on to others where these leave doubts, is M wrong on '
+                f'{ours.shares["M wrong"]:.1%} and more than 1 cm inside on '
+                f'{ours.shares["> 1 cm"]:.1%}, in {ours.ms:.1f} ms (p95 {ours.p95:.0f}).'
             )
     yield text
 

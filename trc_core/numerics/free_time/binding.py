@@ -16,6 +16,7 @@ from trc_core.problem.graph import needed_instructions
 from trc_core.problem.system import Array, System
 from trc_core.problem.terms import OUTPUT
 
+Places = NDArray[np.int64]
 VERSION = 1  # of the graphs; part of the hash of their machine code
 PROBES = 256
 
@@ -37,6 +38,7 @@ def code_is_kept(system: System) -> bool:
 def _digest(system: System) -> str:
     """A hash of all that the graphs depend on."""
     cost = system.terminal_cost
+    assert system.x_min is not None and system.x_max is not None
     numbers = [
         *(weight.tolist() for weight in (system.Q, system.R, system.Q_f)),
         None if cost is None else cost.tolist(),
@@ -44,7 +46,7 @@ def _digest(system: System) -> str:
         [list(limits.tolist()) for limits in (system.x_min, system.x_max)],
     ]
     timed = None if system.timed is None else system.timed.digest
-    contents = json.dumps(['free time', VERSION, system.digest, timed, numbers])
+    contents = json.dumps(['free time', VERSION, list(GRAPHS), system.digest, timed, numbers])
     return hashlib.sha256(contents.encode()).hexdigest()
 
 
@@ -88,7 +90,7 @@ def for_problem(system: System, plant: Timed, goal: Array, p: Array) -> Timed:
     return plant._replace(numbers=numbers, goal=np.array(goal, dtype=np.float64))
 
 
-def _coordinates(system: System) -> tuple[Array, Array, Array, Array]:
+def _coordinates(system: System) -> tuple[Places, Places, Array, Array]:
     """The kinds of local coordinates, the groups, and the bounds of all."""
     n_u = system.n_u
     kinds = np.full(n_u, OTHER, dtype=np.int64)

@@ -21,7 +21,7 @@ WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
 STARTS = (
     *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
-    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0)),
+    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0), (1.0, 0.4), (10.0, 0.2)),
 )
 """Of the barrier and of the duration: by what the first ones are multiplied at each start."""
 MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
@@ -55,7 +55,7 @@ class Solver:
     ) -> tuple[Flight, Outcome]:
         """A plan without one before, by at most `sweeps` sweeps from each start.
 
-        Where they do not converge, they begin again with a stronger barrier or a longer duration
+        Where they do not converge, they begin again with a stronger barrier or another duration
         (`STARTS`), at most `restarts` times while `is_over` is False; the best plan is returned,
         and all sweeps are counted.
         """
@@ -135,26 +135,16 @@ def _rank(found: Outcome) -> tuple[bool, float]:
 
 def violation_of(plant: Timed, flight: Flight) -> float:
     """The largest violation of a constraint or error of a terminal state, in its own unit."""
-    T, largest = flight.u.shape[0], 0.0
-    for place in plant.terminal:
-        largest = max(largest, abs(flight.x[T, place] - plant.goal[place]))
-    for t in range(T + 1):
-        for i in range(flight.h.shape[1]):
-            if plant.holds[t, i]:
-                largest = max(largest, flight.h[t, i])
-    return float(largest)
+    errors = np.abs(flight.x[-1, plant.terminal] - plant.goal[plant.terminal])
+    return float(max(errors.max(initial=0.0), flight.h[plant.holds].max(initial=0.0)))
 
 
 def merit_of(plant: Timed, flight: Flight) -> float:
     """J, and errors in their typical sizes by a price no multiplier reaches."""
-    T, errors = flight.u.shape[0], 0.0
-    for place in plant.terminal:
-        errors += abs(flight.x[T, place] - plant.goal[place]) / plant.x_unit[place]
-    for t in range(T + 1):
-        for i in range(flight.h.shape[1]):
-            if plant.holds[t, i]:
-                errors += max(flight.h[t, i], 0.0) / plant.h_unit[i]
-    return float(flight.numbers[COST]) + MISSED * plant.cost_unit * errors
+    ends, units = plant.terminal, plant.x_unit[plant.terminal]
+    errors = np.sum(np.abs(flight.x[-1, ends] - plant.goal[ends]) / units)
+    errors += np.sum(np.where(plant.holds, np.maximum(flight.h, 0.0) / plant.h_unit, 0.0))
+    return float(flight.numbers[COST] + MISSED * plant.cost_unit * errors)
 
 
 def as_plan(

@@ -173,8 +173,7 @@ def reach(plant, flight, sweep, mu, tau):
         for i in range(h.shape[1]):
             if holds[t, i]:
                 dy = _slack_step(C, h, y, t, i, 1.0, state, z)
-                slope -= mu / y[t, i] * dy
-                share = _within(share, dy, y[t, i], math.inf, tau)
+                slope -= mu / y[t, i] * max(dy, -tau * y[t, i])
         if t < T:
             for i in range(m):
                 total = 0.0

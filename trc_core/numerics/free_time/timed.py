@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trc_core.problem.system import Array
 
-FORWARD, EXPANSION, END, LAWS = range(4)  # functions of a plant
+FORWARD, EXPANSION, END, LAWS, GRADIENT = range(5)  # functions of a plant
 OTHER, SIZE, TURN = range(3)  # kinds of local coordinates
 LOW, HIGH, UNIT = range(3)  # rows of the bounds of local coordinates
 DT, COST, LOW_PRICE, HIGH_PRICE = range(4)  # numbers of a flight

@@ -10,7 +10,7 @@ import numpy as np
 from trc_core.flight.pilot import Pilot
 from trc_core.flight.safety import Decision, Measurement, SafetyMonitor, SafetyState
 from trc_core.numerics.cost import difference
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.plan import Plan, step_of
 from trc_core.problem.system import Array
 from trc_ros.control_loop import LoopStatistics, Spread
 from trc_ros.controller.plan_warnings import PlanWarnings
@@ -132,6 +132,7 @@ def model_status(
     values |= {f'learned_{name}': value for name, value in pilot.learned.items()}
     if plan is not None:
         values |= {'plan_cost': plan.cost, 'plan_cycles': plan.cycles, 'plan_source': plan.source}
+        values |= {'plan_duration_s': system.horizon * step_of(plan, system)}
     said = '; '.join(warnings.latest)
     values |= {'plans_with_warnings': warnings.count, 'last_warning': said}
     level = counters.level('plans_with_warnings', warnings.count)
@@ -202,6 +203,8 @@ def task_values(
         'violation': float('nan') if accepted is None else float(accepted.plan.violation),
         'follows': follows,
     }
+    if system.final_time is not None and accepted is not None and measurement is not None:
+        values['time_to_go_s'] = max(0.0, accepted.end(system) - measurement.time)
     if aim is None:
         return values
     for name, value in zip(system.state_names, aim.tolist(), strict=True):

@@ -38,7 +38,9 @@ class GoalFrames:
 
         def read_and_note(message: Any) -> StatePart:
             part = read(message)
-            self._of_states = frame_id_of(message)
+            frame = frame_id_of(message)
+            if frame or not self._of_states:  # the message of a mass names none
+                self._of_states = frame
             return part
 
         return read_and_note

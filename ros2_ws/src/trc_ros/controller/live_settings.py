@@ -11,6 +11,7 @@ from trc_core.flight.goal_range import trained_goals
 from trc_core.flight.limits import CommandLimits
 from trc_core.flight.progress import tolerance_of
 from trc_core.flight.ranges import StateBox
+from trc_core.flight.safety import require_fallback
 from trc_core.flight.settings import Settings, weights_of
 from trc_core.problem.system import Array
 from trc_ros.conversions import joints_of
@@ -52,6 +53,9 @@ class LiveSettings:
                 f"the backend '{controller.backend}' plans with the weights of its system: "
                 "leave weights.* out, or set backend to 'numba'"
             )
+        if weights and system.final_time is not None:
+            raise ValueError(f"'{system.name}' has plans of a free duration: leave weights.* out")
+        require_fallback(values['fallback_mode'], system)
         settings = Settings(
             limits=CommandLimits.of(system, low, high, rate),
             state_timeout=values['state_timeout'],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from trc_core.planner.inputs import FAR_OUTSIDE
 from trc_core.problem.system import Array
 from trc_ros.inputs import ThrottledLog
 
-SUBJECTS = (' is ', ',')  # what a warning is about stands before them; numbers come after
+NUMBERS = re.compile(r'\d[\d.e+-]*')  # change from plan to plan
+SUBJECTS = (' is ', ',', ': ')  # what a warning is about stands before them; numbers come after
 
 
 class PlanWarnings:
@@ -49,6 +51,7 @@ class PlanWarnings:
             subject = line
             for end in SUBJECTS:
                 subject = subject.partition(end)[0]
+            subject = NUMBERS.sub('', subject)
             self._log(subject, f'plan: {line}')
 
     def _is_far(self, goal: Array | None) -> bool:

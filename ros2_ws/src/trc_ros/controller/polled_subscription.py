@@ -6,6 +6,8 @@ To wake an executor for every message would cost more than a plan.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from rclpy._rclpy_pybind11 import RMWError
@@ -37,6 +39,8 @@ class Arrival(NamedTuple):
     content: bytes
     waited: float
     """Seconds since it came; 0 where the middleware does not say."""
+    topic: int = 0
+    """The number of its subscription, where several are polled together."""
 
 
 class PolledSubscription:
@@ -63,6 +67,11 @@ class PolledSubscription:
         )
         self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
 
+    @property
+    def handle(self) -> Any:
+        """Of the subscription in the middleware."""
+        return self._subscription.handle
+
     def wait(self, seconds: float) -> bool:
         """Whether there is a new message, at once or within so many seconds."""
         with self._subscription.handle:
@@ -86,16 +95,17 @@ class PolledSubscription:
                 arrivals.append(Arrival(content, waited))
         return arrivals
 
-    def read(self, content: bytes) -> Any:
+    def read(self, arrival: Arrival) -> Any:
         """The message of an arrival.
 
         Raises:
             RejectedInput: if it is none.
         """
         try:
-            return self._deserialize(content)
+            return self._deserialize(arrival.content)
         except RMWError as error:
-            raise RejectedInput('unreadable', f'{len(content)} bytes: {error}') from None
+            detail = f'{len(arrival.content)} bytes: {error}'
+            raise RejectedInput('unreadable', detail) from None
 
     def newest(self) -> Any:
         """The newest message since the last time; None if there is none.
@@ -104,8 +114,50 @@ class PolledSubscription:
             RejectedInput: if it cannot be read.
         """
         arrivals = self.take()
-        return self.read(arrivals[-1].content) if arrivals else None
+        return self.read(arrivals[-1]) if arrivals else None
 
     def close(self) -> None:
         """Ends the subscription."""
         self._node.destroy_subscription(self._subscription)
+
+
+class JoinedSubscriptions:
+    """Several polled subscriptions that are waited for together.
+
+    Args:
+        node: owns them.
+        topics: at least one.
+    """
+
+    def __init__(self, node: Node, topics: Sequence[PolledSubscription]) -> None:
+        self._topics = tuple(topics)
+        count = len(self._topics)
+        self._wait_set = rclpy_implementation.WaitSet(count, 0, 0, 0, 0, 0, node.context.handle)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether one of them has a new message, at once or within so many seconds."""
+        with ExitStack() as held:
+            self._wait_set.clear_entities()
+            for topic in self._topics:
+                held.enter_context(topic.handle)
+                self._wait_set.add_subscription(topic.handle)
+            self._wait_set.wait(max(0, round(1e9 * seconds)))
+            return bool(self._wait_set.get_ready_entities('subscription'))
+
+    def take(self) -> list[Arrival]:
+        """The messages of all of them since the last time, the newest last."""
+        arrivals = [
+            arrival._replace(topic=i)
+            for i, topic in enumerate(self._topics)
+            for arrival in topic.take()
+        ]
+        return sorted(arrivals, key=lambda arrival: -arrival.waited)
+
+    def read(self, arrival: Arrival) -> Any:
+        """The message of an arrival; raises as `PolledSubscription.read`."""
+        return self._topics[arrival.topic].read(arrival)
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        for topic in self._topics:
+            topic.close()

@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 
 from trc_core.flight.rate_limit import RateLimit
 from trc_core.flight.safety import Measurement
-from trc_ros.controller.polled_subscription import Arrival, PolledSubscription
+from trc_ros.controller.polled_subscription import Arrival, JoinedSubscriptions, PolledSubscription
 from trc_ros.conversions import RejectedInput
 from trc_ros.inputs import Input
 
@@ -54,7 +54,7 @@ class StateInput:
 
     def __init__(
         self,
-        topic: PolledSubscription,
+        topic: PolledSubscription | JoinedSubscriptions,
         measure: Measuring,
         on_rejection: Callable[[RejectedInput], None],
         period: float,
@@ -88,7 +88,7 @@ class StateInput:
         return news
 
     def _measured(self, arrival: Arrival) -> tuple[Measurement, Time]:
-        return self._measure(self._topic.read(arrival.content), arrival.waited)
+        return self._measure(self._topic.read(arrival), arrival.waited)
 
     def mark_answered(self) -> None:
         """Notes that a cycle begins, with the newest state if there is one."""

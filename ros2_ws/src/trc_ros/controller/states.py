@@ -8,6 +8,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
 
 from trc_core import Controller, System
 from trc_core.flight.assembly import StateAssembly
@@ -21,7 +22,7 @@ from trc_ros.controller.measurements import (
     SimulatedClock,
     SimulatedMeasurementReader,
 )
-from trc_ros.controller.polled_subscription import PolledSubscription
+from trc_ros.controller.polled_subscription import JoinedSubscriptions, PolledSubscription
 from trc_ros.controller.state_input import StateInput
 from trc_ros.controller.state_watch import StateWatch
 from trc_ros.conversions import (
@@ -29,10 +30,12 @@ from trc_ros.conversions import (
     PartReader,
     frame_of,
     part_reader,
+    rest_of_state,
     with_joint_names,
 )
 from trc_ros.inputs import RejectionLog
 
+REST = 'state_rest'  # the topic of coordinates that the messages on `state` cannot hold
 DEPTH = 32  # newest messages that are kept from one cycle to the next
 QOS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -63,7 +66,11 @@ def open_states(
         ValueError: if the message type cannot carry the state of the system.
     """
     kind, _ = STATE_TYPES[values['state_type']]
-    topic, warn = PolledSubscription(node, kind, 'state', QOS), node.get_logger().warning
+    topic: PolledSubscription | JoinedSubscriptions = PolledSubscription(node, kind, 'state', QOS)
+    warn = node.get_logger().warning
+    if rest_of_state(values['state_type'], controller.system):
+        rest = PolledSubscription(node, JointState, REST, QOS)
+        topic = JoinedSubscriptions(node, (topic, rest))
     measure = _measuring(node, controller.system, values, clock, now, live, noting)
     period, simulated = 1.0 / values['controller_frequency'], isinstance(clock, SimulatedClock)
     states = StateInput(topic, measure, RejectionLog('state', warn), period, simulated)

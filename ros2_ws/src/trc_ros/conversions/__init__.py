@@ -19,7 +19,14 @@ from trc_ros.conversions.bodies import frame_of
 from trc_ros.conversions.command_format import COMMAND_TYPES, CommandFormat
 from trc_ros.conversions.commands import command_reader, command_writer
 from trc_ros.conversions.frames import frame_id_of, has_poses, moved
-from trc_ros.conversions.inputs import GOAL_TYPES, STATE_TYPES, PartReader, Reader, part_reader
+from trc_ros.conversions.inputs import (
+    GOAL_TYPES,
+    STATE_TYPES,
+    PartReader,
+    Reader,
+    part_reader,
+    rest_of_state,
+)
 from trc_ros.conversions.joint_parts import JointPartReader
 from trc_ros.conversions.obstacle_writers import obstacle_markers
 from trc_ros.conversions.parameter_readers import (
@@ -104,6 +111,7 @@ __all__ = [
     'obstacle_markers',
     'own_stamp',
     'part_reader',
+    'rest_of_state',
     'seconds_of',
     'stamp_at',
     'with_joint_names',

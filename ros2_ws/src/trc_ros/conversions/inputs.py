@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
@@ -15,7 +15,7 @@ from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.joint_parts import JointPartReader
 from trc_ros.conversions.pose_readers import OdometryReader, PoseReader
-from trc_ros.conversions.poses import ANYWHERE, Placement
+from trc_ros.conversions.poses import ANYWHERE, Placement, coordinates_of_no_joint
 from trc_ros.conversions.readers import ArrayReader, JointStateReader
 
 Reader = Callable[[Any], Array]
@@ -50,20 +50,43 @@ GOAL_TYPES: dict[str, tuple[type, ReaderMaker]] = {
 
 
 class WholeReader:
-    """Reads messages that hold a whole state.
+    """Reads messages that hold a whole state, or all of it that they can.
 
     Args:
         read: the state (n_x,) of a message.
         system: whose state it is.
+        missing: names of the coordinates that it cannot hold.
     """
 
-    def __init__(self, read: Callable[[Any], Any], system: System) -> None:
+    def __init__(
+        self, read: Callable[[Any], Any], system: System, missing: Sequence[str] = ()
+    ) -> None:
         self._read = read
-        self._places = tuple(range(system.n_x))
+        names = system.state_names
+        self._places = tuple(i for i, name in enumerate(names) if name not in missing)
 
     def __call__(self, message: Any) -> StatePart:
         """The state of a message; raises as its reader does."""
         return StatePart(self._read(message), self._places)
+
+
+class OdometryAndRest:
+    """Reads states of which an Odometry holds one part, and JointStates the coordinates beside."""
+
+    def __init__(self, odometry: PartReader, rest: PartReader) -> None:
+        self._odometry, self._rest = odometry, rest
+
+    def __call__(self, message: Any) -> StatePart:
+        """The part that a message holds; raises as its reader does."""
+        return (self._odometry if isinstance(message, Odometry) else self._rest)(message)
+
+
+def rest_of_state(state_type: str, system: System) -> list[str]:
+    """Names of the coordinates that messages of a type cannot hold; another topic has them.
+
+    A mass has no place in an Odometry.
+    """
+    return coordinates_of_no_joint(system) if state_type == 'Odometry' else []
 
 
 def part_reader(
@@ -81,4 +104,6 @@ def part_reader(
     if state_type == 'JointState':
         return JointPartReader(system, differentiates, notice)
     _, make_reader = STATE_TYPES[state_type]
-    return WholeReader(make_reader(system, placement), system)
+    missing = rest_of_state(state_type, system)
+    whole = WholeReader(make_reader(system, placement), system, missing)
+    return OdometryAndRest(whole, JointPartReader(system, notice=notice)) if missing else whole

@@ -108,7 +108,17 @@ def _require_axes(system: System, axes: tuple[str, ...]) -> None:
             f"{vectors} are modified Rodrigues parameters and have the unit 'rad', in which turns "
             "are counted; give them the unit '1'"
         )
-    carried = {place for joint in system.joints for place in (joint.position, joint.velocity)}
-    missing = [name for i, name in enumerate(system.state_names) if i not in carried]
+    missing = [name for name in coordinates_of_no_joint(system) if not may_be_any(system, name)]
     if missing or any(joint.position is None for joint in system.joints):
         raise ValueError(f"a pose cannot carry all of '{system.name}': {missing or names}")
+
+
+def coordinates_of_no_joint(system: System) -> list[str]:
+    """Names of the coordinates that no pose and no twist hold, a mass for example."""
+    carried = {place for joint in system.joints for place in (joint.position, joint.velocity)}
+    return [name for i, name in enumerate(system.state_names) if i not in carried]
+
+
+def may_be_any(system: System, name: str) -> bool:
+    """Whether plans may end with any value of a coordinate, as with the mass that is left."""
+    return system.final_time is not None and name not in system.terminal

@@ -16,6 +16,7 @@ from trc_core.problem.system import Array
 
 ENCAPSULATION = 4  # bytes before the first field, from where alignment counts
 STAMP = struct.Struct('=iI')  # of the header, which is the first field
+DURATION = STAMP  # the same fields: seconds and nanoseconds
 DOUBLE = 8  # bytes, and their alignment in the first version of XCDR
 
 
@@ -55,7 +56,7 @@ class SerializedNumbers:
 
 
 class SerializedTrajectory:
-    """A trajectory as it is sent, whose stamp and numbers are written in place.
+    """A trajectory as it is sent, whose stamp, numbers and times are written in place.
 
     To convert a hundred points field by field, as rclpy does in every publication, takes about as
     long as to plan them.
@@ -69,7 +70,7 @@ class SerializedTrajectory:
 
     def __init__(self, message: JointTrajectory) -> None:
         numbers = np.array(list(chain(*_sequences(message))))
-        offsets, length = _layout(message)
+        offsets, times, length = _layout(message)
         places = np.array(offsets, dtype=int) // DOUBLE
         # What follows the last field was reserved in vain, and some readers refuse it.
         self._bytes = bytearray(serialize_message(message)[: ENCAPSULATION + length])
@@ -80,10 +81,19 @@ class SerializedTrajectory:
             raise ValueError('this ROS 2 middleware does not serialise trajectories as plain CDR')
         self._places = places[numbers > 0]
         self._sources = numbers[numbers > 0].astype(int) - 1
+        self._times = [ENCAPSULATION + begin for begin in times]
 
-    def filled(self, stamp: Time, *values: Array) -> bytes:
-        """The message with this stamp, and `values`, one after another, for their placeholders."""
+    def filled(self, stamp: Time, *values: Array, seconds: Sequence[float] = ()) -> bytes:
+        """The message with this stamp, and `values`, one after another, for their placeholders.
+
+        Args:
+            stamp: of its header.
+            values: arrays of any shape.
+            seconds: `time_from_start` of every point; if empty, they stay as they are.
+        """
         STAMP.pack_into(self._bytes, ENCAPSULATION, stamp.sec, stamp.nanosec)
+        for begin, time in zip(self._times, seconds, strict=False):
+            DURATION.pack_into(self._bytes, begin, *divmod(round(1e9 * time), 10**9))
         numbers = np.concatenate([array.ravel() for array in values])
         self._doubles[self._places] = numbers[self._sources]
         return bytes(self._bytes)
@@ -98,13 +108,13 @@ def _sequences(message: JointTrajectory) -> list[list[float]]:
     ]
 
 
-def _layout(message: JointTrajectory) -> tuple[list[int], int]:
-    """Offsets of those numbers, and the length, in bytes behind the encapsulation.
+def _layout(message: JointTrajectory) -> tuple[list[int], list[int], int]:
+    """Offsets of those numbers and of the times, and the length, behind the encapsulation.
 
     The layout is that of DDS-XTypes 1.3, 7.4.1: a value is aligned to its size, texts and
     sequences begin with their length.
     """
-    end, found = STAMP.size, []
+    end, found, times = STAMP.size, list[int](), list[int]()
 
     def take(size: int, count: int = 1) -> int:
         nonlocal end
@@ -126,5 +136,5 @@ def _layout(message: JointTrajectory) -> tuple[list[int], int]:
         begin = take(DOUBLE, len(sequence))
         found += [begin + DOUBLE * i for i in range(len(sequence))]
         if k % 4 == 0:
-            take(4, 2)  # time_from_start
-    return found, end
+            times.append(take(4, 2))  # time_from_start
+    return found, times, end

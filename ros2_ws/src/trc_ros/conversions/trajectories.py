@@ -7,7 +7,7 @@ import array
 from builtin_interfaces.msg import Time
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from trc_core.numerics.plan import Plan
+from trc_core.numerics.plan import Plan, step_of
 from trc_core.problem.system import Array
 from trc_core.systems import System
 from trc_ros.conversions.axes import actuators_of, axes_of, indices, is_one_to_one, joints_of
@@ -20,8 +20,9 @@ Places = list[tuple[int, int]]
 class HorizonWriter:
     """Writes plans as JointTrajectory.
 
-    T + 1 points; `effort` of point k holds the control from k dt to (k + 1) dt, so that the last
-    point has none. Where controls and joints do not map one to one there is no effort at all.
+    T + 1 points; `effort` of point k holds the control until point k + 1, so that the last point
+    has none. Where controls and joints do not map one to one there is no effort at all. Points are
+    a dt apart, or a T-th of the plan's duration where that is free: `time_from_start` says so.
     """
 
     def __init__(self, system: System, frame_id: str = '') -> None:
@@ -42,16 +43,18 @@ class HorizonWriter:
             for point, u in zip(points, controls, strict=False):
                 point.effort = _placed(len(axes), efforts, u)
         self._message = _serialized([axis.name for axis in axes], frame_id, points)
+        self._system = system
 
     def __call__(self, plan: Plan, stamp: Time) -> bytes:
         """The message for a plan from a state measured at `stamp`."""
-        return self._message.filled(stamp, plan.states, plan.controls)
+        seconds = free_times(plan, self._system)
+        return self._message.filled(stamp, plan.states, plan.controls, seconds=seconds)
 
 
 class ControlHorizonWriter:
     """Writes the controls of plans as JointTrajectory, under their own names.
 
-    T points; `effort` of point k holds the controls from k dt to (k + 1) dt.
+    T points; `effort` of point k holds the controls until point k + 1.
     """
 
     def __init__(self, system: System, frame_id: str = '') -> None:
@@ -60,17 +63,19 @@ class ControlHorizonWriter:
             for k, u in enumerate(placeholders((system.horizon, system.n_u)))
         ]
         self._message = _serialized(list(system.control_names), frame_id, points)
+        self._system = system
 
     def __call__(self, plan: Plan, stamp: Time) -> bytes:
         """The message for a plan from a state measured at `stamp`."""
-        return self._message.filled(stamp, plan.controls)
+        seconds = free_times(plan, self._system)
+        return self._message.filled(stamp, plan.controls, seconds=seconds)
 
 
 class JointTrajectoryWriter:
     """Writes plans as a stock joint_trajectory_controller accepts them.
 
-    T points, the first one dt after the stamp: positions and, if every joint has one, velocities.
-    No effort, which it refuses where it does not command efforts.
+    T points, the first one a step after the stamp: positions and, if every joint has one,
+    velocities. No effort, which it refuses where it does not command efforts.
 
     Args:
         system: whose plans are written.
@@ -95,10 +100,12 @@ class JointTrajectoryWriter:
         if stops:
             points[-1].velocities = _placed(len(joints) * moving, [], states[-1])
         self._message = _serialized([joint.name for joint in joints], frame_id, points)
+        self._system = system
 
     def __call__(self, plan: Plan, stamp: Time) -> bytes:
         """The message for a plan from a state measured at `stamp`."""
-        return self._message.filled(stamp, plan.states)
+        seconds = free_times(plan, self._system)[1:]
+        return self._message.filled(stamp, plan.states, seconds=seconds)
 
 
 class StampedCommandWriter:
@@ -118,6 +125,17 @@ class StampedCommandWriter:
     def __call__(self, control: Array, stamp: Time) -> bytes:
         """The message for a control (n_u,) that holds from `stamp`."""
         return self._message.filled(stamp, control)
+
+
+def free_times(plan: Plan, system: System) -> list[float]:
+    """Seconds of the states of a plan (T + 1,) since it began, where its duration is free.
+
+    They are the same for all plans of a system otherwise, and the list is empty.
+    """
+    if system.final_time is None:
+        return []
+    step = step_of(plan, system)
+    return [k * step for k in range(len(plan.states))]
 
 
 def _plan_placeholders(system: System) -> tuple[Array, Array]:

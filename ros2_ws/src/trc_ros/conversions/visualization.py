@@ -18,6 +18,7 @@ from trc_ros.conversions.bodies import body_of, frame_of, point_at
 from trc_ros.conversions.poses import ANYWHERE, Placement, Vector
 from trc_ros.conversions.quaternions import IDENTITY, Quaternion
 from trc_ros.conversions.stamps import duration, later
+from trc_ros.conversions.trajectories import free_times
 
 FRAME = 'map'  # where no frame is given: RViz's own fixed frame
 LINE_WIDTH = 0.02  # [m]
@@ -36,6 +37,7 @@ class PathWriter:
 
     def __init__(self, system: System, placement: Placement = ANYWHERE) -> None:
         self._frame = frame_of(system, placement)
+        self._system = system
         self._times = [k * system.dt for k in range(system.horizon + 1)]
         self._message = Path()
         self._message.header.frame_id = placement.frame_id or FRAME
@@ -46,8 +48,8 @@ class PathWriter:
     def __call__(self, plan: Plan, stamp: Time) -> Path:
         """The message for a plan from a state measured at `stamp`; valid until the next call."""
         self._message.header.stamp = stamp
-        states = plan.states.tolist()
-        for pose, x, time in zip(self._message.poses, states, self._times, strict=True):
+        states, times = plan.states.tolist(), free_times(plan, self._system) or self._times
+        for pose, x, time in zip(self._message.poses, states, times, strict=True):
             pose.header.stamp = later(stamp, time)
             _set_pose(pose.pose, *self._frame.pose(x))
         return self._message

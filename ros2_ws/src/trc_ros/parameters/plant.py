@@ -24,6 +24,14 @@ PLANT_SPECS: tuple[Spec, ...] = (
         live=True,
     ),
     Spec(
+        'measurement_bias',
+        (),
+        'Constant error of every published coordinate, in its own unit: a mass that is not what '
+        'the controller is told. If empty, there is none.',
+        PLANT,
+        live=True,
+    ),
+    Spec(
         'initial_state',
         (),
         'State at start and after ~/reset. If empty, it is drawn from the initial box of '
@@ -78,6 +86,14 @@ PLANT_SPECS: tuple[Spec, ...] = (
         "Constant force on every control, as a share of the control's range.",
         PLANT,
         bounds=(-10.0, 10.0),
+    ),
+    Spec(
+        'misalignment',
+        0.0,
+        'Angle by which a command that is a vector, as a thrust is, points elsewhere [rad], about '
+        'an axis drawn at random.',
+        PLANT,
+        bounds=(0.0, 3.2),
     ),
     Spec(
         'fault',

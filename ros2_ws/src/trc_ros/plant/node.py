@@ -31,6 +31,7 @@ from trc_ros.conversions import (
     PARAMETER_TYPES,
     CommandFormat,
     JointStateWriter,
+    Status,
     command_reader,
     diagnostic_array,
     frame_of,
@@ -40,7 +41,7 @@ from trc_ros.exclusive_publisher import ExclusivePublisher
 from trc_ros.inputs import Input, RejectionLog, ThrottledLog, warn_of_surplus
 from trc_ros.loading import system_of
 from trc_ros.parameters import table as parameters
-from trc_ros.plant.constraint_monitor import ConstraintMonitor
+from trc_ros.plant.constraint_monitor import OK, ConstraintMonitor
 from trc_ros.plant.faults import FAULTS, FaultInjector
 from trc_ros.plant.lockstep import LockStep, Turn
 from trc_ros.plant.simulation import Simulation
@@ -68,6 +69,7 @@ class PlantNode(parameters.OwnReasons, Node):
         parameters.declare(self, 'plant', args, lambda: why_locked, self._check)
         self._values = values = parameters.values_of(self, 'plant')
         self._system = system_of(values)
+        self._state_vector('measurement_bias', values['measurement_bias'])
         self._commands = CommandFormat.of(values, self._system)
         self._rng = np.random.default_rng(values['seed'])
         self._simulation = Simulation(
@@ -83,6 +85,7 @@ class PlantNode(parameters.OwnReasons, Node):
         self._constraints = ConstraintMonitor(self._system, self._log)
         self._place = frame_of(self._system, ANYWHERE)
         self._loop: ControlLoop | LockStep | None = None
+        self._told = ''  # of the end of the flight
 
     def start(self, fail: Callable[[str], None]) -> None:
         """Opens the topics and starts the clock of the plant.
@@ -171,6 +174,14 @@ class PlantNode(parameters.OwnReasons, Node):
     def _measure(self) -> None:
         self._measured = self._simulation.measure()
         self._judge(self._measured)
+        ended = self._simulation.ended
+        if ended != self._told:
+            self._told = ended
+            if ended:
+                self.get_logger().info(f'the flight is over: {ended}')
+        bias = self.get_parameter('measurement_bias').value
+        if len(bias):
+            self._measured = self._measured + np.array(bias)
         noise = self.get_parameter('measurement_noise').value
         if noise > 0.0:
             self._measured = self._measured + self._rng.normal(0.0, noise, self._system.n_x)
@@ -215,8 +226,10 @@ class PlantNode(parameters.OwnReasons, Node):
 
     def _publish_diagnostics(self) -> None:
         name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
-        status = self._constraints.status(self._tolerance)
-        self._diagnostics.publish(diagnostic_array([status], name, stamp))
+        statuses = [self._constraints.status(self._tolerance)]
+        if self._told:
+            statuses.append(Status('flight', OK, self._told, {'ended': self._told}))
+        self._diagnostics.publish(diagnostic_array(statuses, name, stamp))
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Any:
         try:
@@ -251,14 +264,16 @@ class PlantNode(parameters.OwnReasons, Node):
 
     def _check(self, changes: dict[str, Any]) -> None:
         """Raises a ValueError if the plant could not start from there."""
-        if 'initial_state' in changes:
-            self._state_vector(changes['initial_state'])
+        for name in ('initial_state', 'measurement_bias'):
+            if name in changes:
+                self._state_vector(name, changes[name])
 
-    def _state_vector(self, values: Sequence[float]) -> list[float]:
-        return parameters.state_vector('initial_state', values, self._system.state_names)
+    def _state_vector(self, name: str, values: Sequence[float]) -> list[float]:
+        return parameters.state_vector(name, values, self._system.state_names)
 
     def _initial_state(self) -> Array:
-        x = self._state_vector(self.get_parameter('initial_state').value)
+        name = 'initial_state'
+        x = self._state_vector(name, self.get_parameter(name).value)
         return np.array(x) if x else self._system.sample(self._rng, 1)[0][0]
 
 
@@ -266,7 +281,8 @@ def plant_of(values: dict[str, Any], system: System) -> Plant:
     """The plant that the parameters describe.
 
     It takes `simulation_rate` steps per second, or a few more: a whole number for every state
-    that is published. In discrete time it takes one step per dt, whatever the rate of states.
+    that is published. In discrete time it takes one step per dt, whatever the rate of states,
+    unless its equations hold for any time.
 
     Raises:
         ValueError: if the backend cannot simulate the system, or is not installed, or if a turn
@@ -279,11 +295,13 @@ def plant_of(values: dict[str, Any], system: System) -> Plant:
         values['actuation_delay'],
         values['disturbance'],
         values['disturbance_bias'],
+        misalignment=values['misalignment'],
     )
     turn = 1.0 / values['state_rate']
-    if system.discrete and values['lockstep']:
+    by_dt = system.discrete and system.timed is None
+    if by_dt and values['lockstep']:
         require_whole_steps(system, 'a turn of lockstep (1 / state_rate)', turn)
-    step = system.dt if system.discrete else turn / steps
+    step = system.dt if by_dt else turn / steps
     return make_plant(values['plant_backend'], system, imperfections, step, values['seed'])
 
 

@@ -42,6 +42,11 @@ class Simulation:
         """The last command (n_u,), or the first control before any."""
         return self._u
 
+    @property
+    def ended(self) -> str:
+        """How the flight ended, as on the ground; empty while it goes on."""
+        return self._plant.ended
+
     def reset(self, x: Array) -> None:
         """Continues from x (n_x,) under the first control until the next command."""
         with self._lock:

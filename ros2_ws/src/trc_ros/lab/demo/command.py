@@ -91,9 +91,16 @@ def run(options: argparse.Namespace) -> None:
     task = task_of(options)
     plants = [Demonstrated.of(name, task) for name in options.systems]
     workspace = make_workspace(options.output)
+    landers = [plant for plant in plants if plant.system.final_time is not None]
+    others = [plant for plant in plants if plant not in landers]
+    if landers and options.fault:
+        raise DemoError(f'--fault needs plans of a fixed duration, not {landers[0].system.name}')
     show = show_recoveries if options.fault else fly_and_report
     try:
-        show(plants, options, workspace)
+        if others:
+            show(others, options, workspace)
+        for lander in landers:
+            land_and_report(lander, options, workspace)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 
@@ -136,6 +143,35 @@ def fly_and_report(
     missed = [f'{score.system}: {score.missed}' for score in scores if score.missed]
     if missed:
         raise DemoError('; '.join(missed))
+
+
+def land_and_report(lander: Demonstrated, options: argparse.Namespace, workspace: Path) -> None:
+    """Flies descents of a lander until they have ended, draws them and says how they came down.
+
+    Raises:
+        DemoError: if the lander cannot be drawn, as it is none.
+    """
+    system = lander.system
+    if system.state_names[:3] != ('x', 'y', 'z') or 'z' not in system.terminal:
+        raise DemoError(f'there is no picture for plans of a free duration of {system.name}')
+    # Imported late: ROS reads the environment, which is complete by now.
+    from trc_ros.lab.bag import Bag
+    from trc_ros.lab.demo.descents import draw_descents, fly_descents, outcome
+
+    print(f'flying {system.name} over ROS 2 in lock-step', flush=True)
+    name = f'{system.name}_bag'
+    bag = Bag(workspace / name) if options.bag else None
+    try:
+        descents = fly_descents(lander, options.seed, bag)
+    finally:
+        if bag is not None:
+            bag.close()
+            publish(workspace / name, options.output)
+    draw_descents(system, descents, workspace / f'{system.name}.png')
+    publish(workspace / f'{system.name}.png', options.output)
+    for descent in descents:
+        print(outcome(descent))
+    print(options.output / f'{system.name}.png')
 
 
 def seconds_of(system: System) -> float:

@@ -1,0 +1,1 @@
+"""Environments that others wrote, as plants for closed loops; each needs its own package."""
