@@ -77,14 +77,11 @@ def test_a_limit_of_a_state_without_weight_is_kept_however_much_lies_beyond_it()
         x0_box=[[0.0, 0.5], [0.0, 2.0]],
         goal_box=[[10.0, 0.0], [10.0, 0.0]],
     )
-    plant, r = readable_plant_of(cart), constant_reference(np.array([10.0, 0.0]), 20)
     for fuel in (0.5, 2.0):
-        plan = Trajectory(np.tile([0.0, fuel], (21, 1)), np.zeros((20, 1)))
-        memory = new_memory(plant, 20, 1, 2)
-        with np.errstate(all='ignore'):
-            improve(plant, r, 60, plan, 100.0, memory, 0.0)
-        assert plan.x[-1, 0] == pytest.approx(fuel, abs=2e-3)
-        assert plan.x[-1, 1] > -1e-3  # the fuel
+        plan = improved(cart, [0.0, fuel], [10.0, 0.0], 60)
+        assert plan.states[-1, 0] == pytest.approx(fuel, abs=2e-3)
+        assert plan.violation < 1e-3
+        assert plan.cost == pytest.approx((10.0 - fuel) ** 2, rel=1e-3)
 
 
 def test_a_speed_limit_is_flown_to_and_kept():

@@ -48,8 +48,6 @@ CONVERGED = 1e-10  # predicted decrease, relative to J, below which nothing is l
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e8, 10.0
 UPDATE_AFTER = 4  # accepted sweeps at the most between two updates of the multipliers
 NEARLY, DAMPED = 1e-4, 1e-2  # share of L to gain, and damping, at which they are updated at once
-PENALTY_FACTOR, LARGEST_GROWTH = 3.0, 9.0  # by which penalties grow, and at most
-ENOUGH = 0.25  # share of the violation before; where more is left, penalties grow
 FEASIBLE = 4e-8  # share of the merit that a violation may cost, squared, by its first penalty,
 SOLVED = 1e-5  # and predicted share of L to gain, where a constrained plan has converged
 TINY = 1e-300
@@ -182,13 +180,12 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
     h, h_trial, force = np.empty((T + 1, n_h)), np.empty((T + 1, n_h)), np.zeros((T + 1, n_h))
     gains = Gains(np.zeros((T, n_u)), memory.K)
     multipliers = Multipliers(memory.lam, memory.rho.copy())
-    values, M_best, J_first = Values(J, J), J, J
+    values, M_best = Values(J, J), J
     if n_h > 0:
         _keep(trajectory, best)
         terms_along(plant, trajectory, r, h)
-        J_first = _cost(h, J, weight)
         values = Values(_lagrangian(h, margin, J, weight, multipliers), J)
-    violation, growth, damping, accepted, found = np.inf, 1.0, 0.0, 0, 0
+    damping, accepted, found = 0.0, 0, 0
     spent, converged, out_of_date = 0, False, False
     while spent < sweeps or out_of_date:
         # the backward pass of one sweep
@@ -200,6 +197,7 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
             break
         if choosing:
             choose_penalties(plant, trajectory, r, curvature, memory.rho)
+            raise_penalties(h, _cost(h, J, weight), memory.rho)
             multipliers = Multipliers(memory.lam, memory.rho.copy())
             values, choosing = Values(_lagrangian(h, margin, J, weight, multipliers), J), False
             continue
@@ -227,17 +225,9 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
             _keep(trajectory, best)
         nearly = gain <= NEARLY and damping <= DAMPED
         if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
-            scale = max(_cost(h, values.M, weight), min(M_best, J_first))
-            raise_penalties(h, margin, scale, memory.rho)
-            worst, deepest = update_multipliers(h, margin, weight, multipliers, memory.rho)
+            worst = update_multipliers(h, margin, weight, multipliers, memory.rho)
             converged = gain <= SOLVED and worst * worst <= FEASIBLE * abs(values.M)
-            if deepest > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
-                growth *= PENALTY_FACTOR
-                for i in range(n_h):
-                    multipliers.rho[i] *= PENALTY_FACTOR
-            for i in range(n_h):
-                multipliers.rho[i] = max(multipliers.rho[i], memory.rho[i])
-            violation, accepted = deepest, 0
+            accepted = 0
             values = Values(_lagrangian(h, margin, values.M, weight, multipliers), values.M)
         if converged or spent == sweeps:
             _keep(best, trajectory)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STIFFNESS = 64.0  # of a first penalty, relative to the cost to go along the constraint
 WORTH = 0.1  # share of J that a violation as large as the range of a constraint costs at least
+NOTHING = 1e-2  # share of that price, below which a first penalty is next to nothing
 SOFTEST = 1e-30  # penalty, which is not zero
 RIDGE = 1e-10  # share of the diagonal of a singular cost to go
 
@@ -65,25 +66,24 @@ def force_of(h, margin, multipliers, force):
 def update_multipliers(h, margin, most, multipliers, first):
     """Lam <- max(0, lam + rho h), at most `most`.
 
-    Different units are compared by the roots of their `first` penalties (n_h,): the squares of
-    what is returned are in the unit of J.
+    Different units are compared by the roots of their `first` penalties (n_h,): the square of what
+    is returned is in the unit of J.
 
     Returns:
         How far that was from a solution, the largest |max(h, -lam / rho)|: a violation, or a
-        multiplier that pushes where nothing is in the way; and the largest violation alone.
+        multiplier that pushes where nothing is in the way.
     """
     lam, rho = multipliers.lam, multipliers.rho
-    worst, violation = 0.0, 0.0
+    worst = 0.0
     for i in range(rho.shape[0]):
-        largest, deepest, unit = 0.0, 0.0, np.sqrt(first[i])
+        largest = 0.0
         for t in range(h.shape[0]):
             inside = h[t, i] + margin
             if lam[t, i] < most or inside > 0.0:
                 largest = max(largest, abs(max(inside, -lam[t, i] / rho[i])))
-            deepest = max(deepest, inside)
             lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * inside), most)
-        worst, violation = max(worst, largest * unit), max(violation, deepest * unit)
-    return worst, violation
+        worst = max(worst, largest * np.sqrt(first[i]))
+    return worst
 
 
 @register_jitable
@@ -162,23 +162,23 @@ def _factor(P, L):
 
 
 @register_jitable
-def raise_penalties(h, margin, J, first):
-    """Raises first penalties of violated constraints to a share of J over |h|^2, at its largest.
+def raise_penalties(h, J, first):
+    """Raises penalties that are next to nothing to a share of J over |h|^2, at its largest.
 
     The first ones come from the cost to go along a constraint. Where states have no weight of
     their own there is next to none, however much lies beyond a limit: a violation would be free.
 
     Args:
-        h: constraints (T + 1, n_h) of a plan.
-        margin: by which sweeps keep off them.
-        J: of that plan, or of the one that was there first, if that was dearer.
+        h: constraints (T + 1, n_h) of the plan that sweeps begin with.
+        J: of that plan.
         first: penalties (n_h,) that were chosen first, changed.
     """
     for i in range(first.shape[0]):
-        deepest, range_of = 0.0, 0.0
+        range_of = 0.0
         for t in range(h.shape[0]):
             if h[t, i] > -np.inf:
-                deepest = max(deepest, h[t, i] + margin)
                 range_of = max(range_of, abs(h[t, i]))
-        if deepest > 0.0 and range_of * range_of > SOFTEST:
-            first[i] = max(first[i], WORTH * abs(J) / (range_of * range_of))
+        if range_of * range_of > SOFTEST:
+            price = WORTH * abs(J) / (range_of * range_of)
+            if first[i] < NOTHING * price:
+                first[i] = price
