@@ -60,7 +60,7 @@ def test_a_node_that_compiles_answers_all_who_ask_until_a_signal_ends_it(
     assert not result.successful and 'is read at configure' in result.reason
 
     probe.require(lambda: bool(model_messages(probe)), 'diagnostics')
-    assert model_messages(probe)[-1].startswith('configuring: compiling kernels: 0 of 5 after ')
+    assert model_messages(probe)[-1].startswith('configuring: compiling kernels: 0 of 6 after ')
     assert probe.diagnosis('safety') == {'state': 'inactive'}
     assert ask(GetState, 'get_state').current_state.label == 'configuring'
     compilers = children_of(node.process.pid)
