@@ -153,7 +153,7 @@ def as_plan(
 ) -> Plan:
     """A flight as a plan, in physical units."""
     T = system.horizon
-    times = np.arange(T + 1) * float(flight.numbers[DT])
+    times: Array = np.array(np.arange(T + 1) * flight.numbers[DT], dtype=np.float64)
     merit = merit_of(plant, flight)
     return Plan(
         flight.u.clip(system.u_min, system.u_max),
