@@ -6,12 +6,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from numba import njit
 from numba._dispatcher import compute_fingerprint
 from numba.core.errors import TypingError
+from numba.extending import register_jitable
 
 from trc_core.compile import kernels
 from trc_core.compile.binding import plant_of, readable_plant_of
@@ -158,6 +160,44 @@ def test_no_loop_has_a_version_for_every_place_of_its_arrays_in_memory(tmp_path,
     own = njit(fastmath=True)(add)
     own(a, 0.5, a, np.empty((2, 3)))  # what is compiled by others is as it was
     assert 'x double>' in '\n'.join(own.inspect_llvm().values())
+
+
+class Pair(NamedTuple):
+    """Two arrays, as kernels hand on to each other."""
+
+    here: np.ndarray
+    there: np.ndarray
+
+
+@register_jitable(inline='always')
+def count(numbers):
+    """What Numba inlines; it then removes what it takes for dead."""
+    return numbers.shape[0]
+
+
+@register_jitable
+def total(pair):
+    """The sum of the first array."""
+    return pair.here.sum()
+
+
+@register_jitable
+def store(numbers, found):
+    """Stores into the array of a tuple, and into one that is unpacked with three others."""
+    pair = Pair(numbers.copy(), numbers)
+    for i in range(count(numbers)):
+        pair.here[i] = 2.0
+    for k in range(2):
+        first, last, scale, sums = numbers[0], numbers[-1], 1.0 + k, found[k]
+        if first == last:
+            sums[0] = scale * total(pair)
+
+
+def test_numba_removes_no_store_into_an_array_of_several_names(tmp_path, monkeypatch):
+    monkeypatch.setenv('TRC_CACHE_DIR', str(tmp_path))
+    kernel, found = compiled.__wrapped__(store), np.zeros((2, 1))
+    kernel(np.zeros(3), found)
+    np.testing.assert_array_equal(found, [[6.0], [12.0]])
 
 
 def test_others_wait_for_a_file_but_not_for_ever(tmp_path):

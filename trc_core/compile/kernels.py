@@ -9,6 +9,10 @@ LLVM writes two versions of a loop over arrays that might overlap, in vectors an
 the distance between the arrays in memory says which of them runs. They do not round alike, so that
 a plan would depend on where the allocator had room: here such a loop has one version. Loops that
 need no such check, as sums do not, are vectors all the same.
+
+Where Numba has inlined a function it removes stores into arrays that are not read any more, and it
+does not know every name of an array: `pair.rho[i] = 1.0` was gone where the tuple `pair` is no
+argument, and so was `J[n] = 1.0` behind `a, b, c, J = x, y, z, found.J`. Here every store is kept.
 """
 
 from __future__ import annotations
@@ -20,12 +24,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba.core import ir, ir_utils
 from numba.core.compiler_lock import global_compiler_lock
 
 from trc_core.compile.cache import cache_folder
@@ -38,7 +44,7 @@ OVERLAP_CHECKS = '-vectorize-memory-check-threshold={}'  # of LLVM: more are not
 NO_CHECKS, USUAL_CHECKS = 0, 128
 BINDINGS = threading.Lock()
 LONGEST_COMPILATION = 300.0  # [s] of another process that one waits for
-BINDING = """# with a cache of sealed files and one version of every loop
+BINDING = """# with a cache of sealed files, one version of every loop, and every store
 from numba import njit
 
 from {module} import {kernel} as kernel
@@ -65,14 +71,15 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def _compiled_once(dispatcher: Any) -> Callable[[Any], Any]:
     """`dispatcher.compile` for one process at a time, the others find what it made in the cache.
 
-    Every loop has one version; what others compile in this process is as it always was. The
-    option is one of the process: another thread must not set it back before this one is done.
+    Every loop has one version, and every store is kept; what others compile in this process is as
+    it always was. Both are options of the process: another thread must not set them back before
+    this one is done.
     """
     compile_signature, binding = dispatcher.compile, Path(dispatcher.py_func.__code__.co_filename)
 
     @wraps(compile_signature)
     def compile_alone(signature: Any) -> Any:
-        with alone(binding, LONGEST_COMPILATION), global_compiler_lock:
+        with alone(binding, LONGEST_COMPILATION), global_compiler_lock, _every_store():
             llvm.set_option('', OVERLAP_CHECKS.format(NO_CHECKS))
             try:
                 return compile_signature(signature)
@@ -80,6 +87,22 @@ def _compiled_once(dispatcher: Any) -> Callable[[Any], Any]:
                 llvm.set_option('', OVERLAP_CHECKS.format(USUAL_CHECKS))
 
     return compile_alone
+
+
+@contextmanager
+def _every_store() -> Iterator[None]:
+    """Numba takes no store for dead, which it does where an array has names it does not follow."""
+    ir_utils.remove_dead_extensions[ir.SetItem] = _kept
+    try:
+        yield
+    finally:
+        ir_utils.remove_dead_extensions.pop(ir.SetItem, None)
+
+
+def _kept(store: Any, lives: set[str], lives_and_aliases: set[str], *_: Any) -> Any:
+    """The store, into an array that is said to be read later."""
+    lives_and_aliases.add(store.target.name)
+    return store
 
 
 def is_compiled(function: Callable[..., Any]) -> bool:

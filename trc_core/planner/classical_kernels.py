@@ -30,7 +30,7 @@ def start_rows(plant, ladder, requests, found, candidates):
     v, none = np.zeros((T, n_u)), np.zeros((T, n_u, n_x))
     for b in range(B):
         x0, r, J, plans = requests.x0[b], requests.r[b], found.starts[b], row(candidates, b)
-        for n in range(N):  # one call of each roll-out: several were compiled into wrong code
+        for n in range(N):  # one call of each roll-out is less to compile
             if S < n <= S + laws:
                 J[n] = finite(fly_law(plant, n - S - 1, x0, r, row(plans, n)))
             else:
