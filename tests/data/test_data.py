@@ -71,7 +71,7 @@ def fitting_pairs():
     """Every expert with every system that it can handle (in the tests' time)."""
     linear = {'qp', 'minimum_energy'}
     slow = {('cartpole_swingup', 'nlp')}
-    few = {name: ['double_integrator'] for name in linear} | {'search': []}
+    few = {name: ['double_integrator'] for name in linear} | {'search': [], 'ipddp': []}
     for expert in EXPERTS:
         for name in few.get(expert, sorted(SYSTEMS)):
             if (name, expert) not in slow:

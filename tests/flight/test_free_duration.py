@@ -32,7 +32,7 @@ from trc_core.systems.rocket_landing import FULL, LEAST, shipped
 ROCKET = get_system('rocket_landing')  # a tick every 0.1 s, 50 steps
 T, GOAL = ROCKET.horizon, np.zeros(7)
 NEAR = np.array([0.5, 0.0, 0.2, 0.0, 0.0, -0.3, 1800.0])
-FAR = NEAR + [100.0, 0, 0, 0, 0, 0, 0]
+FAR = NEAR + 100.0 * np.eye(7)[0]
 
 
 def plan_of(seconds, **changes):
@@ -160,12 +160,12 @@ def test_a_node_refuses_live_what_a_flight_could_not_take_over():
 
 
 def test_a_flight_is_remembered_with_its_times_and_prices():
-    rng, pilots = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
     flight = new_flight(T, 7, 3, len(ROCKET.task.constraints), 6)
     flight.nu[:] = rng.normal(size=6)
-    for _ in range(2):
-        pilots.append(Pilot(Controller.classical(ROCKET), monitor_of(), 0.1, lambda: 0.0))
-    one, other = pilots
+    one, other = (
+        Pilot(Controller.classical(ROCKET), monitor_of(), 0.1, lambda: 0.0) for _ in range(2)
+    )
     one.monitor.accepted = TimedPlan(plan_of(math.pi, memory=flight), 1.5)
     recall(other, json.loads(json.dumps(remembered(one))))
     back = other.monitor.accepted
@@ -194,7 +194,7 @@ def test_the_ground_ends_a_flight():
 def test_a_thrust_that_is_not_aligned_keeps_its_length():
     plant, turned = lander(misalignment=0.1), []
     plant._physics = lambda x, u, dt: (turned.append(u), x)[1]
-    plant.reset(FAR + [0, 0, 100.0, 0, 0, 0, 0])
+    plant.reset(FAR + 100.0 * np.eye(7)[2])
     for axis in np.eye(3):
         plant.step(1e4 * axis, 0.01)
     R = np.stack(turned, axis=1) / 1e4

@@ -21,6 +21,7 @@ from trc_core.lab.experiments import (
     iterations,
     latent_analysis,
     proposals,
+    rocket,
     surprises,
 )
 from trc_core.lab.experiments import parameter_efficiency as efficiency
@@ -97,6 +98,7 @@ SIZES = {
         seeds=1,
     ),
     'surprises': replace(surprises.EXPERIMENT.default, flights=1),
+    'rocket': replace(rocket.EXPERIMENT.default, states=2, flights=1, tried=1, drawn=1),
     'environments': replace(environments.EXPERIMENT.default, episodes=1),
     'proposals': replace(proposals.EXPERIMENT.default, problems=1, stored=4),
     'cycles': replace(
@@ -118,8 +120,14 @@ SIZES = {
 }
 
 
-LONG = ('generalization', 'cycles', 'environments')
-WITHOUT_LQR = ('hierarchy', 'surprises', 'proposals', 'environments')  # which is no rival there
+LONG = ('generalization', 'cycles', 'environments', 'rocket')
+WITHOUT_LQR = (
+    'hierarchy',
+    'surprises',
+    'proposals',
+    'environments',
+    'rocket',
+)  # which is no rival there
 
 
 @dataclass(frozen=True)

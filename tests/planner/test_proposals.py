@@ -130,7 +130,7 @@ def test_the_others_are_tried_where_the_best_leave_doubts(controller, monkeypatc
 
 def test_a_way_that_cuts_a_corner_is_a_better_start_than_a_long_way(controller):
     backend, problem = controller._planning.backend, Problem.of(CAR, *PROBLEMS_ROW)
-    asked = controller._problems(problem.x0[None], problem.r[None], problem.p)
+    asked = controller._statement.problems(problem.x0[None], problem.r[None], problem.p)
     plans, merits = backend.propose(asked)
     own, request = Trajectory(plans.x[0], plans.u[0]), asked.requests(CAR)
     ranks = backend._starts._ranks(problem.plant, request, own, merits[0])

@@ -15,7 +15,7 @@ from trc_ros.parameters.table import SPECS, ParameterError, coerce, refuse_unkno
 
 IMPERFECT_PLANT = {
     *('plant_backend', 'parameter_error', 'input_gain', 'actuation_delay', 'disturbance'),
-    *('disturbance_bias', 'fault', 'fault_duration'),
+    *('disturbance_bias', 'measurement_bias', 'misalignment', 'fault', 'fault_duration'),
     *('publish_clock', 'lockstep', 'lockstep_timeout', 'speed'),
 }
 SELDOM = {

@@ -11,7 +11,6 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.constants import MEMBER
 from trc_core.numerics.descent import (
     NUMBERS,
     READ,
@@ -23,6 +22,7 @@ from trc_core.numerics.descent import (
 )
 from trc_core.numerics.descent_lagrangian import see
 from trc_core.numerics.free_time.timed import DT
+from trc_core.planner.canonical_kernels import no_members
 from trc_core.planner.feature_kernels import Features
 from trc_core.planner.network_kernels import Latents, encode, propose
 
@@ -56,7 +56,7 @@ def reason_about(plant, descent, net, cycles, read, flight):
     latent = net.H_init.shape[0]
     z_initial, output = np.empty(latent, np.float32), np.empty(NUMBERS, np.float32)
     latents = Latents(np.empty(latent, np.float32), np.empty(latent, np.float32))
-    encode(net, read, np.empty((0, MEMBER), np.float32), z_initial, latents, output)
+    encode(net, read, no_members(), z_initial, latents, output)
     o, states = np.zeros(NUMBERS), flight.x.shape[1]
     for i in range(NUMBERS):
         o[i] = bounded(output[i])

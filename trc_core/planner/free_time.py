@@ -51,6 +51,7 @@ class FreeTimePlanning:
         """Narrower bounds (n_u,) of controls that belong to no norm."""
         self._solver = Solver(system)
         self._seconds: float | None = None  # of a sweep
+        self._problem: tuple[bytes, Timed] | None = None  # the last goal and parameters
 
     @property
     def kernels(self) -> list[Callable[..., Any]]:
@@ -114,7 +115,7 @@ class FreeTimePlanning:
             own = system.parameter_rows(parameters, None, own)
         self.watch.begin()
         is_over = partial(self.watch.is_over, end) if math.isfinite(end) else _never
-        plant = self._bounded(for_problem(system, timed_plant(system), target, own))
+        plant = self._bounded(self._plant(target, own))
         if warm_start is None:
             sweeps, restarts = polish or self._affordable(end), 0 if polish else RESTARTS
             flight, found = self._first(plant, state, sweeps, restarts, is_over)
@@ -129,7 +130,17 @@ class FreeTimePlanning:
         converged = bool(found.converged)
         plan = as_plan(system, plant, flight, source, converged, int(found.sweeps))
         plan = _finite(system, plan)
-        return replace(plan, warnings=tuple(self._warnings(plan, plant, state, target, own)))
+        warnings = self._warnings(plan, plant, state, target, own)
+        return replace(plan, warnings=tuple(warnings)) if warnings else plan
+
+    def _plant(self, goal: Array, p: Array) -> Timed:
+        """The plant with a goal (n_x,) and parameters (n_p,); that of the last call is kept."""
+        numbers = goal.tobytes() + p.tobytes()
+        last = self._problem
+        if last is None or last[0] != numbers:
+            last = numbers, for_problem(self.system, timed_plant(self.system), goal, p)
+            self._problem = last
+        return last[1]
 
     def _first(
         self,
@@ -204,19 +215,22 @@ def _shifted(system: System, plan: Plan, elapsed: float) -> Plan:
     assert plan.times is not None
     T, whole = system.horizon, float(plan.times[-1])
     left = max(whole - elapsed, system.dt)
-    edges = np.clip(np.linspace(whole - left, whole, T + 1) / whole * T, 0.0, T)
-    held = np.vstack([np.zeros(system.n_u), np.cumsum(plan.controls, axis=0)])
-    total = np.stack([np.interp(edges, np.arange(T + 1), column) for column in held.T], axis=1)
-    widths = np.maximum(np.diff(edges), 1e-9)[:, None]
-    times = np.linspace(0.0, left, T + 1)
-    return replace(plan, controls=np.diff(total, axis=0) / widths, times=times)
+    # plain indices: np.interp of every control would cost as much as a sweep
+    begin, width = T * max(whole - left, 0.0) / whole, min(left / whole, 1.0)
+    edges = begin + width * np.arange(T + 1)
+    steps = np.minimum(edges.astype(np.int64), T - 1)
+    held = np.zeros((T + 1, system.n_u))
+    plan.controls.cumsum(0, out=held[1:])
+    total = held[steps] + (edges - steps)[:, None] * plan.controls[steps]
+    controls = (total[1:] - total[:-1]) / width
+    return replace(plan, controls=controls, times=np.array([0.0, left]))
 
 
 def _finite(system: System, plan: Plan) -> Plan:
     """The plan, and where its prediction is no number the last state that was one."""
-    wrong = ~np.isfinite(plan.states).all(axis=1)
-    if not wrong.any() and math.isfinite(plan.cost):
+    if math.isfinite(plan.cost) and np.isfinite(plan.states).all():
         return plan
+    wrong = ~np.isfinite(plan.states).all(axis=1)
     states = plan.states.copy()
     for t in np.flatnonzero(wrong):
         states[t] = states[t - 1] if t > 0 else system.x0_centre

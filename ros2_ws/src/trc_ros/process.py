@@ -98,15 +98,16 @@ def _run(make_node: Callable[[Sequence[str]], Any], args: Sequence[str]) -> int:
     finally:
         _ignore_signals()
         node.close()
+        reasons = tuple(failures)  # an executor that is shut down while it spins may break
         executor.shutdown(timeout_sec=1.0)
         if spinner.is_alive():
             spinner.join(timeout=1.0)
         node.destroy_node()
-    for reason in filter(None, failures):
+    for reason in filter(None, reasons):
         print(reason, file=sys.stderr)
-    if any(failures):
+    if any(reasons):
         return BROKE
-    return REFUSED if failures else ENDED
+    return REFUSED if reasons else ENDED
 
 
 def _init(args: list[str]) -> None:

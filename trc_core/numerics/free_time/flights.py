@@ -36,13 +36,13 @@ class Solver:
             compiled(kernel) for kernel in (first_guess, enter, improve_flight)
         )
         self._guess, self._enter, self._improve = self.kernels
+        n_h, n_c = len(system.task.constraints), len(system.terminal)
+        self._blank = new_flight(system.horizon, system.n_x, system.n_u, n_h, n_c)
         self._graphs = forward_graph(system), end_graph(system)
 
     def room(self) -> Flight:
         """An empty flight."""
-        system = self.system
-        n_h, n_c = len(system.task.constraints), len(system.terminal)
-        return new_flight(system.horizon, system.n_x, system.n_u, n_h, n_c)
+        return Flight(*[numbers.copy() for numbers in self._blank])
 
     def cold(
         self,
@@ -141,10 +141,11 @@ def violation_of(plant: Timed, flight: Flight) -> float:
 
 def merit_of(plant: Timed, flight: Flight) -> float:
     """J, and errors in their typical sizes by a price no multiplier reaches."""
-    ends, units = plant.terminal, plant.x_unit[plant.terminal]
-    errors = np.sum(np.abs(flight.x[-1, ends] - plant.goal[ends]) / units)
-    errors += np.sum(np.where(plant.holds, np.maximum(flight.h, 0.0) / plant.h_unit, 0.0))
-    return float(flight.numbers[COST] + MISSED * plant.cost_unit * errors)
+    ends = plant.terminal
+    missed = np.abs(flight.x[-1, ends] - plant.goal[ends]) / plant.x_unit[ends]
+    outside = (flight.h / plant.h_unit)[plant.holds]
+    errors = float(missed.sum()) + float(np.maximum(outside, 0.0).sum())
+    return float(flight.numbers[COST]) + MISSED * plant.cost_unit * errors
 
 
 def as_plan(
@@ -152,7 +153,7 @@ def as_plan(
 ) -> Plan:
     """A flight as a plan, in physical units."""
     T = system.horizon
-    times = np.linspace(0.0, T * float(flight.numbers[DT]), T + 1)
+    times: Array = np.arange(T + 1, dtype=np.float64) * flight.numbers[DT]
     merit = merit_of(plant, flight)
     return Plan(
         flight.u.clip(system.u_min, system.u_max),

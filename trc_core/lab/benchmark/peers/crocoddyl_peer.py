@@ -38,7 +38,8 @@ def library(python: str) -> ctypes.CDLL:
 
     Raises:
         FileNotFoundError: if that Python has no Crocoddyl, or there is no C++ compiler.
-        ValueError: if it cannot be compiled against it; one line says why.
+        ValueError: if it cannot be compiled against it, or another Pinocchio is loaded here; one
+            line says why.
     """
     if not python:
         raise FileNotFoundError(f'not installed: {HOW}')
@@ -46,6 +47,8 @@ def library(python: str) -> ctypes.CDLL:
     prefix = Path(asked.stdout.strip()) / 'cmeel.prefix'
     if not (prefix / 'include' / 'crocoddyl').is_dir():
         raise FileNotFoundError(f"not installed in the environment of '{python}': {HOW}")
+    if 'crocoddyl' in sys.modules or 'pinocchio' in sys.modules:
+        raise ValueError('another Pinocchio is loaded in this process')
     include, lib = prefix / 'include', prefix / 'lib'
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / 'crocoddyl_stage.so'
@@ -80,8 +83,6 @@ class Crocoddyl(Peer):
 
     def __init__(self, system: System, iterations: int, python: str) -> None:
         super().__init__(system)
-        if 'crocoddyl' in sys.modules or 'pinocchio' in sys.modules:
-            raise ValueError('another Pinocchio is loaded in this process')
         self._library = library(python)
         self.iterations = iterations
         self._functions = stage_functions(system, PENALTY)

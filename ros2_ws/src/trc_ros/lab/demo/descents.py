@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -97,7 +98,7 @@ def draw_descents(system: System, descents: Sequence[Descent], path: Path) -> No
         axes.plot([0.0], [0.0], [0.0], 'o', color=GOAL, ms=9, label='goal', zorder=9)
         axes.set(xlabel='x [m]', ylabel='y [m]', zlabel='z [m]')
         axes.set_zlim(bottom=0.0)
-        axes.set_box_aspect((1.3, 1.3, 0.8))
+        axes.set_box_aspect((1.3, 1.3, 0.8), zoom=1.2)
         axes.view_init(elev=18, azim=-60)
         axes.legend(loc='upper left')
         name = system.name.replace('_', ' ')
@@ -106,23 +107,23 @@ def draw_descents(system: System, descents: Sequence[Descent], path: Path) -> No
         plt.close(figure)
 
 
-def _draw_descent(axes: object, descent: Descent, named: bool) -> None:
+def _draw_descent(axes: Any, descent: Descent, named: bool) -> None:
     def label(text: str) -> str | None:
         return text if named else None
 
     x = descent.states.values
-    axes.plot(*x[:, :3].T, color=STATE, lw=3.5, label=label('flown'))  # type: ignore[attr-defined]
-    axes.plot(*x[:1, :3].T, 'o', color=INK, ms=6, label=label('start'))  # type: ignore[attr-defined]
+    axes.plot(*x[:, :3].T, color=STATE, lw=3.5, label=label('flown'))
+    axes.plot(*x[:1, :3].T, 'o', color=INK, ms=6, label=label('start'))
     if not descent.horizons:
         return
     plan = np.array(descent.horizons[0].states)
-    axes.plot(*plan[:, :3].T, color=PREDICTED, lw=1.2, label=label('first plan'))  # type: ignore[attr-defined]
+    axes.plot(*plan[:, :3].T, color=PREDICTED, lw=1.2, label=label('first plan'))
     every = max(1, len(descent.horizons) // ARROWS)
     shown = descent.horizons[::every]
     tails = np.array([h.states[0][:3] for h in shown])
     thrusts = np.array([h.controls[0] for h in shown])
     thrusts *= LENGTH / np.linalg.norm(thrusts, axis=1).max()
-    axes.quiver(  # type: ignore[attr-defined]
+    axes.quiver(
         *tails.T, *thrusts.T, color=CONTROL, lw=1.1, arrow_length_ratio=0.2, label=label('thrust')
     )
 
