@@ -20,6 +20,7 @@ PAGES = {
     'QUALITY_DECLARATION.md': 'project/quality_declaration.md',
     'examples': 'project/examples.md',
     'examples/plants': 'project/plants.md',
+    'examples/exams': 'project/exams.md',
 }
 """Which page shows a file or a folder, by its path in the repository."""
 SOURCES = {page: source for source, page in PAGES.items() if source != 'docs/README.md'}

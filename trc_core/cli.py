@@ -35,6 +35,7 @@ VERBS = {
     'experiment': Verb(
         'trc_core.lab.experiments.command', 'answer a question with figures', 'train'
     ),
+    'exam': Verb('trc_core.lab.exam.command', 'solve problems that others published', 'train'),
     'report': Verb(
         'trc_core.lab.report.command', 'one HTML file about a run or a bag', 'train,demo'
     ),

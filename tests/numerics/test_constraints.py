@@ -56,6 +56,34 @@ def walled(x, goal):
     return {'wall': x[0] - 1.0 - 0.0 * goal[0]}
 
 
+def test_a_limit_of_a_state_without_weight_is_kept_however_much_lies_beyond_it():
+    """A cart that runs as far as its fuel lasts: the price of fuel is nothing but its limit."""
+    cart = System(
+        name='thirsty_cart',
+        dynamics=lambda x, u: [u[0], -u[0]],
+        state_names=('place', 'fuel'),
+        state_units=('m', 'l'),
+        control_names=('speed',),
+        control_units=('m/s',),
+        joints=(),
+        dt=0.1,
+        horizon=20,
+        u_min=[0.0],
+        u_max=[10.0],
+        Q=[0.0, 0.0],
+        Q_f=[1.0, 0.0],
+        R=[1e-9],
+        x_min=[None, 0.0],
+        x0_box=[[0.0, 0.5], [0.0, 2.0]],
+        goal_box=[[10.0, 0.0], [10.0, 0.0]],
+    )
+    for fuel in (0.5, 2.0):
+        plan = improved(cart, [0.0, fuel], [10.0, 0.0], 60)
+        assert plan.states[-1, 0] == pytest.approx(fuel, abs=2e-3)
+        assert plan.violation < 1e-3
+        assert plan.cost == pytest.approx((10.0 - fuel) ** 2, rel=1e-3)
+
+
 def test_a_speed_limit_is_flown_to_and_kept():
     limited = replace(MASS, x_max=[None, 0.5], u_min=[-100.0], u_max=[100.0])
     plan = improved(limited, [-1.5, 0.0], [1.0, 0.0], 200)

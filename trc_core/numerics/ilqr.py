@@ -31,6 +31,7 @@ from trc_core.numerics.lagrangian import (
     choose_penalties,
     force_of,
     penalty_of,
+    raise_penalties,
     update_multipliers,
     without_multipliers,
 )
@@ -47,8 +48,6 @@ CONVERGED = 1e-10  # predicted decrease, relative to J, below which nothing is l
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e8, 10.0
 UPDATE_AFTER = 4  # accepted sweeps at the most between two updates of the multipliers
 NEARLY, DAMPED = 1e-4, 1e-2  # share of L to gain, and damping, at which they are updated at once
-PENALTY_FACTOR, LARGEST_GROWTH = 3.0, 9.0  # by which penalties grow, and at most
-ENOUGH = 0.25  # share of the violation before; where more is left, penalties grow
 FEASIBLE = 4e-8  # share of the merit that a violation may cost, squared, by its first penalty,
 SOLVED = 1e-5  # and predicted share of L to gain, where a constrained plan has converged
 TINY = 1e-300
@@ -186,7 +185,7 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
         _keep(trajectory, best)
         terms_along(plant, trajectory, r, h)
         values = Values(_lagrangian(h, margin, J, weight, multipliers), J)
-    violation, growth, damping, accepted, found = np.inf, 1.0, 0.0, 0, 0
+    damping, accepted, found = 0.0, 0, 0
     spent, converged, out_of_date = 0, False, False
     while spent < sweeps or out_of_date:
         # the backward pass of one sweep
@@ -198,6 +197,7 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
             break
         if choosing:
             choose_penalties(plant, trajectory, r, curvature, memory.rho)
+            raise_penalties(h, _cost(h, J, weight), memory.rho)
             multipliers = Multipliers(memory.lam, memory.rho.copy())
             values, choosing = Values(_lagrangian(h, margin, J, weight, multipliers), J), False
             continue
@@ -225,13 +225,9 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
             _keep(trajectory, best)
         nearly = gain <= NEARLY and damping <= DAMPED
         if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
-            worst, deepest = update_multipliers(h, margin, weight, multipliers, memory.rho)
+            worst = update_multipliers(h, margin, weight, multipliers, memory.rho)
             converged = gain <= SOLVED and worst * worst <= FEASIBLE * abs(values.M)
-            if deepest > ENOUGH * violation and growth < LARGEST_GROWTH and not converged:
-                growth *= PENALTY_FACTOR
-                for i in range(n_h):
-                    multipliers.rho[i] *= PENALTY_FACTOR
-            violation, accepted = deepest, 0
+            accepted = 0
             values = Values(_lagrangian(h, margin, values.M, weight, multipliers), values.M)
         if converged or spent == sweeps:
             _keep(best, trajectory)
@@ -248,7 +244,13 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
 @register_jitable
 def _lagrangian(h, margin, M, weight, multipliers):
     """L of a trajectory with constraints h (T + 1, n_h) and merit M."""
-    return M - weight * violation_of(h)[0] + penalty_of(h, margin, multipliers)
+    return _cost(h, M, weight) + penalty_of(h, margin, multipliers)
+
+
+@register_jitable
+def _cost(h, M, weight):
+    """J of a trajectory with constraints h (T + 1, n_h) and merit M."""
+    return M - weight * violation_of(h)[0]
 
 
 @register_jitable

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 
 STIFFNESS = 64.0  # of a first penalty, relative to the cost to go along the constraint
+WORTH = 0.1  # share of J that a violation as large as the range of a constraint costs at least
+NOTHING = 1e-2  # share of that price, below which a first penalty is next to nothing
+SOFTEST = 1e-30  # penalty, which is not zero
+RIDGE = 1e-10  # share of the diagonal of a singular cost to go
 
 
 class Multipliers(NamedTuple):
@@ -62,25 +66,24 @@ def force_of(h, margin, multipliers, force):
 def update_multipliers(h, margin, most, multipliers, first):
     """Lam <- max(0, lam + rho h), at most `most`.
 
-    Different units are compared by the roots of their `first` penalties (n_h,): the squares of
-    what is returned are in the unit of J.
+    Different units are compared by the roots of their `first` penalties (n_h,): the square of what
+    is returned is in the unit of J.
 
     Returns:
         How far that was from a solution, the largest |max(h, -lam / rho)|: a violation, or a
-        multiplier that pushes where nothing is in the way; and the largest violation alone.
+        multiplier that pushes where nothing is in the way.
     """
     lam, rho = multipliers.lam, multipliers.rho
-    worst, violation = 0.0, 0.0
+    worst = 0.0
     for i in range(rho.shape[0]):
-        largest, deepest, unit = 0.0, 0.0, np.sqrt(first[i])
+        largest = 0.0
         for t in range(h.shape[0]):
             inside = h[t, i] + margin
             if lam[t, i] < most or inside > 0.0:
                 largest = max(largest, abs(max(inside, -lam[t, i] / rho[i])))
-            deepest = max(deepest, inside)
             lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * inside), most)
-        worst, violation = max(worst, largest * unit), max(violation, deepest * unit)
-    return worst, violation
+        worst = max(worst, largest * np.sqrt(first[i]))
+    return worst
 
 
 @register_jitable
@@ -107,13 +110,13 @@ def choose_penalties(plant, trajectory, r, curvature, rho):
     buffers, n_h = term_buffers(terms, n_x, n_u), rho.shape[0]
     total, count = np.zeros(n_h), np.zeros(n_h)
     L_x, L_u = np.zeros((n_x, n_x)), np.zeros((n_u, n_u))
-    all_x, all_u = np.ones(n_x, dtype=np.bool_), np.ones(n_u, dtype=np.bool_)
+    all_u = np.ones(n_u, dtype=np.bool_)
     solved_x, solved_u = np.empty(n_x), np.empty(n_u)
     for t in range(T):
         values, by_x, by_u = buffers
         function = functions[CONSTRAINTS, SLOPES]
         call_value_slopes(function, x, t, u, t, r, p, t * dt, values, by_x, by_u)
-        factor(curvature.P[t], all_x, L_x)
+        _factor(curvature.P[t], L_x)
         factor(curvature.Q_uu[t], all_u, L_u)
         for i in range(n_h):
             along = 0.0
@@ -133,3 +136,49 @@ def choose_penalties(plant, trajectory, r, curvature, rho):
                 count[i] += 1.0
     for i in range(n_h):
         rho[i] = STIFFNESS * np.exp(total[i] / count[i]) if count[i] > 0.0 else terms.weight
+        rho[i] = max(rho[i], SOFTEST)  # where moving along the slope costs next to nothing
+
+
+@register_jitable
+def _factor(P, L):
+    """Fills L with the Cholesky factor of P, or of P and a little where P is singular."""
+    for share in (0.0, RIDGE):
+        regular = True
+        for i in range(P.shape[0]):
+            for j in range(i + 1):
+                total = P[i, j]
+                if i == j and share > 0.0:
+                    total += share * P[i, i] + SOFTEST
+                for k in range(j):
+                    total -= L[i, k] * L[j, k]
+                if i != j:
+                    L[i, j] = total / L[j, j]
+                elif total > 0.0:
+                    L[i, i] = np.sqrt(total)
+                else:
+                    L[i, i], regular = 1.0, False
+        if regular:
+            return
+
+
+@register_jitable
+def raise_penalties(h, J, first):
+    """Raises penalties that are next to nothing to a share of J over |h|^2, at its largest.
+
+    The first ones come from the cost to go along a constraint. Where states have no weight of
+    their own there is next to none, however much lies beyond a limit: a violation would be free.
+
+    Args:
+        h: constraints (T + 1, n_h) of the plan that sweeps begin with.
+        J: of that plan.
+        first: penalties (n_h,) that were chosen first, changed.
+    """
+    for i in range(first.shape[0]):
+        range_of = 0.0
+        for t in range(h.shape[0]):
+            if h[t, i] > -np.inf:
+                range_of = max(range_of, abs(h[t, i]))
+        if range_of * range_of > SOFTEST:
+            price = WORTH * abs(J) / (range_of * range_of)
+            if first[i] < NOTHING * price:
+                first[i] = price

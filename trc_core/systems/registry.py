@@ -184,7 +184,7 @@ def system_from_file(path: Path) -> System:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no system file '{path}'")
-    values = vars(_module_of(path)).values()
+    values = vars(module_of(path)).values()
     systems = {id(v): v for v in values if isinstance(v, System) and not _is_imported(v)}
     if len(systems) != 1:
         names = [system.name for system in systems.values()]
@@ -232,8 +232,12 @@ def _require_equations(system: System) -> None:
     _ = system.substeps
 
 
-def _module_of(path: Path) -> ModuleType:
-    """The module of a Python file, run once for each content."""
+def module_of(path: Path) -> ModuleType:
+    """The module of a Python file, run once for each content.
+
+    Raises:
+        ValueError: if it does not run; the message says which file.
+    """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     name = f'trc_system_{re.sub(r"[^0-9a-zA-Z_]", "_", path.stem)}_{digest}'
     if name not in sys.modules:

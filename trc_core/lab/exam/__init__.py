@@ -1,0 +1,1 @@
+"""Public exams: problems of other projects, stated here, solved here, and judged."""
