@@ -50,7 +50,10 @@ def files(cache):
     return sorted(path for path in cache.rglob('*') if path.is_file())
 
 
-@pytest.mark.parametrize('damage', DAMAGES)
+@pytest.mark.parametrize(
+    'damage',
+    ['flipped', *(pytest.param(d, marks=pytest.mark.long) for d in DAMAGES if d != 'flipped')],
+)
 def test_every_damaged_file_is_made_again_and_noticed_in_one_line(
     damage, cache, monkeypatch, caplog
 ):

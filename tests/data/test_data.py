@@ -171,6 +171,7 @@ def test_parameters_that_are_not_those_of_the_trajectory_are_found(ranged, tmp_p
             load_arrays(tmp_path, system=RANGED)
 
 
+@pytest.mark.long
 def test_interruptions_keep_the_problems_of_a_constrained_system(tmp_path, monkeypatch):
     recipe = Recipe(bicycle_circles, 'search', 12)
     whole = generate(recipe, tmp_path / 'whole', workers=1)
@@ -577,6 +578,7 @@ def test_a_shard_left_damaged_by_a_power_cut_is_solved_again(tmp_path, monkeypat
     ).read_bytes()
 
 
+@pytest.mark.long
 def test_labels_of_several_starts_say_how_often_they_disagreed(tmp_path, capsys):
     command = '--system pendulum --expert multistart --starts 4 --num_samples 12 --workers 1'
     main([*command.split(), '--output', str(tmp_path)])
@@ -618,6 +620,7 @@ robot = System(
 """
 
 
+@pytest.mark.long
 def test_workers_can_solve_for_a_system_that_only_a_file_defines(tmp_path):
     robot = tmp_path / 'robot.py'
     robot.write_text(ROBOT)

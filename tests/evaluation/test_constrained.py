@@ -96,6 +96,7 @@ def test_planners_get_the_parameters_of_each_problem():
     assert (scores.mean, scores.merit, scores.wrong, scores.deep) == (1.0, 3.0, 1.0, 0.0)
 
 
+@pytest.mark.long
 def test_the_best_known_plan_keeps_out_and_is_kept_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr('trc_core.evaluation.reference.cache_folder', lambda: tmp_path)
     drawn = draw_problems(WALLED, 3, seed=1)
@@ -117,6 +118,7 @@ def one_by_one(system, solve, rows, away=True):
     return [solve(*row) for row in rows]
 
 
+@pytest.mark.long
 def test_the_best_known_plan_among_circles_beats_every_single_start():
     x0, goal, row = (part[0] for part in draw_problems(car, 1))
     J, merit, solved = best_feasible(car, x0, goal, row, starts=5)

@@ -127,6 +127,7 @@ def test_experts_are_planners_by_name():
         baseline_planners(system, ['pid'])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', sorted(SYSTEMS))
 def test_no_expert_beats_the_best_known_optimum(name):
     system = get_system(name)

@@ -114,6 +114,7 @@ def test_every_iteration_leaves_its_figures(run):
     assert list((run / 'tensorboard').iterdir())
 
 
+@pytest.mark.long
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
     whole = tune(tmp_path / 'whole')
     calls = []

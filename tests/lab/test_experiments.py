@@ -120,7 +120,7 @@ SIZES = {
 }
 
 
-LONG = ('generalization', 'cycles', 'environments', 'rocket')
+LONG = ('generalization', 'cycles', 'environments', 'rocket', 'parameter-efficiency')
 WITHOUT_LQR = (
     'hierarchy',
     'surprises',

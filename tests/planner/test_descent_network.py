@@ -1,6 +1,7 @@
 """The network of a powered descent flies as it was trained."""
 
 import numpy as np
+import pytest
 import torch
 
 from trc_core.compile.kernels import compiled
@@ -49,6 +50,7 @@ def random_model():
     return model.eval()
 
 
+@pytest.mark.long
 def test_compiled_cycles_write_the_plan_of_the_pytorch_model():
     model, system = random_model(), rocket_landing
     dynamics, solver = DescentDynamics(model.representation, system), Solver(system)
@@ -69,6 +71,7 @@ def test_compiled_cycles_write_the_plan_of_the_pytorch_model():
     assert np.array_equal(flight.x[0], inside)
 
 
+@pytest.mark.long
 def test_a_turned_and_mirrored_state_gets_the_plan_turned_and_mirrored():
     model, system = random_model(), rocket_landing
     dynamics, solver = DescentDynamics(model.representation, system), Solver(system)

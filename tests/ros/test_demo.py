@@ -287,6 +287,7 @@ def test_a_short_flight_leaves_a_figure_a_bag_and_a_table(tmp_path):
     assert counts['/diagnostics'] >= 2
 
 
+@pytest.mark.long
 def test_a_fault_leaves_a_picture_of_the_recovery(tmp_path):
     answer = subprocess.run(
         [*DEMO, '--systems', 'double_integrator', '--fault', 'nan', '--output', tmp_path],

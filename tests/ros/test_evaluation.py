@@ -67,6 +67,7 @@ def test_flights_that_differ_do_not_agree():
     assert '2 fallen, 1 not held' in str(disagreement)
 
 
+@pytest.mark.long
 def test_the_loop_over_dds_costs_what_it_costs_in_process(tmp_path):
     name = 'double_integrator'
     controller = Controller.load(name)

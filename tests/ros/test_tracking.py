@@ -196,6 +196,7 @@ def circle(number, x, y, radius, time=None, action=Marker.ADD, kind=Marker.CYLIN
     return marker
 
 
+@pytest.mark.long
 def test_a_car_goes_round_a_marker_that_moves(turns):
     remap = ('-p', 'parameters_type:=MarkerArray', '-r', '~/parameters:=obstacles')
     goal = ('-p', 'model_path:=classical', '-p', 'initial_goal:=[5.0, 0.0, 0.0, 0.0, 0.0]')

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / 'docs' / 'your_own_robot.md').read_text()
 FILE = re.compile(
@@ -48,6 +50,7 @@ def test_the_document_still_has_what_this_test_reduces():
     assert all(any(b.startswith(start) for b in COMMANDS.findall(DOCUMENT)) for start in ELSEWHERE)
 
 
+@pytest.mark.long
 def test_a_stranger_flies_an_arm_of_their_own(tmp_path):
     for name, text in FILE.findall(DOCUMENT):
         (tmp_path / name).write_text(text)

@@ -29,6 +29,7 @@ def costs(plans):
     return np.array([plan.cost for plan in plans])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(('name', 'share'), [('pendulum', 1.0), ('cartpole_swingup', 0.8)])
 def test_labels_are_the_best_that_ipopt_finds_from_many_starts(name, share):
     # On 100 states: 100 % and 94 to 98 %.
@@ -166,6 +167,7 @@ def test_only_odd_plants_are_mirrored():
     assert not is_odd(pushed)
 
 
+@pytest.mark.long
 def test_several_starts_are_asked_for_where_they_find_better_plans():
     needed = {name for name, system in SYSTEMS.items() if multistart.is_needed(system)}
     assert needed == set(SWING_UPS)

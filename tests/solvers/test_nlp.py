@@ -119,6 +119,7 @@ def test_tiny_problems_are_solved_to_the_same_relative_precision(system):
     assert nlp.solve(system, goal, goal).cost == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', ['pendulum', 'cartpole_swingup'])
 def test_several_starts_never_hurt_and_say_how_many_agreed(name):
     system = SYSTEMS[name]

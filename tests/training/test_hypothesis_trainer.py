@@ -160,6 +160,7 @@ def test_a_run_lowers_its_loss_and_leaves_a_flyable_checkpoint(finished):
     }
 
 
+@pytest.mark.long
 def test_a_resumed_run_is_the_run_that_was_interrupted(finished, tmp_path, monkeypatch):
     output, training = tmp_path / 'run', hypothesis_trainer.HypothesisTraining
     step = training.training_step

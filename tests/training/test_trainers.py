@@ -53,6 +53,7 @@ def test_imitation_halves_its_loss_and_leaves_a_flyable_checkpoint(dataset, tmp_
     assert np.isfinite(plan.controls).all()
 
 
+@pytest.mark.long
 def test_process_supervision_lowers_the_cost_and_names_its_choices(dataset, tmp_path, capsys):
     supervised(dataset, tmp_path / 'run', '--epochs', '30', '--supervision', 'process')
     losses = logged(tmp_path / 'run', 'train/loss')
