@@ -50,7 +50,7 @@ from tests.damaged_checkpoints import outcomes
 
 print(json.dumps(outcomes(*sys.argv[1:3], int(sys.argv[3]))))
 """
-CASES = int(os.environ.get('TRC_FUZZ_CASES', '900'))
+CASES = int(os.environ.get('TRC_FUZZ_CASES', '450'))
 ROOT = Path(__file__).parents[1]
 
 

@@ -163,6 +163,7 @@ def test_the_baselines_beside_a_checkpoint_can_be_chosen(capsys, tmp_path):
     assert 'on bound' in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_lqr_fails_most_swing_ups(capsys):
     main(['--system', 'pendulum', '--expert', 'lqr', '--states', '12'])
     out = capsys.readouterr().out

@@ -86,6 +86,7 @@ def test_a_node_that_was_found_late_was_first_and_one_that_was_known_was_not(
     assert f"already published by node '{namespace}/late'; stop it" in line
 
 
+@pytest.mark.long
 def test_a_controller_gives_way_to_one_that_was_found_late_until_it_is_gone(
     controller, make_node, probe, namespace
 ):

@@ -78,6 +78,7 @@ def test_a_controller_is_told_the_parameters_of_its_plant(start, make_probe, nam
     assert abs(0.3 * (1 - p**2) * v) < 0.1 or acceleration != pytest.approx((1 - p**2) * v - p + u)
 
 
+@pytest.mark.long
 def test_a_plant_outside_of_what_the_network_knows_is_worth_a_warning(start, namespace):
     node = start(
         'controller',

@@ -34,6 +34,7 @@ def test_noise_that_does_not_fit_the_plant_is_refused_in_one_line(start):
     assert len(node.log().splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_controller_that_cannot_learn_flies_and_says_so(start, make_probe, namespace):
     probe = make_probe(namespace, 'oscillator')
     node = start('controller', *arguments('van_der_pol', namespace), '-p', 'backend:=torch')

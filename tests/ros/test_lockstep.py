@@ -94,6 +94,7 @@ def test_the_same_seed_gives_the_same_bytes(turns):
     np.testing.assert_array_equal(stamps, np.rint((EPOCH + PERIOD * np.arange(count)) * 1e9))
 
 
+@pytest.mark.long
 def test_the_controller_flies_the_same_way_twice(start, make_probe):
     simulated = ('-p', 'cycle_on:=state', '-p', 'use_sim_time:=true')
     probes = [make_probe(namespace) for namespace in ('/lockstep_a', '/lockstep_b')]
@@ -142,6 +143,7 @@ def test_the_first_turn_waits_for_somebody_to_answer(turns):
     probe.require(lambda: len(responder.seen) > 5, 'turns', PATIENCE)
 
 
+@pytest.mark.long
 def test_the_speed_is_limited_when_asked_and_only_then(turns):
     elapsed = {}
     for name, ros_args in (('limited', ('-p', 'speed:=0.1')), ('unlimited', ())):

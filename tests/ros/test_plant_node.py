@@ -129,6 +129,7 @@ def test_a_published_clock_is_the_time_of_the_states(plant, probe):
     assert drift(arrivals, times) == pytest.approx(0.0, abs=0.05)
 
 
+@pytest.mark.long
 def test_the_controller_balances_the_pole_of_mujoco(start, make_probe):
     pytest.importorskip('mujoco')
     namespace = '/mujoco'
@@ -231,6 +232,7 @@ def test_a_parameter_that_is_read_at_start_cannot_change_later(plant, probe, nam
     assert result.reason == "parameter 'state_rate' is read at start: restart the node with it"
 
 
+@pytest.mark.long
 def test_a_second_plant_on_the_same_topic_is_refused_with_one_line(plant, start, namespace, probe):
     first = plant()
     probe.spin(5.0)  # the first one is settled: it no longer gives way

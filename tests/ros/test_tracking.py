@@ -163,6 +163,7 @@ def test_a_sine_is_tracked_through_the_node(turns, tmp_path):
     assert rms < 0.03
 
 
+@pytest.mark.long
 def test_a_figure_eight_is_flown_along_a_path(turns):
     weights = ('-p', 'weights.R:=[0.01, 0.01]')
     path, omega = Path(), 2 * math.pi / 5.0

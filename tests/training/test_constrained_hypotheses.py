@@ -17,6 +17,8 @@ from trc_core.systems import get_system
 from trc_core.training import hypothesis_trainer
 from trc_core.training.expansion import local_forms, plans_of
 
+pytestmark = pytest.mark.long  # their kernels compile for half a minute
+
 CAR = get_system('bicycle_circles')
 STEP = 1e-6
 TINY = ['--labels', '72', '--validation_states', '24', '--plans', '3', '--set_dim', '8']
