@@ -179,7 +179,7 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
     best = Trajectory(np.empty((kept + 1, n_x)), np.empty((kept, n_u)))
     h, h_trial, force = np.empty((T + 1, n_h)), np.empty((T + 1, n_h)), np.zeros((T + 1, n_h))
     gains = Gains(np.zeros((T, n_u)), memory.K)
-    multipliers = Multipliers(memory.lam, memory.rho.copy())
+    multipliers = Multipliers(memory.lam, memory.rho)
     values, M_best = Values(J, J), J
     if n_h > 0:
         _keep(trajectory, best)
@@ -196,9 +196,8 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
         if out_of_date:
             break
         if choosing:
-            choose_penalties(plant, trajectory, r, curvature, memory.rho)
-            raise_penalties(h, _cost(h, J, weight), memory.rho)
-            multipliers = Multipliers(memory.lam, memory.rho.copy())
+            choose_penalties(plant, trajectory, r, curvature, multipliers.rho)
+            raise_penalties(h, _cost(h, J, weight), multipliers.rho)
             values, choosing = Values(_lagrangian(h, margin, J, weight, multipliers), J), False
             continue
         # its line search
@@ -225,7 +224,7 @@ def improve(plant, r, sweeps, trajectory, J, memory, margin):
             _keep(trajectory, best)
         nearly = gain <= NEARLY and damping <= DAMPED
         if nearly or accepted >= UPDATE_AFTER or spent == sweeps:
-            worst = update_multipliers(h, margin, weight, multipliers, memory.rho)
+            worst = update_multipliers(h, margin, weight, multipliers)
             converged = gain <= SOLVED and worst * worst <= FEASIBLE * abs(values.M)
             accepted = 0
             values = Values(_lagrangian(h, margin, values.M, weight, multipliers), values.M)

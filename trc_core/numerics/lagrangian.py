@@ -63,11 +63,11 @@ def force_of(h, margin, multipliers, force):
 
 
 @register_jitable
-def update_multipliers(h, margin, most, multipliers, first):
+def update_multipliers(h, margin, most, multipliers):
     """Lam <- max(0, lam + rho h), at most `most`.
 
-    Different units are compared by the roots of their `first` penalties (n_h,): the square of what
-    is returned is in the unit of J.
+    Different units are compared by the roots of their penalties: the square of what is returned is
+    in the unit of J.
 
     Returns:
         How far that was from a solution, the largest |max(h, -lam / rho)|: a violation, or a
@@ -82,7 +82,7 @@ def update_multipliers(h, margin, most, multipliers, first):
             if lam[t, i] < most or inside > 0.0:
                 largest = max(largest, abs(max(inside, -lam[t, i] / rho[i])))
             lam[t, i] = min(max(0.0, lam[t, i] + rho[i] * inside), most)
-        worst = max(worst, largest * np.sqrt(first[i]))
+        worst = max(worst, largest * np.sqrt(rho[i]))
     return worst
 
 

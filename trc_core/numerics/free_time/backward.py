@@ -21,9 +21,9 @@ from numba.extending import register_jitable
 
 from trc_core.compile.packed import call_packed
 from trc_core.compile.products import add_product_of_transposed, fill_product
+from trc_core.numerics.box_qp import backsolve_rows
 from trc_core.numerics.free_time.timed import (
     DT,
-    END,
     EXPANSION,
     HIGH,
     HIGH_PRICE,
@@ -35,6 +35,7 @@ from trc_core.numerics.free_time.timed import (
     direction_of,
     turns_of,
 )
+from trc_core.numerics.free_time.value import add_constraints, end_value, step_value
 
 if TYPE_CHECKING:
     from trc_core.problem.system import Array
@@ -88,24 +89,6 @@ def cholesky(A, L):
             else:
                 return False
     return True
-
-
-@register_jitable
-def solve_rows(L, B):
-    """Replaces the rows of B (n, m) by those of the solution of L L' X = B."""
-    n, m = B.shape
-    for i in range(n):
-        for k in range(i):
-            for j in range(m):
-                B[i, j] -= L[i, k] * B[k, j]
-        for j in range(m):
-            B[i, j] /= L[i, i]
-    for i in range(n - 1, -1, -1):
-        for k in range(i + 1, n):
-            for j in range(m):
-                B[i, j] -= L[k, i] * B[k, j]
-        for j in range(m):
-            B[i, j] /= L[i, i]
 
 
 @register_jitable
@@ -169,60 +152,6 @@ def _times_turn(results, at, rows, n, turn, out):
 
 
 @register_jitable
-def _add_constraints(holds, h, y, w, t, mu, C, q, Q):
-    """Adds what the slacks of step t do to the slope q (n,) and the curvature Q (n, n)."""
-    n = q.shape[0]
-    for i in range(h.shape[1]):
-        if holds[t, i]:
-            push, stiff = (w[t, i] * h[t, i] + mu) / y[t, i], w[t, i] / y[t, i]
-            for a in range(n):
-                slope = C[t, i, a]
-                if slope != 0.0:
-                    q[a] += push * slope
-                    for b in range(n):
-                        Q[a, b] += stiff * slope * C[t, i, b]
-
-
-@register_jitable
-def _end_value(plant, flight, mu, aim, sweep, q, Q, p, P, S, s):
-    """Fills the value function at T."""
-    x, h, w = flight.x, flight.h, flight.w
-    T, n_x, n_h = x.shape[0] - 1, x.shape[1], h.shape[1]
-    m, n_u, n_c = n_x + 1, plant.kinds.shape[0], s.shape[0]
-    arguments = plant.numbers.copy()
-    for i in range(n_x):
-        arguments[i] = x[T, i]
-    arguments[n_x + n_u], arguments[n_x + n_u + 1] = flight.numbers[DT], float(T)
-    for i in range(n_h):
-        arguments[2 * n_x + n_u + 2 + i] = w[T, i] if plant.holds[T, i] else 0.0
-    results = np.empty((1, 1 + n_h + 2 * m + m * m + n_h * m))
-    call_packed(plant.functions[END], arguments, results, 0)
-    at_g = 1 + n_h
-    at_l = at_g + m + m * m
-    for i in range(q.shape[0]):
-        q[i], sweep.slopes[T, i] = 0.0, 0.0
-        for j in range(q.shape[0]):
-            Q[i, j] = 0.0
-    for i in range(m):
-        q[i], sweep.slopes[T, i] = results[0, at_g + i], results[0, at_l + i]
-        for j in range(m):
-            Q[i, j] = results[0, at_g + m + i * m + j]
-        for j in range(n_h):
-            sweep.C[T, j, i] = results[0, at_l + m + j * m + i]
-    _add_constraints(plant.holds, h, flight.y, w, T, mu, sweep.C, q, Q)
-    for i in range(m):
-        p[i] = q[i]
-        for j in range(m):
-            P[i, j] = Q[i, j]
-    for j in range(n_c):
-        place = plant.terminal[j]
-        for i in range(m):
-            S[j, i] = 1.0 if i == place else 0.0
-        p[place] += flight.nu[j]
-        s[j] = aim * (x[T, place] - plant.goal[place])
-
-
-@register_jitable
 def _start(plant, flight, mu, damping, p, P, S, s, W, sweep):
     """Solves for the change of dt and nu; returns whether W is negative definite."""
     n_c, at, dt = s.shape[0], p.shape[0] - 1, flight.numbers[DT]
@@ -240,7 +169,7 @@ def _start(plant, flight, mu, damping, p, P, S, s, W, sweep):
         both[i, 0], both[i, 1] = s[i], S[i, at]
     if not cholesky(W, sweep.W):
         return False
-    solve_rows(sweep.W, both)
+    backsolve_rows(sweep.W, both)
     for i in range(n_c):
         curved += S[i, at] * both[i, 1]
         pull += S[i, at] * both[i, 0]
@@ -274,37 +203,8 @@ def _control_gains(Q, q, SF, cost_unit, A, L, gains, t):
             own[i, 1 + j] = -Q[m + i, j]
         for j in range(n_c):
             own[i, 1 + m + j] = -SF[j, m + i]
-    solve_rows(L, own)
+    backsolve_rows(L, own)
     return True
-
-
-@register_jitable
-def _step_value(Q, q, SF, gains, t, p, P, S, s, W):
-    """Steps the value function from t + 1 to t."""
-    m, n_c = p.shape[0], s.shape[0]
-    for i in range(m):
-        p[i] = q[i]
-        for j in range(m):
-            P[i, j] = Q[i, j]
-        for j in range(n_c):
-            S[j, i] = SF[j, i]
-    for a in range(q.shape[0] - m):
-        for i in range(m):
-            pull = Q[m + a, i]
-            p[i] += pull * gains[t, a, 0]
-            for j in range(m):
-                P[i, j] += pull * gains[t, a, 1 + j]
-        for i in range(n_c):
-            pull = SF[i, m + a]
-            s[i] += pull * gains[t, a, 0]
-            for j in range(m):
-                S[i, j] += pull * gains[t, a, 1 + j]
-            for j in range(n_c):
-                W[i, j] += pull * gains[t, a, 1 + m + j]
-    for i in range(m):
-        for j in range(i):
-            mean = 0.5 * (P[i, j] + P[j, i])
-            P[i, j], P[j, i] = mean, mean
 
 
 @register_jitable
@@ -333,7 +233,7 @@ def backward(plant, flight, mu, damping, aim, sweep):
     q, g, H, Q = np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n))
     PF, SF, W = np.empty((m, n)), np.empty((n_c, n)), np.zeros((n_c, n_c))
     A, L = np.empty((n_u, n_u)), np.zeros((n_u, n_u))
-    _end_value(plant, flight, mu, aim, sweep, q, Q, p, P, S, s)
+    end_value(plant, flight, mu, aim, sweep, q, Q, p, P, S, s)
     arguments[n_x + n_u] = dt
     for t in range(T - 1, -1, -1):
         # slopes of the step and of the Lagrangian
@@ -378,7 +278,7 @@ def backward(plant, flight, mu, damping, aim, sweep):
         fill_product(PF, P, F)
         add_product_of_transposed(Q, H, 1.0, F, PF)
         fill_product(SF, S, F)
-        _add_constraints(holds, h, y, w, t, mu, C, q, Q)
+        add_constraints(holds, h, y, w, t, mu, C, q, Q)
         for i in range(n_u):
             Q[m + i, m + i] += damped
             if kinds[i] != TURN:
@@ -388,5 +288,5 @@ def backward(plant, flight, mu, damping, aim, sweep):
                 Q[m + i, m + i] += below[t, i] / down + above[t, i] / up
         if not _control_gains(Q, q, SF, plant.cost_unit, A, L, gains, t):
             return False
-        _step_value(Q, q, SF, gains, t, p, P, S, s, W)
+        step_value(Q, q, SF, gains, t, p, P, S, s, W)
     return _start(plant, flight, mu, damping, p, P, S, s, W, sweep)

@@ -7,7 +7,7 @@ chapter 19.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -27,9 +27,6 @@ from trc_core.numerics.free_time.timed import (
     Worth,
     move,
 )
-
-if TYPE_CHECKING:
-    pass
 
 LARGEST_TURN = 1.0  # [rad] of a direction in one sweep
 NEAREST_PRICE = 1e8  # factor between a price and mu over its slack

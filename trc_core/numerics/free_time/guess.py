@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba.extending import register_jitable
@@ -11,9 +10,6 @@ from numba.extending import register_jitable
 from trc_core.compile.packed import call_packed
 from trc_core.numerics.free_time.forward import end_of, fly_step
 from trc_core.numerics.free_time.timed import COST, DT, FORWARD, LAWS, put_inside
-
-if TYPE_CHECKING:
-    pass
 
 MISSED = 3.0  # cost_unit, for an end that misses by the units of the states
 DURATIONS = 24

@@ -8,12 +8,13 @@ A plan is worth its cost, the barrier, and its errors by a price that is high en
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
-from trc_core.numerics.free_time.backward import backward, new_sweep, solve_rows
+from trc_core.numerics.box_qp import backsolve_rows
+from trc_core.numerics.free_time.backward import backward, new_sweep
 from trc_core.numerics.free_time.forward import (
     attempt,
     end_of,
@@ -35,9 +36,6 @@ from trc_core.numerics.free_time.timed import (
     Worth,
     put_inside,
 )
-
-if TYPE_CHECKING:
-    pass
 
 SUFFICIENT = 1e-4  # share of the predicted gain that a step must bring
 TRIALS = 14  # of a step
@@ -138,7 +136,7 @@ def _correct(plant, flight, trial, W, kept, change):
         place = plant.terminal[i]
         wanted = kept * (flight.x[T, place] - plant.goal[place])
         error[i, 0] = trial.x[T, place] - plant.goal[place] - wanted
-    solve_rows(W, error)
+    backsolve_rows(W, error)
     for i in range(n_c):
         change[1 + i] += error[i, 0]
 
