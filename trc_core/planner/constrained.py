@@ -57,7 +57,7 @@ class ConstrainedPlanning(Planning):
     @property
     def kernels(self) -> list[Callable[..., Any]]:
         """Every kernel that planning calls."""
-        return [*super().kernels, *self._sweeping.constrained_kernels, self._yield_rows]
+        return [*self._common_kernels, *self._sweeping.constrained_kernels, self._yield_rows]
 
     def rehearse(self, problems: Problems) -> None:
         """Compiles or loads what plans need that break constraints: in flight it is too late."""

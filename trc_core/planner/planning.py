@@ -119,15 +119,12 @@ class Planning:
         self.system, self.representation = checkpoint.system, checkpoint.representation
         self.backend = BACKENDS[backend](checkpoint, device, num_threads)
         self._readable = backend == 'numpy'
-        bind = _as_it_is if self._readable else compiled
+        self._bind = bind = _as_it_is if self._readable else compiled
         self._rollout, self._shift_rows = bind(rollout), bind(shift_rows)
         self.law = self.representation.law
         """The feedback of a plan's coordinates."""
         self._plant_of = binding.readable_plant_of if self._readable else binding.plant_of
         self._sweeping = Sweeping(self.system, self._plant_of, bind)
-        ladder = Checkpoint.classical(self.system).representation.K_start
-        own = self.representation.K_start
-        self._classical = RolledOutStarts(self.system, ladder, own, self._plant_of, bind)
         self.watch = self.backend.watch = self._sweeping.watch
         """Says when there is no time for more sweeps."""
         box = self.system.x0_box + self.system.goal_box
@@ -142,8 +139,20 @@ class Planning:
     @property
     def kernels(self) -> list[Callable[..., Any]]:
         """Every kernel that planning calls."""
-        own = (self._rollout, self._shift_rows, self._classical.kernel)
+        return [*self._common_kernels, self._classical.kernel]
+
+    @property
+    def _common_kernels(self) -> list[Callable[..., Any]]:
+        """Those of planning with constraints and without."""
+        own = (self._rollout, self._shift_rows)
         return [*own, *self._sweeping.kernels, *self.backend.kernels]
+
+    @cached_property
+    def _classical(self) -> RolledOutStarts:
+        """What needs no network, as far as the backend does not try it itself."""
+        ladder = Checkpoint.classical(self.system).representation.K_start
+        own = self.representation.K_start
+        return RolledOutStarts(self.system, ladder, own, self._plant_of, self._bind)
 
     @property
     def is_compiled(self) -> bool:

@@ -41,23 +41,13 @@ class _Tried(NamedTuple):
     memory: Memory
     outcome: Outcome
 
-    def rows(self, rows: NDArray[np.int64]) -> _Tried:
-        """Copies of some of them."""
+    def rows(self, rows: slice | NDArray[np.int64]) -> _Tried:
+        """Some of them: views of a slice, copies of numbers."""
         plans, memory, outcome = self.plans, self.memory, self.outcome
         return _Tried(
             self.numbers[rows],
             Trajectory(plans.x[rows], plans.u[rows]),
             Memory(*(values[rows] for values in memory)),
-            Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows]),
-        )
-
-    def part(self, rows: slice) -> _Tried:
-        """Views of some of them."""
-        plans, outcome = self.plans, self.outcome
-        return _Tried(
-            self.numbers[rows],
-            Trajectory(plans.x[rows], plans.u[rows]),
-            self.memory.rows(rows),
             Outcome(outcome.J[rows], outcome.spent[rows], outcome.converged[rows]),
         )
 
@@ -190,7 +180,7 @@ class Starts:
         count = len(tried.numbers)
 
         def improve(rows: slice, sweeps: int) -> None:
-            _, plans, memory, outcome = tried.part(rows)
+            _, plans, memory, outcome = tried.rows(rows)
             references = np.repeat(r, len(outcome.J), 0)
             self._improve(plant, references, sweeps, 0.0, plans, memory, outcome)
             result.cycles[0] += int(outcome.spent.sum())
