@@ -152,6 +152,10 @@ class Checkpoint:
         """This network for its plant with the gains of the controls as parameters, all 1."""
         return replace(self, system=with_input_gains(self.system))
 
+    def with_figures(self, name: str, figures: Any) -> Checkpoint:
+        """The same with figures (JSON values) of that name among its metrics."""
+        return replace(self, metrics={**self.metrics, name: figures})
+
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     """Writes `checkpoint` to `path`, at once or not at all.

@@ -346,8 +346,7 @@ def _keep(
     own = system_of(arguments)
     checkpoint = load_checkpoint(path, own)
     certificate = {'command': shlex.join(['trc', 'evaluate', *command]), **figures}
-    metrics = {**checkpoint.metrics, ' '.join([name, *arguments.set]): certificate}
-    save_checkpoint(path, replace(checkpoint, metrics=metrics))
+    save_checkpoint(path, checkpoint.with_figures(' '.join([name, *arguments.set]), certificate))
 
 
 def _write(output: Path, results: Sequence[Evaluation]) -> None:

@@ -7,7 +7,7 @@ a lander, the time of a plan that is to be short.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,7 @@ class Arrivals:
 
     def keep_in(self, path: Path) -> None:
         """Writes the figures into the metrics of a checkpoint."""
-        checkpoint = load_checkpoint(path)
-        save_checkpoint(
-            path, replace(checkpoint, metrics={**checkpoint.metrics, METRIC: self.figures()})
-        )
+        save_checkpoint(path, load_checkpoint(path).with_figures(METRIC, self.figures()))
 
     def figures(self) -> dict[str, Any]:
         """The table as JSON values."""

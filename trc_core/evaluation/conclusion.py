@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +41,14 @@ class Conclusion:
 
     def keep_in(self, path: Path) -> None:
         """Writes the figures into the metrics of a checkpoint."""
-        checkpoint, table = load_checkpoint(path), self.table
+        table = self.table
         figures = {
             'states': table.states,
             'seed': table.seed,
             'scores': {label: asdict(scores) for label, scores in table.scores.items()},
             'verdict': self.sentence,
         }
-        metrics = {**checkpoint.metrics, METRIC: figures}
-        save_checkpoint(path, replace(checkpoint, metrics=metrics))
+        save_checkpoint(path, load_checkpoint(path).with_figures(METRIC, figures))
 
 
 def conclude(

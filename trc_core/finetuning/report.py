@@ -121,7 +121,7 @@ def test_and_report(
         problems, problems.held_nominal, _planners(controllers, before.system, 0), count
     )
     test = _compared(flown, nominal, count)
-    save_checkpoint(path, replace(after, metrics={**after.metrics, 'finetuning': test.record()}))
+    save_checkpoint(path, after.with_figures('finetuning', test.record()))
     stem = Path(config.report or Path(config.output_dir) / 'report')
     stem.parent.mkdir(parents=True, exist_ok=True)
     origin = _origin(after.training)

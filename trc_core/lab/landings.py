@@ -14,6 +14,7 @@ from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
+from trc_core.simulation.plant import rotation
 
 TICK = 1.0  # [s] between plans
 SWEEPS = 3  # on a plan that goes on
@@ -148,10 +149,3 @@ class _World:
             fresh = math.sqrt(1.0 - kept * kept) * self.lander.gusts
             self._gust = kept * self._gust + self.rng.normal(0.0, 1.0, 3) * fresh
         return x
-
-
-def rotation(axis: Array, angle: float) -> Array:
-    """The matrix (3, 3) that turns about an axis (3,) of length 1; Rodrigues' formula."""
-    x, y, z = axis
-    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * K + (1.0 - math.cos(angle)) * K @ K

@@ -164,10 +164,17 @@ class Plant:
         return self._force
 
 
+def rotation(axis: Array, angle: float) -> Array:
+    """The matrix (3, 3) that turns about an axis (3,) of length 1; Rodrigues' formula."""
+    x, y, z = axis
+    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * K + (1.0 - np.cos(angle)) * K @ K
+
+
 def _turn(system: System, angle: float, rng: np.random.Generator) -> Array:
     """The matrix (n_u, n_u) that turns every vector among the controls by an angle [rad].
 
-    It is Rodrigues' formula, 1 + sin [e] + (1 - cos) [e]^2, about an axis e drawn at random.
+    The axis of the rotation is drawn at random.
     """
     turn = np.eye(system.n_u)
     if not angle:
@@ -180,8 +187,7 @@ def _turn(system: System, angle: float, rng: np.random.Generator) -> Array:
         )
     for names in groups:
         axis = rng.normal(size=3) if len(names) == 3 else np.array([0.0, 0.0, 1.0])
-        cross = np.cross(np.eye(3), -axis / np.linalg.norm(axis))
-        whole = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+        whole = rotation(-axis / np.linalg.norm(axis), angle)
         places = [system.control_names.index(name) for name in names]
         turn[np.ix_(places, places)] = whole[: len(names), : len(names)]
     return turn

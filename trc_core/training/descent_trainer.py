@@ -39,7 +39,6 @@ from trc_core.whole_files import read_arrays, write_arrays
 
 LABELS_FILE = 'labels.npz'
 NEAR = 0.3  # distance of a number, in its spread, up to which its loss is a square
-PLACE, SPEED = 10.0, 5.0  # [m] and [m/s] within which a plan lands
 WORST = 1.2  # ratio of fuel that counts for a plan that does not land
 
 
@@ -200,7 +199,8 @@ class DescentTraining(TrainingModule):
         o, x0 = plans[..., 0].double().numpy(), self.validation.x0.numpy()
         ends = np.array([self._swept(state, own) for state, own in zip(x0, o, strict=True)])
         place, speed = (np.linalg.norm(ends[:, axes], axis=1) for axes in (slice(3), slice(3, 6)))
-        landed = (place <= PLACE) & (speed <= SPEED)
+        near = self.system.goal_tolerance
+        landed = (place <= near[:3].min()) & (speed <= near[3:6].min())
         spent, least = x0[:, 6] - ends[:, 6], x0[:, 6] + self.validation.optimum.numpy()
         ratio = np.where(landed, spent / least, WORST)
         figures = {

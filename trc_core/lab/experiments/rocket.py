@@ -278,10 +278,11 @@ def _plan_rows(results: Results) -> Iterable[tuple[str, ...]]:
 
 
 def _flight_rows(results: Results) -> Iterable[tuple[str, ...]]:
+    near = rocket_landing.goal_tolerance
     for case in CASES:
         blocks = among(results, FLIGHTS, case)
         f = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-        landed = (f['place'] <= 10.0) & (f['speed'] <= 5.0)
+        landed = (f['place'] <= near[:3].min()) & (f['speed'] <= near[3:6].min())
         yield (
             case,
             f'{landed.sum()} of {len(landed)}',
