@@ -30,6 +30,10 @@ def resident():
         found += int(words[1]) if ours and words[0] == 'Rss:' else 0
     return found / 1000
 
+def heap():
+    [line] = [line for line in open('/proc/self/status') if line.startswith('RssAnon:')]
+    return int(line.split()[1]) / 1000
+
 def plan():
     return controller.plan({START}, {GOAL}).controls.tolist()
 
@@ -43,7 +47,12 @@ except Exception as error:
 report['modules'] = list(sys.modules)
 [overload] = compiled(backsolve).overloads.values()
 report['kept'] = [function.name for function in overload.library._shared_module.functions]
+blocks = [np.ones(5000) for _ in range(1000)]  # 40 MB
+scattered = blocks[::20]
+del blocks
+report['heap'] = [heap()]
 hand_back()
+report['heap'].append(heap())
 report['resident'].append(resident())
 report['plans'].append(plan())
 report['new'] = njit(lambda x: np.linalg.norm(x) + 1.0)(np.array([3.0, 4.0]))
@@ -89,3 +98,8 @@ def test_the_pages_of_the_compiler_are_handed_back_and_it_still_compiles(report)
     before, after = report['resident']
     assert after < 10 < 40 < before  # [MB]
     assert report['new'] == 6.0
+
+
+def test_pages_between_what_the_heap_still_holds_are_handed_back(report):
+    before, after = report['heap']
+    assert before - after > 30  # [MB]
