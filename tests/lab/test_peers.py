@@ -3,14 +3,19 @@
 import ctypes
 import json
 import os
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
+import casadi as ca
 import numpy as np
 import pytest
 
 from trc_core.lab.benchmark.command import CROCODDYL, main
 from trc_core.lab.benchmark.options import Options
+from trc_core.lab.benchmark.peers import acados_peer
 from trc_core.lab.benchmark.peers import race as racing
+from trc_core.lab.benchmark.peers.acados_peer import Acados
 from trc_core.lab.benchmark.peers.casadi_peers import fatrop_peer, sqp_peer
 from trc_core.lab.benchmark.peers.crocoddyl_peer import Crocoddyl
 from trc_core.lab.benchmark.peers.ours import Ours
@@ -18,7 +23,7 @@ from trc_core.lab.benchmark.peers.page import draw, pages
 from trc_core.lab.benchmark.peers.peer import flown, later
 from trc_core.lab.benchmark.peers.race import CLASSICAL, race
 from trc_core.lab.benchmark.peers.stage_functions import stage_functions
-from trc_core.numerics.cost import trajectory_cost, violations
+from trc_core.numerics.cost import constraint_values, trajectory_cost, violations
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.solvers import nlp
@@ -68,6 +73,53 @@ def test_crocoddyl_finds_the_optimum_of_ipopt_first_and_a_tick_later():
 def test_without_crocoddyl_it_says_what_would_bring_it():
     with pytest.raises(FileNotFoundError, match='--crocoddyl-python PATH'):
         Crocoddyl(SYSTEM, 1, '')
+
+
+@pytest.mark.long
+def test_acados_finds_the_optimum_of_ipopt_first_and_a_tick_later():
+    pytest.importorskip('acados_template', reason='needs acados, which is on no package index')
+    solves_two_ticks(Acados(SYSTEM, 50), 1e-5)
+    solves_two_ticks(Acados(SYSTEM, 1), 1e-2)
+
+
+def test_without_acados_it_says_what_would_bring_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'acados_template', None)
+    with pytest.raises(FileNotFoundError, match='build it as its documentation says'):
+        Acados(SYSTEM, 1)
+
+
+@pytest.mark.parametrize('system', [SYSTEM, bicycle_circles], ids=lambda s: s.name)
+def test_acados_is_given_our_step_our_cost_and_our_constraints(system):
+    ocp = SimpleNamespace(
+        model=SimpleNamespace(), cost=SimpleNamespace(), constraints=SimpleNamespace()
+    )
+    acados_peer._state(ocp, system)
+    model, cost = ocp.model, ocp.cost
+    rng = np.random.default_rng(3)
+    x0, goal = system.sample(rng, 1)
+    circle = {'x1': 0.4, 'y1': 0.1, 'r1': 0.5} if system is bicycle_circles else {}
+    problem = Problem.of(system, x0[0], goal[0], circle)
+    controls = rng.uniform(system.u_min, system.u_max, (system.horizon, system.n_u))
+    states, _ = problem.replay(controls)
+    merit = 0.0
+    for t, numbers in enumerate(acados_peer._numbers(problem)):
+        last = t == system.horizon
+        given = states[t], controls[min(t, len(controls) - 1)], numbers
+
+        def value(expression, given=given):
+            f = ca.Function('f', [model.x, model.u, model.p], [expression])
+            return np.array(f(*given)).ravel()
+
+        y = value(model.cost_y_expr_e if last else model.cost_y_expr)
+        merit += 0.5 * y @ (cost.W_e if last else cost.W) @ y
+        if not last:
+            np.testing.assert_allclose(value(model.disc_dyn_expr), states[t + 1], rtol=1e-12)
+        if circle and t:
+            h = value(model.con_h_expr_e if last else model.con_h_expr)
+            stated = constraint_values(system, states, controls, problem.r, list(problem.p))
+            np.testing.assert_allclose(h, [row[t - 1] for row in stated], rtol=1e-9)
+    found = trajectory_cost(system, states, controls, problem.r, p=list(problem.p))
+    assert merit == pytest.approx(found, rel=1e-12)
 
 
 def test_controls_of_a_peer_are_clipped_and_flown():

@@ -12,7 +12,6 @@ from trc_core.problem.system import Array, System
 from trc_core.solvers.problem import Problem
 
 SAMPLES = 512
-ACADOS = 'acados is not on PyPI and was not built here, so that no figures of it are given'
 
 
 class Ours(Peer):
@@ -56,12 +55,3 @@ class MppiPeer(Peer):
         """The weighted mean of the samples, or the best of them if that is better."""
         found, seconds = timed(lambda: mppi(problem, u, SAMPLES, 1, self._rng))
         return found.plans.u[int(found.merit.argmin())], seconds
-
-
-def refused(why: str) -> Peer:
-    """No contender, for a reason that the page gives.
-
-    Raises:
-        FileNotFoundError: always.
-    """
-    raise FileNotFoundError(why)

@@ -76,6 +76,11 @@ def _conditions(results: Section) -> Iterator[str]:
         f'constraints but bounds of controls: others are penalties {PENALTY:g} h^2 / 2.'
     )
     yield (
+        '- *acados* is generated C code of the same step and residuals, with Gauss-Newton, no '
+        'condensing and HPIPM; a constraint costs there what it costs in the merit. *RTI* is '
+        'preparation and feedback together.'
+    )
+    yield (
         '- *MPPI* is one iteration of our own, with compiled roll-outs; *pytorch-mppi*, where it '
         'is in the table, one of that package, whose roll-outs are PyTorch operations.'
     )

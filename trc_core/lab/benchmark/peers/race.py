@@ -17,6 +17,7 @@ import numpy as np
 from trc_core.evaluation.problems import draw_problems
 from trc_core.lab.benchmark.interleaved import SHUFFLE_SEED, percentiles, reason
 from trc_core.lab.benchmark.options import DEFAULT_SYSTEMS, Options
+from trc_core.lab.benchmark.peers.acados_peer import Acados
 from trc_core.lab.benchmark.peers.casadi_peers import (
     CasadiPeer,
     fatrop_peer,
@@ -25,7 +26,7 @@ from trc_core.lab.benchmark.peers.casadi_peers import (
     structured_qp,
 )
 from trc_core.lab.benchmark.peers.crocoddyl_peer import Crocoddyl
-from trc_core.lab.benchmark.peers.ours import ACADOS, MppiPeer, Ours, refused
+from trc_core.lab.benchmark.peers.ours import MppiPeer, Ours
 from trc_core.lab.benchmark.peers.peer import Peer
 from trc_core.lab.benchmark.peers.torch_mppi import TorchMppi
 from trc_core.numerics.plan import Plan
@@ -58,7 +59,8 @@ PEERS: Mapping[str, Maker] = {
     'Crocoddyl BoxFDDP, converged': lambda s, o: Crocoddyl(s, CONVERGED, o.crocoddyl_python),
     'MPPI, 512 samples': lambda system, _: MppiPeer(system),
     'pytorch-mppi, 512 samples': lambda system, _: TorchMppi(system),
-    'acados RTI': lambda *_: refused(ACADOS),
+    'acados RTI': lambda system, _: Acados(system, 1),
+    'acados SQP': lambda system, _: Acados(system, CONVERGED),
 }
 
 
