@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trc_core import Controller, Joint, System
+from trc_core import Controller, Joint, System, get_system
 from trc_core.commands import systems as command
 from trc_core.compile.binding import functions_of, plant_of, readable_plant_of
 from trc_core.compile.casadi_reader import casadi_step
@@ -239,6 +239,22 @@ def test_what_makes_no_sense_in_discrete_time_is_one_line():
     fleet.reset(X[None])
     with pytest.raises(ValueError, match=steps_once):
         fleet.step(U[None])
+
+
+@pytest.mark.parametrize('seconds', [None, 0.1, 2.5])
+def test_a_step_that_takes_a_time_has_the_slopes_of_that_time(seconds):
+    lander = get_system('rocket_landing')  # its own dt is 0.1 s
+    x = np.array([1200.0, -400.0, 900.0, -30.0, 5.0, -20.0, 2100.0])
+    u = np.array([3000.0, -1000.0, 9000.0])
+    A, B = lander.step_jacobian(x, u, seconds)
+    for of, values, found in ((0, x, A), (1, u, B)):
+        for i, size in enumerate(1e-4 * np.abs(values)):
+            ends = [[x.copy(), u.copy()] for _ in range(2)]
+            ends[0][of][i] -= size
+            ends[1][of][i] += size
+            low, high = (lander.step(*end, seconds) for end in ends)
+            expected = (high - low) / (2.0 * size)
+            np.testing.assert_allclose(found[:, i], expected, rtol=1e-6, atol=1e-9)
 
 
 def test_the_list_of_systems_says_that_time_is_discrete(tmp_path, capsys):

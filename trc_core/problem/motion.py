@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trc_core.problem.discretise import output_of, rk4, rk4_slopes
+from trc_core.problem.discretise import output_of, rk4, rk4_slopes, slopes_graph
 from trc_core.problem.graph import Graph
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def step_jacobian(
     x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
     if system.discrete:
         require_own_dt(system, dt)
-        A, B = np.split(_slopes(system, x, u)[1], [system.n_x], axis=1)
+        A, B = np.split(_step_slopes(system, x, u, dt), [system.n_x], axis=1)
         return np.ascontiguousarray(A), np.ascontiguousarray(B)
     h = (system.dt if dt is None else dt) / system.substeps
     A, B = np.eye(system.n_x), np.zeros((system.n_x, system.n_u))
     for _ in range(system.substeps):
-        slopes = rk4_slopes(lambda y, u: _slopes(system, y, u), x, u, h)
+        slopes = rk4_slopes(lambda y, u: _slopes(system, system.slopes, y, u), x, u, h)
         A_k, B_k = np.split(slopes, [system.n_x], axis=1)
         A, B = A_k @ A, A_k @ B + B_k
         x = rk4(system.derivative, x, u, h)
@@ -82,9 +82,16 @@ def _evaluated(system: System, graph: Graph, x: Any, u: Any, *dt: float) -> Any:
     return np.stack([np.broadcast_to(e, np.shape(x)[:-1]) for e in found], axis=-1)
 
 
-def _slopes(system: System, x: Array, u: Array) -> tuple[Array, Array]:
-    """The dynamics (n_x,) and their slopes (n_x, n_x + n_u)."""
-    found = system.slopes.evaluate([*x, *u, *system.p])
+def _step_slopes(system: System, x: Array, u: Array, dt: float | None) -> Array:
+    """The slopes (n_x, n_x + n_u) of a step in discrete time, of any length if it takes one."""
+    if system.timed is None or dt is None:
+        return _slopes(system, system.slopes, x, u)[1]
+    return _slopes(system, slopes_graph(system.timed), x, u, dt)[1]
+
+
+def _slopes(system: System, graph: Graph, x: Array, u: Array, *dt: float) -> tuple[Array, Array]:
+    """The dynamics (n_x,) and their slopes (n_x, n_x + n_u), by a graph of both."""
+    found = graph.evaluate([*x, *u, *system.p, *dt])
     by_x = np.array(found['A']).reshape(system.n_x, system.n_x)
     by_u = np.array(found['B']).reshape(system.n_x, system.n_u)
-    return np.array(found[output_of(system.graph)]), np.concatenate([by_x, by_u], axis=1)
+    return np.array(found[output_of(graph)]), np.concatenate([by_x, by_u], axis=1)
