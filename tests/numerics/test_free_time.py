@@ -250,6 +250,16 @@ def test_a_controller_flies_to_the_goal_while_the_time_left_shrinks():
     assert np.abs(x[:4]).max() < 0.02
 
 
+def test_a_plan_that_misses_its_goal_by_far_is_begun_anew_while_there_is_time():
+    controller = Controller.classical(puck)
+    lost = controller.plan(START, GOAL, polish=1)
+    late = controller.plan(START, GOAL, lost, elapsed=0.0, deadline=0.0)
+    assert late.violation > 1.0 and late.cycles == 3
+    found = controller.plan(START, GOAL, lost, elapsed=0.0)
+    assert found.converged and found.violation < 1e-6
+    assert found.cost == pytest.approx(controller.plan(START, GOAL).cost)
+
+
 def test_a_goal_out_of_reach_is_said_and_nothing_is_no_number():
     plan = Controller.classical(puck).plan([2.0, 0.1, 0.0, -5.0, 10.0], GOAL)
     assert np.isfinite(plan.states).all()

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 RATE_TOLERANCE = 0.01  # of the period at which a fine-tuned controller flies
 PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up late
 COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
-HOPELESS = 100.0  # tolerances of a constraint: plans of a free duration that miss more begin anew
 NONE: Mapping[str, float] = {}
 LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
 
@@ -314,9 +313,6 @@ class Pilot:
             return {}
         if self.monitor.rejections >= COLD_START_AFTER or self.monitor.is_over(measurement.time):
             return {}
-        system, tolerance = self.monitor.system, self.monitor.settings.constraint_tolerance
-        if system.final_time is not None and accepted.plan.violation > HOPELESS * tolerance:
-            return {}  # a few sweeps do not bring it to its goal
         known: dict[str, Any] = {'warm_start': accepted.plan}
         known['elapsed'] = measurement.time - accepted.origin
         if self.controller.correction is not None:

@@ -11,10 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from trc_core.compile.kernels import compiled
 from trc_core.models.simulation import Dynamics, Iterate
-from trc_core.numerics.descent import LEARNED, MOST, NUMBERS, READ, Descent, batch_read
+from trc_core.numerics.descent import (
+    BARRIER,
+    DIRECTION,
+    LEARNED,
+    MOST,
+    NUMBERS,
+    READ,
+    STEEP,
+    TIME,
+    Descent,
+    batch_read,
+)
 from trc_core.numerics.descent_lagrangian import Weights, batch_lagrangian, batch_see
 from trc_core.numerics.free_time.binding import timed_plant
 from trc_core.numerics.free_time.timed import new_flight
@@ -130,6 +142,14 @@ class DescentDynamics(Dynamics):
         """The Lagrangian (B,) of numbers o (B, NUMBERS) with prices (B, 6) and forces."""
         found: Tensor = _Lagrangian.apply(o, self, x0, prices, forces)
         return found
+
+    def barrier(self, o: Tensor) -> Tensor:
+        """What the barrier of central plans adds to the cost (B,) of numbers o (B, NUMBERS)."""
+        descent, place = self.descent, slice(3 * DIRECTION, TIME)
+        centre, spread = (torch.from_numpy(a[place]).to(o) for a in descent[:2])
+        S = (centre + spread * o[:, place]) @ torch.from_numpy(descent.basis).to(o).T
+        logs = logsigmoid(STEEP * S) + logsigmoid(-STEEP * S)
+        return -BARRIER * self.plant.cost_unit * logs.sum(1)
 
     def valued(self, o: Tensor, x0: Tensor, prices: Tensor, forces: Tensor) -> tuple[Array, Array]:
         """The Lagrangian (B,) and its slope (B, NUMBERS)."""

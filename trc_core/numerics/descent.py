@@ -6,6 +6,10 @@ numbers are the Chebyshev coefficients of a vector along d and of a switching fu
 s = low + (high - low) sigmoid(8 S), the logarithm of the final time, and the prices of the final
 position and velocity, the multipliers with which sweeps begin.
 
+They describe plans on the central path: of the least fuel plus a barrier of weight `BARRIER`, with
+which sweeps begin. Such sizes do not jump, keep off their bounds as far as sweeps ask for, and
+change less from one problem to the next.
+
 Numbers are about a centre in units of their spread, both of plans that were solved. Problems are
 read in a frame of their own: about the vertical, so that the start lies on the x axis, and
 mirrored, so that it moves to the left. There the state is (r, v, m), z is up, and the target is
@@ -35,6 +39,7 @@ PRICED = 6  # states that have a price: r and v
 NUMBERS = PRICES + PRICED
 READ = 6  # numbers of a problem: distance, height, velocity, mass
 STEEP = 8.0
+BARRIER = 5e-4  # of the plans that a network learns, in units of the cost
 MOST = 3.0  # of a dimensionless number that a network writes at once
 TINY = 1e-9  # m or m/s, below which a direction or a side is none
 

@@ -10,7 +10,8 @@ import numpy as np
 from trc_core.checkpoint import Checkpoint
 from trc_core.compile.kernels import compiled
 from trc_core.network_config import TRCConfig
-from trc_core.numerics.descent import Descent
+from trc_core.numerics.descent import BARRIER, Descent
+from trc_core.numerics.free_time.flights import better
 from trc_core.numerics.free_time.solve import Outcome, Schedule
 from trc_core.numerics.free_time.timed import DT, Flight, Timed
 from trc_core.planner.descent_kernels import propose_descent
@@ -18,8 +19,9 @@ from trc_core.planner.free_time import FreeTimePlanning
 from trc_core.planner.network import network_of
 from trc_core.problem.system import Array
 
-PROPOSED = Schedule(2e-4, 0.5, 1e-9)  # of sweeps on what a network proposes
-MARGIN = 0.05  # share of the range by which that is kept off its bounds first
+PROPOSED = Schedule(BARRIER, 0.5, 1e-9)  # of sweeps on what a network proposes
+ENOUGH = 40  # of these sweeps, before those from the first guess begin
+MARGIN = 0.01  # share of the range by which that is kept off its bounds first
 
 
 class DescentPlanning(FreeTimePlanning):
@@ -56,8 +58,9 @@ class DescentPlanning(FreeTimePlanning):
         restarts: int,
         is_over: Callable[[], bool],
     ) -> tuple[Flight, Outcome]:
-        """Sweeps on the network's plan; on the first guess where those do not converge."""
-        own = self._solver.refine(plant, self.proposed(plant, x0), sweeps, PROPOSED, MARGIN)
+        """Sweeps on the network's plan; also on the first guess where those do not converge."""
+        most = min(sweeps, ENOUGH) if restarts else sweeps
+        own = self._solver.refine(plant, self.proposed(plant, x0), most, PROPOSED, MARGIN)
         if own[1].converged or not restarts or is_over():
             return own
-        return super()._first(plant, x0, sweeps, restarts, is_over)
+        return better(own, super()._first(plant, x0, sweeps, restarts, is_over))

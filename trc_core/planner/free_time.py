@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from trc_core.compile.kernels import is_compiled
 from trc_core.numerics.free_time.binding import code_is_kept, for_problem, timed_plant
-from trc_core.numerics.free_time.flights import Solver, as_plan
+from trc_core.numerics.free_time.flights import Solver, as_plan, better, violation_of
 from trc_core.numerics.free_time.solve import Outcome, Schedule
 from trc_core.numerics.free_time.timed import DT, HIGH, LOW, TURN, Flight, Timed
 from trc_core.numerics.plan import Plan
@@ -30,6 +30,7 @@ SWEEPS = 3  # of a plan that goes on
 TICK = Schedule(3e-6, 1.0, 3e-6)
 TICK_MARGIN = 1e-4  # share of the range by which a plan that goes on keeps off its bounds
 TIMING_RUNS = 5
+LOST = 10.0  # tolerances of a constraint: a plan that misses by more is compared with a new one
 FREE_TIME = 'free_time'  # the name of what plans
 
 
@@ -125,7 +126,8 @@ class FreeTimePlanning:
             if warm_start.times is None:
                 raise ValueError('warm_start has no times; give a plan of this controller')
             seconds = float(history.steps(system.dt)) * system.dt
-            plant, flight, found = self._go_on(plant, state, warm_start, seconds, polish, is_over)
+            going_on = self._going_on(plant, state, warm_start, seconds, polish)
+            plant, flight, found = self._kept(going_on, state, self._affordable(end), is_over)
             source = 'previous' if found.sweeps == 0 else 'refined'
         converged = bool(found.converged)
         plan = as_plan(system, plant, flight, source, converged, int(found.sweeps))
@@ -159,26 +161,32 @@ class FreeTimePlanning:
             return self.sweeps
         return int(np.clip((end - now()) / self._seconds, 1, self.sweeps))
 
-    def _go_on(
-        self,
-        plant: Timed,
-        x: Array,
-        before: Plan,
-        elapsed: float,
-        polish: int,
-        is_over: Callable[[], bool],
+    def _going_on(
+        self, plant: Timed, x: Array, before: Plan, elapsed: float, polish: int
     ) -> tuple[Timed, Flight, Outcome]:
-        """A few sweeps on the plan before; many from a new start where that is of no use."""
+        """A few sweeps on the plan before, and the plant whose plans may be as short as a tick."""
         tick = self.system.dt / self.system.horizon
         plant = plant._replace(dt=np.array([min(0.9 * tick, plant.dt[0]), plant.dt[1]]))
         flight = self._solver.begin(plant, x, _shifted(self.system, before, elapsed))
-        found_flight, found = self._solver.refine(
-            plant, flight, polish or SWEEPS, TICK, TICK_MARGIN
-        )
-        if math.isfinite(found.missed + found.open) or is_over():
-            return plant, found_flight, found
-        flight, found = self._solver.cold(plant, x, None, self.sweeps, 0, is_over)
-        return plant, flight, found
+        return plant, *self._solver.refine(plant, flight, polish or SWEEPS, TICK, TICK_MARGIN)
+
+    def _kept(
+        self,
+        going_on: tuple[Timed, Flight, Outcome],
+        x: Array,
+        sweeps: int,
+        is_over: Callable[[], bool],
+    ) -> tuple[Timed, Flight, Outcome]:
+        """A plan that goes on; where it is lost, a new one if that is better.
+
+        New ones begin at the first guess: what a plan before began with has led nowhere.
+        """
+        plant, flight, found = going_on
+        near = violation_of(plant, flight) <= LOST * self.system.constraint_tolerance
+        if (near and math.isfinite(found.missed + found.open)) or is_over():
+            return going_on
+        anew = self._solver.cold(plant, x, None, sweeps, RESTARTS, is_over)
+        return plant, *better((flight, found), anew)
 
     def _bounded(self, plant: Timed) -> Timed:
         """The plant with narrower bounds of its controls."""

@@ -1,8 +1,8 @@
 """The numbers of solved descents (`numerics/descent.py`): how thrusts become coefficients.
 
-The direction of thrust is fitted as it is. Its size is at a bound nearly everywhere, so that the
-switching function is fitted to the slope of the Lagrangian by it, whose sign says at which, and
-then refined until the sizes agree.
+The direction of thrust is fitted as it is. The switching function is fitted to the one that has
+exactly its sizes, and then refined until the sizes agree: far from a switch they hardly depend on
+it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from trc_core.numerics.descent import DIRECTION, STEEP, Descent, chebyshev
 from trc_core.problem.system import Array, System
 from trc_core.solvers.descents import Descents
 
-SHARP, RANGE = 5.0, 4.0  # S = asinh(SHARP pull) / RANGE, the pull in kg
+NEAREST = 1e-6  # share of the range of sizes within which one is as good as at its bound
 ROUNDS = 12  # of Gauss-Newton
 PULL = 1e-4  # weight of the first fit beside that of the sizes
 
@@ -27,8 +27,8 @@ def numbers_of(system: System, solved: Descents) -> Array:
     along = np.linalg.lstsq(
         basis[:, :DIRECTION], direction.transpose(1, 2, 0).reshape(T, -1), rcond=None
     )[0]
-    share = np.clip((size - norm.low) / (norm.high - norm.low), 0.0, 1.0)
-    switching = _switching(basis, np.arcsinh(SHARP * solved.pull) / RANGE, share)
+    share = np.clip((size - norm.low) / (norm.high - norm.low), NEAREST, 1.0 - NEAREST)
+    switching = _switching(basis, np.log(share / (1.0 - share)) / STEEP, share)
     return np.concatenate(
         [
             along.reshape(DIRECTION, 3, B).transpose(2, 1, 0).reshape(B, -1),

@@ -2,7 +2,9 @@
 
 A plan is the 40 numbers of `numerics/descent.py`. Least fuel alone would crash and the way down
 has no other gradient, so that what cycles lower is the Lagrangian with the prices of the solved
-plan, L(plan) - L(solved plan) >= 0 near it, and penalties of errors at the end.
+plan and its barrier, L(plan) - L(solved plan) >= 0 near it, and penalties of errors at the end.
+Where a constraint decides how a plan looks, plans change faster from one state to the next: more
+problems are solved there.
 """
 
 from __future__ import annotations
@@ -22,16 +24,17 @@ from torch.nn.functional import smooth_l1_loss
 
 from trc_core.command_line import report_errors
 from trc_core.compile.kernels import compiled
-from trc_core.models.descent import DescentDynamics, DescentRepresentation
+from trc_core.models.descent import PUSH, DescentDynamics, DescentRepresentation
 from trc_core.models.tiny_recursive_control import TinyRecursiveControl
 from trc_core.network_config import TRCConfig
 from trc_core.numerics.descent import NUMBERS, PRICES, Descent, unfold
-from trc_core.numerics.free_time.flights import MARGIN, WARM, Solver
+from trc_core.numerics.free_time.flights import Solver
 from trc_core.numerics.free_time.timed import DT
 from trc_core.numerics.representation import DESCENT, Coordinates
+from trc_core.planner.descent import MARGIN, PROPOSED
 from trc_core.problem.system import Array, System
 from trc_core.progress import progress_bar
-from trc_core.solvers.descents import Descents, solved_descents
+from trc_core.solvers.descents import Descents, descents_nearby, solved_descents
 from trc_core.training.config import PlantConfig, parse, require, run_as_command
 from trc_core.training.descent_numbers import coordinates_of, numbers_of
 from trc_core.training.fitting import TrainingModule, fit
@@ -40,6 +43,7 @@ from trc_core.whole_files import read_arrays, write_arrays
 LABELS_FILE = 'labels.npz'
 NEAR = 0.3  # distance of a number, in its spread, up to which its loss is a square
 WORST = 1.2  # ratio of fuel that counts for a plan that does not land
+HARD = 0.15  # share of the problems, those with the highest prices of constraints
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,13 @@ class DescentConfig(PlantConfig):
     system: str = 'rocket_landing'
     output_dir: str = 'outputs/descent'
     """Folder of labels, checkpoints and logs."""
-    labels: int = 8000
+    labels: int = 16000
     """Problems solved once, before training; kept in output_dir."""
+    hard_labels: int = 8000
+    """More of them, near those where constraints have the highest prices."""
     first_steps: int = 4000
     """Optimiser steps in which first plans imitate the numbers of the solved ones."""
-    joint_steps: int = 2500
+    joint_steps: int = 9000
     """Optimiser steps in which first plans and cycles lower the Lagrangian."""
     batch_size: int = 128
     """Problems per optimiser step."""
@@ -61,7 +67,7 @@ class DescentConfig(PlantConfig):
     """Excess of the Lagrangian [kg] above which it counts by its logarithm."""
     imitation_weight: float = 0.1
     """Weight of imitation beside the Lagrangian."""
-    validate_every: int = 500
+    validate_every: int = 1000
     """Optimiser steps between two validations."""
     validation_states: int = 400
     """Labels kept for validation."""
@@ -77,7 +83,7 @@ class DescentConfig(PlantConfig):
         require(self, 'be at least 1', 'batch_size', 'validate_every', 'validation_states')
         require(self, 'be at least 1', 'first_steps', 'joint_steps', 'validation_sweeps')
         require(self, 'be positive', 'fuel_scale')
-        require(self, 'not be negative', 'imitation_weight')
+        require(self, 'not be negative', 'imitation_weight', 'hard_labels')
         if self.labels < 3 * self.validation_states:
             raise ValueError('labels must be at least 3 times validation_states')
 
@@ -110,15 +116,22 @@ class Lesson:
     prices: Tensor
     """(B, 6)."""
     forces: Tensor
-    """(B, T + 1), multipliers of the constraints."""
+    """(B, T + 1, n_h), multipliers of the constraints at 0, whose slope at the solved plans is
+    that of the barrier."""
     optimum: Tensor
+    """(B,) Lagrangian of the solved plans, with the barrier [kg]."""
+    cost: Tensor
     """(B,) cost of the solved plans [kg]."""
 
     @classmethod
-    def of(cls, labels: Descents, numbers: Array, descent: Descent) -> Lesson:
+    def of(cls, labels: Descents, numbers: Array, dynamics: DescentDynamics) -> Lesson:
         """Labels, whose numbers (B, NUMBERS) have dimensions, in the coordinates of a descent."""
+        descent, holds = dynamics.descent, dynamics.plant.holds
         o = (numbers - descent.centre) / descent.spread
-        arrays = labels.x0, o, labels.prices, labels.forces, labels.cost
+        forces = labels.forces + PUSH * labels.slacks
+        pushed = 0.5 * (labels.forces**2 - forces**2)[:, holds].sum(1) / PUSH
+        barrier = dynamics.barrier(torch.from_numpy(o)).numpy()
+        arrays = labels.x0, o, labels.prices, forces, labels.cost + pushed + barrier, labels.cost
         return cls(*map(torch.from_numpy, arrays))
 
     def rows(self, rows: Tensor) -> Lesson:
@@ -139,12 +152,12 @@ class DescentTraining(TrainingModule):
 
     def on_fit_start(self) -> None:
         config, representation = self.config, self._representation()
-        labels = cached_descents(Path(config.output_dir), self.system, config.labels, config.seed)
+        labels = cached_descents(Path(config.output_dir), self.system, config)
         numbers = numbers_of(self.system, labels)
         representation.learn(coordinates_of(self.system, labels, numbers))
         self.dynamics = DescentDynamics(representation, self.system)
-        lesson = Lesson.of(labels, numbers, self.dynamics.descent)
-        held_out = torch.arange(len(lesson.x0)) >= len(lesson.x0) - config.validation_states
+        lesson = Lesson.of(labels, numbers, self.dynamics)
+        held_out = torch.arange(len(lesson.x0)) < config.validation_states
         self.lesson, self.validation = lesson.rows(~held_out), lesson.rows(held_out)
         self.solver, self._unfold = Solver(self.system), compiled(unfold)
 
@@ -186,8 +199,9 @@ class DescentTraining(TrainingModule):
 
     def _loss(self, plan: Tensor, lesson: Lesson) -> Tensor:
         """The loss of plans (B, NUMBERS, 1): the excess of the Lagrangian, and some imitation."""
-        config, distance = self.config, self._distance(plan, lesson)
-        value = self.dynamics.lagrangian(plan[..., 0], lesson.x0, lesson.prices, lesson.forces)
+        config, distance, o = self.config, self._distance(plan, lesson), plan[..., 0]
+        value = self.dynamics.lagrangian(o, lesson.x0, lesson.prices, lesson.forces)
+        value = value + self.dynamics.barrier(o)
         excess = (value - lesson.optimum).clamp(min=0.0)
         gap = torch.log1p(excess / config.fuel_scale).mean()
         imitation = distance.sum(-1).mean() + distance[:, PRICES:].sum(-1).mean()
@@ -201,7 +215,7 @@ class DescentTraining(TrainingModule):
         place, speed = (np.linalg.norm(ends[:, axes], axis=1) for axes in (slice(3), slice(3, 6)))
         near = self.system.goal_tolerance
         landed = (place <= near[:3].min()) & (speed <= near[3:6].min())
-        spent, least = x0[:, 6] - ends[:, 6], x0[:, 6] + self.validation.optimum.numpy()
+        spent, least = x0[:, 6] - ends[:, 6], x0[:, 6] + self.validation.cost.numpy()
         ratio = np.where(landed, spent / least, WORST)
         figures = {
             'landed': landed.mean(),
@@ -219,20 +233,38 @@ class DescentTraining(TrainingModule):
         flight.x[0] = x0
         flight.numbers[DT] = self._unfold(descent, o, flight.u) / self.system.horizon
         sweeps, plant = self.config.validation_sweeps, self.dynamics.plant
-        flight, _ = solver.refine(plant, flight, sweeps, WARM, MARGIN)
+        flight, _ = solver.refine(plant, flight, sweeps, PROPOSED, MARGIN)
         return flight.x[-1]
 
 
-def cached_descents(folder: Path, system: System, count: int, seed: int) -> Descents:
-    """The labels in `folder`, computed and saved if they are missing or of other settings."""
+def cached_descents(folder: Path, system: System, config: DescentConfig) -> Descents:
+    """The labels in `folder`, computed and saved if they are missing or of other settings.
+
+    The first ones are drawn from the boxes. Hard ones, behind them, begin near none of those that
+    validation keeps.
+    """
     path = folder / LABELS_FILE
-    made_of = json.dumps([system.contract(), system.digest, count, seed], sort_keys=True)
+    settings = config.labels, config.hard_labels, config.validation_states, config.seed
+    made_of = json.dumps([system.contract(), system.digest, settings], sort_keys=True)
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     kept = read_arrays(path, 'digest', *(field.name for field in fields(Descents)))
     if kept is not None and str(kept.pop('digest')) == digest:
         return Descents(**kept)
-    with progress_bar(label='labels', total=count) as bar:
-        labels = solved_descents(system, count, seed, lambda done: bar.update(done - bar.n))
+    with progress_bar(label='labels', total=config.labels + config.hard_labels) as bar:
+        labels = solved_descents(
+            system, config.labels, config.seed, lambda done: bar.update(done - bar.n)
+        )
+        learned = labels.rows(slice(config.validation_states, None))
+        dearest = np.argsort(-learned.forces.sum((1, 2)))[: round(HARD * len(learned.x0))]
+        if config.hard_labels > 0:
+            nearby = descents_nearby(
+                system,
+                learned.rows(dearest),
+                config.hard_labels,
+                config.seed + 1,
+                lambda done: bar.update(config.labels + done - bar.n),
+            )
+            labels = labels.and_(nearby)
     write_arrays(path, digest=np.array(digest), **vars(labels))
     return labels
 

@@ -52,8 +52,11 @@ class Solver:
         sweeps: int,
         restarts: int,
         is_over: Callable[[], bool] = lambda: False,
+        last: float = COLD.last,
     ) -> tuple[Flight, Outcome]:
         """A plan without one before, by at most `sweeps` sweeps from each start.
+
+        `last` is the barrier, in units of the cost, at which they end.
 
         Where they do not converge, they begin again with a stronger barrier or another duration
         (`STARTS`), at most `restarts` times while `is_over` is False; the best plan is returned,
@@ -62,7 +65,7 @@ class Solver:
         best, outcome, spent = self.room(), None, 0
         for stronger, longer in STARTS[: restarts + 1]:
             flight = self.begin(plant, x0, start, longer)
-            schedule = COLD._replace(first=COLD.first * stronger)
+            schedule = COLD._replace(first=COLD.first * stronger, last=last)
             flight, found = self.refine(plant, flight, sweeps, schedule, MARGIN)
             spent += found.sweeps
             if outcome is None or _rank(found) < _rank(outcome):
@@ -129,8 +132,15 @@ def missed_by(plant: Timed, flight: Flight) -> float:
     return float(np.max(np.abs(errors) / plant.x_unit[plant.terminal], initial=0.0))
 
 
+def better(one: tuple[Flight, Outcome], other: tuple[Flight, Outcome]) -> tuple[Flight, Outcome]:
+    """The flight that converged, or ends nearer to the goal; the sweeps of both are counted."""
+    flight, found = min(one, other, key=lambda pair: _rank(pair[1]))
+    return flight, found._replace(sweeps=one[1].sweeps + other[1].sweeps)
+
+
 def _rank(found: Outcome) -> tuple[bool, float]:
-    return not found.converged, found.missed + found.open
+    missed = found.missed + found.open
+    return not found.converged, missed if math.isfinite(missed) else math.inf
 
 
 def violation_of(plant: Timed, flight: Flight) -> float:
