@@ -63,4 +63,4 @@ class DescentPlanning(FreeTimePlanning):
         own = self._solver.refine(plant, self.proposed(plant, x0), most, PROPOSED, MARGIN)
         if own[1].converged or not restarts or is_over():
             return own
-        return better(own, super()._first(plant, x0, sweeps, restarts, is_over))
+        return better(plant, own, super()._first(plant, x0, sweeps, restarts, is_over))

@@ -71,7 +71,7 @@ def new_sweep(plant, T, n_x, n_u, n_h, n_c):
 
 
 @register_jitable
-def backward(plant, flight, mu, damping, aim, sweep):
+def backward(plant, flight, mu, damping, aim, bend, sweep):
     """One backward pass: fills `sweep`; returns whether every curvature is positive.
 
     Args:
@@ -80,6 +80,7 @@ def backward(plant, flight, mu, damping, aim, sweep):
         mu: weight of the barrier, in units of the cost.
         damping: added to the curvature by local coordinates and by log dt, in units of cost_unit.
         aim: share of the errors of the terminal states that the step shall close.
+        bend: share of the curvature by states and time that counts.
         sweep: gets the slopes and gains.
     """
     x, u, at, h, y, w = flight.x, flight.u, flight.at, flight.h, flight.y, flight.w
@@ -109,6 +110,11 @@ def backward(plant, flight, mu, damping, aim, sweep):
         call_packed(function, arguments, expansions, t)
         # the cost to go by (x, dt, z), and its cross term with nu
         F, C, q, Q = rows[t, :m], rows[t, m + 1 : at_q], rows[t, at_q], rows[t, at_q + 1 :]
+        if bend != 1.0:
+            for a in range(m + n_u):
+                for b in range(m + n_u):
+                    if a < m or b < m:
+                        Q[a, b] *= bend
         q[n_x] += V[n_x, last]
         fill_product(VF, V, F)
         add_product_of_transposed(Q, Q, 1.0, F, VF)
