@@ -21,6 +21,7 @@ from trc_core.planner.classical_kernels import yield_rows
 from trc_core.planner.history import History
 from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.problems import Problems
+from trc_core.planner.random_starts import RandomStarts
 from trc_core.planner.rows import Budget, Found
 from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
@@ -42,12 +43,19 @@ class ConstrainedPlanning(Planning):
         backend: a key of `BACKENDS`.
         device: where it runs.
         num_threads: the most that a batch may use; every core by default.
+        starts: random ones that a plan without one before tries as well.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, backend: str, device: str, num_threads: int | None
+        self,
+        checkpoint: Checkpoint,
+        backend: str,
+        device: str,
+        num_threads: int | None,
+        starts: int = 0,
     ) -> None:
         super().__init__(checkpoint, backend, device, num_threads)
+        self._random = RandomStarts(self.system, starts, self._sweeping, self.fly)
         self._weight = violation_weight(self.system)
         self._yield_rows = compiled(yield_rows) if backend != 'numpy' else yield_rows
         self._is_classical = checkpoint.is_classical
@@ -78,6 +86,9 @@ class ConstrainedPlanning(Planning):
             if plan is not None:
                 problems = self.going_on(problems, history)
             problems, found = self._started(problems, budget, self._first_sweeps(budget, polish))
+            if plan is None and self._random.count:
+                assert problems.memory is not None
+                self._random.improve(found, problems, problems.memory, budget.deadline)
             violation = self._sweeping.violations(found, problems)
             if not polish and self._is_surprised(found, violation):
                 violation = self._kept_off(found, problems, violation, budget)

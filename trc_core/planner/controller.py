@@ -27,6 +27,7 @@ from trc_core.planner.constrained import ConstrainedPlanning
 from trc_core.planner.corrected import CorrectedPlanning
 from trc_core.planner.correction import Correction
 from trc_core.planner.descent import DescentPlanning
+from trc_core.planner.free_time import FIRST_SWEEPS as FIRST_FREE
 from trc_core.planner.free_time import FREE_TIME, FreeTimePlanning
 from trc_core.planner.planning import Planning
 from trc_core.planner.rows import Budget
@@ -53,6 +54,7 @@ class Controller:
         cycles: the most refinement cycles of a plan; the checkpoint's own number by default.
         tolerance: refinement ends when a cycle is expected to gain less than this share of J.
         num_threads: the most that a batch may use; every core by default. A single plan uses one.
+        starts: random starts of a plan without `warm_start`, without a network; see `classical`.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Controller:
         cycles: int | None = None,
         tolerance: float = TOLERANCE,
         num_threads: int | None = None,
+        starts: int = 0,
     ) -> None:
         model = TRCConfig.from_record(checkpoint.model)
         default = FIRST_SWEEPS if checkpoint.is_classical else model.cycles
@@ -71,7 +74,9 @@ class Controller:
         self.cycles = default if cycles is None else cycles
         self.tolerance = tolerance
         self._num_threads = num_threads
+        self._starts = starts
         inputs.require_settings(self.cycles, tolerance, num_threads)
+        inputs.require_starts(starts, checkpoint.is_classical)
         self._seconds: float | None = None
         self._twins: dict[bytes, Controller | None] = {}  # for the newest weights
         self._free_time: FreeTimePlanning | None = None
@@ -82,7 +87,8 @@ class Controller:
         """The reason why this backend was chosen."""
         by_sweeps = checkpoint.is_classical or len(self.system.task.constraints) > 0
         kind = ConstrainedPlanning if by_sweeps else Planning
-        planning = kind(checkpoint, self.backend, device, num_threads)
+        more = {'starts': starts} if starts else {}
+        planning = kind(checkpoint, self.backend, device, num_threads, **more)
         corrected = bool(checkpoint.correction)
         self._planning: Any = CorrectedPlanning(planning, checkpoint) if corrected else planning
         self.watch = planning.watch  # tells what the newest plan had time for
@@ -106,7 +112,8 @@ class Controller:
         if checkpoint.coordinates.kind == DESCENT:
             planning: FreeTimePlanning = DescentPlanning(checkpoint, cycles)
         elif checkpoint.is_classical:
-            planning = FreeTimePlanning(self.system, *([] if cycles is None else [cycles]))
+            sweeps = FIRST_FREE if cycles is None else cycles
+            planning = FreeTimePlanning(self.system, sweeps, self._starts)
         else:
             raise ValueError(
                 f"'{self.system.name}' has a free duration, and this network plans a fixed one: "
@@ -118,14 +125,18 @@ class Controller:
         self._statement = Statement(checkpoint, self.backend, self.adjustable)
 
     @classmethod
-    def classical(cls, system: System | str | Path, cycles: int | None = None) -> Controller:
+    def classical(
+        cls, system: System | str | Path, cycles: int | None = None, starts: int = 0
+    ) -> Controller:
         """A controller without a network, which plans by iLQR sweeps.
 
         `system` is the plant, its name or the path of its file. Sweeps start from clipped LQRs of
         R and of 10 R, from u_trim held, from the `laws` of the system, and from the previous plan.
-        `cycles` is the largest number of sweeps of a plan without a warm start.
+        `cycles` is the largest number of sweeps of a plan without a warm start. Such a plan also
+        tries so many random `starts`, which find another way round: 64 for a pendulum's swing-up,
+        some hundreds where it takes several swings. Plans that go on cost nothing more.
         """
-        return cls(Checkpoint.classical(_found(system)), cycles=cycles)
+        return cls(Checkpoint.classical(_found(system)), cycles=cycles, starts=starts)
 
     @classmethod
     def load(
@@ -175,7 +186,7 @@ class Controller:
         self._require_fixed_time('gains of controls')
         self._statement.require_adjustable('for the parameters that it was loaded with; gains')
         checkpoint = self.checkpoint.with_input_gains()
-        settings = 'cpu', self.cycles, self.tolerance, self._num_threads
+        settings = 'cpu', self.cycles, self.tolerance, self._num_threads, self._starts
         return Controller(checkpoint, self.backend, *settings)
 
     @property

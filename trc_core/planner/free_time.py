@@ -39,12 +39,13 @@ class FreeTimePlanning:
     Args:
         system: a plant with `final_time`.
         sweeps: the most of a start without a plan before.
+        starts: random ones that a plan without one before tries as well.
     """
 
     correction = None
 
-    def __init__(self, system: System, sweeps: int = FIRST_SWEEPS) -> None:
-        self.system, self.sweeps = system, sweeps
+    def __init__(self, system: System, sweeps: int = FIRST_SWEEPS, starts: int = 0) -> None:
+        self.system, self.sweeps, self.starts = system, sweeps, starts
         self.watch = Watch()
         """Says when there is no time for more sweeps."""
         self.bounds: tuple[Array, Array] | None = None
@@ -119,6 +120,9 @@ class FreeTimePlanning:
         if warm_start is None:
             sweeps, restarts = polish or self._affordable(end), 0 if polish else RESTARTS
             flight, found = self._first(plant, state, sweeps, restarts, is_over)
+            if self.starts and not is_over():
+                more = self.starts, sweeps, is_over
+                flight, found = self._solver.explore(plant, flight, found, *more)
             source = 'ipddp'
         else:
             history = checked_history(system, 1, warm_start, elapsed, None)

@@ -213,6 +213,18 @@ def require_settings(cycles: int, tolerance: float, num_threads: int | None) -> 
             raise ValueError(f'num_threads must be at least 1, got {num_threads}')
 
 
+def require_starts(starts: int, is_classical: bool) -> None:
+    """Raises a ValueError for random starts that cannot be tried."""
+    require_whole('starts', starts)
+    if starts < 0:
+        raise ValueError(f'starts must not be negative, got {starts}')
+    if starts and not is_classical:
+        raise ValueError(
+            f'starts is {starts}, but a network proposes where plans begin; take '
+            'Controller.classical'
+        )
+
+
 def require_sweeps(polish: int) -> None:
     """Raises a ValueError for a negative number of sweeps, before anything is planned."""
     require_whole('polish', polish)

@@ -23,6 +23,7 @@ from trc_core.numerics.batch import improve_rows
 from trc_core.numerics.cost import constant_reference, difference
 from trc_core.numerics.ilqr import batch_improve, batch_replay
 from trc_core.numerics.parallel import cores
+from trc_core.numerics.random_controls import SEGMENTS
 from trc_core.numerics.representation import catching_law, is_odd
 from trc_core.numerics.rollout import Trajectory
 from trc_core.problem.system import Array, System
@@ -35,7 +36,6 @@ from trc_core.solvers.library_kernels import (
     batch_gains,
 )
 from trc_core.solvers.searched_labels import needs_search, searched_labels
-from trc_core.solvers.starting_points import SEGMENTS
 
 FIRST, STARTS = 600, 12  # states that begin from random plans, and how many plans each
 FIRST_ROUNDS = 3  # how often those states then ask each other

@@ -15,13 +15,13 @@ import numpy as np
 
 from trc_core.numerics.cost import difference
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.random_controls import random_controls
 from trc_core.numerics.representation import catching_law
 from trc_core.numerics.rollout import Law
 from trc_core.problem.system import STOP, Array, System
 from trc_core.solvers.initial_guess import guess
 from trc_core.solvers.problem import Problem
 
-SEGMENTS = (2, 16)  # a random plan holds its control over one of this many segments
 AGREEMENT = 1e-3  # relative gap in J within which two starts have found the same optimum
 DETOUR, UNTIL = 0.3, (0.2, 0.8)  # spread of random detours, and shares of the horizon they take
 
@@ -67,10 +67,8 @@ def straight_line(problem: Problem) -> tuple[Array, Array]:
 
 def random_start(problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
     """States and controls of a random piecewise constant plan under gated feedback."""
-    system, T = problem.system, problem.system.horizon
-    segments = int(rng.integers(SEGMENTS[0], SEGMENTS[1] + 1))
-    levels = rng.uniform(system.u_min, system.u_max, (segments, system.n_u))
-    v = levels[np.arange(T) * segments // T] - problem.trim
+    system = problem.system
+    v = random_controls(rng, system.u_min, system.u_max, system.horizon) - problem.trim
     return problem.fly(_catch(system, problem.goal.tobytes()), v)[:2]
 
 

@@ -38,6 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=defaults.problems,
         help='of each exam, from random states (default %(default)s)',
     )
+    add(
+        '--seed',
+        type=int,
+        default=defaults.seed,
+        help='of the random states (default %(default)s)',
+    )
     add('--no-train', action='store_true', help='train nowhere')
     add(
         '--minutes',
@@ -69,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise ValueError('--problems and --jobs must be at least 1, --minutes positive')
         paths = paths_of(arguments.names)
         options = Options(
-            arguments.problems, arguments.minutes, not arguments.no_train, arguments.output_dir
+            arguments.problems,
+            arguments.seed,
+            arguments.minutes,
+            not arguments.no_train,
+            arguments.output_dir,
         )
         options.output.mkdir(parents=True, exist_ok=True)
         arguments.page.mkdir(parents=True, exist_ok=True)
@@ -95,7 +105,12 @@ def _taken(paths: Sequence[Path], options: Options, jobs: int) -> Iterator[dict[
 def write(found: list[dict[str, Any]], options: Options, folder: Path) -> None:
     """Writes what is known of exams, and the page about them."""
     exams = sorted(found, key=lambda one: str(one['name']))
-    sizes = {'problems': options.problems, 'minutes': options.minutes, 'train': options.train}
+    sizes = {
+        'problems': options.problems,
+        'seed': options.seed,
+        'minutes': options.minutes,
+        'train': options.train,
+    }
     record = {'origin': provenance.brief(), 'options': sizes, 'exams': exams}
     write_whole(folder / f'{STEM}.json', json.dumps(record, indent=1) + '\n')
     write_whole(folder / f'{STEM}.md', page(record))

@@ -55,9 +55,9 @@ class Exam:
         here, there = (self.reference(0.0, self.start + shift)[0] for shift in (0.0, 1.0))
         return not np.array_equal(here, there)
 
-    def problems(self, count: int) -> list[tuple[Array, Array]]:
+    def problems(self, count: int, seed: int = TEST_SEED) -> list[tuple[Array, Array]]:
         """Starts (n_x,) and fixed goals (n_x,): the source's own first, then drawn ones."""
-        rng = np.random.default_rng(TEST_SEED)
+        rng = np.random.default_rng(seed)
         drawn = [drawn_problem(self.system, rng)[:2] for _ in range(count - 1)]
         return [(self.start, self.system.goal_centre), *drawn]
 

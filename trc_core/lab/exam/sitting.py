@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trc_core.compile.binding import is_compiled
+from trc_core.evaluation.problems import TEST_SEED
 from trc_core.lab.exam import training
 from trc_core.lab.exam.files import Exam, load
 from trc_core.lab.exam.flight import flights
@@ -30,6 +31,7 @@ from trc_core.whole_files import write_whole
 
 WARM = ('double_integrator', 'bicycle_circles')  # plants whose first plan loads the kernels
 STARTS = 3  # of IPOPT and of fatrop, on every problem
+RANDOM = 256  # starts of the classical controller's first plan
 SECONDS = 5.0  # CPU time of a problem after which no further start is tried, and of one start
 IPOPT_IN_TIME = replace(IPOPT, options=lambda program: {**OPTIONS, 'ipopt.max_cpu_time': SECONDS})
 
@@ -40,6 +42,8 @@ class Options:
 
     problems: int = 8
     """Problems of each, the source's own start among them."""
+    seed: int = TEST_SEED
+    """Of the starts of the others."""
     minutes: float = 5.0
     """CPU time that a training may take."""
     train: bool = True
@@ -58,13 +62,13 @@ class Sitting:
     @cached_property
     def problems(self) -> list[tuple[Any, Any]]:
         """Starts (n_x,), and goals (n_x,) or references (T + 1, n_x)."""
-        drawn = self.exam.problems(self.options.problems)
+        drawn = self.exam.problems(self.options.problems, self.options.seed)
         return [(x0, self.exam.goal(0.0, x0, goal)) for x0, goal in drawn]
 
     @cached_property
     def classical(self) -> Controller:
         """The controller without a network, after its first plan."""
-        return _ready(Controller.classical(self.system), self.problems[0])
+        return _ready(Controller.classical(self.system, starts=RANDOM), self.problems[0])
 
     @cached_property
     def trained(self) -> Controller:
@@ -241,7 +245,7 @@ def _result(unit: Callable[[Sitting], dict[str, Any]], sitting: Sitting) -> dict
 def _known(kept: Path, exam: Exam, options: Options) -> dict[str, Any]:
     """The units that are done, if they are of this very exam."""
     system = exam.system
-    contents = json.dumps([system.contract(), system.digest, options.problems])
+    contents = json.dumps([system.contract(), system.digest, options.problems, options.seed])
     head = {
         'name': exam.path.stem,
         'title': exam.title,

@@ -208,7 +208,7 @@ def _control_gains(Q, q, SF, cost_unit, A, L, gains, t):
 
 
 @register_jitable
-def backward(plant, flight, mu, damping, aim, sweep):
+def backward(plant, flight, mu, damping, aim, bend, sweep):
     """One backward pass: fills `sweep`; returns whether every curvature is positive.
 
     Args:
@@ -217,6 +217,7 @@ def backward(plant, flight, mu, damping, aim, sweep):
         mu: weight of the barrier, in units of the cost.
         damping: added to the curvature by local coordinates and by log dt, in units of cost_unit.
         aim: share of the errors of the terminal states that the step shall close.
+        bend: share of the curvature by states and time that counts.
         sweep: gets the slopes and gains.
     """
     x, u, at, h, y, w = flight.x, flight.u, flight.at, flight.h, flight.y, flight.w
@@ -273,6 +274,11 @@ def backward(plant, flight, mu, damping, aim, sweep):
         for a in range(n_u):
             for b in range(n_u):
                 H[m + a, m + b] += bent[a, b]
+        if bend != 1.0:
+            for a in range(n):
+                for b in range(n):
+                    if a < m or b < m:
+                        H[a, b] *= bend
         # the cost to go by (x, dt, z), and its cross term with nu
         q[n_x] += p[n_x]
         fill_product(PF, P, F)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,17 +13,37 @@ from trc_core.numerics.free_time.guess import LONG, first_guess
 from trc_core.numerics.free_time.solve import Outcome, Schedule, enter, improve_flight
 from trc_core.numerics.free_time.timed import COST, DT, Flight, Timed, new_flight
 from trc_core.numerics.plan import Plan
+from trc_core.numerics.random_controls import random_controls
 from trc_core.problem.free_time import RESULTS, end_graph, forward_graph
 from trc_core.problem.system import Array, System
 
 COLD = Schedule(1e-2, 0.4, 1e-9)
 WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
+STRAIGHT = COLD._replace(eased=0.5, straighter=1e4)
+"""For shortest times, where curvature is nothing but that of the dynamics, of either sign."""
+
+
+class Start(NamedTuple):
+    """How a start differs from the first one."""
+
+    stronger: float
+    """By what the first barrier is multiplied."""
+    longer: float
+    """By what the first duration is multiplied."""
+    schedule: Schedule = COLD
+
+
 STARTS = (
-    *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
-    *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0), (1.0, 0.4), (10.0, 0.2)),
+    Start(1.0, 1.0),
+    Start(1.0, 1.0, STRAIGHT),
+    *(Start(10.0, 1.0), Start(1.0, 4.0), Start(100.0, 1.5)),
+    Start(10.0, 1.0, STRAIGHT),
+    *(Start(1.0, 1000.0), Start(10.0, 1000.0), Start(100.0, 4.0)),
+    *(Start(1.0, 0.4), Start(10.0, 0.2)),
 )
-"""Of the barrier and of the duration: by what the first ones are multiplied at each start."""
+NEAR = 1e-4  # errors, in units of states and constraints, of a plan that may be the best
+PIECE, LONGER = (0.05, 0.4), (0.7, 1.1)  # shares of a plan that others begin from
 MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
 
 
@@ -60,16 +80,60 @@ class Solver:
         and all sweeps are counted.
         """
         best, outcome, spent = self.room(), None, 0
-        for stronger, longer in STARTS[: restarts + 1]:
+        for stronger, longer, schedule in STARTS[: restarts + 1]:
             flight = self.begin(plant, x0, start, longer)
-            schedule = COLD._replace(first=COLD.first * stronger)
+            schedule = schedule._replace(first=schedule.first * stronger)
             flight, found = self.refine(plant, flight, sweeps, schedule, MARGIN)
             spent += found.sweeps
-            if outcome is None or _rank(found) < _rank(outcome):
+            if outcome is None or _rank(plant, flight, found) < _rank(plant, best, outcome):
                 best, outcome = flight, found
             if outcome.converged or is_over():
                 break
         assert outcome is not None
+        return best, outcome._replace(sweeps=spent)
+
+    def explore(
+        self,
+        plant: Timed,
+        best: Flight,
+        outcome: Outcome,
+        starts: int,
+        sweeps: int,
+        is_over: Callable[[], bool],
+    ) -> tuple[Flight, Outcome]:
+        """A plan, or a cheaper one that sweeps make of other controls and durations.
+
+        They are random ones, and every other time those of the best plan so far with a random
+        piece in it.
+
+        Args:
+            plant: with the problem.
+            best: the plan.
+            outcome: of its sweeps.
+            starts: how many, while `is_over` is False.
+            sweeps: the most from each start.
+            is_over: whether there is no time for another.
+        """
+        low, high, T = self.system.u_min, self.system.u_max, self.system.horizon
+        key = np.frombuffer(best.x[0].tobytes() + plant.goal.tobytes(), dtype=np.uint32)
+        rng, spent = np.random.default_rng(key), outcome.sweeps
+        for number in range(starts):
+            if is_over():
+                break
+            flight = self.room()
+            flight.x[0] = best.x[0]
+            if number % 2 == 0:
+                flight.u[:] = random_controls(rng, low, high, T)
+                flight.numbers[DT] = np.exp(rng.uniform(*np.log(plant.dt)))
+            else:
+                begin, length = int(rng.uniform(0.0, T)), int(rng.uniform(*PIECE) * T) + 1
+                flight.u[:] = best.u
+                flight.u[begin : begin + length] = rng.uniform(low, high)
+                flight.numbers[DT] = best.numbers[DT] * rng.uniform(*LONGER)
+            flight, found = self.refine(plant, flight, sweeps, STRAIGHT, MARGIN)
+            spent += found.sweeps
+            if _rank(plant, flight, found) < _rank(plant, best, outcome):
+                best, outcome = flight, found
         return best, outcome._replace(sweeps=spent)
 
     def refine(
@@ -129,8 +193,10 @@ def missed_by(plant: Timed, flight: Flight) -> float:
     return float(np.max(np.abs(errors) / plant.x_unit[plant.terminal], initial=0.0))
 
 
-def _rank(found: Outcome) -> tuple[bool, float]:
-    return not found.converged, found.missed + found.open
+def _rank(plant: Timed, flight: Flight, found: Outcome) -> tuple[bool, float]:
+    """Whether a plan misses the goal, and what it is worth: the least is the best."""
+    errors, merit = found.missed + found.open, merit_of(plant, flight)
+    return not errors <= NEAR, merit if np.isfinite(merit) else np.inf
 
 
 def violation_of(plant: Timed, flight: Flight) -> float:

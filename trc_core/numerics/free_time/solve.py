@@ -57,6 +57,8 @@ class Schedule(NamedTuple):
     first: float
     factor: float
     last: float
+    eased: float = 1.0  # share of the price of errors that a sweep keeps, at least
+    straighter: float = 0.0  # by how much damping takes the bend out of the steps
 
 
 class Outcome(NamedTuple):
@@ -117,10 +119,13 @@ def enter(plant, flight, margin, mu):
 
 @register_jitable
 def _price_of_errors(plant, flight, change, slope, errors, rho):
-    """The price of errors at which a step that closes them lowers the merit."""
-    if errors <= 1e-12:
-        return rho
-    rho = max(rho, slope / (0.7 * errors))
+    """The price of errors at which a step that closes them lowers the merit.
+
+    It is at least `rho`, what is left of the one before: a price that was needed far from a plan
+    that meets the goal would later allow nothing but small steps.
+    """
+    if errors > 1e-12:
+        rho = max(rho, slope / (0.7 * errors))
     for i in range(flight.nu.shape[0]):
         unit = plant.x_unit[plant.terminal[i]]
         rho = max(rho, 1.1 * abs(flight.nu[i] + change[1 + i]) * unit)
@@ -166,7 +171,10 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
     while spent < sweeps and damping <= DAMPING_MAX and stuck < STUCK and not converged:
         pricing = passes > 0
         aim = 0.0 if pricing else 1.0
-        fine = backward(plant, flight, mu * unit, PRICING if pricing else damping, aim, sweep)
+        # a curvature that makes trouble counts less: without it every sweep is well posed
+        bend = 1.0 / (1.0 + schedule.straighter * damping)
+        damped = PRICING if pricing else damping
+        fine = backward(plant, flight, mu * unit, damped, aim, bend, sweep)
         if pricing:
             passes -= 1
             for i in range(n_c):
@@ -180,7 +188,9 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
         tau = max(0.9, 1.0 - 10.0 * mu)
         far = reach(plant, flight, sweep, mu * unit, tau)
         errors = worth.missed + worth.open
-        rho = _price_of_errors(plant, flight, sweep.change, far.slope, errors, rho)
+        rho = _price_of_errors(
+            plant, flight, sweep.change, far.slope, errors, schedule.eased * rho
+        )
         merit = worth.cost - mu * unit * worth.logs + rho * errors
         gain = SUFFICIENT * min(far.slope - rho * errors, 0.0)
         noise = 1e-12 * max(abs(worth.cost), unit)

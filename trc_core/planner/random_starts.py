@@ -1,0 +1,124 @@
+"""Random starts of a plan that nothing came before: another way round is another optimum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from trc_core.numerics.batch import empty_trajectory, memory_of
+from trc_core.numerics.classical import FIRST_SWEEPS, START_SWEEPS
+from trc_core.numerics.ilqr import Memory
+from trc_core.numerics.random_controls import random_controls
+from trc_core.numerics.representation import catching_law
+from trc_core.numerics.rollout import Law, Trajectory, plain
+from trc_core.planner.problems import Problems
+from trc_core.planner.rows import Found
+from trc_core.planner.sweeping import Sweeping
+from trc_core.problem.system import Array, System
+
+AT_ONCE = 8  # starts between two looks at the clock
+GO_ON = 5  # of the best, that get the sweeps of a plan
+
+Fly = Callable[[Problems, int, Law, Array, Trajectory], float]
+"""Rolls out one problem of some by a law around v (T, n_u), into a trajectory; its merit."""
+
+
+class RandomStarts:
+    """Plans from random controls that an LQR catches near the goal, improved by sweeps.
+
+    Each gets a few sweeps, and the best of them as many as a plan gets.
+
+    Args:
+        system: the plant.
+        count: how many starts.
+        sweeping: improves them.
+        fly: rolls them out.
+    """
+
+    def __init__(self, system: System, count: int, sweeping: Sweeping, fly: Fly) -> None:
+        self.system, self.count = system, count
+        self._sweeping, self._fly = sweeping, fly
+
+    def improve(self, found: Found, problems: Problems, memory: Memory, deadline: float) -> None:
+        """Replaces plans, in place, by cheaper ones, as far as there is time."""
+        for b in range(len(found.J)):
+            tried = self._tried(problems, b, deadline)
+            if tried is None:
+                continue
+            rows, own, left = tried
+            spent = self._sweeping.improve(own, rows, left, FIRST_SWEEPS, deadline)
+            found.cycles[b] += self.count * START_SWEEPS + int(spent.sum())
+            best = int(np.argmin(_finite(own.J)))
+            if own.J[best] < found.J[b]:
+                found.x[b], found.u[b], found.J[b] = own.x[best], own.u[best], own.J[best]
+                for values, theirs in zip(memory, left, strict=True):
+                    values[b] = theirs[best]
+
+    def _tried(
+        self, problems: Problems, b: int, deadline: float
+    ) -> tuple[Problems, Found, Memory] | None:
+        """The best random starts of problem b after a few sweeps; None if there is no time."""
+        law, trim = _catching(self.system, problems.r[b, -1].tobytes()), problems.trim
+        x0, r = problems.x0[b], problems.r[b]
+        key = np.frombuffer(x0.tobytes() + r[-1].tobytes(), dtype=np.uint32)
+        rng, system = np.random.default_rng([0, *key]), self.system
+        low, high = problems.bounds or (system.u_min, system.u_max)
+        held = system.u_trim if trim is None else trim[b]
+        kept: list[tuple[Found, Memory]] = []
+        for first in range(0, self.count, AT_ONCE):
+            if self._sweeping.watch.is_over(deadline):
+                break
+            count = min(AT_ONCE, self.count - first)
+            rows, found = self._repeated(problems, b, count)
+            for n in range(count):
+                v = random_controls(rng, low, high, system.horizon) - held
+                flown = Trajectory(found.x[n], found.u[n])
+                found.J[n] = self._fly(rows, n, law, v, flown)
+            memory = memory_of(system, count)
+            self._sweeping.improve(found, rows, memory, START_SWEEPS, deadline)
+            kept.append((found, memory))
+        if not kept:
+            return None
+        return self._best(problems, b, kept)
+
+    def _best(
+        self, problems: Problems, b: int, kept: list[tuple[Found, Memory]]
+    ) -> tuple[Problems, Found, Memory]:
+        """The best of some batches."""
+        found = Found(*map(np.concatenate, zip(*(one for one, _ in kept), strict=True)))
+        memory = Memory(*map(np.concatenate, zip(*(one for _, one in kept), strict=True)))
+        best = np.argsort(_finite(found.J), kind='stable')[:GO_ON]
+        rows, _ = self._repeated(problems, b, len(best))
+        return rows, Found(*(v[best] for v in found)), Memory(*(v[best] for v in memory))
+
+    def _repeated(self, problems: Problems, b: int, count: int) -> tuple[Problems, Found]:
+        """Problem b so many times, and room for its plans."""
+        one, p, trim = [b] * count, problems.p, problems.trim
+        alone = problems._replace(
+            x0=problems.x0[one],
+            r=problems.r[one],
+            p=p[b] if p is not None and p.ndim == 2 else p,
+            trim=None if trim is None else trim[one],
+            previous=None,
+            trusted=None,
+            memory=None,
+        )
+        none, J = np.zeros(count, np.int64), np.full(count, math.inf)
+        plans = empty_trajectory(self.system, count)
+        return alone, Found(*plans, J, none, none.copy(), np.zeros(count), J[:, None].copy())
+
+
+@lru_cache(maxsize=64)
+def _catching(system: System, goal: bytes) -> Law:
+    """The LQR that catches plans near a goal; none where the plant has none."""
+    try:
+        return catching_law(system, np.frombuffer(goal))
+    except np.linalg.LinAlgError:
+        return plain(np.zeros((system.horizon, system.n_u, system.n_x)))
+
+
+def _finite(merits: Array) -> Array:
+    return np.where(np.isfinite(merits), merits, math.inf)
