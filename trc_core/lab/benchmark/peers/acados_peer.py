@@ -97,7 +97,7 @@ def _solver(system: System, iterations: int, folder: str) -> Any:
         options.nlp_solver_tol_stat = options.nlp_solver_tol_eq = TOLERANCE
         options.nlp_solver_tol_ineq = options.nlp_solver_tol_comp = TOLERANCE
     code = ocp.code_gen_options
-    code.code_export_directory, code.json_file = f'{folder}/code', f'{folder}/ocp.json'
+    code.code_export_directory = f'{folder}/code'
     with contextlib.redirect_stdout(io.StringIO()):
         return AcadosOcpSolver(ocp, verbose=False)
 
