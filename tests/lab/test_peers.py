@@ -18,7 +18,7 @@ from trc_core.lab.benchmark.peers import race as racing
 from trc_core.lab.benchmark.peers.acados_peer import Acados
 from trc_core.lab.benchmark.peers.casadi_peers import fatrop_peer, sqp_peer
 from trc_core.lab.benchmark.peers.crocoddyl_peer import Crocoddyl
-from trc_core.lab.benchmark.peers.ours import Ours
+from trc_core.lab.benchmark.peers.ours import MppiPeer, Ours
 from trc_core.lab.benchmark.peers.page import draw, pages
 from trc_core.lab.benchmark.peers.peer import flown, later
 from trc_core.lab.benchmark.peers.race import CLASSICAL, race
@@ -61,6 +61,14 @@ def solves_two_ticks(peer, share):
 @pytest.mark.parametrize('name', PEERS)
 def test_a_peer_finds_the_optimum_of_ipopt_first_and_a_tick_later(name):
     solves_two_ticks(PEERS[name](SYSTEM), 1e-2 if name == 'trc' else 1e-5)  # one sweep a tick
+
+
+def test_an_iteration_of_mppi_is_no_worse_than_what_it_begins_from():
+    problem = Problem.of(SYSTEM, START, GOAL)
+    begun, peer = first(problem), MppiPeer(SYSTEM)
+    plan, seconds = peer.plan(problem, None, begun)
+    assert plan.cost < flown(problem, begun.controls).cost
+    assert seconds > 0.0
 
 
 @pytest.mark.long

@@ -54,4 +54,4 @@ class MppiPeer(Peer):
     def solve(self, problem: Problem, x: Array, u: Array, warm: bool) -> tuple[Array, float]:
         """The weighted mean of the samples, or the best of them if that is better."""
         found, seconds = timed(lambda: mppi(problem, u, SAMPLES, 1, self._rng))
-        return found.plans.u[int(found.merit.argmin())], seconds
+        return found.controls[int(found.merit.argmin())], seconds
