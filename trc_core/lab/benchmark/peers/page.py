@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trc_core.lab.benchmark.peers.acados_peer import BLOCK
 from trc_core.lab.benchmark.peers.crocoddyl_peer import PENALTY
 from trc_core.lab.benchmark.peers.race import CLASSICAL, FEASIBLE, NETWORK, NOISE, TICKS
 from trc_core.lab.markdown import table
 
 OURS = (NETWORK, CLASSICAL)
-FAMILIES = ('fatrop', 'Crocoddyl')
+FAMILIES = ('fatrop', 'Crocoddyl', 'acados')
 EQUAL = 1e-3  # by which the 90th percentile of M/M* may be higher and still count as equal
 HEADS = ['', 'cold p50', 'p99', 'M/M* (p90)', 'warm p50', 'p99', 'M/M* (p90)', 'near the best']
 HEADS += ['violation', 'n']
@@ -42,7 +43,7 @@ def pages(results: Section) -> Iterator[str]:
         yield table(HEADS, [_row(label, found['figures'][label]) for label in rows])
         if found['absent']:
             yield '\n'.join(f'- {label}: {why}' for label, why in found['absent'].items())
-    yield '### Warm ticks beside fatrop and Crocoddyl'
+    yield '### Warm ticks beside fatrop, Crocoddyl and acados'
     yield (
         'Ours is the faster one of those whose 90th percentile of M/M* is the lowest of ours, to '
         f'{EQUAL:g}; theirs the fastest one that is not worse than ours by more than that, or '
@@ -76,9 +77,9 @@ def _conditions(results: Section) -> Iterator[str]:
         f'constraints but bounds of controls: others are penalties {PENALTY:g} h^2 / 2.'
     )
     yield (
-        '- *acados* is generated C code of the same step and residuals, with Gauss-Newton, no '
-        'condensing and HPIPM; a constraint costs there what it costs in the merit. *RTI* is '
-        'preparation and feedback together.'
+        '- *acados* is generated C code of the same step and residuals, with Gauss-Newton and '
+        f'HPIPM, {BLOCK} steps condensed into one; a constraint costs there what it costs in the '
+        'merit. *RTI* is preparation and feedback together.'
     )
     yield (
         '- *MPPI* is one iteration of our own, with compiled roll-outs; *pytorch-mppi*, where it '
