@@ -22,7 +22,7 @@ from trc_core.checkpoint import (
 )
 from trc_core.command_line import add_checkpoint, add_force, check_output, report_errors
 from trc_core.commands.warm_up import ready
-from trc_core.evaluation.arrival_rows import arrival_planners
+from trc_core.evaluation.arrival_rows import arrival_planners, expert_planners
 from trc_core.evaluation.arrivals import Arrivals, evaluate_arrivals
 from trc_core.evaluation.baselines import (
     BASELINES,
@@ -164,6 +164,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(arrivals)
             if arguments.record:
                 _keep(arguments, 'certificate', arrivals.figures(), command)
+            if arguments.output:
+                write_whole(arguments.output, json.dumps(arrivals.figures(), indent=2) + '\n')
             return
         results = []
         for asked in _requested(arguments):
@@ -181,9 +183,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _arrivals(arguments: argparse.Namespace) -> Arrivals | None:
-    """The table of a controller whose plans have a free time; None for others."""
+    """The table of a controller or of experts whose plans have a free time; None for others."""
     if arguments.expert is not None:
-        return None
+        system = system_of(arguments)
+        if system is None or system.final_time is None:
+            return None
+        system = system.with_parameters(**parse_settings(arguments.set))
+        table = expert_planners(system, _names(arguments.expert))
+        return evaluate_arrivals(system.name, system, table, arguments.states, arguments.seed)
     title, controller = _loaded(arguments)
     if controller.system.final_time is None:
         return None

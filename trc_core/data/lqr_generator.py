@@ -122,6 +122,13 @@ def choose_system(
         )
     if time_horizon is None and num_steps is None:
         return system
+    if system.final_time is not None and time_horizon is not None:
+        raise ValueError(
+            f"--time_horizon goes with a fixed duration, and that of '{system.name}' is free "
+            f'(final_time {tuple(system.final_time)}); leave it out'
+        )
+    if system.final_time is not None and num_steps is not None:
+        return with_timing(system, system.dt * num_steps, num_steps)
     seconds = system.dt * system.horizon if time_horizon is None else time_horizon
     return with_timing(system, seconds, system.horizon if num_steps is None else num_steps)
 
@@ -148,8 +155,8 @@ def build_parser() -> argparse.ArgumentParser:
         default=AUTO,
         choices=[AUTO, *EXPERTS],
         help='; '.join(f'{name}: {expert.summary}' for name, expert in EXPERTS.items())
-        + f'; {AUTO}: search where there are constraints, multistart where several starts find '
-        'better plans, else nlp',
+        + f'; {AUTO}: ipddp where the duration is free, search where there are constraints, '
+        'multistart where several starts find better plans, else nlp',
     )
     add('--starts', type=int, help='starts per state of nlp (default: 1) and multistart (12)')
     # the dataset
@@ -199,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         print(summary(data))
         along = note_along(system, data.states, data.controls)
-        if along:
+        if along and data.duration is None:
             print(along)
         print(f'written to {Path(flags.output_dir) / FILE}')
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from trc_core.data.durations import lengths_of
 from trc_core.data.trajectories import TrajectoryData
 from trc_core.numerics.cost import is_success
 from trc_core.whole_files import whole_file
 
 ACTIVE = 1e-6  # share of the control range within which a bound counts as active
+FREE_ACTIVE = 1e-3  # the same of the length of a vector, which interior points only come near
 SHOWN = 60
 
 
@@ -20,17 +22,30 @@ def summary(data: TrajectoryData) -> str:
     margin = ACTIVE * (system.u_max - system.u_min)
     u = data.controls
     active = (u <= system.u_min + margin) | (u >= system.u_max - margin)
+    for low, high, length in lengths_of(system, u):
+        margins = FREE_ACTIVE * (high - low)
+        active |= ((length <= low + margins) | (length >= high - margins))[..., None]
     success = is_success(system, data.states, data.target_state).mean()
+    timing = f'dt = {system.dt:.4g} s'
+    if (seconds := data.duration) is not None:
+        spread = f'{seconds.min():.4g} to {seconds.max():.4g} s'
+        timing = f'durations {spread}, median {np.median(seconds):.4g} s'
     return (
         f"{len(data)} trajectories of '{system.name}' by the expert '{data.metadata['expert']}', "
-        f'T = {system.horizon}, dt = {system.dt:.4g} s\n'
+        f'T = {system.horizon}, {timing}\n'
         f'cost mean {data.cost.mean():.6g}, median {np.median(data.cost):.6g}, '
         f'max {data.cost.max():.6g}\n'
         f'success {100 * success:.1f} %, a bound is active in {100 * active.mean():.1f} % of the '
         f'controls and in {100 * active.any((1, 2)).mean():.1f} % of the trajectories\n'
         f'not converged and drawn again: {len(data.metadata["rejected"])}'
-        f'{_agreement(data)}'
+        f'{_hopeless(data)}{_agreement(data)}'
     )
+
+
+def _hopeless(data: TrajectoryData) -> str:
+    """How many draws a certificate left out, in a line; empty where there are none."""
+    count = len(data.metadata.get('hopeless', ()))
+    return f'\nleft out, as a proof says that no plan exists: {count}' if count else ''
 
 
 def _agreement(data: TrajectoryData) -> str:
@@ -50,7 +65,9 @@ def draw(data: TrajectoryData, path: Path) -> None:
     from matplotlib.figure import Figure
 
     system, shown = data.system, min(SHOWN, len(data))
-    time = system.dt * np.arange(system.horizon + 1)
+    seconds = np.full(len(data), system.dt * system.horizon)
+    seconds = seconds if data.duration is None else data.duration
+    time = np.outer(np.arange(system.horizon + 1) / system.horizon, seconds[:shown])
     figure = Figure(figsize=(7, 1.9 * (system.n_x + system.n_u)), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots(system.n_x + system.n_u, 1, sharex=True, squeeze=False)[:, 0]

@@ -34,10 +34,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.expert not in EXPERTS:
             raise ValueError(f"unknown expert '{self.expert}'; choose from {list(EXPERTS)}")
-        if self.system.final_time is not None:
+        if self.is_free and not EXPERTS[self.expert].free_time:
+            able = [name for name, expert in EXPERTS.items() if expert.free_time]
             raise ValueError(
-                f"'{self.system.name}' has a free duration, and a dataset holds plans of a fixed "
-                'one; label draws with trc_core.solvers.free_time.solve'
+                f"the expert '{self.expert}' plans a fixed duration, and that of "
+                f"'{self.system.name}' is free; choose from {able}"
             )
         if self.num_samples < 1 or self.seed < 0:
             raise ValueError('num_samples must be positive and seed not negative')
@@ -59,6 +60,11 @@ class Recipe:
     def draws(self) -> bool:
         """Whether problems are drawn with parameters, and with starts that violate nothing."""
         return bool(self.system.task.constraints) or bool(self.system.ranges)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the duration of every trajectory is found by the expert."""
+        return self.system.final_time is not None
 
     def record(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -83,12 +89,19 @@ class Recipe:
             yield index, min(SHARD, self.num_samples - first)
 
     def problems(
-        self, rng: np.random.Generator, count: int
+        self,
+        rng: np.random.Generator,
+        count: int,
+        hopeless: list[tuple[Array, Array]] | None = None,
     ) -> tuple[Array, Array, list[dict[str, float]] | None]:
-        """Starts and goals, each (count, n_x), and parameters where these are drawn as well."""
+        """Starts and goals, each (count, n_x), and parameters where these are drawn as well.
+
+        Draws of which a certificate says that they have no plan are left out, and taken up by
+        `hopeless`.
+        """
         if not self.draws:
             return *self.system.sample(rng, count), None
-        drawn = [drawn_problem(self.system, rng, learning=True) for _ in range(count)]
+        drawn = [drawn_problem(self.system, rng, True, hopeless) for _ in range(count)]
         x0, goal, parameters = zip(*drawn, strict=True)
         return np.array(x0), np.array(goal), list(parameters)
 

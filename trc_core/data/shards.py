@@ -12,7 +12,7 @@ import numpy as np
 from trc_core.command_line import counted, expected_time
 from trc_core.data.backends import run
 from trc_core.data.recipe import Recipe
-from trc_core.data.trajectories import ARRAYS, PARAMETERS, TrajectoryData
+from trc_core.data.trajectories import ARRAYS, DURATION, PARAMETERS, TrajectoryData
 from trc_core.numerics.plan import Plan
 from trc_core.progress import progress_bar
 from trc_core.solvers.experts import EXPERTS
@@ -24,6 +24,7 @@ TIMED, ENOUGH = 4, 5.0  # samples, and seconds, by which the time of all is fore
 REJECTIONS = 10  # give up when a shard rejects this many times its own size
 ADVICE = 'the same command with fewer --workers goes on: what is solved is kept'
 KEYS = (*ARRAYS, 'rejected', 'candidates', 'agreed')
+HOPELESS = 'hopeless'  # draws that a certificate says have no plan
 
 
 def solve_shards(
@@ -111,14 +112,16 @@ def solve_shard(
     rng = np.random.default_rng([recipe.seed, index])
     samples: list[tuple[Any, ...]] = []
     rejected: list[Any] = []
+    hopeless: list[tuple[Any, Any]] = []
     while len(samples) < n:
-        x0, goal, parameters = recipe.problems(rng, n - len(samples))
+        x0, goal, parameters = recipe.problems(rng, n - len(samples), hopeless)
         plans = recipe.solve(x0, goal, parameters)
         own = parameters or [{}] * len(x0)
         for a, b, changed, plan in zip(x0, goal, own, plans, strict=True):
             if plan.converged:
                 p = (recipe.system.parameter_rows(changed),) if recipe.draws else ()
-                samples.append((*_sample(a, b, plan), *p))
+                seconds = () if plan.times is None else (plan.times[-1],)
+                samples.append((*_sample(a, b, plan), *p, *seconds))
                 continue
             rejected.append((a, b))
             if len(rejected) > REJECTIONS * n:
@@ -128,16 +131,18 @@ def solve_shard(
                 )
     # stack the samples
     columns = zip(*samples, strict=True)
-    keys = (*ARRAYS, 'candidates', 'agreed', *_drawn(recipe))
+    keys = (*ARRAYS, 'candidates', 'agreed', *_own(recipe))
     arrays = {key: np.array(column) for key, column in zip(keys, columns, strict=True)}
     arrays['rejected'] = np.array(rejected).reshape(-1, 2, recipe.system.n_x)
+    if recipe.is_free:
+        arrays[HOPELESS] = np.array(hopeless).reshape(-1, 2, recipe.system.n_x)
     return index, arrays
 
 
 def read_shard(recipe: Recipe, folder: Path, index: int, n: int) -> dict[str, Any] | None:
     """The arrays of a shard; None if it is absent, cut short or damaged (a power cut)."""
     system = recipe.system
-    arrays = read_arrays(_file(folder, index), *KEYS, *_drawn(recipe))
+    arrays = read_arrays(_file(folder, index), *_keys(recipe))
     if arrays is None:
         return None
     shapes = [arrays[key].shape for key in ('controls', 'states', 'cost')]
@@ -163,14 +168,15 @@ def joined(recipe: Recipe, folder: Path) -> TrajectoryData:
                 f"cannot read '{_file(folder, index)}'; the same command solves it again"
             )
         shards.append(shard)
-    keys = (*KEYS, *_drawn(recipe))
-    arrays = {key: np.concatenate([shard[key] for shard in shards]) for key in keys}
+    arrays = {key: np.concatenate([s[key] for s in shards]) for key in _keys(recipe)}
     rejected = arrays.pop('rejected').tolist()
+    hopeless = arrays.pop(HOPELESS).tolist() if recipe.is_free else []
     candidates, agreed = arrays.pop('candidates'), arrays.pop('agreed')
     metadata = {
         **recipe.record(),
-        'drawn': recipe.num_samples + len(rejected),
+        'drawn': recipe.num_samples + len(rejected) + len(hopeless),
         'rejected': [{'current_state': x0, 'target_state': goal} for x0, goal in rejected],
+        **({'hopeless': [x0 for x0, _ in hopeless]} if recipe.is_free else {}),
         'agreement': {
             'unanimous': float(np.mean(agreed == candidates)),
             'share': float(np.mean(agreed / candidates)),
@@ -179,9 +185,14 @@ def joined(recipe: Recipe, folder: Path) -> TrajectoryData:
     return TrajectoryData(**arrays, metadata=metadata, plant=recipe.system)
 
 
-def _drawn(recipe: Recipe) -> tuple[str, ...]:
-    """The key of what shards hold more, where problems are drawn with parameters."""
-    return (PARAMETERS,) if recipe.draws else ()
+def _own(recipe: Recipe) -> tuple[str, ...]:
+    """The keys of what samples of a recipe have more: parameters, a duration."""
+    return (*((PARAMETERS,) if recipe.draws else ()), *((DURATION,) if recipe.is_free else ()))
+
+
+def _keys(recipe: Recipe) -> tuple[str, ...]:
+    """The keys of a shard."""
+    return (*KEYS, *_own(recipe), *((HOPELESS,) if recipe.is_free else ()))
 
 
 def _sample(x0: Any, goal: Any, plan: Plan) -> tuple[Any, ...]:

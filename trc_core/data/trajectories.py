@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from trc_core.data.durations import beyond_limits, steps_and_cost
 from trc_core.numerics.batch import BatchStep
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.problem.record import system_record
@@ -22,6 +23,7 @@ from trc_core.whole_files import DAMAGES, write_arrays
 FILE = 'dataset.npz'
 ARRAYS = ('current_state', 'target_state', 'controls', 'states', 'cost')
 PARAMETERS = 'parameters'  # the key of those, in files of problems that differ in them
+DURATION = 'duration'  # the key of those, in files of problems that leave it free
 REFERENCE_KEYS = {
     # the keys of the published reference implementation's files
     'current_state': 'initial_states',
@@ -54,9 +56,17 @@ class TrajectoryData:
     """Plant whose dynamics to use; by default the system that the metadata names."""
     parameters: Array | None = None
     """(N, n_p) in the order of `system.parameters`; None: they are the system's own."""
+    duration: Array | None = None
+    """(N,) seconds of each trajectory, where the system leaves them free; None: T dt."""
 
     def __len__(self) -> int:
         return len(self.cost)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The names of its arrays."""
+        more = (key for key in (PARAMETERS, DURATION) if getattr(self, key) is not None)
+        return (*ARRAYS, *more)
 
     @cached_property
     def system(self) -> System:
@@ -91,9 +101,7 @@ def find_dataset(path: str | Path, system: str = '') -> Path:
 def save_arrays(path: str | Path, data: TrajectoryData) -> Path:
     """Writes `data` to the file `path`, at once or not at all."""
     path = Path(path)
-    arrays = {key: getattr(data, key) for key in ARRAYS}
-    if data.parameters is not None:
-        arrays[PARAMETERS] = data.parameters
+    arrays = {key: getattr(data, key) for key in data.keys}
     write_arrays(path, metadata=np.array(json.dumps(dict(data.metadata))), **arrays)
     return path
 
@@ -141,7 +149,7 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
 
 def _from_ours(contents: Mapping[str, Any], system: System | None) -> TrajectoryData:
     _require(contents, (*ARRAYS, 'metadata'))
-    keys = (*ARRAYS, PARAMETERS) if PARAMETERS in contents else ARRAYS
+    keys = (*ARRAYS, *(key for key in (PARAMETERS, DURATION) if key in contents))
     arrays = {key: np.asarray(contents[key], dtype=np.float64) for key in keys}
     data = TrajectoryData(**arrays, metadata=json.loads(str(contents['metadata'])), plant=system)
     _check_shapes(data)
@@ -183,6 +191,14 @@ def _check_shapes(data: TrajectoryData) -> None:
             f"'{PARAMETERS}' has shape {data.parameters.shape}, expected {(N, len(system.p))} "
             f"for '{system.name}'"
         )
+    free, seconds = system.final_time is not None, data.duration
+    if free and (seconds is None or seconds.shape != (N,)):
+        found = 'no array' if seconds is None else f'the shape {seconds.shape}'
+        raise ValueError(
+            f"'{DURATION}' has {found}, expected {(N,)}: the duration of '{system.name}' is free"
+        )
+    if seconds is not None and not free:
+        raise ValueError(f"it holds '{DURATION}', but that of '{system.name}' is fixed")
     if N == 0:
         raise ValueError('it holds no samples')
 
@@ -194,11 +210,13 @@ def check_contents(data: TrajectoryData) -> None:
         ValueError: at the first that is broken; the message names a sample that breaks it.
     """
     system = data.system
-    for key in ARRAYS if data.parameters is None else (*ARRAYS, PARAMETERS):
+    for key in data.keys:
         values = getattr(data, key).reshape(len(data), -1)
         _reject(~np.isfinite(values).all(1), f"'{key}' is not finite")
     beyond = np.maximum(system.u_min - data.controls, data.controls - system.u_max)
     _reject((beyond > BOUND_TOLERANCE).any((1, 2)), "'controls' leave the bounds")
+    for what, wrong in beyond_limits(data).items() if data.duration is not None else ():
+        _reject(wrong, what)
     start = data.states[:, 0] - data.current_state
     scale = 1.0 + np.abs(data.states).max((1, 2))
     _reject(
@@ -210,12 +228,14 @@ def check_contents(data: TrajectoryData) -> None:
         '; if the plant has changed, generate a dataset of it in another folder',
     )
     J = costs(data)
-    _reject(np.abs(J - data.cost) > COST_TOLERANCE * (1.0 + J), "'cost' is not J")
+    _reject(np.abs(J - data.cost) > COST_TOLERANCE * (1.0 + np.abs(J)), "'cost' is not J")
 
 
 def costs(data: TrajectoryData) -> Array:
     """J (N,) of every trajectory, from its states and controls."""
     system, goal, p = data.system, data.target_state, data.parameters
+    if data.duration is not None:
+        return steps_and_cost(data)[1]
     if p is None:
         found: Array = trajectory_cost(system, data.states, data.controls, goal[:, None])
         return found
@@ -236,6 +256,9 @@ def _reject(wrong: Any, what: str, remedy: str = '') -> None:
 def step_defects(data: TrajectoryData) -> Array:
     """(N, T) largest component of |x_{t+1} - step(x_t, u_t)|."""
     system, (N, T, n_u) = data.system, data.controls.shape
+    if data.duration is not None:
+        defects: Array = np.abs(data.states[:, 1:] - steps_and_cost(data)[0]).max(-1)
+        return defects
     x0 = np.ascontiguousarray(data.states[:, :-1]).reshape(N * T, -1)
     p = None if data.parameters is None else np.repeat(data.parameters, T, 0)
     stepped = BatchStep(system)(x0, data.controls.reshape(N * T, n_u), p).reshape(N, T, -1)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from trc_core.data.trajectories import PARAMETERS, TrajectoryData, load_arrays
+from trc_core.data.trajectories import DURATION, PARAMETERS, TrajectoryData, load_arrays
 
 ITEMS = ('current_state', 'target_state', 'controls', 'states')
 SPLITS = ('all', 'train', 'validation', 'test')
@@ -20,7 +20,8 @@ class TrajectoryDataset(Dataset):
     """Trajectories as float32 tensors, one dictionary a sample.
 
     Keys: `current_state` (n_x,), `target_state` (n_x,), `controls` (T, n_u) and
-    `states` (T + 1, n_x), and `parameters` (n_p,) where problems differ in them.
+    `states` (T + 1, n_x), `parameters` (n_p,) where problems differ in them, and `duration` ()
+    [s] where it is free.
 
     Args:
         source: the dataset's file or folder (see `load_arrays`), or data already loaded.
@@ -52,7 +53,7 @@ class TrajectoryDataset(Dataset):
         self.indices = np.flatnonzero(chosen)
         self._tensors = {
             key: torch.from_numpy(getattr(self.data, key)[self.indices]).float()
-            for key in (*ITEMS, PARAMETERS)
+            for key in (*ITEMS, PARAMETERS, DURATION)
             if getattr(self.data, key) is not None
         }
 

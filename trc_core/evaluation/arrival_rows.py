@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -51,6 +51,22 @@ def arrival_planners(controller: Controller, nearest: bool = True) -> dict[str, 
         for sweeps in SWEEPS:
             table[f'trc, K = {K} + {sweeps} sweeps'] = partial(twin.plan, polish=sweeps)
     return table
+
+
+def expert_planners(system: System, names: Iterable[str]) -> dict[str, Planner]:
+    """Experts by name, as planners of a system whose duration is free.
+
+    Raises:
+        ValueError: if one does not find durations; the message names those that do.
+    """
+    able = [name for name, expert in EXPERTS.items() if expert.free_time]
+    for name in names:
+        if name not in able:
+            raise ValueError(
+                f"the expert '{name}' finds no duration, and that of '{system.name}' is free; "
+                f'choose from {able}'
+            )
+    return {name: partial(EXPERTS[name].solve, system) for name in names}
 
 
 def conclude_arrivals(

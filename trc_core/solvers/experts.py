@@ -35,10 +35,14 @@ class Expert:
     """Starts per state by default; None where the solver has one and takes no number."""
     solve_batch: Callable[..., Iterable[Plan]] | None = None
     """`solve` for rows (B, n_x), where problems that are solved together find better plans."""
+    free_time: bool = False
+    """Whether it finds the duration of a plan where that is free."""
 
 
 EXPERTS = {
-    'nlp': Expert(nlp.solve, 'the optimum inside bounds and constraints by IPOPT', starts=1),
+    'nlp': Expert(
+        nlp.solve, 'the optimum inside bounds and constraints by IPOPT', 1, free_time=True
+    ),
     'fatrop': Expert(fatrop.solve, 'like nlp, by fatrop, which knows stages', starts=1),
     'multistart': Expert(
         multistart.solve,
@@ -52,7 +56,9 @@ EXPERTS = {
     ),
     'ilqr': Expert(ilqr.solve, 'like nlp, faster, one start'),
     'ipddp': Expert(
-        free_time.solve, 'the optimum of a free duration by interior-point sweeps, in milliseconds'
+        free_time.solve,
+        'the optimum of a free duration by interior-point sweeps, in milliseconds',
+        free_time=True,
     ),
     'qp': Expert(qp.solve, 'the optimum of a linear system'),
     'lqr': Expert(

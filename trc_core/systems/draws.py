@@ -32,7 +32,10 @@ def drawn_states(
 
 
 def drawn_problem(
-    system: System, rng: np.random.Generator, learning: bool = False
+    system: System,
+    rng: np.random.Generator,
+    learning: bool = False,
+    hopeless: list[tuple[Array, Array]] | None = None,
 ) -> tuple[Array, Array, dict[str, float]]:
     """A start (n_x,) from where a plan may exist, a goal (n_x,), and the parameters in `ranges`.
 
@@ -40,6 +43,8 @@ def drawn_problem(
         system: the plant.
         rng: draws.
         learning: draw from what is learned from, where a shipped system says that this differs.
+        hopeless: takes up the starts and goals that are left out because a certificate says that
+            no plan exists.
 
     Raises:
         ValueError: if nothing but starts that violate a constraint is drawn.
@@ -49,6 +54,8 @@ def drawn_problem(
         one = draw(rng)
         if may_start(system, *one):
             return one
+        if hopeless is not None and why_impossible(system, one[0], one[2]) is not None:
+            hopeless.append(one[:2])
     raise ValueError(
         f"every start of '{system.name}' violates a constraint, with parameters from its "
         'ranges; write a smaller x0_box or narrower ranges'

@@ -139,6 +139,11 @@ def train(config: SupervisedConfig, command: str) -> None:
     pl.seed_everything(config.seed, verbose=False)
     plant = get_system(config.system, **config.task.words) if config.system else None
     data = load_arrays(find_dataset(config.data_dir, config.system), system=plant)
+    if data.duration is not None:
+        raise ValueError(
+            f"the trajectories of '{config.data_dir}' have a free duration, which this stage "
+            'cannot tell a network; --stage descent trains landers, with labels of its own'
+        )
     if data.parameters is not None and (data.parameters != data.system.p).any():
         raise ValueError(
             f"the samples of '{config.data_dir}' differ in their parameters, which this stage "
