@@ -17,7 +17,6 @@ from trc_core.problem.free_time import RESULTS, end_graph, forward_graph
 from trc_core.problem.system import Array, System
 
 COLD = Schedule(1e-2, 0.4, 1e-9)
-WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
 STARTS = (
     *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
