@@ -2,16 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import solve_ivp
 
 from trc_core.compile.kernels import compiled
+from trc_core.models.descent import DescentDynamics, DescentRepresentation
 from trc_core.numerics import descent as coordinates
-from trc_core.numerics.descent import NUMBERS, PRICES, TIME, Descent
+from trc_core.numerics.descent import BARRIER, NUMBERS, PRICES, TIME, Descent
 from trc_core.numerics.descent_lagrangian import Weights, batch_lagrangian
 from trc_core.numerics.free_time.binding import timed_plant
-from trc_core.numerics.free_time.timed import new_flight
+from trc_core.numerics.free_time.flights import Solver
+from trc_core.numerics.free_time.timed import COST, new_flight
+from trc_core.solvers.descents import descents_nearby, solved_descents
 from trc_core.systems.registry import why_impossible
 from trc_core.systems.rocket_landing import EXHAUST, FULL, GRAVITY, rocket_landing
+from trc_core.training.descent_numbers import numbers_of
+from trc_core.training.descent_trainer import Lesson
 
 STATE = np.array([3000.0, 0.0, 3000.0, 50.0, 20.0, -70.0, 2000.0])
 
@@ -127,3 +133,43 @@ def test_what_cannot_be_landed_meets_the_ground_under_full_thrust():
         'cannot be landed: it begins 110 m below the glide slope'
     )
     assert why_impossible(rocket_landing, STATE, {}) is None
+
+
+@pytest.fixture(scope='module')
+def solved():
+    """Three solved descents, and three near them."""
+    three = solved_descents(rocket_landing, 3, 5)
+    return three, descents_nearby(rocket_landing, three, 3, 1)
+
+
+def test_a_descent_near_a_solved_one_is_that_of_sweeps_from_the_cold_guess(solved):
+    three, nearby = solved
+    solver, plant = Solver(rocket_landing), timed_plant(rocket_landing)
+    assert np.all(nearby.x0[:, [0, 4]] >= 0.0) and np.all(nearby.x0[:, 1] == 0.0)
+    assert np.abs(nearby.x0 - three.x0[0]).max() > 1.0
+    for x0, cost in zip(nearby.x0, nearby.cost, strict=True):
+        flight, outcome = solver.cold(plant, x0, None, 100, 6, last=BARRIER)
+        assert outcome.converged
+        assert flight.numbers[COST] == pytest.approx(cost, abs=0.05)  # kg
+
+
+def test_the_lagrangian_with_its_barrier_is_flat_and_least_at_a_solved_descent(solved):
+    six = solved[0].and_(solved[1])
+    numbers = numbers_of(rocket_landing, six)
+    spread = np.maximum(numbers.std(0), 1e-3)
+    own = Descent.blank(rocket_landing)._replace(centre=numbers.mean(0), spread=spread)
+    dynamics = DescentDynamics(DescentRepresentation(own), rocket_landing)
+    lesson = Lesson.of(six, numbers, dynamics)
+
+    def excess(o):
+        value = dynamics.lagrangian(o, lesson.x0, lesson.prices, lesson.forces)
+        return value + dynamics.barrier(o) - lesson.optimum
+
+    o = lesson.o.clone().requires_grad_()
+    fitted = excess(o)
+    fitted.sum().backward()
+    assert np.all(np.abs(fitted.detach().numpy()) < 0.1)  # kg, as the fit is not exact
+    assert np.median(np.linalg.norm(o.grad, axis=1)) < 1.0
+    move = torch.from_numpy(np.random.default_rng(3).normal(0.0, 0.1, o.shape))
+    both = excess(lesson.o + move) + excess(lesson.o - move)
+    assert np.all((both - 2.0 * fitted).detach().numpy() > 1.0)

@@ -12,12 +12,13 @@ from trc_core.evaluation.conclusion import STATES
 from trc_core.evaluation.evaluator import Planner
 from trc_core.evaluation.problems import TEST_SEED
 from trc_core.evaluation.reference import keep
-from trc_core.numerics.descent import enter_frame, turn_out
+from trc_core.numerics.descent import BARRIER, enter_frame, turn_out
 from trc_core.numerics.free_time.binding import timed_plant
-from trc_core.numerics.free_time.flights import MARGIN, WARM, Solver, as_plan
+from trc_core.numerics.free_time.flights import Solver, as_plan
 from trc_core.numerics.free_time.timed import DT, Flight
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
+from trc_core.planner.descent import MARGIN, PROPOSED
 from trc_core.problem.system import Array, System
 from trc_core.solvers.descents import Descents, solved_descents
 from trc_core.solvers.experts import EXPERTS
@@ -93,7 +94,7 @@ class NearestDescent:
         def solve() -> dict[str, Array]:
             return vars(solved_descents(system, count, STORED_SEED))
 
-        self.stored = Descents(**keep(system, 'descents', [count, STORED_SEED], solve))
+        self.stored = Descents(**keep(system, 'descents', [count, STORED_SEED, BARRIER], solve))
         self.system, self._solver, self._plant = system, Solver(system), timed_plant(system)
         self._width = self.stored.x0.std(0) + 1e-9
 
@@ -103,7 +104,7 @@ class NearestDescent:
         frame = enter_frame(x0, inside)
         away = (self.stored.x0 - inside) / self._width
         flight = self._started(int(np.square(away).sum(1).argmin()), x0, frame)
-        flight, found = self._solver.refine(self._plant, flight, sweeps, WARM, MARGIN)
+        flight, found = self._solver.refine(self._plant, flight, sweeps, PROPOSED, MARGIN)
         converged = bool(found.converged)
         return as_plan(self.system, self._plant, flight, 'nearest', converged, int(found.sweeps))
 

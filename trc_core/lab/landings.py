@@ -71,6 +71,7 @@ def fly(
     first_sweeps: int = 5,
     reserve: float = 0.0,
     estimator: ParameterEstimator | None = None,
+    given_up: float = 0.0,
 ) -> Landing:
     """Flies one descent: plans once per `TICK`, goes on with the last plan, and lands.
 
@@ -82,13 +83,15 @@ def fly(
         first_sweeps: on the first plan.
         reserve: share of the thrust that plans do not count with.
         estimator: learns the thrust in flight, if given.
+        given_up: share of the reserve that plans count with in the end, and by and by before.
     """
-    system, x, gain = controller.system, np.array(x0), 1.0 - reserve
+    system, x, known = controller.system, np.array(x0), 1.0
     world = _World(system, lander, rng)
     estimate = None if estimator is None else estimator.prior()
     seen, states, spent = world.measured(x), [np.array(x)], []
     plan = partial(controller.plan, goal=np.zeros(system.n_x))
-    own = plan(seen, polish=first_sweeps, parameters={'thrust_gain': gain})
+    own = plan(seen, polish=first_sweeps, parameters={'thrust_gain': 1.0 - reserve})
+    first = math.inf if own.times is None else float(own.times[-1])
     while own.times is not None and len(states) * TICK < MOST_SECONDS:
         seconds = min(TICK, float(own.times[-1]))
         held = list(held_between(own, 0.0, seconds))
@@ -102,9 +105,10 @@ def fly(
         if estimator is not None and estimate is not None:
             thrusts, durations = (np.array(column) for column in zip(*held, strict=True))
             estimate = estimator.update(estimate, before, thrusts, durations, seen)
-            gain = (1.0 - reserve) * float(estimator.parameters(estimate)[0])
+            known = float(estimator.parameters(estimate)[0])
         began = time.thread_time()
-        parameters = {'thrust_gain': gain}
+        flown = max(0.0, 1.0 - float(own.times[-1]) / first)
+        parameters = {'thrust_gain': (1.0 - reserve * (1.0 - given_up * flown)) * known}
         own = plan(seen, warm_start=own, elapsed=seconds, polish=SWEEPS, parameters=parameters)
         spent.append(time.thread_time() - began)
     fuel = float(x0[6] - x[6])

@@ -21,7 +21,7 @@ from trc_core.problem.system import Array
 
 PROPOSED = Schedule(BARRIER, 0.5, 1e-9)  # of sweeps on what a network proposes
 ENOUGH = 40  # of these sweeps, before those from the first guess begin
-MARGIN = 0.01  # share of the range by which that is kept off its bounds first
+MARGIN = 0.003  # share of the range by which that is kept off its bounds first
 
 
 class DescentPlanning(FreeTimePlanning):

@@ -18,7 +18,6 @@ from trc_core.problem.free_time import RESULTS, end_graph, forward_graph
 from trc_core.problem.system import Array, System
 
 COLD = Schedule(1e-2, 0.4, 1e-9)
-WARM = Schedule(3e-4, 0.3, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
 STRAIGHT = COLD._replace(eased=0.5, straighter=1e4)
 """For shortest times, where curvature is nothing but that of the dynamics, of either sign."""
