@@ -37,6 +37,17 @@ def test_products_of_every_size_are_those_of_numpy(kernel):
         np.testing.assert_allclose(results, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize('kernel', [products, products.py_func], ids=['compiled', 'readable'])
+def test_of_larger_factors_only_the_part_that_fits_counts(kernel):
+    rng = np.random.default_rng(1)
+    base, M, transposed = (rng.standard_normal(shape) for shape in ((5, 6), (8, 7), (3, 8)))
+    N, results = rng.standard_normal((4, 6)), np.empty((4, 5, 6))
+    kernel(base, M, transposed, N, results)
+    np.testing.assert_allclose(results[0], base + 0.5 * M[:5, :4] @ N)
+    np.testing.assert_allclose(results[1], base - 2.0 * transposed[:, :5].T @ N[:3])
+    np.testing.assert_allclose(results[2], M[:5, :4] @ N)
+
+
 def test_arrays_that_are_not_contiguous_are_refused():
     square, results = np.eye(4), np.zeros((4, 4, 4))
     with pytest.raises(Exception, match='row'):

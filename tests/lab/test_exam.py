@@ -9,8 +9,8 @@ import pytest
 from trc_core.lab.exam import sitting
 from trc_core.lab.exam.command import main
 from trc_core.lab.exam.files import load, paths_of
-from trc_core.lab.exam.judge import Answers, best_of, marks_of
-from trc_core.lab.exam.page import page, passes, reason
+from trc_core.lab.exam.judge import Answers, best_of, marks_of, passes
+from trc_core.lab.exam.page import page, reason
 from trc_core.lab.exam.sitting import Options, sit
 from trc_core.systems.draws import may_start
 from trc_core.systems.registry import module_of
@@ -232,6 +232,30 @@ def test_an_interrupted_exam_goes_on_where_it_was(tmp_path, monkeypatch):
     assert done.count('first') == 2
 
 
+def test_what_fails_or_does_not_end_is_shown_and_the_rest_goes_on(tmp_path, monkeypatch):
+    def broken(_):
+        raise ZeroDivisionError('division by zero')
+
+    def endless(_):
+        while True:
+            pass
+
+    units = {'broken': broken, 'endless': endless, 'last': lambda _: {'found': 1}}
+    monkeypatch.setattr(sitting, 'UNITS', units)
+    monkeypatch.setattr(sitting, 'LONGEST', 0.1)
+    found = sit(*paths_of(['crocoddyl_unicycle']), Options(problems=2, output=tmp_path))
+    assert found['broken']['error'] == 'division by zero'
+    assert found['endless']['error'] == 'no answer within 0.1 s of CPU time'
+    assert found['last']['found'] == 1
+
+
+def test_other_seeds_are_other_problems(tmp_path):
+    exam = load(*paths_of(['crocoddyl_unicycle']))
+    (own, *one), (same, *other) = exam.problems(2, seed=1), exam.problems(2, seed=2)
+    np.testing.assert_array_equal(own[0], same[0])  # the source's start
+    assert not np.array_equal(one[0][0], other[0][0])
+
+
 def test_the_page_shows_failures_and_says_why():
     solved = answers([1.0, 2.0]).record()
     head = {'title': 'T.', 'source': 'somebody', 'sizes': [1, 1, 2, 0], 'constant': 0.0}
@@ -242,7 +266,7 @@ def test_the_page_shows_failures_and_says_why():
     assert passes(good) and not passes(bad) and not passes(refused)
     record = {
         'exams': [good, bad, refused],
-        'options': {'problems': 2, 'minutes': 5.0, 'train': True},
+        'options': {'problems': 2, 'seed': 7, 'minutes': 5.0, 'train': True},
         'origin': {'date': 'today'},
     }
     text = page(record)

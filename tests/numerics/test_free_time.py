@@ -9,7 +9,7 @@ from trc_core import Controller, Norm, System
 from trc_core.numerics.free_time.binding import for_problem, timed_plant
 from trc_core.numerics.free_time.flights import Solver
 from trc_core.numerics.plan import Plan
-from trc_core.problem.free_time import RESULTS, expansion_graph, forward_graph
+from trc_core.problem.free_time import RESULTS, expansion_graph, forward_graph, moved_graph
 from trc_core.problem.record import system_from_record, system_record
 from trc_core.solvers import free_time, nlp
 
@@ -122,34 +122,50 @@ def test_time_and_energy_are_weighed_as_the_calculus_of_variations_does():
     assert plan.cost == pytest.approx(4.0 / 3.0 * WEIGHT * least, rel=2e-3)
 
 
+def arguments_of_a_step(rng: np.random.Generator) -> np.ndarray:
+    """Arguments of a step of the puck, with prices of the next state and of the constraint."""
+    arguments = for_problem(puck, timed_plant(puck), GOAL, puck.p).numbers.copy()
+    arguments[:7], arguments[7:9] = [*START, 0.4, 0.8], [0.5, 3.0]
+    arguments[9:15] = [*rng.normal(size=5), rng.uniform()]
+    return arguments
+
+
+def test_local_coordinates_change_the_size_of_a_thrust_and_turn_it():
+    arguments, graph = arguments_of_a_step(np.random.default_rng(0)), moved_graph(puck)
+    for thrust in ([0.4, 0.8], [-0.4, 0.8], [0.0, -1.0], [-1.2, 0.0]):
+        arguments[5:7], arguments[15:17] = thrust, [0.1, 0.6]
+        moved = np.array(graph.evaluate(list(arguments))[RESULTS])
+        size = np.linalg.norm(thrust)
+        assert np.linalg.norm(moved) == pytest.approx(size + 0.1 * (1.5 - 0.2))
+        turn = np.arccos(moved @ thrust / size / np.linalg.norm(moved))
+        assert turn == pytest.approx(2.0 * np.arctan(0.3))
+
+
 def test_slopes_and_curvatures_are_those_of_finite_differences():
-    rng = np.random.default_rng(0)
-    plant = for_problem(puck, timed_plant(puck), GOAL, puck.p)
-    arguments = plant.numbers.copy()
-    n_x, n_u, n_h = puck.n_x, puck.n_u, len(puck.task.constraints)
-    n, places = n_x + 1 + n_u, [*range(n_x), n_x + n_u, n_x, n_x + 1]
-    arguments[:n_x], arguments[n_x : n_x + n_u] = START, [0.4, 0.8]
-    arguments[n_x + n_u : n_x + n_u + 2] = 0.5, 3.0
-    prices, w = rng.normal(size=n_x), rng.uniform(size=n_h)
-    arguments[n_x + n_u + 2 : 2 * n_x + n_u + 2 + n_h] = [*prices, *w]
+    arguments = arguments_of_a_step(np.random.default_rng(0))
+    n_x, n_u, n = puck.n_x, puck.n_u, puck.n_x + 1 + puck.n_u
+    prices, w = arguments[9:14], arguments[14]
     found = np.array(expansion_graph(puck).evaluate(list(arguments))[RESULTS])
-    J, g = found[: n_x * n].reshape(n_x, n), found[n_x * n : n_x * n + n]
-    H = found[n_x * n + n : n_x * n + n + n * n].reshape(n, n)
+    rows = found.reshape(-1, n)
+    F, by_cost, C, g, H = np.split(rows, [n_x + 1, n_x + 2, n_x + 3, n_x + 4])
+    places = [*range(n_x), n_x + n_u, 15, 16]
 
     def moved(by: np.ndarray) -> np.ndarray:
         changed = arguments.copy()
         changed[places] += by
-        return np.array(forward_graph(puck).evaluate(list(changed))[RESULTS])
+        changed[n_x : n_x + n_u] = moved_graph(puck).evaluate(list(changed))[RESULTS]
+        after = forward_graph(puck).evaluate(list(changed))[RESULTS]
+        return np.array([*after[:n_x], changed[n_x + n_u], *after[n_x:]])
 
     def lagrangian(by: np.ndarray) -> float:
         values = moved(by)
-        return float(values[n_x] + prices @ values[:n_x] + w @ values[n_x + 1 :])
+        return float(values[n_x + 1] + prices @ values[:n_x] + w * values[n_x + 2])
 
     steps = 1e-4 * np.eye(n)
     slopes = np.array([(moved(e) - moved(-e)) / 2e-4 for e in steps]).T
-    np.testing.assert_allclose(J, slopes[:n_x], atol=1e-6)
+    np.testing.assert_allclose(np.vstack([F, by_cost, C]), slopes, atol=1e-6)
     np.testing.assert_allclose(
-        g, [(lagrangian(e) - lagrangian(-e)) / 2e-4 for e in steps], atol=1e-6
+        g[0], [(lagrangian(e) - lagrangian(-e)) / 2e-4 for e in steps], atol=1e-6
     )
     curvature = [
         [

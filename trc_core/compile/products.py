@@ -27,18 +27,24 @@ FLAGS = ('reassoc', 'contract', 'arcp', 'nsz')  # those of the kernels
 
 
 def add_product(out, base, scale, M, N):
-    """Fills out with base + scale M N; base may be out. All are contiguous matrices."""
-    out[...] = base + scale * (M @ N)
+    """Fills out with base + scale M N; base may be out. All are contiguous matrices.
+
+    Of M the first rows and columns count, as many as out and N have rows.
+    """
+    out[...] = base + scale * (M[: len(out), : len(N)] @ N)
 
 
 def add_product_of_transposed(out, base, scale, M, N):
-    """Fills out with base + scale M' N; base may be out. All are contiguous matrices."""
-    out[...] = base + scale * (M.T @ N)
+    """Fills out with base + scale M' N; base may be out. All are contiguous matrices.
+
+    Of M the first columns count, as many as out has rows; of N the first rows, as many as M has.
+    """
+    out[...] = base + scale * (M[:, : len(out)].T @ N[: len(M)])
 
 
 def fill_product(out, M, N):
-    """Fills out with M N; all are contiguous matrices."""
-    out[...] = M @ N
+    """Fills out with M N, as `add_product`."""
+    out[...] = M[: len(out), : len(N)] @ N
 
 
 def add_entries(out, scale, M):
@@ -56,7 +62,7 @@ def _(out, base, scale, M, N):
 @overload(add_product_of_transposed, inline='always')
 def _(out, base, scale, M, N):
     return lambda out, base, scale, M, N: _product_of_transposed(
-        row(out, 0), row(base, 0), scale, row(M, 0), M.shape[1], row(N, 0), *out.shape, N.shape[0]
+        row(out, 0), row(base, 0), scale, row(M, 0), M.shape[1], row(N, 0), *out.shape, M.shape[0]
     )
 
 

@@ -15,7 +15,7 @@ from trc_core.compile.kernels import is_compiled
 from trc_core.numerics.free_time.binding import code_is_kept, for_problem, timed_plant
 from trc_core.numerics.free_time.flights import Solver, as_plan
 from trc_core.numerics.free_time.solve import Outcome, Schedule
-from trc_core.numerics.free_time.timed import DT, HIGH, LOW, TURN, UNIT, Flight, Timed
+from trc_core.numerics.free_time.timed import DT, HIGH, LOW, TURN, Flight, Timed
 from trc_core.numerics.plan import Plan
 from trc_core.planner import inputs
 from trc_core.planner.clock import now
@@ -193,7 +193,6 @@ class FreeTimePlanning:
             if any(i == group[1] for group in plant.groups):
                 continue
             bounds[LOW, i], bounds[HIGH, i] = low[i], high[i]
-            bounds[UNIT, i] = high[i] - low[i]
         return plant._replace(bounds=bounds)
 
     def _warnings(self, plan: Plan, plant: Timed, x: Array, goal: Array, p: Array) -> list[str]:

@@ -70,8 +70,8 @@ def _program(key: ByContents) -> TimedProgram:
     x, tail = numbers[:n_x], ca.vertsplit(numbers[n_x:])
 
     def results(graph: Graph, x: Any, u: Any, k: int) -> list[Any]:
-        prices = [0.0] * (n_x + n_h)
-        arguments = [*ca.vertsplit(x), *u, dt, float(k), *prices, *tail]
+        unread = [0.0] * (n_x + n_h + 2 * n_u)
+        arguments = [*ca.vertsplit(x), *u, dt, float(k), *unread, *tail]
         return graph.evaluate(arguments, CASADI)[RESULTS]
 
     forward, end = forward_graph(system), end_graph(system)

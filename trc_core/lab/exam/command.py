@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Takes exams: problems that other projects published, stated in files.
 
     Each is solved from some states by the controller without a network, by IPOPT, by fatrop, and
-    by a controller that is trained, where several starts beat the first one; and it is flown.
+    by a controller that is trained where that is not enough; and it is flown.
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)

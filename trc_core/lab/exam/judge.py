@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,9 @@ from trc_core.numerics.cost import WRONG_BASIN
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 
+Record = Mapping[str, Any]
+PLANNERS = ('classical', 'network', 'ipopt', 'fatrop', 'sweeps')
+SOLVERS = ('ipopt', 'fatrop')
 FEASIBLE = 1e-3  # largest violation of a constraint, in its unit, of a plan that keeps them
 GOOD = 1.01  # J/J*, in the mean, of a planner that passes
 
@@ -122,6 +125,27 @@ def marks_of(answers: Answers, best: Best, constant: float = 0.0) -> Marks:
         float(np.max(answers.violation)),
         1e3 * float(np.median(answers.seconds)),
     )
+
+
+def marks(exam: Record) -> dict[str, Marks]:
+    """The marks of every planner that took an exam, by name."""
+    rows = {
+        name: Answers.read(exam[name])
+        for name in PLANNERS
+        if name in exam and 'merit' in exam[name]
+    }
+    if not rows:
+        return {}
+    best = best_of(rows.values())
+    return {name: marks_of(row, best, exam['constant']) for name, row in rows.items()}
+
+
+def passes(exam: Record) -> bool:
+    """Whether the classical or the trained controller passes, beside a solver that is not ours."""
+    found = marks(exam)
+    if not any(name in found for name in SOLVERS):
+        return False
+    return any(found[name].passes for name in ('classical', 'network') if name in found)
 
 
 def _ratio(value: Array, best: Array, constant: float) -> Array:

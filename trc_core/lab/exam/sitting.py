@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +19,7 @@ from trc_core.evaluation.problems import TEST_SEED
 from trc_core.lab.exam import training
 from trc_core.lab.exam.files import Exam, load
 from trc_core.lab.exam.flight import flights
-from trc_core.lab.exam.judge import Answers
+from trc_core.lab.exam.judge import Answers, passes
 from trc_core.numerics.plan import Plan
 from trc_core.planner.controller import Controller
 from trc_core.problem.system import Array, System
@@ -31,7 +34,8 @@ from trc_core.whole_files import write_whole
 
 WARM = ('double_integrator', 'bicycle_circles')  # plants whose first plan loads the kernels
 STARTS = 3  # of IPOPT and of fatrop, on every problem
-RANDOM = 256  # starts of the classical controller's first plan
+RANDOM, RANDOM_FREE = 256, 512  # starts of the classical controller, of a free duration more
+LONGEST = 200.0  # CPU time of a unit
 SECONDS = 5.0  # CPU time of a problem after which no further start is tried, and of one start
 IPOPT_IN_TIME = replace(IPOPT, options=lambda program: {**OPTIONS, 'ipopt.max_cpu_time': SECONDS})
 
@@ -68,7 +72,8 @@ class Sitting:
     @cached_property
     def classical(self) -> Controller:
         """The controller without a network, after its first plan."""
-        return _ready(Controller.classical(self.system, starts=RANDOM), self.problems[0])
+        starts = RANDOM if self.system.final_time is None else RANDOM_FREE
+        return _ready(Controller.classical(self.system, starts=starts), self.problems[0])
 
     @cached_property
     def trained(self) -> Controller:
@@ -163,6 +168,8 @@ def loop(sitting: Sitting) -> dict[str, Any]:
 
 def judged(sitting: Sitting) -> dict[str, Any]:
     """Whether a training may find what the classical controller does not."""
+    if passes(sitting.found):
+        return {'enough': False, 'why': 'the classical controller is enough'}
     if sitting.system.final_time is not None:
         return {'enough': False, 'why': 'its duration is free, and networks plan a fixed one'}
     if sitting.exam.reference is not None:
@@ -210,7 +217,6 @@ UNITS: Mapping[str, Callable[[Sitting], dict[str, Any]]] = {
 }
 """In the order in which they are done; an error of one is kept as its result."""
 OF_TRAINING = ('training', 'network', 'network loop')
-PLANNERS = ('classical', 'network', 'ipopt', 'fatrop', 'sweeps')
 
 
 def sit(path: Path, options: Options) -> dict[str, Any]:
@@ -220,8 +226,8 @@ def sit(path: Path, options: Options) -> dict[str, Any]:
         began = time.process_time()
         exam = load(path)
         seconds = time.process_time() - began
-    except ValueError as error:
-        return {'name': path.stem, 'refused': str(error)}
+    except Exception as error:  # of somebody's file: shown on the page
+        return {'name': path.stem, 'refused': ' '.join(str(error).split())}
     found = _known(kept, exam, options)
     found.setdefault('stated', {'seconds': seconds})
     sitting = Sitting(exam, options, found)
@@ -236,10 +242,30 @@ def _result(unit: Callable[[Sitting], dict[str, Any]], sitting: Sitting) -> dict
     """What a unit found and the CPU time it took, or the error that a user would see."""
     began = time.process_time()
     try:
-        found = unit(sitting)
-    except (ValueError, OSError) as error:
-        found = {'error': ' '.join(str(error).split())}
+        with _ended_after(LONGEST):
+            found = unit(sitting)
+    except Exception as error:  # of a solver or a file: shown on the page, and the others go on
+        found = {'error': ' '.join(str(error).split()) or type(error).__name__}
     return {**found, 'CPU s': round(time.process_time() - began, 2)}
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """Raises a TimeoutError in what takes more CPU time than that, between two steps of Python."""
+    if threading.current_thread() is not threading.main_thread():  # signals are for that one
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise TimeoutError(f'no answer within {seconds:g} s of CPU time')
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _known(kept: Path, exam: Exam, options: Options) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from trc_core.compile.machine_code import MachineCode, is_kept, machine_code
 from trc_core.numerics.free_time.timed import OTHER, SIZE, TURN, Timed
-from trc_core.problem.free_time import GRAPHS, free_time_graphs
+from trc_core.problem.free_time import GRAPHS, free_time_graphs, groups_of, width_of
 from trc_core.problem.graph import needed_instructions
 from trc_core.problem.system import Array, System
 from trc_core.problem.terms import OUTPUT
 
 Places = NDArray[np.int64]
-VERSION = 1  # of the graphs; part of the hash of their machine code
+VERSION = 2  # of the graphs; part of the hash of their machine code
 PROBES = 256
 
 
@@ -44,6 +44,7 @@ def _digest(system: System) -> str:
         None if cost is None else cost.tolist(),
         *(system.time_weight, system.dt, int(system.substeps), list(system.angles)),
         [list(limits.tolist()) for limits in (system.x_min, system.x_max)],
+        groups_of(system),
     ]
     timed = None if system.timed is None else system.timed.digest
     contents = json.dumps(['free time', VERSION, list(GRAPHS), system.digest, timed, numbers])
@@ -61,14 +62,15 @@ def timed_plant(system: System) -> Timed:
     functions = np.array([addresses[name] for name in GRAPHS], dtype=np.int64)
     assert system.final_time is not None
     kinds, groups, low, high = _coordinates(system)
+    units = np.where(kinds == TURN, 1.0, high - low)
+    tail = [*units, *system.p, *np.zeros(system.n_x + system.n_u)]
+    before = 2 + 2 * system.n_x + 2 * system.n_u + len(system.task.constraints)
     plant = Timed(
         functions,
-        np.zeros(
-            2 + 3 * system.n_x + 2 * system.n_u + len(system.task.constraints) + len(system.p)
-        ),
+        np.array([*np.zeros(before), *tail]),
         kinds,
         groups,
-        np.stack([low, high, np.where(kinds == TURN, 1.0, high - low)]),
+        np.stack([low, high, units]),
         np.where(system.reach > 0.0, system.reach, 1.0),
         _constraint_units(system),
         _holds(system),
@@ -77,6 +79,7 @@ def timed_plant(system: System) -> Timed:
         np.array(system.final_time) / system.horizon,
         _cost_unit(system),
         len(system.laws),
+        width_of(system),
     )
     return for_problem(system, plant, system.goal_centre, system.p)
 
@@ -96,8 +99,7 @@ def _coordinates(system: System) -> tuple[Places, Places, Array, Array]:
     kinds = np.full(n_u, OTHER, dtype=np.int64)
     groups = np.zeros((len(system.norms), 1 + n_u), dtype=np.int64)
     low, high = system.u_min.copy(), system.u_max.copy()
-    for row, norm in zip(groups, system.norms, strict=True):
-        places = [system.control_names.index(name) for name in norm.controls]
+    for row, places, norm in zip(groups, groups_of(system), system.norms, strict=True):
         row[0], row[1 : 1 + len(places)] = len(places), places
         kinds[places] = TURN
         kinds[places[0]] = SIZE

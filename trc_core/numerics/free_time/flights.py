@@ -85,7 +85,11 @@ class Solver:
             schedule = schedule._replace(first=schedule.first * stronger)
             flight, found = self.refine(plant, flight, sweeps, schedule, MARGIN)
             spent += found.sweeps
-            if outcome is None or _rank(plant, flight, found) < _rank(plant, best, outcome):
+            if (
+                outcome is None
+                or found.converged
+                or _rank(plant, flight, found) < _rank(plant, best, outcome)
+            ):
                 best, outcome = flight, found
             if outcome.converged or is_over():
                 break

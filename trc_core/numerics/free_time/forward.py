@@ -22,10 +22,10 @@ from trc_core.numerics.free_time.timed import (
     HIGH_PRICE,
     LOW,
     LOW_PRICE,
+    MOVED,
     TURN,
     UNIT,
     Worth,
-    move,
 )
 
 LARGEST_TURN = 1.0  # [rad] of a direction in one sweep
@@ -108,27 +108,12 @@ def _within(share, change, down, up, tau):
 
 
 @register_jitable
-def _step_of(gains, t, i, share, state, change):
-    """How far local coordinate i of step t goes, for a change of the state, dt and nu."""
-    m, n_c = state.shape[0], change.shape[0] - 1
-    z = share * gains[t, i, 0]
-    for j in range(m):
-        z += gains[t, i, 1 + j] * state[j]
-    for j in range(n_c):
-        z += gains[t, i, 1 + m + j] * change[1 + j]
-    return z
-
-
-@register_jitable
-def _slack_step(C, h, y, t, i, share, state, z):
-    """How far slack i of step t goes, to first order."""
-    m = state.shape[0]
-    dy = -share * (h[t, i] + y[t, i])
-    for j in range(m):
-        dy -= C[t, i, j] * state[j]
-    for j in range(z.shape[0]):
-        dy -= C[t, i, m + j] * z[j]
-    return dy
+def _entry(M, i, v):
+    """Entry i of M v."""
+    total = 0.0
+    for j in range(v.shape[0]):
+        total += M[i, j] * v[j]
+    return total
 
 
 @register_jitable
@@ -144,43 +129,39 @@ def reach(plant, flight, sweep, mu, tau):
     """
     at, h, y, dt = flight.at, flight.h, flight.y, flight.numbers[DT]
     kinds, bounds, holds = plant.kinds, plant.bounds, plant.holds
-    gains, F, C, slopes, change = sweep.gains, sweep.F, sweep.C, sweep.slopes, sweep.change
-    T, n_u = at.shape
-    m = F.shape[1]
-    state, after, z = np.zeros(m), np.zeros(m), np.zeros(n_u)
-    state[m - 1] = change[0]
+    gains, change, width = sweep.gains, sweep.change, plant.width
+    (T, n_u), n_v = at.shape, gains.shape[2]
+    m, n_h, n_c = flight.x.shape[1] + 1, h.shape[1], change.shape[0] - 1
+    rows = sweep.expansions.reshape(T + 1, -1, width)
+    state, local = np.zeros(n_v), np.zeros(width)  # with dnu and 1; with the controls
+    state[m - 1], state[m + n_c] = change[0], 1.0
+    for i in range(n_c):
+        state[m + i] = change[1 + i]
     low, high = dt - plant.dt[0], plant.dt[1] - dt
     slope = mu * (1.0 / high - 1.0 / low) * change[0]
     share = _within(1.0, change[0], low, high, tau)
     for t in range(T + 1):
-        for i in range(n_u):
-            z[i] = 0.0
-            if t < T:
-                z[i] = _step_of(gains, t, i, 1.0, state, change)
-                slope += slopes[t, m + i] * z[i]
-                if kinds[i] == TURN:
-                    share = min(share, LARGEST_TURN / max(abs(z[i]), 1e-12))
-                else:
-                    down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
-                    up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
-                    slope += mu * (1.0 / up - 1.0 / down) * z[i]
-                    share = _within(share, z[i], down, up, tau)
         for i in range(m):
-            slope += slopes[t, i] * state[i]
-        for i in range(h.shape[1]):
+            local[i] = state[i]
+        for i in range(n_u):
+            z = _entry(gains[t], i, state) if t < T else 0.0
+            local[m + i] = z
+            if t < T and kinds[i] == TURN:
+                share = min(share, LARGEST_TURN / max(abs(z), 1e-12))
+            elif t < T:
+                down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
+                up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
+                slope += mu * (1.0 / up - 1.0 / down) * z
+                share = _within(share, z, down, up, tau)
+        own = rows[t]
+        slope += _entry(own, m, local)
+        for i in range(n_h):
             if holds[t, i]:
-                dy = _slack_step(C, h, y, t, i, 1.0, state, z)
+                dy = -(h[t, i] + y[t, i]) - _entry(own, m + 1 + i, local)
                 slope -= mu / y[t, i] * max(dy, -tau * y[t, i])
         if t < T:
             for i in range(m):
-                total = 0.0
-                for j in range(m):
-                    total += F[t, i, j] * state[j]
-                for j in range(n_u):
-                    total += F[t, i, m + j] * z[j]
-                after[i] = total
-            for i in range(m):
-                state[i] = after[i]
+                state[i] = _entry(own, i, local)
     return Reach(share, slope)
 
 
@@ -208,12 +189,14 @@ def attempt(plant, flight, sweep, share, change, mu, tau, trial):
     """
     x, u, at, h, y, w = flight.x, flight.u, flight.at, flight.h, flight.y, flight.w
     x_new, u_new, at_new, h_new = trial.x, trial.u, trial.at, trial.h
-    kinds, groups, bounds, holds = plant.kinds, plant.groups, plant.bounds, plant.holds
-    gains, C, function = sweep.gains, sweep.C, plant.functions[FORWARD]
-    T, n_u = u.shape
-    n_x, n_h = x.shape[1], h.shape[1]
+    kinds, bounds, holds, gains = plant.kinds, plant.bounds, plant.holds, sweep.gains
+    forward, moved = plant.functions[FORWARD], plant.functions[MOVED]
+    (T, n_u), n_v = at.shape, gains.shape[2]
+    n_x, n_h, n_c, width = x.shape[1], h.shape[1], flight.nu.shape[0], plant.width
+    m, at_z = n_x + 1, 2 * n_x + n_u + 2 + n_h
+    rows = sweep.expansions.reshape(T + 1, -1, width)
     arguments, results = plant.numbers.copy(), np.empty((1, n_x + 1 + n_h))
-    state, z, scratch = np.zeros(n_x + 1), np.zeros(n_u), np.empty((n_u + 1, n_u))
+    state, local = np.zeros(n_v), np.zeros(width)  # with dnu and the share; with the controls
     old, limits, numbers = flight.numbers, plant.dt, trial.numbers
     worthless = Worth(math.inf, -math.inf, math.inf, math.inf)
     # the duration, and its prices
@@ -221,35 +204,38 @@ def attempt(plant, flight, sweep, share, change, mu, tau, trial):
     logs, cost, gap, missed = room_of_dt(limits, dt), 0.0, 0.0, 0.0
     if not math.isfinite(logs):
         return worthless
-    numbers[DT], arguments[n_x + n_u], state[n_x] = dt, dt, change[0]
+    numbers[DT], arguments[n_x + n_u] = dt, dt
+    state[n_x], local[n_x], state[m + n_c] = change[0], change[0], share
     low, high = limits
     numbers[LOW_PRICE] = _price(old[LOW_PRICE], old[DT] - low, dt - low, share, mu, tau)
     numbers[HIGH_PRICE] = _price(old[HIGH_PRICE], high - old[DT], high - dt, share, mu, tau)
-    for i in range(flight.nu.shape[0]):
-        trial.nu[i] = flight.nu[i] + change[1 + i]
+    for i in range(n_c):
+        trial.nu[i], state[m + i] = flight.nu[i] + change[1 + i], change[1 + i]
     for i in range(n_x):
         x_new[0, i] = x[0, i]
     for t in range(T + 1):
         for i in range(n_x):
-            state[i] = x_new[t, i] - x[t, i]
+            state[i] = local[i] = x_new[t, i] - x[t, i]
         # the controls, and the prices of their bounds
         for i in range(n_u):
-            z[i] = 0.0
-            if t < T:
-                z[i] = _step_of(gains, t, i, share, state, change)
-                if kinds[i] != TURN:
-                    down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
-                    up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
-                    z[i] = min(max(z[i], -tau * down), tau * up)
-                    price = _price(flight.below[t, i], down, down + z[i], share, mu, tau)
-                    trial.below[t, i] = price
-                    price = _price(flight.above[t, i], up, up - z[i], share, mu, tau)
-                    trial.above[t, i] = price
+            z = _entry(gains[t], i, state) if t < T else 0.0
+            if t < T and kinds[i] != TURN:
+                down = (at[t, i] - bounds[LOW, i]) / bounds[UNIT, i]
+                up = (bounds[HIGH, i] - at[t, i]) / bounds[UNIT, i]
+                z = min(max(z, -tau * down), tau * up)
+                price = _price(flight.below[t, i], down, down + z, share, mu, tau)
+                trial.below[t, i] = price
+                price = _price(flight.above[t, i], up, up - z, share, mu, tau)
+                trial.above[t, i] = price
+                at_new[t, i] = at[t, i] + bounds[UNIT, i] * z
+            local[m + i] = z
         # the step
         if t < T:
-            move(kinds, groups, bounds, u, at, t, z, scratch, u_new, at_new)
+            for i in range(n_u):
+                arguments[n_x + i], arguments[at_z + i] = u[t, i], local[m + i]
+            call_packed(moved, arguments, u_new, t)
             logs += room_of(kinds, bounds, at_new, t)
-            cost += fly_step(function, x_new, u_new, h_new, t, arguments, results)
+            cost += fly_step(forward, x_new, u_new, h_new, t, arguments, results)
         else:
             last, missed = end_of(plant, x_new, h_new, arguments)
             cost += last
@@ -258,8 +244,8 @@ def attempt(plant, flight, sweep, share, change, mu, tau, trial):
         # the slacks and their prices
         for i in range(n_h):
             if holds[t, i]:
-                reached = y[t, i] + _slack_step(C, h, y, t, i, share, state, z)
-                slack = max((1.0 - tau) * y[t, i], reached, -h_new[t, i])
+                dy = -share * (h[t, i] + y[t, i]) - _entry(rows[t], m + 1 + i, local)
+                slack = max((1.0 - tau) * y[t, i], y[t, i] + dy, -h_new[t, i])
                 trial.y[t, i] = slack
                 trial.w[t, i] = _price(w[t, i], y[t, i], slack, share, mu, tau)
                 logs += math.log(slack / plant.h_unit[i])

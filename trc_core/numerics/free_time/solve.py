@@ -160,7 +160,7 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
     """
     T, n_u = flight.u.shape
     n_x, n_h, n_c = flight.x.shape[1], flight.h.shape[1], flight.nu.shape[0]
-    sweep, change = new_sweep(T, n_x, n_u, n_h, n_c), np.empty(1 + n_c)
+    sweep, change = new_sweep(plant, T, n_x, n_u, n_h, n_c), np.empty(1 + n_c)
     unit, mu, damping, rho = plant.cost_unit, schedule.first, 0.0, 0.0
     spent, converged, swapped, passes, stuck = 0, False, False, 0, 0
     for i in range(n_c):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trc_core.problem.system import Array
 
-FORWARD, EXPANSION, END, LAWS, GRADIENT = range(5)  # functions of a plant
+FORWARD, EXPANSION, END, LAWS, GRADIENT, MOVED = range(6)  # functions of a plant
 OTHER, SIZE, TURN = range(3)  # kinds of local coordinates
 LOW, HIGH, UNIT = range(3)  # rows of the bounds of local coordinates
 DT, COST, LOW_PRICE, HIGH_PRICE = range(4)  # numbers of a flight
@@ -27,8 +27,8 @@ DT, COST, LOW_PRICE, HIGH_PRICE = range(4)  # numbers of a flight
 class Timed(NamedTuple):
     """A plant of a free duration and its problem."""
 
-    functions: Any  # (4,) addresses of the graphs of `problem.free_time`
-    numbers: Array  # their arguments, with p, r and v filled in
+    functions: Any  # (6,) addresses of the graphs of `problem.free_time`
+    numbers: Array  # their arguments, with the units of z, p, r and v filled in
     kinds: NDArray[np.int64]  # (n_u,) of local coordinates
     groups: NDArray[np.int64]  # (n_g, 1 + n_u) members of every group, behind their number
     bounds: Array  # (3, n_u) low, high and unit of local coordinates, in the controls' own units
@@ -40,6 +40,7 @@ class Timed(NamedTuple):
     dt: Array  # (2,) limits of a step's duration
     cost_unit: float
     laws: int  # how many laws there are
+    width: int  # columns of slopes by (x, dt, z), behind which are zeros
 
 
 class Flight(NamedTuple):
@@ -96,20 +97,6 @@ def direction_of(groups, group, u, t, d):
 
 
 @register_jitable
-def turns_of(d, count, basis):
-    """Fills rows 1 to count - 1 of a basis with an orthonormal complement of d (count,).
-
-    They are rows of the Householder reflection that takes the first axis to -+ d.
-    """
-    sign = 1.0 if d[0] >= 0.0 else -1.0
-    scale = 1.0 / (1.0 + sign * d[0])  # 2 / v'v, v = d + sign e_0
-    for j in range(1, count):
-        for i in range(count):
-            v = d[i] + (sign if i == 0 else 0.0)
-            basis[j, i] = (1.0 if i == j else 0.0) - scale * d[j] * v
-
-
-@register_jitable
 def put_inside(kinds, groups, bounds, margin, u, t, at, d):
     """Moves u[t] inside its bounds by a share of their range; fills at[t]. d is room (n_u,)."""
     for i in range(u.shape[1]):
@@ -129,25 +116,3 @@ def put_inside(kinds, groups, bounds, margin, u, t, at, d):
         at[t, first] = size
         for j in range(groups[group, 0]):
             u[t, groups[group, 1 + j]] = size * d[j]
-
-
-@register_jitable
-def move(kinds, groups, bounds, u, at, t, change, scratch, u_new, at_new):
-    """Fills u_new[t] and at_new[t]: those moved by local coordinates `change` (n_u,)."""
-    d, basis = scratch[0], scratch[1:]
-    for i in range(u.shape[1]):
-        at_new[t, i] = at[t, i] + bounds[UNIT, i] * change[i]
-        if kinds[i] == OTHER:
-            u_new[t, i] = at_new[t, i]
-    for group in range(groups.shape[0]):
-        count, size = groups[group, 0], at_new[t, groups[group, 1]]
-        direction_of(groups, group, u, t, d)
-        turns_of(d, count, basis)
-        length = 0.0
-        for i in range(count):
-            for j in range(1, count):
-                d[i] += basis[j, i] * change[groups[group, 1 + j]]
-            length += d[i] * d[i]
-        size /= np.sqrt(length)
-        for i in range(count):
-            u_new[t, groups[group, 1 + i]] = size * d[i]
