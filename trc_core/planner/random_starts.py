@@ -92,7 +92,7 @@ class RandomStarts:
         memory = Memory(*map(np.concatenate, zip(*(one for _, one in kept), strict=True)))
         best = np.argsort(_finite(found.J), kind='stable')[:GO_ON]
         rows, _ = self._repeated(problems, b, len(best))
-        return rows, Found(*(v[best] for v in found)), Memory(*(v[best] for v in memory))
+        return rows, Found._make(v[best] for v in found), Memory._make(v[best] for v in memory)
 
     def _repeated(self, problems: Problems, b: int, count: int) -> tuple[Problems, Found]:
         """Problem b so many times, and room for its plans."""
