@@ -208,7 +208,7 @@ def test_labels_that_a_power_cut_has_damaged_are_made_again(tmp_path, monkeypatc
 
 def test_labels_of_another_plant_are_not_used(finished):
     digests = {
-        hypothesis_trainer.labels_digest(system, 100, 0)
+        system.fingerprint(100, 0)
         for system in (SYSTEMS['pendulum'], SYSTEMS['pendulum'].with_parameters(damping=0.2))
     }
     assert len(digests) == 2

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -101,11 +98,7 @@ def keep(
     system: System, name: str, key: Any, compute: Callable[[], Mapping[str, NDArray[Any]]]
 ) -> Mapping[str, NDArray[Any]]:
     """Arrays that belong to a system and a key (JSON values), computed once and kept on disk."""
-    terms = (getattr(system.task, field.name) for field in fields(system.task))
-    stated = [part.graph.digest for part in terms if part]
-    contract = [system.contract(), system.graph.digest, key, *stated]
-    digest = hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:16]
-    path = cache_folder() / f'{name}_{system.name}_{digest}.npz'
+    path = cache_folder() / f'{name}_{system.name}_{system.fingerprint(key)}.npz'
     kept = read_arrays(path)
     if kept is None:
         kept = dict(compute())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -250,9 +249,8 @@ PLANTS: dict[str, tuple[BatchRollout, Array]] = {}
 @torch.compiler.assume_constant_result
 def _register(representation: PlanRepresentation, system: System) -> str:
     K, G, K_start = representation.gains
-    contract = json.dumps(system.contract(), sort_keys=True) + system.digest
-    gains = K.tobytes() + G.tobytes() + K_start.tobytes()
-    name = f'{system.name}_{hashlib.sha256(contract.encode() + gains).hexdigest()[:16]}'
+    gains = hashlib.sha256(K.tobytes() + G.tobytes() + K_start.tobytes()).hexdigest()
+    name = f'{system.name}_{system.fingerprint(gains)}'
     if name not in PLANTS:
         PLANTS[name] = BatchRollout([system], [Law(K, G)]), K_start
     return name

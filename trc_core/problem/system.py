@@ -263,6 +263,11 @@ class System(Sources):
         contents = json.dumps([self.graph.digest, functions, *own])
         return hashlib.sha256(contents.encode()).hexdigest()
 
+    def fingerprint(self, *settings: Any) -> str:
+        """A hash of all that a network or a plan depends on, and of more JSON values."""
+        contents = json.dumps([self.contract(), self.digest, *settings], sort_keys=True)
+        return hashlib.sha256(contents.encode()).hexdigest()[:16]
+
     @cached_property
     def places(self) -> dict[str, int]:
         """The place of every parameter in p."""

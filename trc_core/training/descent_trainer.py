@@ -9,8 +9,6 @@ problems are solved there.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -245,8 +243,7 @@ def cached_descents(folder: Path, system: System, config: DescentConfig) -> Desc
     """
     path = folder / LABELS_FILE
     settings = config.labels, config.hard_labels, config.validation_states, config.seed
-    made_of = json.dumps([system.contract(), system.digest, settings], sort_keys=True)
-    digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    digest = system.fingerprint(*settings)
     kept = read_arrays(path, 'digest', *(field.name for field in fields(Descents)))
     if kept is not None and str(kept.pop('digest')) == digest:
         return Descents(**kept)

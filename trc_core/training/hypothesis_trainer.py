@@ -8,8 +8,6 @@ and where problems have parameters of their own, the network only proposes: swee
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -108,7 +106,7 @@ class HypothesisConfig(PlantConfig):
 
 def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels:
     """The labels in `folder`, computed and saved if they are missing or of other settings."""
-    path, digest = folder / LABELS_FILE, labels_digest(system, count, seed)
+    path, digest = folder / LABELS_FILE, system.fingerprint(count, seed)
     kept = read_arrays(path, 'digest', *(field.name for field in fields(Labels)))
     if kept is not None and str(kept.pop('digest')) == digest:
         return Labels(**kept)
@@ -118,14 +116,6 @@ def cached_labels(folder: Path, system: System, count: int, seed: int) -> Labels
         labels = library_labels(system, count, seed, lambda done, _: bar.update(done - bar.n))
     write_arrays(path, digest=np.array(digest), **vars(labels))
     return labels
-
-
-def labels_digest(system: System, count: int, seed: int) -> str:
-    """Hash of everything that labels depend on."""
-    terms = (getattr(system.task, field.name) for field in fields(system.task))
-    stated = [part.graph.digest for part in terms if part]
-    made_of = [system.contract(), system.digest, count, seed, *stated]
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def split(labels: Labels, held_out: int) -> tuple[Labels, Labels]:
