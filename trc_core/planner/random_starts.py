@@ -101,7 +101,7 @@ class RandomStarts:
         memory = Memory(*map(np.concatenate, zip(*(one for _, one in kept), strict=True)))
         best = np.argsort(_finite(found.J), kind='stable')[:GO_ON]
         rows = problems.repeated(b, len(best))
-        return rows, Found._make(v[best] for v in found), Memory._make(v[best] for v in memory)
+        return rows, Found._make(v[best] for v in found), Memory(*(v[best] for v in memory))
 
 
 @lru_cache(maxsize=64)
