@@ -23,6 +23,7 @@ PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up 
 COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
 NONE: Mapping[str, float] = {}
 LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
+FREE_MOTION = 10  # dt of a motion that is learned from where the duration of plans is free
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,8 @@ class Pilot:
         self._estimator = estimator
         self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
+        self._begun: Measurement | None = None
+        self._motion = FREE_MOTION * monitor.system.dt if monitor.system.final_time else 0.0
         self._turns = Turns(monitor.system, LONGEST_GAP * period)
         self._anchor = Anchor(monitor.system)
         self.readings: list[float] = []
@@ -250,7 +253,8 @@ class Pilot:
         if decision.control is None:
             self._last = None  # nobody knows what the plant obeys
         else:
-            oldest = now - max(self.monitor.settings.state_timeout, LONGEST_GAP * self._period)
+            gap = LONGEST_GAP * self._period
+            oldest = now - max(self.monitor.settings.state_timeout, gap, self._motion + gap)
             self._pending.issued(now, decision.control, oldest)
         return decision
 
@@ -262,13 +266,21 @@ class Pilot:
             model: the parameters (n_p,) that the plant is said to have; None: the system's own.
         """
         last, self._last = self._last, measurement
-        if self._estimator is None or self._estimate is None or last is None:
+        if self._estimator is None or self._estimate is None:
             return
-        if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
-            controls, seconds = self._pending.obeyed(last.time, measurement.time)
-            self._estimate = self._estimator.update(
-                self._estimate, last.x, controls, seconds, measurement.x, model
-            )
+        begun, gap = self._begun if self._motion else last, LONGEST_GAP * self._period
+        if last is None or begun is None or not 0 <= measurement.time - last.time <= gap:
+            self._begun = measurement
+            return
+        # one tick moves a plant whose plans take minutes less than its sensors' noise
+        seconds = measurement.time - begun.time
+        if seconds <= 0.0 or seconds < self._motion - 0.5 * self._period:
+            return
+        self._begun = measurement
+        controls, durations = self._pending.obeyed(begun.time, measurement.time)
+        self._estimate = self._estimator.update(
+            self._estimate, begun.x, controls, durations, measurement.x, model
+        )
 
     def _due(
         self,
