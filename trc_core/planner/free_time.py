@@ -13,7 +13,13 @@ from numpy.typing import ArrayLike
 
 from trc_core.compile.kernels import is_compiled
 from trc_core.numerics.free_time.binding import code_is_kept, for_problem, timed_plant
-from trc_core.numerics.free_time.flights import Solver, as_plan, better, violation_of
+from trc_core.numerics.free_time.flights import (
+    RESTARTS,
+    Solver,
+    as_plan,
+    better,
+    violation_of,
+)
 from trc_core.numerics.free_time.solve import Outcome, Schedule
 from trc_core.numerics.free_time.timed import DT, HIGH, LOW, TURN, Flight, Timed
 from trc_core.numerics.plan import Plan
@@ -25,7 +31,6 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
 FIRST_SWEEPS = 100  # of a start without a plan before
-RESTARTS = 8
 SWEEPS = 3  # of a plan that goes on
 TICK = Schedule(3e-6, 1.0, 3e-6)
 TICK_MARGIN = 1e-4  # share of the range by which a plan that goes on keeps off its bounds

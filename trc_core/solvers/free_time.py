@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from trc_core.numerics.free_time.binding import for_problem, timed_plant
-from trc_core.numerics.free_time.flights import Solver, as_plan
+from trc_core.numerics.free_time.flights import RESTARTS, Solver, as_plan
 from trc_core.numerics.free_time.timed import Flight, Timed
 from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array, System
 from trc_core.solvers.problem import state_vector
 
 SWEEPS = 100  # of one start
-RESTARTS = 8
 
 
 @dataclass(frozen=True, eq=False)

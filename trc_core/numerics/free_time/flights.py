@@ -16,13 +16,14 @@ from trc_core.numerics.plan import Plan
 from trc_core.problem.free_time import RESULTS, end_graph, forward_graph
 from trc_core.problem.system import Array, System
 
-COLD = Schedule(1e-2, 0.4, 1e-9)
+COLD = Schedule(3e-3, 0.5, 1e-9)
 MARGIN = 0.01  # share of the range by which a start keeps off its bounds
 STARTS = (
-    *((1.0, 1.0), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
+    *((1.0, 1.0), (0.3, 0.8), (1.0, 0.6), (10.0, 1.0), (1.0, 4.0), (100.0, 1.5)),
     *((1.0, 1000.0), (10.0, 1000.0), (100.0, 4.0), (1.0, 0.4), (10.0, 0.2)),
 )
 """Of the barrier and of the duration: by what the first ones are multiplied at each start."""
+RESTARTS = len(STARTS) - 1
 MISSED = 100.0  # merit, in units of the cost, of an error as large as the units of the states
 
 
@@ -127,8 +128,8 @@ class Solver:
 
 def missed_by(plant: Timed, flight: Flight) -> float:
     """The largest error of a terminal state, in its unit among the states."""
-    errors = flight.x[-1, plant.terminal] - plant.goal[plant.terminal]
-    return float(np.max(np.abs(errors) / plant.x_unit[plant.terminal], initial=0.0))
+    errors = _end_errors(plant, flight) / plant.x_unit[plant.terminal]
+    return float(errors.max(initial=0.0))
 
 
 def better(one: tuple[Flight, Outcome], other: tuple[Flight, Outcome]) -> tuple[Flight, Outcome]:
@@ -144,17 +145,21 @@ def _rank(found: Outcome) -> tuple[bool, float]:
 
 def violation_of(plant: Timed, flight: Flight) -> float:
     """The largest violation of a constraint or error of a terminal state, in its own unit."""
-    errors = np.abs(flight.x[-1, plant.terminal] - plant.goal[plant.terminal])
-    return float(max(errors.max(initial=0.0), flight.h[plant.holds].max(initial=0.0)))
+    outside = float(flight.h.max(initial=0.0, where=plant.holds))
+    return max(float(_end_errors(plant, flight).max(initial=0.0)), outside)
 
 
 def merit_of(plant: Timed, flight: Flight) -> float:
     """J, and errors in their typical sizes by a price no multiplier reaches."""
+    missed = (_end_errors(plant, flight) / plant.x_unit[plant.terminal]).sum()
+    outside = (flight.h.clip(0.0).sum(0, where=plant.holds) / plant.h_unit).sum()
+    return float(flight.numbers[COST] + MISSED * plant.cost_unit * (missed + outside))
+
+
+def _end_errors(plant: Timed, flight: Flight) -> Array:
+    """The errors (n_c,) of the terminal states, in their own units."""
     ends = plant.terminal
-    missed = np.abs(flight.x[-1, ends] - plant.goal[ends]) / plant.x_unit[ends]
-    outside = (flight.h / plant.h_unit)[plant.holds]
-    errors = float(missed.sum()) + float(np.maximum(outside, 0.0).sum())
-    return float(flight.numbers[COST]) + MISSED * plant.cost_unit * errors
+    return np.abs(flight.x[-1, ends] - plant.goal[ends])
 
 
 def as_plan(

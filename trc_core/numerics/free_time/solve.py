@@ -43,10 +43,11 @@ CORRECTIONS = 2  # of nu, where the first trial misses the goal
 DAMPING_MIN, DAMPING_MAX, DAMPING_FACTOR = 1e-4, 1e6, 8.0
 FULL = 0.3  # share of a step from which on the barrier is lowered
 SHORT = 0.1  # share of what bounds allow of a step below which the next one is damped
-FAR, FAR_AT_WHOLE, WHOLE = 1e3, 1e5, 0.9
+FAR, FAR_AT_WHOLE, WHOLE = 1e2, 1e4, 0.9
 """Slopes along a step, over mu, beyond which the barrier is kept; the second after whole steps."""
 PRICING, PASSES = 1.0, 2  # damping and number of passes that find the first prices nu
 CONVERGED = 1e-6  # of cost_unit, that a sweep expects to gain
+KEPT = 0.5  # share of the price of errors that outlives a sweep which needs less
 TINY, STUCK = 1e-3, 8  # a share of a step, and how many in a row of that size end a start
 CLOSED = 1e-6  # errors, in units of states and constraints, that count as none
 
@@ -180,7 +181,7 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
         tau = max(0.9, 1.0 - 10.0 * mu)
         far = reach(plant, flight, sweep, mu * unit, tau)
         errors = worth.missed + worth.open
-        rho = _price_of_errors(plant, flight, sweep.change, far.slope, errors, rho)
+        rho = _price_of_errors(plant, flight, sweep.change, far.slope, errors, KEPT * rho)
         merit = worth.cost - mu * unit * worth.logs + rho * errors
         gain = SUFFICIENT * min(far.slope - rho * errors, 0.0)
         noise = 1e-12 * max(abs(worth.cost), unit)
