@@ -169,6 +169,8 @@ def test_everything_that_a_pilot_remembers_is_in_its_memory():
                 '_turns',
                 '_anchor',
                 '_events',
+                '_motion',
+                '_begun',  # of plans of a free duration; else it is the last measurement
             ),
         },
     }

@@ -20,6 +20,9 @@ from trc_core.problem.system import Array, System
 OUTLIER = 5.0  # standard deviations: a disturbance or a broken sensor, not a parameter
 ADOPTED, DROPPED = 2.0, 1.25  # mean squares of the model's errors over those of the estimate's
 PERSISTENT = 5  # dt of the plan, after which outliers are what the plant does
+CERTAIN = 0.04  # standard deviation below which plans of a free duration reckon with an estimate
+CAUTION = 2.0  # standard deviations by which they assume less than was found,
+MOST_CAUTION = 0.03  # and the most of it, for a heavy lander has little thrust to spare
 WINDOW = 20  # dt of the plan that the errors are averaged over
 
 
@@ -55,6 +58,11 @@ class ParameterEstimator:
     with half of the model's mean squared error, and again once it predicts it with more than
     four fifths. An estimate at its limit explains nothing: a plant that a brake holds does not
     have weak motors.
+
+    Plans of a free duration sit on the limits of their controls, where a few per cent decide and
+    nothing is left to correct with. They are made with an estimate as soon as it is certain to a
+    few per cent, with less than it says by two standard deviations (at most 3 %), and never with
+    stronger controls than the model's: what a model holds back is not given away.
 
     Args:
         system: the plant as it is modelled. What is learned are those of its parameters that its
@@ -99,6 +107,7 @@ class ParameterEstimator:
         self._prior = np.diag(learnable.variance)
         self._drift = drift**2 * np.diag(learnable.is_learned.astype(np.float64))
         self._predict, self._correct = compiled(predict), compiled(correct)
+        self._is_cautious = bool(learnable.weakening.any())
 
     def warm_up(self) -> None:
         """Compiles the kernels; both are called, as the motion may be an outlier for `update`."""
@@ -126,7 +135,11 @@ class ParameterEstimator:
         model = self._system.p if model is None else model
         if not estimate.is_adopted:
             return model
-        return self._learnable.values(estimate.deviation, model)
+        deviation = estimate.deviation
+        if self._is_cautious:
+            spread = np.minimum(CAUTION * np.sqrt(np.diag(estimate.covariance)), MOST_CAUTION)
+            deviation = self._learnable.cautious(deviation, spread, model)
+        return self._learnable.values(deviation, model)
 
     def update(
         self,
@@ -167,7 +180,10 @@ class ParameterEstimator:
         error = estimate.error + share * (said.error - estimate.error)
         model_error = estimate.model_error + share * (said.model_error - estimate.model_error)
         needed = DROPPED if estimate.is_adopted else ADOPTED
-        is_adopted = model_error > needed * error and not _is_at(before, lower, upper)
+        explains = model_error > needed * error
+        if self._is_cautious:
+            explains = bool(np.all(np.diag(covariance) < CERTAIN**2))
+        is_adopted = explains and not _is_at(before, lower, upper)
         return Estimate(deviation, covariance, model_error, error, is_adopted)
 
 

@@ -14,6 +14,7 @@ from trc_core.problem.system import Array, System
 
 UNIFORM = 1 / 12  # variance of a deviation that may be anywhere in its range
 STATES, CHANGE = 40, 1e-6  # that say how strong a parameter is; its change, from zero
+FELT = 1e-9  # share by which controls must change with a parameter for that to count
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,9 @@ class Learnable:
     """Of the deviations (n_p,) before any motion."""
     largest: float
     """Largest deviation of the others."""
+    weakening: Array
+    """Sign (n_p,) of the deviations under which the controls do less; 0 of those that leave them
+    as they are, and of all where the duration of plans is fixed."""
 
     @classmethod
     def of(cls, system: System, uncertainty: float, limit: float) -> Learnable:
@@ -66,11 +70,26 @@ class Learnable:
         known = [place in read for place in range(n_p)]
         is_learned = np.array(known, dtype=np.bool_) & (has_range | (system.p != 0.0))
         variance = np.where(is_learned, variance, 0.0)
-        return cls(is_learned, high - low, low, high, variance, math.log1p(limit))
+        weakening = np.where(is_learned, _weakening(system, high - low), 0.0)
+        return cls(is_learned, high - low, low, high, variance, math.log1p(limit), weakening)
 
     def values(self, deviation: Array, model: Array) -> Array:
         """The parameters (n_p,) that deviate so from a model's (n_p,)."""
         return deviated(self.widths, deviation, model)
+
+    def cautious(self, deviation: Array, spread: Array, model: Array) -> Array:
+        """Deviations (n_p,) that leave the controls less to do than is probable.
+
+        They are those that were found, worse by their spread, and never better than the model's.
+
+        Args:
+            deviation: that was found (n_p,).
+            spread: what may be missing of it (n_p,), 0 or more.
+            model: the parameters (n_p,) of the model.
+        """
+        worse = self.weakening * np.maximum(self.weakening * deviation + spread, 0.0)
+        low, high = self.limits(model)
+        return np.clip(np.where(self.weakening != 0.0, worse, deviation), low, high)
 
     def limits(self, model: Array) -> tuple[Array, Array]:
         """The lowest and the largest deviation (n_p,) from a model; its own is always between."""
@@ -102,6 +121,32 @@ def _reach(system: System, place: int) -> float:
     needed = np.abs(np.linalg.pinv(B) @ effect[..., None])[..., 0]
     share = (needed / (0.5 * (system.u_max - system.u_min))).max()
     return float(1.0 / share) if share > 0.0 else 0.0
+
+
+def _weakening(system: System, widths: Array) -> Array:
+    """Signs (n_p,) of the changes of parameters under which the controls do less.
+
+    Plans of a fixed duration seldom sit on the limits of their controls, and have none.
+    """
+    if system.final_time is None:
+        return np.zeros(len(system.p))
+    rng = np.random.default_rng(0)
+    x, _ = system.sample(rng, STATES)
+    u = rng.uniform(system.u_min, system.u_max, (STATES, system.n_u))
+
+    def effect(p: Array) -> Array:
+        columns = [np.full(STATES, value) for value in p]
+        found = np.abs(_rows(system.slopes.evaluate([*x.T, *u.T, *columns])['B']))
+        return found.reshape(STATES, system.n_x, system.n_u).sum((0, 2))
+
+    before, signs = effect(system.p), np.zeros(len(system.p))
+    for place, width in enumerate(widths):
+        moved = system.p.copy()
+        moved[place] += CHANGE * (width if width > 0.0 else moved[place])
+        change = (effect(moved) - before) / np.where(before > 0.0, before, 1.0)
+        total = float(change.sum())
+        signs[place] = -np.sign(total) if abs(total) > FELT else 0.0
+    return signs
 
 
 def _rows(values: list[Array]) -> Array:

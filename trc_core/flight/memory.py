@@ -122,6 +122,7 @@ PLACES: dict[str, tuple[str, str, Form]] = {
 FREE_PLACES: dict[str, tuple[str, str, Form]] = {
     **PLACES,
     'accepted': ('monitor', 'accepted', Maybe(FREE_TIMED_PLAN)),
+    'begun': ('', '_begun', Maybe(MEASUREMENT)),
 }
 """The same where the duration of plans is free."""
 

@@ -13,6 +13,7 @@ from trc_core.flight.reference import Goal, state_at, target_from
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
 from trc_core.flight.turns import Turns
+from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 RATE_TOLERANCE = 0.01  # of the period at which a fine-tuned controller flies
 PLANNING_SHARE = 0.8  # of a period; the rest is for messages and for waking up late
+HOPELESS = 100.0  # tolerances; plans of a free duration that miss by more begin anew
 COLD_START_AFTER = 3  # rejected plans in a row: the warm start itself may be the cause
-HOPELESS = 100.0  # tolerances of a constraint: plans of a free duration that miss more begin anew
 NONE: Mapping[str, float] = {}
 LONGEST_GAP = 3  # periods between two measurements that parameters are learned from
+FREE_MOTION = 10  # dt of a motion that is learned from where the duration of plans is free
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,8 @@ class Pilot:
         self._estimator = estimator
         self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
+        self._begun: Measurement | None = None
+        self._motion = FREE_MOTION * monitor.system.dt if monitor.system.final_time else 0.0
         self._turns = Turns(monitor.system, LONGEST_GAP * period)
         self._anchor = Anchor(monitor.system)
         self.readings: list[float] = []
@@ -251,7 +255,8 @@ class Pilot:
         if decision.control is None:
             self._last = None  # nobody knows what the plant obeys
         else:
-            oldest = now - max(self.monitor.settings.state_timeout, LONGEST_GAP * self._period)
+            gap = LONGEST_GAP * self._period
+            oldest = now - max(self.monitor.settings.state_timeout, gap, self._motion + gap)
             self._pending.issued(now, decision.control, oldest)
         return decision
 
@@ -263,13 +268,21 @@ class Pilot:
             model: the parameters (n_p,) that the plant is said to have; None: the system's own.
         """
         last, self._last = self._last, measurement
-        if self._estimator is None or self._estimate is None or last is None:
+        if self._estimator is None or self._estimate is None:
             return
-        if 0 < measurement.time - last.time <= LONGEST_GAP * self._period:
-            controls, seconds = self._pending.obeyed(last.time, measurement.time)
-            self._estimate = self._estimator.update(
-                self._estimate, last.x, controls, seconds, measurement.x, model
-            )
+        begun, gap = self._begun if self._motion else last, LONGEST_GAP * self._period
+        if last is None or begun is None or not 0 <= measurement.time - last.time <= gap:
+            self._begun = measurement
+            return
+        # one tick moves a plant whose plans take minutes less than its sensors' noise
+        seconds = measurement.time - begun.time
+        if seconds <= 0.0 or seconds < self._motion - 0.5 * self._period:
+            return
+        self._begun = measurement
+        controls, durations = self._pending.obeyed(begun.time, measurement.time)
+        self._estimate = self._estimator.update(
+            self._estimate, begun.x, controls, durations, measurement.x, model
+        )
 
     def _due(
         self,
@@ -302,10 +315,26 @@ class Pilot:
         x, target = task.measurement.x, self.target(task)
         try:
             plan = self.controller.plan(x, target, deadline=seconds, **task.known)
+            if self._is_hopeless(task.measurement.time):
+                plan = self._nearer(plan, x, target, seconds, task)
         except (ValueError, ArithmeticError) as error:
             return Proposal(plan_time=self._read_clock() - start, failure=f'no plan: {error}')
         plan_time = self._read_clock() - start
         return Proposal(plan, plan_time, late=plan_time > self._period)
+
+    def _nearer(self, plan: Plan, x: Array, target: Array, seconds: float, task: Task) -> Plan:
+        """The plan that begins anew, or the last one with a few sweeps if that misses by less."""
+        last = self.monitor.accepted
+        assert last is not None
+        assert task.known is not None
+        assert task.measurement is not None
+        if plan.violation <= last.plan.violation:
+            return plan
+        known = {**task.known, **self._going_on(task.measurement)}
+        self.controller.watch.goes_on = True  # both plans belong to this cycle
+        other = self.controller.plan(x, target, deadline=seconds, **known)
+        self.controller.watch.goes_on = False
+        return min(plan, other, key=lambda one: one.violation)
 
     def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:
         """The last accepted plan and its age, unless starting from it may be what goes wrong."""
@@ -314,9 +343,21 @@ class Pilot:
             return {}
         if self.monitor.rejections >= COLD_START_AFTER or self.monitor.is_over(measurement.time):
             return {}
-        system, tolerance = self.monitor.system, self.monitor.settings.constraint_tolerance
-        if system.final_time is not None and accepted.plan.violation > HOPELESS * tolerance:
-            return {}  # a few sweeps do not bring it to its goal
+        return {} if self._is_hopeless(measurement.time) else self._going_on(measurement)
+
+    def _is_hopeless(self, time: float) -> bool:
+        """Whether a few sweeps do not bring the last plan, of a free duration, to its goal."""
+        accepted, tolerance = self.monitor.accepted, self.monitor.settings.constraint_tolerance
+        if self.monitor.system.final_time is None or accepted is None:
+            return False
+        if self.monitor.is_over(time):
+            return False
+        return accepted.plan.violation > HOPELESS * tolerance
+
+    def _going_on(self, measurement: Measurement) -> dict[str, Any]:
+        """The last accepted plan and its age."""
+        accepted = self.monitor.accepted
+        assert accepted is not None
         known: dict[str, Any] = {'warm_start': accepted.plan}
         known['elapsed'] = measurement.time - accepted.origin
         if self.controller.correction is not None:
