@@ -132,6 +132,33 @@ def test_a_lander_lands_over_dds(start, namespace, make_probe):
     assert probe.diagnosis('safety')['reason'].startswith('arrived')
 
 
+WRONG = (  # a weak engine that points elsewhere, a mass that is told too small, gusts
+    *('-p', 'input_gain:=0.97', '-p', 'misalignment:=0.035', '-p', 'disturbance:=0.01'),
+    *('-p', 'measurement_bias:=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -44.0]'),
+)
+REMEDIES = {
+    'reserve': ('-p', "model_parameters:=['thrust_gain=0.92']"),
+    'learning': ('-p', 'adaptation.enabled:=true'),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('remedy', REMEDIES)
+def test_a_lander_that_is_wrong_in_every_way_lands(start, namespace, make_probe, remedy):
+    probe = make_probe(namespace, command_kind=WrenchStamped)
+    both = ('-r', f'__ns:={namespace}', *PARAMETERS, '-p', 'use_sim_time:=true')
+    start('controller', *both, '-p', 'cycle_on:=state', *REMEDIES[remedy])
+    plant = start(
+        *('plant', *both, '-p', 'lockstep:=true', '-p', 'lockstep_timeout:=20.0', *WRONG),
+        *('-p', 'state_rate:=10.0', '-p', f'initial_state:={START}', '-p', 'seed:=4'),
+    )
+    landed = re.compile(r'ground, (\S+) m from the origin, at (\S+) m/s')
+    probe.require(lambda: 'the flight is over' in plant.log(), 'the ground', timeout=150.0)
+    miss, speed = landed.search(plant.log()).groups()
+    assert float(miss) < 2.0
+    assert float(speed) < 2.0
+
+
 @pytest.mark.long
 def test_a_lander_is_flown_by_odometry_and_mass(start, namespace, make_probe):
     probe = make_probe(namespace, command_kind=WrenchStamped)
