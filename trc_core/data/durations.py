@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from trc_core.data.trajectories import TrajectoryData
     from trc_core.problem.system import Array, System
 
-SLACK = (
-    1e-6  # share by which a duration or the length of a vector of controls may leave its limits
-)
+SLACK = 1e-6  # share by which a duration, or the length of controls, may leave its limits
 
 
 def steps_and_cost(data: TrajectoryData) -> tuple[Array, Array]:
@@ -29,13 +27,22 @@ def steps_and_cost(data: TrajectoryData) -> tuple[Array, Array]:
     p = np.tile(system.p, (N, 1)) if data.parameters is None else data.parameters
     trim = system.trims(data.target_state, p)
     unpriced = [0.0] * (n_x + len(system.task.constraints))
+    unmoved = [0.0] * 2 * system.n_u
     dt = data.duration / T
 
     def arguments(x: Array, u: Array, k: Array, ones: Array) -> list[Array | float]:
         """Those of a graph, of states (..., n_x); ones has the shape that rows spread over."""
         rows = [np.multiply.outer(row, ones) for row in (*p.T, *data.target_state.T, *trim.T)]
         length = np.multiply.outer(dt, ones)
-        return [*np.moveaxis(x, -1, 0), *np.moveaxis(u, -1, 0), length, k, *unpriced, *rows]
+        return [
+            *np.moveaxis(x, -1, 0),
+            *np.moveaxis(u, -1, 0),
+            length,
+            k,
+            *unpriced,
+            *unmoved,
+            *rows,
+        ]
 
     steps = np.broadcast_to(np.arange(T, dtype=np.float64), (N, T))
     held = arguments(data.states[:, :-1], data.controls, steps, np.ones(T))
