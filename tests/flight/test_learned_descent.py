@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.flight.test_free_duration import lander, monitor_of
+from tests.flight.test_free_duration import lander, monitor_of, plan_of
 from trc_core import Controller, System, get_system
 from trc_core.flight.adaptation import CERTAIN, ParameterEstimator
 from trc_core.flight.learnable import Learnable
@@ -120,3 +120,24 @@ def test_what_is_uncertain_is_not_planned_with():
         found = estimator.update(begun, x, u, np.array([0.1]), ROCKET.step(x, 0.95 * u[0]))
         assert found.is_adopted is adopted
         assert (estimator.parameters(found) < 1.0).item() is adopted
+
+
+def test_a_goal_that_was_in_reach_is_not_given_up():
+    """A plan that begins anew, where thrust is short, ends its descent early: it dives."""
+
+    class Planner:
+        system, cycles, tolerance, correction, adjustable = ROCKET, 1, 0.0, None, False
+        misses, asked = iter(()), ()
+
+        def plan(self, x, goal, **known):
+            self.asked = (*self.asked, 'warm_start' in known)
+            return plan_of(60.0, violation=next(self.misses))
+
+    for misses, begun in (((0.0, 500.0, 500.0), [False, True, True]), ((500.0,) * 3, [False] * 3)):
+        planner, now = Planner(), [0.0]
+        planner.misses = iter(misses)
+        pilot = Pilot(planner, monitor_of(), 0.1, lambda now=now: now[0])
+        for _ in misses:
+            pilot.fly(Measurement(START, now[0]), np.zeros(7))
+            now[0] += 0.1
+        assert list(planner.asked) == begun

@@ -170,6 +170,7 @@ def test_everything_that_a_pilot_remembers_is_in_its_memory():
                 '_anchor',
                 '_events',
                 '_motion',
+                '_reachable',
                 '_begun',  # of plans of a free duration; else it is the last measurement
             ),
         },

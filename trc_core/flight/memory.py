@@ -123,6 +123,7 @@ FREE_PLACES: dict[str, tuple[str, str, Form]] = {
     **PLACES,
     'accepted': ('monitor', 'accepted', Maybe(FREE_TIMED_PLAN)),
     'begun': ('', '_begun', Maybe(MEASUREMENT)),
+    'reachable': ('', '_reachable', Maybe(Vector('n_x'))),
 }
 """The same where the duration of plans is free."""
 

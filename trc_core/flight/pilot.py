@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trc_core.flight.adaptation import ParameterEstimator
 from trc_core.flight.delay import PendingCommands, require_whole_steps
 from trc_core.flight.holding import Anchor
@@ -13,7 +15,6 @@ from trc_core.flight.reference import Goal, state_at, target_from
 from trc_core.flight.safety import Decision, Measurement, Proposal, SafetyMonitor
 from trc_core.flight.settings import Settings
 from trc_core.flight.turns import Turns
-from trc_core.numerics.plan import Plan
 from trc_core.problem.system import Array
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Pilot:
         self._estimate = None if estimator is None else estimator.prior()
         self._last: Measurement | None = None
         self._begun: Measurement | None = None
+        self._reachable: Array | None = None
         self._motion = FREE_MOTION * monitor.system.dt if monitor.system.final_time else 0.0
         self._turns = Turns(monitor.system, LONGEST_GAP * period)
         self._anchor = Anchor(monitor.system)
@@ -125,7 +127,7 @@ class Pilot:
         self.monitor.reset()
         self._pending.clear()
         self._estimate = None if self._estimator is None else self._estimator.prior()
-        self._last = None
+        self._last = self._reachable = None
         self._turns.forget()
         self._anchor.release()
 
@@ -152,7 +154,7 @@ class Pilot:
         """Forgets the flight, but not what the plant still obeys or what was learned of it."""
         self._events.append('restart')
         self.monitor.restart()
-        self._last = None
+        self._last = self._reachable = None
         self._anchor.release()
 
     def take_events(self) -> tuple[str, ...]:
@@ -221,6 +223,9 @@ class Pilot:
         begin = now if measurement is None else self._begin(measurement)
         aim = None if goal is None else state_at(goal, begin)
         decision = self.monitor.decide(now, measurement, aim, proposal, task.goal_time)
+        tolerance = self.monitor.settings.constraint_tolerance
+        if self._motion and proposal.plan is not None and proposal.plan.violation <= tolerance:
+            self._reachable = aim
         return self._issued(now, decision)
 
     def _read_clock(self) -> float:
@@ -297,9 +302,10 @@ class Pilot:
             return None
         if monitor.is_goal_stale(now, goal_time):
             return None
-        if monitor.has_arrived(measurement, state_at(goal, self._begin(measurement))):
+        aim = state_at(goal, self._begin(measurement))
+        if monitor.has_arrived(measurement, aim):
             return None
-        known = self._warm_start_from(measurement)
+        known = self._warm_start_from(measurement, aim)
         if p is not None:
             known['p'] = p
         if monitor.settings.weights:
@@ -315,49 +321,25 @@ class Pilot:
         x, target = task.measurement.x, self.target(task)
         try:
             plan = self.controller.plan(x, target, deadline=seconds, **task.known)
-            if self._is_hopeless(task.measurement.time):
-                plan = self._nearer(plan, x, target, seconds, task)
         except (ValueError, ArithmeticError) as error:
             return Proposal(plan_time=self._read_clock() - start, failure=f'no plan: {error}')
         plan_time = self._read_clock() - start
         return Proposal(plan, plan_time, late=plan_time > self._period)
 
-    def _nearer(self, plan: Plan, x: Array, target: Array, seconds: float, task: Task) -> Plan:
-        """The plan that begins anew, or the last one with a few sweeps if that misses by less."""
-        last = self.monitor.accepted
-        assert last is not None
-        assert task.known is not None
-        assert task.measurement is not None
-        if plan.violation <= last.plan.violation:
-            return plan
-        known = {**task.known, **self._going_on(task.measurement)}
-        self.controller.watch.goes_on = True  # both plans belong to this cycle
-        other = self.controller.plan(x, target, deadline=seconds, **known)
-        self.controller.watch.goes_on = False
-        return min(plan, other, key=lambda one: one.violation)
-
-    def _warm_start_from(self, measurement: Measurement) -> dict[str, Any]:
+    def _warm_start_from(self, measurement: Measurement, aim: Array) -> dict[str, Any]:
         """The last accepted plan and its age, unless starting from it may be what goes wrong."""
         accepted = self.monitor.accepted
         if not self.monitor.settings.warm_start or accepted is None:
             return {}
         if self.monitor.rejections >= COLD_START_AFTER or self.monitor.is_over(measurement.time):
             return {}
-        return {} if self._is_hopeless(measurement.time) else self._going_on(measurement)
-
-    def _is_hopeless(self, time: float) -> bool:
-        """Whether a few sweeps do not bring the last plan, of a free duration, to its goal."""
-        accepted, tolerance = self.monitor.accepted, self.monitor.settings.constraint_tolerance
-        if self.monitor.system.final_time is None or accepted is None:
-            return False
-        if self.monitor.is_over(time):
-            return False
-        return accepted.plan.violation > HOPELESS * tolerance
-
-    def _going_on(self, measurement: Measurement) -> dict[str, Any]:
-        """The last accepted plan and its age."""
-        accepted = self.monitor.accepted
-        assert accepted is not None
+        system, tolerance = self.monitor.system, self.monitor.settings.constraint_tolerance
+        # A few sweeps do not bring a bad plan to its goal. Where one did reach that, disturbances
+        # took it away, and one that begins anew gives up: it dives.
+        was_reached = self._reachable is not None and np.array_equal(self._reachable, aim)
+        is_hopeless = accepted.plan.violation > HOPELESS * tolerance and not was_reached
+        if system.final_time is not None and is_hopeless:
+            return {}
         known: dict[str, Any] = {'warm_start': accepted.plan}
         known['elapsed'] = measurement.time - accepted.origin
         if self.controller.correction is not None:

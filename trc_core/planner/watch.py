@@ -16,17 +16,13 @@ class Watch:
 
     def __init__(self) -> None:
         self.answers: list[bool] = []
-        """Whether the deadline had passed, every time that the plans of the newest cycle asked."""
+        """Whether the deadline had passed, every time that the newest plan asked."""
         self.script: Sequence[bool] = ()
-        """The first answers of every cycle, whatever the time."""
-
-        self.goes_on = False
-        """Whether the next plan belongs to the same cycle as the one before."""
+        """The first answers of every plan, whatever the time."""
 
     def begin(self) -> None:
         """Begins a plan."""
-        if not self.goes_on:
-            self.answers = []
+        self.answers = []
 
     def is_over(self, deadline: float) -> bool:
         """Whether a deadline [s] has passed."""
