@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trc_core import Controller, Norm, System
+from trc_core import Controller, Norm, System, get_system
 from trc_core.numerics.free_time.binding import for_problem, timed_plant
 from trc_core.numerics.free_time.flights import Solver
 from trc_core.numerics.plan import Plan
@@ -258,6 +258,16 @@ def test_a_plan_that_misses_its_goal_by_far_is_begun_anew_while_there_is_time():
     found = controller.plan(START, GOAL, lost, elapsed=0.0)
     assert found.converged and found.violation < 1e-6
     assert found.cost == pytest.approx(controller.plan(START, GOAL).cost)
+
+
+def test_what_is_begun_anew_may_last_as_long_as_a_first_plan():
+    """A lander from afar, for which durations down to one tick are no help."""
+    lander = get_system('rocket_landing')
+    far = [-765.455, -5151.308, 3380.120, 82.958, 86.315, -14.963, 3895.696]
+    controller = Controller.classical(lander)
+    lost = controller.plan(far, np.zeros(7), polish=5)
+    found = controller.plan(far, np.zeros(7), lost, elapsed=0.0)
+    assert lost.violation > 100.0 and found.converged and found.violation < 1e-3
 
 
 def test_a_goal_out_of_reach_is_said_and_nothing_is_no_number():

@@ -136,7 +136,8 @@ class FreeTimePlanning:
                 raise ValueError('warm_start has no times; give a plan of this controller')
             seconds = float(history.steps(system.dt)) * system.dt
             going_on = self._going_on(plant, state, warm_start, seconds, polish)
-            plant, flight, found = self._kept(going_on, state, self._affordable(end), is_over)
+            sweeps = self._affordable(end)
+            plant, flight, found = self._kept(going_on, plant, state, sweeps, is_over)
             source = 'previous' if found.sweeps == 0 else 'refined'
         converged = bool(found.converged)
         plan = as_plan(system, plant, flight, source, converged, int(found.sweeps))
@@ -182,19 +183,22 @@ class FreeTimePlanning:
     def _kept(
         self,
         going_on: tuple[Timed, Flight, Outcome],
+        usual: Timed,
         x: Array,
         sweeps: int,
         is_over: Callable[[], bool],
     ) -> tuple[Timed, Flight, Outcome]:
         """A plan that goes on; where it is lost, a new one if that is better.
 
-        New ones begin at the first guess: what a plan before began with has led nowhere.
+        New ones begin at the first guess: what a plan before began with has led nowhere. They
+        last as long as first plans may, unless less than that is left.
         """
         plant, flight, found = going_on
         near = violation_of(plant, flight) <= LOST * self.system.constraint_tolerance
         if (near and math.isfinite(found.missed + found.open)) or is_over():
             return going_on
-        anew = self._solver.cold(plant, x, None, sweeps, RESTARTS, is_over)
+        lasts = flight.numbers[DT] > 2.0 * usual.dt[0]
+        anew = self._solver.cold(usual if lasts else plant, x, None, sweeps, RESTARTS, is_over)
         return plant, *better(plant, (flight, found), anew)
 
     def _bounded(self, plant: Timed) -> Timed:
