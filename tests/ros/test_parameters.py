@@ -259,7 +259,9 @@ def test_the_shipped_file_of_a_system_names_the_ordinary_parameters_with_their_t
     assert values['system'] == name
     known = {spec.name: spec for spec in SPECS}
     # Left out there: drawn at random, or a plant that is not as good as its model (docs/plant.md).
-    assert set(known) - set(values) == {'initial_state', *IMPERFECT_PLANT, *SELDOM}
+    # First plans of the flip from far away outlast a cycle.
+    seldom = set(SELDOM) - ({'slow_plans'} if name == 'quadrotor_flip' else set())
+    assert set(known) - set(values) == {'initial_state', *IMPERFECT_PLANT, *seldom}
     assert 'initial_state' in text
     for key, value in values.items():
         assert coerce(known[key], value) == value
