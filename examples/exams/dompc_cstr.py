@@ -65,5 +65,5 @@ cstr = System(
     x0_box=[[0.6, 0.4, 125.0, 120.0, 0.05, -1.5], [1.0, 0.7, 135.0, 132.0, 0.2, 0.0]],
     goal_box=[[0.8, 0.6, 134.0, 130.0, 0.14, -0.5], [0.8, 0.6, 134.0, 130.0, 0.14, -0.5]],
     goal_tolerance=[None, 0.03, None, None, None, None],
-    violation_weight=0.1,  # of 1 C or a unit of an input: above what the limits are worth here
+    violation_weight=1.0,  # of 1 C or a unit of an input: they are worth up to 0.1 here
 )

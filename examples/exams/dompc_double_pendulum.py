@@ -96,6 +96,7 @@ pendulum = System(
         [0.3, 1.2 * np.pi, 1.2 * np.pi, 0.1, 0.1, 0.1, 0.0],
     ],
     goal_box=[[-0.8, 0, 0, 0, 0, 0, 0], [-0.8, 0, 0, 0, 0, 0, 0]],
+    constraint_tolerance=1e-3,
     goal_tolerance=[0.3, 0.3, 0.3, 1.0, 1.0, 1.0, None],
 )
 

@@ -1,6 +1,7 @@
 """References, parameters, weights and constraints of a plan call; plans that go on by sweeps."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from trc_core import Controller
 from trc_core.numerics.cost import trajectory_cost
 from trc_core.numerics.reference import moving_trims
 from trc_core.solvers import ilqr
-from trc_core.systems import SYSTEMS
+from trc_core.systems import SYSTEMS, get_system
 from trc_core.systems.bicycle_circles import bicycle_circles, draw
+from trc_core.systems.registry import module_of
 
 MASS, QUADROTOR = SYSTEMS['double_integrator'], SYSTEMS['quadrotor_2d']
 WEIGHTS = {'Q': [500.0, 5.0], 'R': [0.001]}
@@ -218,6 +220,16 @@ def test_classical_needs_a_plant_and_is_a_backend_of_its_own():
     assert controller.backend == 'classical'
     plan = controller.plan([1.0, 0.0], [0.0, 0.0])
     assert plan.cost == pytest.approx(ilqr.solve(MASS, [1.0, 0.0], [0.0, 0.0]).cost, rel=1e-6)
+
+
+def test_plans_that_run_beside_a_track_come_back_under_stiffer_penalties():
+    """A race car, whose coordinates are singular beside its track, beside what IPOPT finds."""
+    car = get_system('examples/exams/acados_race_car.py')
+    reference = vars(module_of(Path('examples/exams/acados_race_car.py')))['reference']
+    x0 = np.array([4.64914, 0.01029, -0.05252, 0.26919, 0.17331, -0.03479])
+    plan = Controller.classical(car).plan(x0, reference(0.0, x0))
+    assert plan.cost == pytest.approx(3.17502, rel=2e-3)  # of IPOPT, from three starts
+    assert plan.violation <= 1e-3
 
 
 @pytest.mark.parametrize(('answers', 'most'), [([True], 0), ([False, True], 4), ([False] * 3, 12)])

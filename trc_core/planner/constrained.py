@@ -23,6 +23,7 @@ from trc_core.planner.planning import Planning, Solution
 from trc_core.planner.problems import Problems
 from trc_core.planner.random_starts import RandomStarts
 from trc_core.planner.rows import Budget, Found
+from trc_core.planner.stiffer import StifferStarts
 from trc_core.planner.sweeping import trajectories
 from trc_core.problem.system import Array
 
@@ -92,6 +93,8 @@ class ConstrainedPlanning(Planning):
             violation = self._sweeping.violations(found, problems)
             if not polish and self._is_surprised(found, violation):
                 violation = self._kept_off(found, problems, violation, budget)
+            if not polish and plan is None:
+                violation = self._stiffer(found, problems, violation, budget)
         if plan is not None and self._is_surprised(found, violation):
             rested = plan.memory is None or self._is_rested(plan, max(polish, 1))
             found, violation = self._again(found, problems, budget, rested)
@@ -161,6 +164,26 @@ class ConstrainedPlanning(Planning):
         assert memory is not None
         sweeping, deadline = self._sweeping, budget.deadline
         sweeping.improve(found, problems, memory, FIRST_SWEEPS, deadline, sweeping.margin, beyond)
+        return self._sweeping.violations(found, problems)
+
+    def _stiffer(
+        self, found: Found, problems: Problems, violation: Array, budget: Budget
+    ) -> Array:
+        """Plans anew under stiffer penalties, where sweeps led nowhere; the violations (B, 2).
+
+        Those are plans beyond the tolerance, and starts that no sweep has improved. A network has
+        proposed other ways, so its plans stay.
+        """
+        backend, deadline = self.backend, budget.deadline
+        if not (self._is_classical and isinstance(backend, ClassicalBackend)):
+            return violation
+        kept = (violation[:, 1] <= self.system.constraint_tolerance) & np.isfinite(found.J)
+        lost = ~kept | (found.starts.min(1) <= found.J)
+        if not (self._sweeping.is_constrained and lost.any()):
+            return violation
+        memory, starts = problems.memory, backend.propose(problems)
+        assert memory is not None
+        StifferStarts(self._sweeping).improve(found, problems, memory, starts, lost, deadline)
         return self._sweeping.violations(found, problems)
 
     def _is_rested(self, plan: Plan, sweeps: int) -> bool:

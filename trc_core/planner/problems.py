@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trc_core.compile.plant import Plant, with_problem
+from trc_core.numerics.batch import empty_trajectory
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.parallel import in_blocks
-from trc_core.planner.rows import ALL, Requests
+from trc_core.planner.rows import ALL, Found, Requests
 from trc_core.problem.system import Array, System
 
 ROWS_PER_THREAD = 8  # fewer are not worth waking a thread for
@@ -57,6 +59,19 @@ class Problems(NamedTuple):
         trusted = np.zeros(B, dtype=np.bool_) if self.trusted is None else self.trusted
         return Requests(self.x0, self.r, previous, trusted)
 
+    def repeated(self, b: int, count: int) -> Problems:
+        """Problem b so many times, without what is known of its solution."""
+        one, p, trim = [b] * count, self.p, self.trim
+        return self._replace(
+            x0=self.x0[one],
+            r=self.r[one],
+            p=p[b] if p is not None and p.ndim == 2 and len(p) > 1 else p,
+            trim=None if trim is None else trim[one],
+            previous=None,
+            trusted=None,
+            memory=None,
+        )
+
     @property
     def differ(self) -> bool:
         """Whether the problems are of plants that differ."""
@@ -94,3 +109,10 @@ class Problems(NamedTuple):
                 run(self.adjusted(plant, b), slice(b, b + 1))
 
         in_blocks(one_by_one, B, ROWS_PER_THREAD, num_threads)
+
+
+def room_for(system: System, count: int) -> Found:
+    """Room for so many plans, whose merits are infinite so far."""
+    none, J = np.zeros(count, np.int64), np.full(count, math.inf)
+    plans = empty_trajectory(system, count)
+    return Found(*plans, J, none, none.copy(), np.zeros(count), J[:, None].copy())

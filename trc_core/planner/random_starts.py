@@ -8,14 +8,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from trc_core.numerics.batch import empty_trajectory, memory_of
+from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import FIRST_SWEEPS, START_SWEEPS
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.random_controls import random_controls
 from trc_core.numerics.representation import catching_law
 from trc_core.numerics.rollout import Law, Trajectory, plain
-from trc_core.planner.problems import Problems
+from trc_core.planner.problems import Problems, room_for
 from trc_core.planner.rows import Found
+from trc_core.planner.stiffer import LONGER, STIFFER, stiffened
 from trc_core.planner.sweeping import Sweeping
 from trc_core.problem.system import Array, System
 
@@ -49,7 +50,8 @@ class RandomStarts:
             if tried is None:
                 continue
             rows, own, left = tried
-            spent = self._sweeping.improve(own, rows, left, FIRST_SWEEPS, deadline)
+            longer = LONGER if self._sweeping.is_constrained else 1
+            spent = self._sweeping.improve(own, rows, left, longer * FIRST_SWEEPS, deadline)
             found.cycles[b] += self.count * START_SWEEPS + int(spent.sum())
             best = int(np.argmin(_finite(own.J)))
             if own.J[best] < found.J[b]:
@@ -72,43 +74,34 @@ class RandomStarts:
             if self._sweeping.watch.is_over(deadline):
                 break
             count = min(AT_ONCE, self.count - first)
-            rows, found = self._repeated(problems, b, count)
+            rows, found = problems.repeated(b, count), room_for(system, count)
             for n in range(count):
                 v = random_controls(rng, low, high, system.horizon) - held
                 flown = Trajectory(found.x[n], found.u[n])
                 found.J[n] = self._fly(rows, n, law, v, flown)
-            memory = memory_of(system, count)
+            memory = self._memory(first // AT_ONCE, found, rows)
             self._sweeping.improve(found, rows, memory, START_SWEEPS, deadline)
             kept.append((found, memory))
         if not kept:
             return None
         return self._best(problems, b, kept)
 
+    def _memory(self, batch: int, found: Found, rows: Problems) -> Memory:
+        """The memory of a batch of starts: under constraints their penalties take turns."""
+        turn = batch % (1 + len(STIFFER))
+        if turn == 0 or not self._sweeping.is_constrained:
+            return memory_of(self.system, len(found.J))
+        return stiffened(self._sweeping, found, rows, STIFFER[turn - 1])
+
     def _best(
         self, problems: Problems, b: int, kept: list[tuple[Found, Memory]]
     ) -> tuple[Problems, Found, Memory]:
         """The best of some batches."""
-        found = Found(*map(np.concatenate, zip(*(one for one, _ in kept), strict=True)))
+        found = Found._make(map(np.concatenate, zip(*(one for one, _ in kept), strict=True)))
         memory = Memory(*map(np.concatenate, zip(*(one for _, one in kept), strict=True)))
         best = np.argsort(_finite(found.J), kind='stable')[:GO_ON]
-        rows, _ = self._repeated(problems, b, len(best))
-        return rows, Found(*(v[best] for v in found)), Memory(*(v[best] for v in memory))
-
-    def _repeated(self, problems: Problems, b: int, count: int) -> tuple[Problems, Found]:
-        """Problem b so many times, and room for its plans."""
-        one, p, trim = [b] * count, problems.p, problems.trim
-        alone = problems._replace(
-            x0=problems.x0[one],
-            r=problems.r[one],
-            p=p[b] if p is not None and p.ndim == 2 else p,
-            trim=None if trim is None else trim[one],
-            previous=None,
-            trusted=None,
-            memory=None,
-        )
-        none, J = np.zeros(count, np.int64), np.full(count, math.inf)
-        plans = empty_trajectory(self.system, count)
-        return alone, Found(*plans, J, none, none.copy(), np.zeros(count), J[:, None].copy())
+        rows = problems.repeated(b, len(best))
+        return rows, Found._make(v[best] for v in found), Memory(*(v[best] for v in memory))
 
 
 @lru_cache(maxsize=64)

@@ -28,6 +28,7 @@ main(sys.argv[2:])
 STAGE = 'hypotheses'
 COUNTED, LEAST = ('labels', 'first_steps', 'joint_steps'), 800
 TIMED = 10  # labels
+SLOWEST = 8.0  # wall time over CPU time, on a busy machine, after which a run is killed
 FOR_LABELS = 0.4  # of the time; the rest is for steps
 SEED = 0
 
@@ -70,7 +71,8 @@ def train(path: Path, own: dict[str, int], output: Path, seconds: float) -> tupl
     """
     flags = {'system': path, 'stage': STAGE, 'output_dir': output, 'verdict': 'false', **own}
     command = [f'--{name}={value}' for name, value in flags.items()] + ['--logger=none']
-    spent = _run([sys.executable, '-c', LIMITED, str(round(seconds)), *command], output)
+    limited = [sys.executable, '-c', LIMITED, str(round(seconds)), *command]
+    spent = _run(limited, output, SLOWEST * seconds)
     model = output / BEST_MODEL
     if not model.is_file():
         lines = (output / 'train.log').read_text().strip().splitlines() or ['it wrote nothing']
@@ -78,13 +80,19 @@ def train(path: Path, own: dict[str, int], output: Path, seconds: float) -> tupl
     return model, spent
 
 
-def _run(command: Sequence[str], output: Path) -> float:
-    """Runs a command with its output in a file; returns its CPU time [s]."""
+def _run(command: Sequence[str], output: Path, longest: float) -> float:
+    """Runs a command with its output in a file; returns its CPU time [s].
+
+    Raises:
+        subprocess.TimeoutExpired: if it takes longer than that [s], by the clock.
+    """
     output.mkdir(parents=True, exist_ok=True)
     before = os.times()
     with (output / 'train.log').open('w') as log:
         environment = {**os.environ, 'LOKY_MAX_CPU_COUNT': '1'}
-        subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
+        subprocess.run(
+            command, stdout=log, stderr=log, env=environment, check=False, timeout=longest
+        )
     after = os.times()
     return (
         after.children_user
