@@ -25,7 +25,7 @@ from trc_core.problem.system import Array, System
 from trc_core.systems.registry import why_impossible
 
 FIRST_SWEEPS = 100  # of a start without a plan before
-RESTARTS = 8
+RESTARTS = 10
 SWEEPS = 3  # of a plan that goes on
 TICK = Schedule(3e-6, 1.0, 3e-6)
 TICK_MARGIN = 1e-4  # share of the range by which a plan that goes on keeps off its bounds

@@ -15,7 +15,7 @@ from trc_core.problem.system import Array, System
 from trc_core.solvers.problem import state_vector
 
 SWEEPS = 100  # of one start
-RESTARTS = 8
+RESTARTS = 10
 
 
 @dataclass(frozen=True, eq=False)

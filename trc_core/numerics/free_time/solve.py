@@ -118,14 +118,15 @@ def enter(plant, flight, margin, mu):
 
 
 @register_jitable
-def _price_of_errors(plant, flight, change, slope, errors, rho):
+def _price_of_errors(plant, flight, change, slope, errors, rho, eased):
     """The price of errors at which a step that closes them lowers the merit.
 
-    It is at least `rho`, what is left of the one before: a price that was needed far from a plan
-    that meets the goal would later allow nothing but small steps.
+    It is at least a share `eased` of the one before: a price that was needed far from a plan that
+    meets the goal would later allow nothing but small steps.
     """
-    if errors > 1e-12:
-        rho = max(rho, slope / (0.7 * errors))
+    if errors <= 1e-12:
+        return rho
+    rho = max(eased * rho, slope / (0.7 * errors))
     for i in range(flight.nu.shape[0]):
         unit = plant.x_unit[plant.terminal[i]]
         rho = max(rho, 1.1 * abs(flight.nu[i] + change[1 + i]) * unit)
@@ -188,9 +189,7 @@ def improve_flight(plant, flight, worth, sweeps, schedule, trial):
         tau = max(0.9, 1.0 - 10.0 * mu)
         far = reach(plant, flight, sweep, mu * unit, tau)
         errors = worth.missed + worth.open
-        rho = _price_of_errors(
-            plant, flight, sweep.change, far.slope, errors, schedule.eased * rho
-        )
+        rho = _price_of_errors(plant, flight, sweep.change, far.slope, errors, rho, schedule.eased)
         merit = worth.cost - mu * unit * worth.logs + rho * errors
         gain = SUFFICIENT * min(far.slope - rho * errors, 0.0)
         noise = 1e-12 * max(abs(worth.cost), unit)
