@@ -64,5 +64,8 @@ def on_page_markdown(markdown, page, **_):
 def moved(link, source, page):
     """One link, seen from the page instead of from the file that it is written in."""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
-    shown = PAGES.get(target, target.removeprefix(DOCS))
-    return link[1] + posixpath.relpath(shown, posixpath.dirname(page.file.src_uri) or '.')
+    folder, name = posixpath.split(target)
+    shown, anchor = PAGES.get(target, target.removeprefix(DOCS)), ''
+    if folder in PAGES and name.endswith('.py'):  # a program is a section of its folder's page
+        shown, anchor = PAGES[folder], '#' + name.replace('.', '')
+    return link[1] + posixpath.relpath(shown, posixpath.dirname(page.file.src_uri) or '.') + anchor
