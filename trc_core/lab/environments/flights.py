@@ -57,8 +57,8 @@ def fly(environment: Environment, pilot: Pilot, seed: int) -> Episode:
 
 
 def classical(system: System) -> Pilot:
-    """The controller without a network, as it flies."""
-    return _flown_by(Controller.classical(system))
+    """The controller without a network, as it flies, its first plan from as many random starts."""
+    return _flown_by(Controller.classical(system, starts=STARTS))
 
 
 def _flown_by(controller: Controller) -> Pilot:
