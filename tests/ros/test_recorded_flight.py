@@ -49,17 +49,20 @@ def bag(tmp_path_factory, context):
         probe.meet(nodes[1], 'state')
         probe.require(lambda: probe.log.command, 'a command', START_TIMEOUT)
         verb = [sys.executable, '-m', 'trc_core.cli', 'record', '--output', str(folder / 'bag')]
-        recorder = subprocess.Popen(verb, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        name = f'{NAMESPACE}/controller/cycle'
-        probe.require(lambda: probe.node.count_subscribers(name) == 1, 'the recorder', PATIENCE)
+        said = folder / 'record.log'
+        with said.open('w') as output:
+            recorder = subprocess.Popen(verb, cwd=ROOT, stdout=output, text=True)
+        heard = {f'hearing {NAMESPACE}/{t}' for t in ('state', 'command', 'controller/cycle')}
+        probe.require(
+            lambda: heard <= set(said.read_text().splitlines()), 'the recorder', PATIENCE
+        )
         fly_on(probe, 30)
-        probe.send_goal((0.4, 0.0))
+        probe.send_goal((0.4, 0.0), listeners=2)
         assert change(probe, NAMESPACE, **{'weights.R': [0.5]}).successful
         fly_on(probe, 50)
         recorder.send_signal(signal.SIGINT)
-        said, _ = recorder.communicate(timeout=PATIENCE)
-        assert recorder.returncode == 0, said
-        assert f'recording {NAMESPACE}/controller' in said
+        assert recorder.wait(timeout=PATIENCE) == 0, said.read_text()
+        assert f'recording {NAMESPACE}/controller' in said.read_text()
     finally:
         for node in nodes:
             node.kill()

@@ -108,11 +108,14 @@ def _record(
     bag = Bag(options.output)
     recorder = FlightRecorder(node, controller, bag, options.everything)
     print(f'recording {controller} into {options.output}; Ctrl-C ends it', flush=True)
-    began, progress = time.monotonic(), _Progress(recorder)
+    began, progress, told = time.monotonic(), _Progress(recorder), 0
     try:
         recorder.look()
         while not stop.is_set() and time.monotonic() - began < options.seconds:
             executor.spin_once(timeout_sec=0.05)
+            for topic in recorder.heard[told:]:  # a publisher finds it when it does
+                print(f'hearing {topic}', flush=True)
+            told = len(recorder.heard)
             progress.show(time.monotonic() - began)
             if not recorder.messages and time.monotonic() - began > SEARCH_TIME:
                 raise RecordError(_silence(recorder, controller))

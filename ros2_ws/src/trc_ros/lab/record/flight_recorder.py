@@ -47,6 +47,8 @@ class FlightRecorder:
         self._values: Any = None
         self.topics: dict[str, int] = {}
         """Messages by topic."""
+        self.heard: list[str] = []
+        """Topics of which a message came, in the order of their first ones."""
         self.unknown: set[str] = set()
         """Topics of types that cannot be written or are not installed here."""
         self.bytes = 0
@@ -131,6 +133,8 @@ class FlightRecorder:
 
     def _take(self, topic: str, kind: type, data: bytes, info: Mapping[str, int]) -> None:
         self._bag.write(topic, kind, info['source_timestamp'], data)
+        if self.topics[topic] == 0:
+            self.heard.append(topic)
         self.topics[topic] += 1
         self.bytes += len(data)
 
