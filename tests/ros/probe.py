@@ -215,21 +215,22 @@ class Probe:
             self.send_state(x)
             self.spin(0.02)
 
-    def publish_goal(self, message: Any, listeners: int = 1) -> None:
-        found = self._goal.get_subscription_count
-        self.require(lambda: found() >= listeners, 'listeners of goal')
+    def goal_listeners(self) -> int:
+        """How many subscriptions of `goal` have been found."""
+        return int(self._goal.get_subscription_count())
+
+    def publish_goal(self, message: Any) -> None:
+        self.require(lambda: self.goal_listeners() > 0, 'listener of goal')
         self._goal.publish(message)
 
-    def send_goal(
-        self, x: Sequence[float], joints: Sequence[Joint] | None = None, listeners: int = 1
-    ) -> None:
+    def send_goal(self, x: Sequence[float], joints: Sequence[Joint] | None = None) -> None:
         moving = joints or [Joint(self.joint, 0, 1)]
         message = JointState(
             name=[joint.name for joint in moving],
             position=[float(x[joint.position]) for joint in moving],
             velocity=[float(x[joint.velocity]) for joint in moving],
         )
-        self.publish_goal(message, listeners)
+        self.publish_goal(message)
 
     def send_command(self, u: Sequence[float]) -> None:
         if self._command is None:

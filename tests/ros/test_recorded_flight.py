@@ -49,6 +49,8 @@ def bag(tmp_path_factory, context):
         probe.meet(nodes[1], 'state')
         probe.require(lambda: probe.log.command, 'a command', START_TIMEOUT)
         verb = [sys.executable, '-m', 'trc_core.cli', 'record', '--output', str(folder / 'bag')]
+        probe.require(lambda: probe.goal_listeners() > 0, 'the controller')
+        listeners = probe.goal_listeners()
         said = folder / 'record.log'
         with said.open('w') as output:
             recorder = subprocess.Popen(verb, cwd=ROOT, stdout=output, text=True)
@@ -56,8 +58,9 @@ def bag(tmp_path_factory, context):
         probe.require(
             lambda: heard <= set(said.read_text().splitlines()), 'the recorder', PATIENCE
         )
-        fly_on(probe, 30)
-        probe.send_goal((0.4, 0.0), listeners=2)
+        probe.require(lambda: probe.goal_listeners() > listeners, 'the recorder', PATIENCE)
+        fly_on(probe, 30)  # so that it has found the probe, too
+        probe.send_goal((0.4, 0.0))
         assert change(probe, NAMESPACE, **{'weights.R': [0.5]}).successful
         fly_on(probe, 50)
         recorder.send_signal(signal.SIGINT)
