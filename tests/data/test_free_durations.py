@@ -67,7 +67,8 @@ def least_time(x0):
     return speed + 2.0 * np.sqrt(0.5 * speed**2 + place)
 
 
-@pytest.mark.parametrize('expert', ['ipddp', pytest.param('nlp', marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize('expert', ['ipddp', 'nlp'])
 def test_durations_of_least_time_are_those_of_bang_bang_control(tmp_path, expert):
     data = generate(Recipe(quick(), expert, 10), tmp_path, 1)
     least = np.array([least_time(x) for x in data.current_state])

@@ -191,6 +191,14 @@ def test_the_ground_ends_a_flight():
     assert not plant.ended
 
 
+def test_a_lander_whose_engine_is_off_falls():
+    plant, x = lander(), np.array([5.0, -2.0, 40.0, 1.0, 0.0, 3.0, 3000.0])
+    plant.reset(x)
+    after = plant.step(np.zeros(3), 2.0)
+    np.testing.assert_allclose(after[:3], [7.0, -2.0, 40.0 + 2.0 * 3.0 - 2.0 * 3.71], atol=1e-2)
+    np.testing.assert_allclose(after[3:], [1.0, 0.0, 3.0 - 2.0 * 3.71, 3000.0], atol=1e-2)
+
+
 def test_a_thrust_that_is_not_aligned_keeps_its_length():
     plant, turned = lander(misalignment=0.1), []
     plant._physics = lambda x, u, dt: (turned.append(u), x)[1]

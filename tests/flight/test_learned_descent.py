@@ -42,6 +42,7 @@ def speed_of(ended):
     return float(ended.split()[-2])
 
 
+@pytest.mark.long
 def test_a_weak_engine_is_found_in_time_to_land_with_it():
     lost, _ = flown(learns=False)
     landed, gains = flown(learns=True)

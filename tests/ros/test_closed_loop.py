@@ -36,7 +36,7 @@ def state_of(system, message):
     return x
 
 
-MORE = ('cartpole', 'quadrotor_2d', 'van_der_pol')
+MORE = ('cartpole', 'cartpole_swingup', 'quadrotor_2d', 'van_der_pol')
 FLOWN = [
     pytest.param(name, marks=[pytest.mark.long] * (name in MORE))
     for name in sorted(set(shipped_checkpoints()) & set(SYSTEMS))

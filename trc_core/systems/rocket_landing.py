@@ -11,7 +11,7 @@ from trc_core.systems.shipped import Body, Part, Recipe, ShippedSystem, SideView
 GRAVITY = 3.71  # [m/s^2]
 EXHAUST = 200.7 * 9.80665  # [m/s] speed of the exhaust
 SLOPE = np.tan(np.deg2rad(4.0))  # of the cone that the lander stays in
-LEAST, FULL = 4972.0, 13258.0  # [N]
+LEAST, FULL, OFF = 4972.0, 13258.0, 1e-3  # [N]
 HULL, SHOWN = 3.0, 60.0  # [m] of the hull, and how many times as large it is drawn
 LEGS = tuple((x, y, -3.0) for x, y in ((2.5, 0.0), (0.0, 2.5), (-2.5, 0.0), (0.0, -2.5)))
 TURNS = np.linspace(0.0, 2.0 * np.pi, 13)
@@ -25,8 +25,9 @@ def dynamics(x, u, dt, thrust_gain):
 
     With the share q = |u| dt / (c m) of the mass that burns, v grows by g dt - c d log(1 - q) and
     the place by v dt + g dt^2 / 2 + c d dt phi(q), phi = sum q^n / (n (n + 1)), d = u / |u|.
+    An engine that is off counts as one of `OFF`, which has a direction to divide by.
     """
-    thrust = sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2)
+    thrust = sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2 + OFF**2)
     q = thrust * dt / (EXHAUST * x[6])
     far = thrust_gain * EXHAUST * dt * _phi(q) / thrust
     fast = -thrust_gain * EXHAUST * log(1.0 - q) / thrust
