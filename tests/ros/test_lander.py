@@ -11,6 +11,7 @@ pytest.importorskip('rclpy')
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from nav_msgs.msg import Odometry
+from probe import START_TIMEOUT
 from sensor_msgs.msg import JointState
 from trajectory_rules import nanoseconds, received
 
@@ -112,6 +113,8 @@ def test_a_lander_lands_over_dds(start, namespace, make_probe):
     probe = make_probe(namespace, command_kind=WrenchStamped)
     both = ('-r', f'__ns:={namespace}', *PARAMETERS, '-p', 'use_sim_time:=true')
     start('controller', *both, *CLASSICAL, '-p', 'cycle_on:=state')
+    heard = f'{namespace}/command'
+    probe.require(lambda: probe.node.count_publishers(heard), 'the controller', START_TIMEOUT)
     plant = start(
         *('plant', *both, '-p', 'lockstep:=true', '-p', 'lockstep_timeout:=20.0'),
         *('-p', 'state_rate:=10.0', '-p', f'initial_state:={START}'),
