@@ -111,6 +111,23 @@ class Problems(NamedTuple):
         in_blocks(one_by_one, B, ROWS_PER_THREAD, num_threads)
 
 
+def take_best(
+    found: Found, memory: Memory, b: int, others: Found, theirs: Memory
+) -> tuple[int, bool]:
+    """Replaces plan b, in place, by the best of others if that is cheaper.
+
+    Returns:
+        The place of the best one, and whether it was cheaper.
+    """
+    best = int(np.argmin(np.where(np.isfinite(others.J), others.J, math.inf)))
+    is_cheaper = bool(others.J[best] < found.J[b])
+    if is_cheaper:
+        found.x[b], found.u[b], found.J[b] = others.x[best], others.u[best], others.J[best]
+        for values, own in zip(memory, theirs, strict=True):
+            values[b] = own[best]
+    return best, is_cheaper
+
+
 def room_for(system: System, count: int) -> Found:
     """Room for so many plans, whose merits are infinite so far."""
     none, J = np.zeros(count, np.int64), np.full(count, math.inf)

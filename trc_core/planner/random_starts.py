@@ -14,7 +14,7 @@ from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.random_controls import random_controls
 from trc_core.numerics.representation import catching_law
 from trc_core.numerics.rollout import Law, Trajectory, plain
-from trc_core.planner.problems import Problems, room_for
+from trc_core.planner.problems import Problems, room_for, take_best
 from trc_core.planner.rows import Found
 from trc_core.planner.stiffer import LONGER, STIFFER, stiffened
 from trc_core.planner.sweeping import Sweeping
@@ -53,11 +53,7 @@ class RandomStarts:
             longer = LONGER if self._sweeping.is_constrained else 1
             spent = self._sweeping.improve(own, rows, left, longer * FIRST_SWEEPS, deadline)
             found.cycles[b] += self.count * START_SWEEPS + int(spent.sum())
-            best = int(np.argmin(_finite(own.J)))
-            if own.J[best] < found.J[b]:
-                found.x[b], found.u[b], found.J[b] = own.x[best], own.u[best], own.J[best]
-                for values, theirs in zip(memory, left, strict=True):
-                    values[b] = theirs[best]
+            take_best(found, memory, b, own, left)
 
     def _tried(
         self, problems: Problems, b: int, deadline: float
@@ -99,9 +95,10 @@ class RandomStarts:
         """The best of some batches."""
         found = Found._make(map(np.concatenate, zip(*(one for one, _ in kept), strict=True)))
         memory = Memory(*map(np.concatenate, zip(*(one for _, one in kept), strict=True)))
-        best = np.argsort(_finite(found.J), kind='stable')[:GO_ON]
+        merits = np.where(np.isfinite(found.J), found.J, math.inf)
+        best = np.argsort(merits, kind='stable')[:GO_ON]
         rows = problems.repeated(b, len(best))
-        return rows, Found._make(v[best] for v in found), Memory(*(v[best] for v in memory))
+        return rows, Found._make(v[best] for v in found), Memory._make(v[best] for v in memory)
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +108,3 @@ def _catching(system: System, goal: bytes) -> Law:
         return catching_law(system, np.frombuffer(goal))
     except np.linalg.LinAlgError:
         return plain(np.zeros((system.horizon, system.n_u, system.n_x)))
-
-
-def _finite(merits: Array) -> Array:
-    return np.where(np.isfinite(merits), merits, math.inf)

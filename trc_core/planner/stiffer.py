@@ -16,7 +16,7 @@ from trc_core.numerics.batch import memory_of
 from trc_core.numerics.classical import FIRST_SWEEPS
 from trc_core.numerics.ilqr import Memory
 from trc_core.numerics.rollout import Trajectory
-from trc_core.planner.problems import Problems, room_for
+from trc_core.planner.problems import Problems, room_for, take_best
 from trc_core.planner.rows import Found
 from trc_core.planner.sweeping import Sweeping
 from trc_core.problem.system import Array
@@ -91,12 +91,9 @@ class StifferStarts:
         left = stiffened(self._sweeping, own, rows, factor)
         spent = self._sweeping.improve(own, rows, left, LONGER * FIRST_SWEEPS, deadline)
         found.cycles[b] += int(spent.sum())
-        best = int(np.argmin(np.where(np.isfinite(own.J), own.J, math.inf)))
-        if own.J[best] < found.J[b]:
-            found.x[b], found.u[b], found.J[b] = own.x[best], own.u[best], own.J[best]
+        best, is_cheaper = take_best(found, memory, b, own, left)
+        if is_cheaper:
             found.start[b] = best
-            for values, theirs in zip(memory, left, strict=True):
-                values[b] = theirs[best]
         violation = self._sweeping.violations(own, rows)[best, 1]
         keeps = violation <= self.system.constraint_tolerance
         return bool(keeps and own.J[best] < merits.min())
