@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trc_core.problem.free_time import RESULTS, end_graph, forward_graph
+from trc_core.problem.free_time import RESULTS, end_graph, forward_graph, groups_of
 
 if TYPE_CHECKING:
     from trc_core.data.trajectories import TrajectoryData
@@ -71,8 +71,7 @@ def beyond_limits(data: TrajectoryData) -> dict[str, NDArray[np.bool_]]:
 
 def lengths_of(system: System, controls: Array) -> list[tuple[float, float, Array]]:
     """The least, the largest and the found lengths (N, T) of every vector of controls."""
-    rows = []
-    for norm in system.norms:
-        places = [system.control_names.index(name) for name in norm.controls]
-        rows.append((norm.low, norm.high, np.linalg.norm(controls[..., places], axis=-1)))
-    return rows
+    return [
+        (norm.low, norm.high, np.linalg.norm(controls[..., places], axis=-1))
+        for norm, places in zip(system.norms, groups_of(system), strict=True)
+    ]
